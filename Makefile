@@ -1,0 +1,59 @@
+# Two commands for everybody: `make demo` and `make test`. The environment is made on first use and then left alone.
+PYTHON ?= python3
+VENV := .venv
+TRL := .venv-trl
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core
+DEV := $(VENV)/.dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench bench-trl clean
+
+help:
+	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
+	@echo "make test    the test suite"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
+	@echo "make clean   remove the environment and caches; runs/ stays"
+
+demo: $(CORE)
+	@echo "[2/2] coevolve run agent0"
+	@$(BIN)/coevolve run agent0
+
+test: $(DEV)
+	@$(BIN)/python -m pytest
+
+lint: $(DEV)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(DEV)
+	@for name in sampler scoring bleu sandbox; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@echo "== grpo_step"; $(BIN)/python benchmarks/grpo_step.py $(if $(wildcard $(TRL)/bin/python),--trl-python $(TRL)/bin/python)
+
+# TRL needs other versions than ours, so it has an environment of its own; only `make bench` looks for it.
+bench-trl: $(TRL)/bin/trl bench
+
+$(TRL)/bin/trl:
+	@$(PYTHON) -m venv $(TRL)
+	@$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "trl==1.16.*"
+
+# Each stamp is newer than what decides its contents, so a second call does nothing.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "coevolve needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(CORE): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "[1/2] environment   installing into $(VENV) (torch and transformers are large: about a minute)"
+	@start=$$(date +%s); $(PIP) --editable . && touch $@ && \
+		echo "[1/2] environment   $(VENV) ready ($$(( $$(date +%s) - start )) s)"
+
+$(DEV): $(CORE)
+	@$(PIP) --editable '.[test,lint]' && touch $@
+
+clean:
+	@rm -rf $(VENV) $(TRL) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

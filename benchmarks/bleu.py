@@ -1,0 +1,141 @@
+"""Distances between all questions of a batch: ours against nltk's sentence BLEU, one pair at a time.
+
+    python benchmarks/bleu.py [--json] [--sizes 128 512 2048]
+
+The texts are written here, from a seed: word problems of a few templates with other names, numbers and
+endings, so that many pairs share n-grams. nltk is timed on a sample of pairs; its time for a whole batch is
+that times the number of pairs. `shares` is the whole penalty: distances, clusters and their sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from time import perf_counter
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core, also for the linear algebra below
+
+import numpy as np
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+from coevolve.curriculum.similarity import bleu_distance, cluster_shares
+
+NAMES = ["Ada", "Ben", "Chloe", "Dmitri", "Elif", "Farid", "Grace", "Hugo", "Ines", "Jun"]
+THINGS = ["apples", "books", "coins", "dice", "eggs", "flowers", "games", "hats", "icons", "jars"]
+PLACES = ["market", "school", "harbour", "garden", "library", "station", "museum", "kitchen"]
+OPENINGS = [
+    "{name} goes to the {place} with {a} {things} and comes back with {b} more {things} in a bag",
+    "At the {place} , {name} counts {a} {things} in the first row and {b} {things} in every other row",
+    "A box in the {place} holds {a} {things} , and {name} adds {b} {things} on each of {c} days",
+    "{name} shares {a} {things} fairly among {b} friends at the {place} and keeps what is left over",
+]
+MIDDLES = [
+    ". On the way home {c} of them are lost , but {other} finds half of these again the next morning",
+    ". {other} says that this is exactly {c} fewer than the number of {things} at the {place} last year",
+    ". Then {other} takes every third one of the {things} and puts {c} of them into a drawer",
+    "",
+]
+ENDINGS = [
+    ". How many {things} does {name} have in the end ?",
+    ". What is the remainder when the number of {things} is divided by {c} ?",
+    ". Find the smallest number of {things} for which {other} can be right .",
+]
+
+
+def questions(count: int, seed: int) -> list[str]:
+    """Word problems of 20 to 60 tokens."""
+    rng = np.random.default_rng(seed)
+    texts = []
+    for _ in range(count):
+        template = "".join(str(rng.choice(parts)) for parts in (OPENINGS, MIDDLES, ENDINGS))
+        names = rng.choice(NAMES, 2, replace=False)
+        numbers = rng.integers(2, 400, 3)
+        texts.append(
+            template.format(
+                name=names[0],
+                other=names[1],
+                place=rng.choice(PLACES),
+                things=rng.choice(THINGS),
+                a=numbers[0],
+                b=numbers[1],
+                c=numbers[2],
+            )
+        )
+    return texts
+
+
+def nltk_distance(hypothesis: str, reference: str) -> float:
+    """1 - sentence BLEU of one pair, as the published code of Agent0 computes it."""
+    smoothing = SmoothingFunction(epsilon=0.1).method1
+    return 1.0 - float(sentence_bleu([reference.split()], hypothesis.split(), smoothing_function=smoothing))
+
+
+def sampled_pairs(size: int, count: int, seed: int) -> list[tuple[int, int]]:
+    """Pairs i < j of a batch."""
+    rng = np.random.default_rng(seed)
+    drawn = (rng.choice(size, 2, replace=False) for _ in range(count))
+    return [(int(pair.min()), int(pair.max())) for pair in drawn]
+
+
+def measure(size: int, pairs_timed: int, seed: int) -> dict[str, float]:
+    """One row of the table."""
+    texts = questions(size, seed)
+    started = perf_counter()
+    distance = bleu_distance(texts)
+    ours = perf_counter() - started
+    started = perf_counter()
+    cluster_shares(texts)
+    shares = perf_counter() - started
+    pairs = sampled_pairs(size, pairs_timed, seed)
+    started = perf_counter()
+    expected = [nltk_distance(texts[i], texts[j]) for i, j in pairs]
+    per_pair = (perf_counter() - started) / len(pairs)
+    all_pairs = size * (size - 1) // 2
+    return {
+        "batch": size,
+        "pairs": all_pairs,
+        "ours_s": ours,
+        "shares_s": shares,
+        "nltk_s_per_pair": per_pair,
+        "nltk_s": per_pair * all_pairs,
+        "ratio": per_pair * all_pairs / ours,
+        "max_difference": max(abs(distance[i, j] - value) for (i, j), value in zip(pairs, expected, strict=True)),
+    }
+
+
+def largest_difference(count: int, seed: int) -> float:
+    """Largest difference to nltk among ``count`` texts: all neighbours and all pairs five apart."""
+    texts = questions(count, seed)
+    distance = bleu_distance(texts)
+    pairs = [(i, i + step) for step in (1, 5) for i in range(count - step)]
+    return max(abs(float(distance[i, j]) - nltk_distance(texts[i], texts[j])) for i, j in pairs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512, 1024, 2048], help="batch sizes")
+    parser.add_argument("--pairs", type=int, default=2000, help="pairs on which nltk is timed and compared")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the texts")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # nltk warns about every pair without a common 4-gram
+    questions_500 = largest_difference(500, arguments.seed)
+    bleu_distance(questions(64, arguments.seed))  # first call pays for loading scipy
+    rows = [measure(size, arguments.pairs, arguments.seed) for size in arguments.sizes]
+    if arguments.json:
+        print(json.dumps({"rows": rows, "max_difference_500_texts": questions_500}))
+        return
+    print(" batch      pairs      ours     shares  nltk/pair       nltk   ratio  max diff")
+    for row in rows:
+        print(
+            f"{row['batch']:6.0f} {row['pairs']:10,.0f} {row['ours_s']:7.2f} s {row['shares_s']:8.2f} s"
+            f" {row['nltk_s_per_pair'] * 1e6:7.0f} us {row['nltk_s']:8.1f} s {row['ratio']:7.0f}"
+            f" {row['max_difference']:9.0e}"
+        )
+    print(f"largest difference to nltk over 500 texts: {questions_500:.0e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""Language models that teach themselves to reason with tools, from no data.
+
+Start with :mod:`coevolve.types` (the vocabulary) and :mod:`coevolve.methods.agent0` (the main method).
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,159 @@
+"""The ``coevolve`` command: parse, call, print.
+
+Every command imports what it needs when it is called, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import coevolve
+from coevolve.commands.faults import FaultReporting
+
+app = typer.Typer(
+    cls=FaultReporting,
+    help="Language models that teach themselves to reason with tools, from no data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+world_app = typer.Typer(help="The world that tasks and base model come from.", no_args_is_help=True)
+app.add_typer(world_app, name="world")
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # Read when torch and tokenizers are imported; waiting threads must not take the cores from workers.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? instead of ending the run
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"coevolve {coevolve.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="agent0 (default)")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini (default), mini-paper, nano")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan, start nothing.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Co-evolve both agents from the base model."""
+    from coevolve.commands import running
+    from coevolve.loading import load_config
+
+    resolved = load_config(preset, config, overrides or [], method=method)
+    if dry_run:
+        running.show_plan(resolved, as_json=as_json)
+    else:
+        running.start_run(resolved, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run; default: the newest unfinished one."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped, in the phase it was in."""
+    from coevolve.commands import running
+
+    running.resume_run(run, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def summary(run: RunArgument, as_json: Json = False) -> None:
+    """What a run has come to, iteration by iteration."""
+    from coevolve.runs.summary import summarise
+
+    content = summarise(run)
+    if as_json:
+        print(json.dumps(content))
+        return
+    from rich.console import Console
+
+    from coevolve.commands.results import print_summary
+
+    print_summary(Console(), content)
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Write the run's page (RUN/report/index.html) again."""
+    from coevolve.report.build import build_report
+
+    print(build_report(run))
+
+
+@app.command()
+def solve(
+    run: RunArgument,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."')],
+) -> None:
+    """Ask the trained executor and watch it use the tool."""
+    from rich.console import Console
+
+    from coevolve.commands.answer import print_answer
+    from coevolve.runs.ask import solve as ask
+
+    print_answer(Console(), ask(run, question))
+
+
+@world_app.command("build")
+def world_build(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the model to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of corpus and training.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make the miniature world's tokenizer and base model again (about 20 minutes on one core)."""
+    from coevolve.worlds.miniature.build import build_world
+
+    build_world(out, seed=seed, progress=None if quiet else lambda line: print(line, flush=True))
+    if not quiet:
+        print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
+
+
+@app.command("config")
+def config_keys(
+    section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="reward, gate, executor, ...")] = None,
+) -> None:
+    """Every key with its default, range and meaning."""
+    from rich.console import Console
+
+    from coevolve.commands.listing import print_keys
+
+    print_keys(Console(), section)

@@ -1,0 +1,82 @@
+"""How a command ends when something goes wrong: a message with the fix, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from coevolve.errors import CoevolveError
+
+INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+# The run that a command is working on, where known; an interrupted command says how to go on with it.
+_current: dict[str, Path] = {}
+
+
+def working_on(run: Path) -> None:
+    """Remember the run folder for the message after Ctrl-C."""
+    _current["run"] = run
+
+
+class FaultReporting(TyperGroup):
+    """The group of all commands: turns the faults that a user can do something about into messages."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CoevolveError as error:
+            _say(str(error))
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as interruption:
+            _say(_after_interruption())
+            raise typer.Exit(INTERRUPTED) from interruption
+        except BrokenPipeError:
+            if not _reader_is_gone():
+                raise  # not our output: some other pipe broke, and that is a fault worth a traceback
+            raise typer.Exit(1) from None
+        except OSError as error:
+            message = _environment_fault(error)
+            if message is None:
+                raise
+            _say(message)
+            raise typer.Exit(1) from error
+
+
+def _say(message: str) -> None:
+    sys.stdout.flush()
+    print(f"error: {message}" if not message.startswith("interrupted") else message, file=sys.stderr, flush=True)
+
+
+def _after_interruption() -> str:
+    if "run" not in _current:
+        return "interrupted"
+    return f"interrupted; finished phases are kept\n  resume with: coevolve resume {_current['run']}"
+
+
+def _environment_fault(error: OSError) -> str | None:
+    """A message for a fault of the machine, None for one that can only be ours."""
+    place = f"\n  in {error.filename}" if error.filename else ""
+    if error.errno in DISK_FULL:
+        again = f"coevolve resume {_current['run']}" if "run" in _current else "the same command"
+        return f"the disk is full{place}\n  fix: make room, then: {again} (what was finished is kept)"
+    if error.errno in FORBIDDEN and error.filename:
+        return f"{error.strerror}{place}\n  fix: choose a place that you can write to"
+    return None
+
+
+def _reader_is_gone() -> bool:
+    """Whether the reader of our output (``| head``) has left; if so, nothing is written at exit either."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -1,0 +1,124 @@
+"""What a run has come to: the table of ``coevolve summary`` and the last lines of ``coevolve run``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from coevolve.runs.progress import duration
+
+ABSENT = "–"
+COLUMNS = {  # heading -> what it says, for the legend
+    "held out": "mean of single answers ± half its 95 % interval",
+    "majority": "",
+    "greedy": "",
+    "calls": "tool calls in one answer",
+    "kept": "tasks of the pool that trained the executor",
+    "labels": "pseudo-labels of these that are true",
+    "first": "pass rate of the first executor on the pool",
+    "formed": "well-formed questions",
+}
+EXAMPLE_QUESTION = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
+
+Summary = Mapping[str, object]
+
+
+def at(data: object, *path: str) -> object:
+    """A value deep in nested mappings; None where a part does not exist or does not apply."""
+    for name in path:
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data
+
+
+def number_at(data: object, *path: str) -> float | None:
+    """The number deep in nested mappings, or None."""
+    value = at(data, *path)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def iterations(summary: Summary) -> list[object]:
+    """The iterations in order; 0 is the base model."""
+    found = summary.get("iterations")
+    return found if isinstance(found, list) else []
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """One row per iteration, then what it cost."""
+    title = f"{at(summary, 'method')} · preset {at(summary, 'preset')} · seed {at(summary, 'seed')}"
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left")
+    table.add_column("after", no_wrap=True)
+    for heading in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in iterations(summary):
+        table.add_row(*(Text(cell) for cell in _row(row)))
+    console.print(table)
+    console.print(_cost_line(summary), highlight=False)
+    legend = " · ".join(f"{heading}: {meaning}" for heading, meaning in COLUMNS.items() if meaning)
+    console.print(legend + " · rates in %", style="dim", highlight=False)
+
+
+def print_ending(console: Console, run: Path, report: Path, summary: Summary) -> None:
+    """The last lines of a run: the result, where it is, what one would do next."""
+    done = "done"
+    wall = number_at(summary, "wall_s")
+    if wall is not None:
+        done += f" in {duration(wall)}"
+    lines = [f"{done}. {result_sentence(summary)}Report: {report}"]
+    lines.append(f"next: coevolve solve {shlex.quote(str(run))} {shlex.quote(EXAMPLE_QUESTION)}")
+    lines.append(f"      coevolve summary {shlex.quote(str(run))}")
+    for line in lines:
+        console.print(f" {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def result_sentence(summary: Summary) -> str:
+    """``Held out 7.4 -> 46.0 %. `` or nothing when no evaluation is there."""
+    means = [number_at(row, "held_out", "mean_at_8") for row in iterations(summary)]
+    known = [100 * mean for mean in means if mean is not None]
+    if not known:
+        return ""
+    return f"Held out {known[0]:.1f} -> {known[-1]:.1f} %. " if len(known) > 1 else f"Held out {known[0]:.1f} %. "
+
+
+def _row(row: object) -> list[str]:
+    name = at(row, "iteration")
+    size, kept = number_at(row, "pool", "size"), number_at(row, "pool", "kept")
+    return [
+        "base" if name == 0 else str(name),
+        _percent(number_at(row, "held_out", "mean_at_8")) + _half_width(at(row, "held_out", "ci95")),
+        _percent(number_at(row, "held_out", "maj_at_8")),
+        _percent(number_at(row, "held_out", "greedy")),
+        _decimals(number_at(row, "held_out", "tool_calls")),
+        ABSENT if size is None or kept is None else f"{kept:.0f}/{size:.0f}",
+        _percent(number_at(row, "pool", "label_accuracy_kept")),
+        _percent(number_at(row, "pool", "first_executor_pass_rate")),
+        _percent(number_at(row, "pool", "well_formed")),
+    ]
+
+
+def _cost_line(summary: Summary) -> str:
+    wall, cpu = number_at(summary, "wall_s"), number_at(summary, "cpu_s")
+    parts = [] if wall is None else [f"{duration(wall)} wall"]
+    parts += [] if cpu is None else [f"{duration(cpu)} CPU"]
+    for what in ("sampled", "trained"):
+        tokens = number_at(summary, "tokens", what)
+        parts += [] if tokens is None else [f"{tokens:,.0f} tokens {what}"]
+    return " · ".join(parts)
+
+
+def _percent(share: float | None) -> str:
+    return ABSENT if share is None else f"{100 * share:.1f}"
+
+
+def _decimals(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.2f}"
+
+
+def _half_width(bounds: object) -> str:
+    if isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(isinstance(b, (int, float)) for b in bounds):
+        return f" ± {50 * (bounds[1] - bounds[0]):.1f}"
+    return ""

@@ -1,0 +1,94 @@
+"""``coevolve run`` and ``coevolve resume``: start the driver, then say what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from coevolve.commands import faults
+from coevolve.commands.plan import plan_json, print_plan
+from coevolve.commands.results import print_ending
+from coevolve.config import Config
+from coevolve.errors import RunError
+from coevolve.runs import manifest
+from coevolve.runs.progress import progress_for
+
+RUNS = Path("runs")
+
+
+def show_plan(config: Config, *, as_json: bool) -> None:
+    """``--dry-run``."""
+    from coevolve.runs.plan import planned
+
+    phases = planned(config)
+    if as_json:
+        print(plan_json(config, phases))
+    else:
+        print_plan(Console(), config, phases, cores=len(os.sched_getaffinity(0)))
+
+
+def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:
+    """A new run, from nothing to its report."""
+    from coevolve.runs import driver
+
+    progress = progress_for(Console(), quiet=quiet or as_json)
+    before = unfinished_runs()
+    try:
+        run = driver.start(config, progress)
+    except BaseException:
+        begun = [Path(config.run.dir)] if config.run.dir else [r for r in unfinished_runs() if r not in before]
+        for folder in begun[:1]:
+            faults.working_on(folder)
+        raise
+    finally:
+        progress.close()
+    _conclude(run, quiet=quiet, as_json=as_json)
+
+
+def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
+    """Go on with a run, or with the newest one that is not finished.
+
+    Raises:
+        RunError: no run was named and none is unfinished.
+    """
+    if run is None:
+        candidates = unfinished_runs()
+        if not candidates:
+            raise RunError("there is no unfinished run", where=str(RUNS), fix="name one: coevolve resume RUN")
+        run = candidates[0]
+    manifest.read(run)  # a wrong name should not wait for the imports below
+    from coevolve.runs import driver
+
+    faults.working_on(run)
+    progress = progress_for(Console(), quiet=quiet or as_json)
+    try:
+        driver.resume(run, progress)
+    finally:
+        progress.close()
+    _conclude(run, quiet=quiet, as_json=as_json)
+
+
+def unfinished_runs() -> list[Path]:
+    """Runs under ``runs/`` that can go on, the one that was written to last first."""
+    found = []
+    for path in RUNS.glob(f"*/{manifest.NAME}"):
+        try:
+            if manifest.read(path.parent).status != "finished":
+                found.append((path.stat().st_mtime, path.parent))
+        except RunError:
+            continue  # a damaged run cannot go on; naming it says why
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _conclude(run: Path, *, quiet: bool, as_json: bool) -> None:
+    from coevolve.report.build import build_report
+    from coevolve.runs.summary import summarise
+
+    report, summary = build_report(run), summarise(run)
+    if as_json:
+        print(json.dumps({"run": str(run), "report": str(report), "summary": summary}))
+    elif not quiet:
+        print_ending(Console(), run, report, summary)

@@ -1,0 +1,214 @@
+"""The configuration of a run: strict, frozen, and the only place where a default is written down.
+
+A preset (``coevolve/presets``) overrides these defaults, a file overrides the preset, and ``--set key=value``
+overrides both.
+Every field says what it is; ``coevolve config SECTION`` prints these sentences.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Scalar = TypeVar("Scalar", int, float)
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Voter = Literal["current", "previous", "base"]
+Positive = Annotated[int, Field(ge=1)]
+# One value for all iterations, or a list: one per iteration, the last one repeated.
+StepsPerIteration = Positive | Annotated[list[Positive], Field(min_length=1)]
+ProbabilityPerIteration = Probability | Annotated[list[Probability], Field(min_length=1)]
+
+
+def at_iteration(value: Scalar | list[Scalar], iteration: int) -> Scalar:
+    """The value that holds in an iteration (counted from 1); a short list repeats its last entry."""
+    return value[min(iteration, len(value)) - 1] if isinstance(value, list) else value
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys, infinities and NaN are errors, values are fixed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class RunSection(Section):
+    dir: str | None = Field(None, description="the run's own folder; default runs/<name>, made unique by a number")
+    name: str | None = Field(None, description="name of the folder under runs/; default <method>-<preset>-<seed>")
+    keep_trajectories: bool = Field(True, description="store the trajectories of pools and evaluations as Parquet")
+
+
+class ModelSection(Section):
+    path: str | None = Field(
+        None, description="Hugging Face folder of the base model; default: the world's own base model"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the weights")
+
+
+class EngineSection(Section):
+    threads: int = Field(1, ge=1, description="intra-op threads of torch per process; 1 is fastest for tiny models")
+    workers: int = Field(0, ge=0, description="rollout processes; 0 = one per core, 1 = in the main process")
+    max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
+    micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
+    autocast: Literal["none", "bfloat16"] = Field("none", description="autocast of the trainer's forward pass")
+    probe_tolerance: float = Field(
+        1e-5,
+        gt=0,
+        description="mean gap of sampler and trainer log-probabilities allowed after a sync; 100 times at one token",
+    )
+
+
+class ToolSection(Section):
+    enabled: bool = Field(True, description="give the solver the Python tool")
+    max_turns: int = Field(6, ge=1, description="turns with a tool call in one answer; 1 = the no-multi-turn ablation")
+    state: Literal["stateless"] = Field("stateless", description="every code block runs in a fresh process")
+    wait_steps: int = Field(
+        4,
+        ge=1,
+        description="steps after which a tool result is due; fixed, so that equal seeds decode alike",
+    )
+    cache: int = Field(65536, ge=0, description="remembered results of identical snippets per worker; 0 = none")
+
+
+class SandboxSection(Section):
+    unsafe: bool = Field(False, description="run with resource limits only when a required layer is missing")
+    workers: int = Field(2, ge=1, description="snippets that run at once in each rollout worker")
+    cpu_s: float = Field(2.0, gt=0, description="CPU seconds of one snippet")
+    wall_s: float = Field(8.0, gt=0, description="wall seconds of one snippet, queueing excluded")
+    memory_mb: int = Field(256, ge=16, description="address space of one snippet beyond the interpreter's own")
+    output_bytes: int = Field(16384, ge=64, description="bytes of output after which a snippet is killed")
+    preload: list[str] = Field(default_factory=list, description="packages that snippets may import, loaded in advance")
+
+
+class SamplingSection(Section):
+    temperature: float = Field(
+        1.0, gt=0, description="temperature of all rollouts, always with top-p 1: ratios stay exact"
+    )
+    max_tokens: int = Field(200, ge=8, description="tokens of one solver trajectory, observations included")
+    question_tokens: int = Field(128, ge=8, description="tokens of one written question")
+
+
+class RewardSection(Section):
+    lambda_unc: float = Field(1.0, ge=0, description="weight of the uncertainty reward")
+    lambda_tool: float = Field(0.6, ge=0, description="weight of the tool reward; 0 = the no-tool-reward ablation")
+    lambda_rep: float = Field(1.0, ge=0, description="weight of the repetition penalty; 0 = the ablation")
+    lambda_novelty: float = Field(0.0, ge=0, description="penalty on questions that the archive already holds")
+    gamma: float = Field(
+        0.25, ge=0, description="tool reward per call; 1/tool_cap bounds it by 1 (the paper gives none)"
+    )
+    tool_cap: int = Field(4, ge=1, description="tool calls that count at most (paper: C)")
+    tool_count: Literal["mean", "majority", "max"] = Field(
+        "mean", description="how calls of the k answers become N_tool"
+    )
+    peak: ProbabilityPerIteration = Field(0.5, description="p_hat with the largest uncertainty reward (paper: 0.5)")
+    bleu_threshold: float = Field(0.5, gt=0, le=1.0, description="distance below which questions share a cluster")
+    mask_numbers: bool = Field(False, description="compare questions with every number replaced by #")
+
+
+class TrainingSection(Section):
+    """How one agent learns from its rollout batches."""
+
+    minibatches: int = Field(2, ge=1, description="optimiser steps per rollout batch; with 1 no clip bound can act")
+    lr: float = Field(4e-4, gt=0, description="learning rate of AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
+    warmup: int = Field(0, ge=0, description="optimiser steps of linear warm-up after the optimiser was new")
+    clip_low: float = Field(0.2, gt=0, lt=1.0, description="lower clip bound")
+    clip_high: float = Field(0.2, gt=0, description="upper clip bound; ADPO widens it for ambiguous tasks")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient clip")
+
+
+class CurriculumSection(TrainingSection):
+    train: bool = Field(True, description="train the curriculum agent; false = the untrained-curriculum ablation")
+    steps: StepsPerIteration = Field(5, description="GRPO steps of one iteration")
+    questions: int = Field(64, ge=2, description="questions written in one step")
+    group_size: int = Field(64, ge=2, description="questions that share one baseline; all prompts are the same")
+    baseline: Literal["mean", "leave_one_out"] = Field(
+        "mean", description="baseline of a group: the mean of all its rewards (paper), or of all others"
+    )
+    votes: int = Field(8, ge=2, description="executor answers per question (paper: k = 10)")
+    kl: float = Field(0.05, ge=0, description="coefficient of the k3 term to the base model")
+
+
+class PoolSection(Section):
+    size: int = Field(256, ge=1, description="questions written for the executor in one iteration")
+    votes: int = Field(8, ge=2, description="answers per question and voter")
+    voters: list[Voter] = Field(
+        default=["current"],
+        min_length=1,
+        description="executors whose answers vote together (paper: current only); equal ones count once",
+    )
+
+
+class GateSection(Section):
+    enabled: bool = Field(True, description="keep only tasks at the frontier; false = the ablation")
+    lower: ProbabilityPerIteration = Field(0.3, description="smallest p_hat that is kept, inclusive")
+    upper: ProbabilityPerIteration = Field(0.8, description="largest p_hat that is kept, inclusive")
+
+
+class ExecutorSection(TrainingSection):
+    train: bool = Field(True, description="train the executor; false leaves the base model as it is")
+    steps: StepsPerIteration = Field(10, description="rollout batches of one iteration")
+    tasks: int = Field(32, ge=1, description="kept tasks in one rollout batch")
+    group_size: int = Field(8, ge=2, description="answers per task (paper: G = 16)")
+    kl: float = Field(0.0, ge=0, description="coefficient of the k3 term to the iteration's first executor")
+    loss: Literal["token", "sequence", "fixed"] = Field(
+        "token", description="mean over tokens, per sequence, or fixed length"
+    )
+
+
+class AdpoSection(Section):
+    scale_floor: float = Field(0.6, gt=0, le=1.0, description="advantage scale of the most ambiguous tasks")
+    clip_extra: float = Field(0.1, ge=0, description="widening of the upper clip bound of the most ambiguous tasks")
+    lower: Probability = Field(0.3, description="p_hat at and below which a task is most ambiguous")
+    upper: Probability = Field(0.8, description="p_hat at and above which a task is confident")
+
+
+class EvaluationSection(Section):
+    levels: int = Field(5, ge=1, description="levels of held-out problems")
+    per_level: int = Field(60, ge=1, description="held-out problems per level")
+    samples: int = Field(8, ge=1, description="answers per problem at the sampling temperature: mean@k, maj@k")
+    transfer_per_set: int = Field(40, ge=0, description="problems per transfer set; 0 = none")
+    transfer_samples: int = Field(4, ge=1, description="answers per transfer problem")
+    pool_samples: int = Field(
+        2, ge=0, description="answers of the first executor per task of each pool; 0 = not measured"
+    )
+    forced_fence: bool = Field(True, description="measure the base model once with the code fence forced at the start")
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    method: Literal["agent0"] = Field("agent0", description="what coevolves: the phases and rewards")
+    preset: str = Field("mini", description="name of the preset this configuration started from")
+    seed: int = Field(0, ge=0, description="one seed for everything")
+    iterations: int = Field(3, ge=1, description="rounds of curriculum and executor training")
+    objective: Literal["adpo", "grpo"] = Field("adpo", description="objective of the executor")
+    world: Literal["miniature"] = Field("miniature", description="where tasks, base model and truth come from")
+    run: RunSection = RunSection()
+    model: ModelSection = ModelSection()
+    engine: EngineSection = EngineSection()
+    tool: ToolSection = ToolSection()
+    sandbox: SandboxSection = SandboxSection()
+    sampling: SamplingSection = SamplingSection()
+    reward: RewardSection = RewardSection()
+    curriculum: CurriculumSection = CurriculumSection()
+    pool: PoolSection = PoolSection()
+    gate: GateSection = GateSection()
+    executor: ExecutorSection = ExecutorSection()
+    adpo: AdpoSection = AdpoSection()
+    evaluation: EvaluationSection = EvaluationSection()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        """Reject combinations that would be silently meaningless."""
+        for t in range(1, self.iterations + 1):
+            if at_iteration(self.gate.lower, t) > at_iteration(self.gate.upper, t):
+                raise ValueError("gate.lower is above gate.upper: no task could ever be kept")
+        if self.curriculum.questions % self.curriculum.group_size:
+            raise ValueError("curriculum.questions must be a multiple of curriculum.group_size")
+        if self.adpo.lower >= self.adpo.upper:
+            raise ValueError("adpo.lower must be below adpo.upper")
+        if self.curriculum.minibatches > self.curriculum.questions:
+            raise ValueError("curriculum.minibatches is larger than curriculum.questions")
+        if self.executor.minibatches > self.executor.tasks * self.executor.group_size:
+            raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
+        return self

@@ -1,0 +1,112 @@
+"""Every key of the configuration with its allowed values, default and meaning, read off the schema."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from coevolve.config import Config, Section
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigKey:
+    """One line of ``coevolve config``. ``name`` is dotted: ``reward.lambda_tool``."""
+
+    name: str
+    allowed: str
+    default: object
+    description: str
+    is_text: bool  # a plain text is among the allowed values
+
+    @property
+    def section(self) -> str:
+        """The part before the dot; empty for a key at the top."""
+        return self.name.rpartition(".")[0]
+
+
+@cache
+def config_keys() -> dict[str, ConfigKey]:
+    """All keys by dotted name, in the order of the schema."""
+    schema = Config.model_json_schema()
+    keys = {}
+    for name, field in Config.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            keys.update(_section_keys(name + ".", inner, schema["$defs"][inner.__name__]))
+        else:
+            keys.update(_section_keys("", Config, schema, only=name))
+    return keys
+
+
+def section_names() -> list[str]:
+    """Sections in the order of the schema; keys at the top belong to none."""
+    return list(dict.fromkeys(key.section for key in config_keys().values() if key.section))
+
+
+def nearest(name: str, choices: list[str]) -> str | None:
+    """The choice that a mistyped, possibly dotted name most likely meant, or None when nothing is close.
+
+    What stands after the dot says more than the section: first in the section that was named, then in all.
+    """
+    section, _, leaf = name.rpartition(".")
+    for pool in ([choice for choice in choices if choice.rpartition(".")[0] == section], choices):
+        leaves = difflib.get_close_matches(leaf, [choice.rpartition(".")[2] for choice in pool], n=1, cutoff=0.7)
+        if leaves:
+            same = [choice for choice in pool if choice.rpartition(".")[2] == leaves[0]]
+            return difflib.get_close_matches(name, same, n=1, cutoff=0.0)[0]
+    return next(iter(difflib.get_close_matches(name, choices, n=1)), None)
+
+
+def shown(value: object) -> str:
+    """A value as one would write it in YAML."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _section_keys(
+    prefix: str, section: type[Section], schema: Mapping[str, Any], only: str | None = None
+) -> dict[str, ConfigKey]:
+    keys = {}
+    for name, field in section.model_fields.items():
+        if only is not None and name != only:
+            continue
+        keys[prefix + name] = ConfigKey(
+            name=prefix + name,
+            allowed=_allowed(schema["properties"][name]),
+            default=field.get_default(call_default_factory=True),
+            description=field.description or "",
+            is_text=field.annotation is str or field.annotation == (str | None),
+        )
+    return keys
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """The allowed values of one key in words, from its JSON schema."""
+    if "anyOf" in schema:
+        options = [_allowed(option) for option in schema["anyOf"]]
+        one_or_list = len(options) == 2 and options[1] == f"non-empty list of ({options[0]})"
+        return f"{options[0]}, or a list of these" if one_or_list else " or ".join(options)
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return " | ".join(str(value) for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"{'non-empty ' if schema.get('minItems') else ''}list of ({_allowed(schema['items'])})"
+    words = {"boolean": "true or false", "string": "text", "null": "null"}
+    return words.get(schema["type"]) or schema["type"] + _bounds(schema)
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {schema['minimum']:g} to {schema['maximum']:g}"
+    wording = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in wording.items() if key in schema]
+    return " " + " and ".join(bounds) if bounds else ""

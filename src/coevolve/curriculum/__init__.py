@@ -1,0 +1,1 @@
+"""What the curriculum agent is rewarded for and which of its tasks the executor is trained on."""

@@ -1,0 +1,75 @@
+"""Every question of a run, over all iterations: what was asked before and which templates were used."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coevolve.curriculum.similarity import masked
+
+
+def canonical_question(text: str) -> str:
+    """The form in which questions are compared: Unicode NFKC, case-folded, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+class Archive:
+    """A set of canonical questions that remembers how often each was added.
+
+    Args:
+        questions: what the archive holds already, for instance another archive's ``to_list()``.
+    """
+
+    def __init__(self, questions: Iterable[str] = ()) -> None:
+        self._questions: Counter[str] = Counter()
+        self._templates: Counter[str] = Counter()
+        self.add(questions)
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add questions, repeats included."""
+        for text in texts:
+            question = canonical_question(text)
+            self._questions[question] += 1
+            self._templates[masked(question)] += 1
+
+    def __contains__(self, text: str) -> bool:
+        return canonical_question(text) in self._questions
+
+    def __len__(self) -> int:
+        """Questions added so far, repeats counted."""
+        return self._questions.total()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._questions.elements()
+
+    def to_list(self) -> list[str]:
+        """All questions in canonical form; ``Archive(archive.to_list())`` is the same archive."""
+        return list(self)
+
+    def duplicate_share(self, texts: Sequence[str]) -> float:
+        """Share of the texts that the archive holds or that repeat an earlier text of the same list; 0 for
+        no texts."""
+        seen: set[str] = set()
+        repeats = 0
+        for question in map(canonical_question, texts):
+            repeats += question in seen or question in self._questions
+            seen.add(question)
+        return repeats / max(len(texts), 1)
+
+    def template_shares(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """[B] for each text the share of the archive that equals it when numbers are masked; 0 for an empty
+        archive.
+
+        The counterpart over all iterations of a cluster's share of one batch.
+        """
+        counts = [self._templates[masked(canonical_question(text))] for text in texts]
+        return np.array(counts, dtype=np.float64) / max(len(self), 1)
+
+    def novelty_share(self, texts: Sequence[str]) -> float:
+        """Share of the texts whose template (numbers masked) the archive does not hold; 0 for no texts."""
+        new = sum(masked(canonical_question(text)) not in self._templates for text in texts)
+        return new / max(len(texts), 1)

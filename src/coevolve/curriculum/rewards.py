@@ -1,0 +1,108 @@
+"""The reward of the curriculum agent, one function per part.
+
+Source: Agent0 (arXiv 2511.16043), section 3.2: R_C = R_format * max(0, lambda_unc R_unc + lambda_tool R_tool
+- R_rep). The paper leaves gamma and most weights open; the defaults of the configuration name what is used
+  here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+ToolCount = Literal["mean", "majority", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardParts:
+    """The reward of one question and what it is made of; parts are already weighted, so they can be added by
+    eye.
+
+    ``total = format * max(0, uncertainty + tool - repetition - novelty)``.
+    """
+
+    format: float  # 1 when the question is well formed, else 0
+    uncertainty: float  # lambda_unc * R_unc
+    tool: float  # lambda_tool * R_tool
+    repetition: float  # R_rep, lambda_rep included
+    novelty: float  # penalty for templates that the archive already holds; 0 without one
+    total: float
+
+
+def r_unc(p_hat: float, peak: float = 0.5) -> float:
+    """Uncertainty reward: 1 at ``peak``, falling linearly to 0 at p_hat = 0 and p_hat = 1.
+
+    With the paper's peak of 0.5 this is 1 - 2|p_hat - 0.5|. A question that nobody answered (p_hat = 0)
+    earns nothing under any peak.
+
+    Args:
+        p_hat: share of the k answers that agree with the majority, in [0, 1].
+        peak: p_hat with the largest reward, in [0, 1].
+    """
+    if p_hat <= 0:
+        return 0.0
+    return p_hat / peak if p_hat <= peak else (1 - p_hat) / (1 - peak)
+
+
+def r_tool(n_tool: float, gamma: float = 0.25, cap: int = 4) -> float:
+    """Tool reward gamma * min(N_tool, C): executed tool calls of the executor count, up to the cap."""
+    return gamma * min(n_tool, cap)
+
+
+def count_tool_calls(counts: Sequence[int], majority: Sequence[bool], mode: ToolCount = "mean") -> float:
+    """N_tool of a question from its k trajectories. The paper does not say how; ``mean`` is the default.
+
+    Args:
+        counts: [k] executed tool calls of each trajectory.
+        majority: [k] whether the trajectory's answer is the majority answer.
+        mode: ``mean`` over all k, ``majority``: mean over those that agree with the majority, ``max``: the
+            largest.
+
+    Returns:
+        Calls per trajectory, >= 0; 0 when no trajectory qualifies.
+    """
+    chosen = [count for count, agreed in zip(counts, majority, strict=True) if agreed or mode != "majority"]
+    if not chosen:
+        return 0.0
+    return float(max(chosen)) if mode == "max" else sum(chosen) / len(chosen)
+
+
+def r_rep(share: float, lambda_rep: float = 1.0) -> float:
+    """Repetition penalty lambda_rep * |C_i| / B; ``share`` is |C_i| / B, its cluster's part of the batch."""
+    return lambda_rep * share
+
+
+def curriculum_reward(
+    *,
+    well_formed: bool,
+    uncertainty: float,
+    tool: float,
+    repetition: float,
+    lambda_unc: float = 1.0,
+    lambda_tool: float = 0.6,
+    archive_share: float = 0.0,
+    lambda_novelty: float = 0.0,
+) -> RewardParts:
+    """R_C = R_format * max(0, lambda_unc R_unc + lambda_tool R_tool - R_rep - lambda_novelty * archive
+    share).
+
+    Args:
+        well_formed: the format gate, R_format.
+        uncertainty: R_unc, from ``r_unc``.
+        tool: R_tool, from ``r_tool``.
+        repetition: R_rep, from ``r_rep``.
+        archive_share: share of the archive that has this question's template, in [0, 1]. Not in the paper,
+            which corresponds to ``lambda_novelty`` = 0.
+    """
+    format_reward = 1.0 if well_formed else 0.0
+    gains = lambda_unc * uncertainty + lambda_tool * tool
+    novelty = lambda_novelty * archive_share
+    return RewardParts(
+        format=format_reward,
+        uncertainty=lambda_unc * uncertainty,
+        tool=lambda_tool * tool,
+        repetition=repetition,
+        novelty=novelty,
+        total=format_reward * max(0.0, gains - repetition - novelty),
+    )

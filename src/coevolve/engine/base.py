@@ -1,0 +1,96 @@
+"""What an engine is: a sampler and a trainer, both blind to the method that uses them. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from coevolve.types import Batch, Floats, Ints, TrainRow, TrainStats
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. ``temperature`` 0 means greedy (log-probabilities are then those at temperature 1)."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 200  # of the whole sequence after its first prompt, appended tokens included
+    stop: tuple[str, ...] = ()  # decoding pauses when one of these strings is complete
+
+
+class Pause(StrEnum):
+    """Why the sampler gave a sequence back."""
+
+    STOP = "stop"  # a stop string is complete
+    EOS = "eos"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """A new sequence. ``id`` is unique among the living sequences; ``seed`` alone decides its random numbers."""
+
+    id: int
+    prompt: Ints  # [P]
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Tokens sampled since the sequence was submitted or extended."""
+
+    id: int
+    tokens: Ints  # [T]
+    logprobs: Floats  # [T] under the sampling distribution
+    pause: Pause
+
+
+class Sampler(Protocol):
+    """Continuous batching, one decoding step at a time, token ids in and out.
+
+    A sequence paused by a stop string keeps its cache until it is extended or released, so a trajectory never pays
+    twice for its past. Sequences with the same prompt share its prefill. The results of equal seeds are equal on CPU as
+    long as submissions, extensions and releases come at the same steps.
+    """
+
+    policy_version: int
+
+    def submit(self, request: SampleRequest) -> None: ...
+
+    def extend(self, id: int, tokens: Ints) -> None:
+        """Append tokens that the policy did not sample (an observation) and go on decoding."""
+
+    def release(self, id: int) -> None:
+        """Forget a paused sequence. EOS and LENGTH release by themselves."""
+
+    def step(self) -> list[Completion]:
+        """Decode one token for every active sequence and return those that paused, in order of their ids."""
+
+    @property
+    def active(self) -> int:
+        """Sequences that the next step would advance, waiting ones included."""
+
+
+class Trainer(Protocol):
+    """Weights, optimiser and reference of one policy."""
+
+    def forward_backward(self, batch: Batch) -> TrainStats:
+        """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch."""
+
+    def step(self, lr: float) -> float:
+        """Clip, update, zero the gradient; returns the gradient norm before clipping."""
+
+    def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
+        """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""
+
+    def set_reference(self) -> None:
+        """Make the present weights the reference of the KL term."""
+
+    def state_dict_numpy(self) -> dict[str, Floats]:
+        """The weights, for a sampler in another process."""
+
+    def save(self, folder: Path, *, optimizer: bool) -> None: ...

@@ -1,0 +1,106 @@
+"""A key-value cache of slots: one slot per living sequence, at its own length, kept over its tool turns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_STEP = 8  # positions by which the capacity grows
+
+
+class SlotCache:
+    """Keys and values [layer][slots, kv heads, capacity, head dim], written and read through a window of rows.
+
+    The window is set before each forward pass: the rows that take part and the positions of their new tokens. It
+    speaks the one method of transformers' cache that the attention layers call, ``update``.
+    """
+
+    def __init__(self, layers: int, kv_heads: int, head_dim: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.shape = (kv_heads, head_dim)
+        self.dtype, self.device = dtype, device
+        self.slots, self.capacity = 0, 0
+        self.keys: list[Tensor] = [torch.empty(0) for _ in range(layers)]
+        self.values: list[Tensor] = [torch.empty(0) for _ in range(layers)]
+        self._rooms = [torch.empty(0, dtype=dtype, device=device) for _ in range(2 * layers)]
+        self._spare = torch.empty(0, dtype=dtype, device=device)
+        self._rows: Tensor | None = None
+        self._row_count = 0
+        self._positions = torch.empty(0)
+        self._length = 0
+
+    def reserve(self, slots: int) -> None:
+        """Grow to at least this many slots; what is stored stays."""
+        if slots > self.slots:
+            self._resize(slots, self.capacity)
+
+    def forget(self) -> None:
+        """Drop all positions. What follows then depends on nothing that was decoded before, to the last bit."""
+        self._resize(self.slots, 0)
+
+    def _fit(self, length: int, *, all_rows: bool) -> None:
+        """Keep the capacity just above ``length``: batched products run several times faster on whole tensors.
+
+        One position is always spare, so that padding can be written where nothing is ever read. Only a window of all
+        rows may shrink the cache: others may hold longer ones.
+        """
+        needed = -(-(length + 1) // _STEP) * _STEP
+        if needed > self.capacity or (all_rows and needed < self.capacity - 4 * _STEP):
+            self._resize(self.slots, needed)
+
+    def _resize(self, slots: int, capacity: int) -> None:
+        """Lay every tensor out anew in the spare room and make its old room the next spare.
+
+        Fresh memory costs more than the copy, so rooms are reused; what they held before is finite and masked.
+        """
+        heads, dim = self.shape
+        rows, length, size = min(slots, self.slots), min(capacity, self.capacity), slots * heads * capacity * dim
+        larger = size if size > self._spare.numel() else 0
+        for n, store in enumerate((self.keys, self.values)):
+            for layer, old in enumerate(store):
+                room = self._room(larger) if larger else self._spare
+                new = room[:size].view(slots, heads, capacity, dim)
+                if rows and length:
+                    new[:rows, :, :length] = old[:rows, :, :length]
+                at = n * len(store) + layer
+                store[layer], self._spare, self._rooms[at] = new, self._rooms[at], room
+        if larger:
+            self._spare = self._room(larger)
+        self.slots, self.capacity = slots, capacity
+
+    def _room(self, size: int) -> Tensor:
+        return torch.zeros(size + size // 4, dtype=self.dtype, device=self.device)
+
+    def open_window(self, rows: Tensor | None, row_count: int, positions: Tensor, length: int) -> int:
+        """Choose the rows of the next forward pass.
+
+        Args:
+            rows: slots [R], or None for the first ``row_count`` slots (which then need not be gathered).
+            positions: where each new token goes [R, T]; padding may lie beyond its row's end.
+            length: positions [0, length) hold something.
+
+        Returns:
+            How many positions ``update`` will return; those from ``length`` on must be masked.
+        """
+        self._fit(length, all_rows=rows is None)
+        self._rows, self._row_count = rows, row_count
+        self._positions = positions.clamp(max=self.capacity - 1).to(self.device)
+        self._length = self.capacity if rows is None else length
+        return self._length
+
+    def update(self, key: Tensor, value: Tensor, layer_idx: int, *_: object) -> tuple[Tensor, Tensor]:
+        """Store the new keys and values [R, H, T, D] and return those of the window [R, H, L, D]."""
+        out: list[Tensor] = []
+        for store, new in ((self.keys[layer_idx], key), (self.values[layer_idx], value)):
+            if self._rows is None:
+                rows = torch.arange(self._row_count, device=self.device)
+                store[rows[:, None], :, self._positions] = new.transpose(1, 2)
+                out.append(store[: self._row_count])
+            else:
+                store[self._rows[:, None], :, self._positions] = new.transpose(1, 2)
+                out.append(store[:, :, : self._length].index_select(0, self._rows))
+        return out[0], out[1]
+
+    def copy(self, source: Tensor, target: Tensor, length: int) -> None:
+        """Copy the first ``length`` positions of the source slots to the target slots."""
+        for store in (*self.keys, *self.values):
+            store[target, :, :length] = store[source, :, :length]

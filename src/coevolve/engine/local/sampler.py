@@ -1,0 +1,343 @@
+"""The local sampler: batched decoding over a slot cache, with continuous admission and early release."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
+from coevolve.engine.local import attention
+from coevolve.engine.local.cache import SlotCache
+from coevolve.engine.local.drawing import draw, uniforms
+from coevolve.engine.local.models import load_model, load_tokenizer
+from coevolve.engine.local.stops import StopStrings
+from coevolve.errors import EngineError
+from coevolve.types import Ints
+
+_MASKED = -1e9  # additive mask; finite, so that a fully masked row of padding gives no NaN
+_PREFILL_TOKENS = 16384  # padded tokens of one prefill pass
+
+
+class LocalSampler:
+    """Implements :class:`coevolve.engine.base.Sampler` with torch and a standard transformers model.
+
+    A slot is one of three things: active (decoded at every step), resting (paused at a stop string, its cache kept),
+    or free. Decoding runs over the first ``self._top`` slots, resting ones included: computing their few idle steps is
+    cheaper than moving their cache away and back. The window shrinks when too many of its slots are free.
+    """
+
+    def __init__(
+        self,
+        model_path: Path,
+        *,
+        max_rows: int = 512,
+        dtype: str = "float32",
+        device: str = "cpu",
+    ) -> None:
+        attention.register()
+        self.policy_version = 0
+        model: Any = load_model(model_path, dtype=dtype)
+        self.model = model.to(device).eval()
+        self.model.set_attn_implementation(attention.NAME)
+        self.model.requires_grad_(False)
+        self.device = torch.device(device)
+        tokenizer = load_tokenizer(model_path)
+        self._texts = [str(tokenizer.decode([i])) for i in range(len(tokenizer))]
+        config = self.model.config
+        self._texts += [""] * (config.vocab_size - len(self._texts))
+        self._eos = _eos_ids(self.model, tokenizer)
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._cache = SlotCache(
+            config.num_hidden_layers, config.num_key_value_heads, head_dim, dtype=self.model.dtype, device=self.device
+        )
+        self._max_rows = max_rows
+        self._queue: deque[SampleRequest] = deque()
+        self._extensions: dict[int, Ints] = {}
+        self._stops: dict[tuple[str, ...], StopStrings] = {}
+        self._samplings: list[Sampling] = []  # all that were ever asked for; slots refer to them by index
+        self._slot_of: dict[int, int] = {}  # living sequences by id
+        self._top = 0
+        self._allocate(0, 1)
+
+    def _allocate(self, slots: int, capacity: int) -> None:
+        """Grow the cache and the per-slot arrays together."""
+        old = getattr(self, "_tokens", np.zeros((0, 0), np.int32))
+        old_logp = getattr(self, "_logp", np.zeros((0, 0), np.float32))
+        self._cache.reserve(slots)
+        slots, capacity = self._cache.slots, max(capacity, old.shape[1])
+        self._tokens = np.zeros((slots, capacity), np.int32)
+        self._logp = np.zeros((slots, capacity), np.float32)
+        self._tokens[: old.shape[0], : old.shape[1]] = old
+        self._logp[: old.shape[0], : old.shape[1]] = old_logp
+        grow = slots - old.shape[0]
+        if old.shape[0] == 0:
+            self._ids = np.full(slots, -1, np.int64)  # -1 = free
+            self._active = np.zeros(slots, bool)
+            self._length = np.zeros(slots, np.int64)  # tokens known; all but the last are in the cache
+            self._segment = np.zeros(slots, np.int64)  # where the present run of sampled tokens starts
+            self._limit = np.zeros(slots, np.int64)  # length at which the sequence is cut
+            self._seeds = np.zeros(slots, np.uint64)
+            self._kind = np.zeros(slots, np.int64)  # index of the sequence's Sampling
+        elif grow:
+            self._ids = np.concatenate([self._ids, np.full(grow, -1, np.int64)])
+            self._active = np.concatenate([self._active, np.zeros(grow, bool)])
+            for name in ("_length", "_segment", "_limit", "_seeds", "_kind"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate([array, np.zeros(grow, array.dtype)]))
+
+    @property
+    def eos(self) -> frozenset[int]:
+        """Token ids that end a sequence."""
+        return frozenset(int(i) for i in self._eos)
+
+    @property
+    def active(self) -> int:
+        """Sequences that the next step would advance."""
+        return int(self._active.sum()) + len(self._queue) + len(self._extensions)
+
+    def load_weights(self, weights: Mapping[str, NDArray[np.float32]], version: int) -> None:
+        """Replace the weights; no sequence may be alive.
+
+        Raises:
+            EngineError: sequences are alive, or a name or shape does not fit the model.
+        """
+        if self._slot_of or self._queue:
+            raise EngineError(
+                "weights were pushed to a sampler that still decodes", fix="finish or release its sequences"
+            )
+        own = self.model.state_dict()
+        for name, value in weights.items():
+            if name not in own or tuple(own[name].shape) != value.shape:
+                raise EngineError("pushed weights do not fit the sampler's model", where=name)
+            own[name].copy_(torch.from_numpy(np.asarray(value)))
+        self.policy_version = version
+
+    def submit(self, request: SampleRequest) -> None:
+        """Queue a new sequence; it is admitted when a slot is free."""
+        if len(request.prompt) == 0:
+            raise EngineError("a sequence needs at least one prompt token", where=f"request {request.id}")
+        self._queue.append(request)
+
+    def extend(self, id: int, tokens: Ints) -> None:
+        """Append tokens to a resting sequence and let it go on at the next step."""
+        slot = self._slot_of[id]
+        if self._length[slot] + len(tokens) >= self._limit[slot]:
+            raise EngineError("an extension leaves no room for another token", where=f"request {id}")
+        self._extensions[id] = tokens
+
+    def release(self, id: int) -> None:
+        """Forget a resting sequence."""
+        self._free(self._slot_of[id])
+
+    def _free(self, slot: int) -> None:
+        id = int(self._ids[slot])
+        del self._slot_of[id]
+        self._ids[slot], self._active[slot], self._length[slot] = -1, False, 1
+
+    @torch.inference_mode()
+    def step(self) -> list[Completion]:
+        """Decode one token for every active sequence, admit extended and queued ones with their first token."""
+        decoding = self._active[: self._top].copy()
+        if decoding.any():
+            self._decode(decoding)
+        fresh = self._extend_resting()
+        fresh += self._admit()
+        touched = np.concatenate([np.flatnonzero(decoding), np.array(fresh, np.int64)]).astype(np.int64)
+        completions = self._collect(touched)
+        self._shrink()
+        return completions
+
+    def _decode(self, decoding: NDArray[np.bool_]) -> None:
+        """One forward pass over the first slots; resting and free ones compute a token that nobody reads."""
+        top = self._top
+        positions = np.maximum(self._length[:top] - 1, 0)
+        last = self._tokens[np.arange(top), positions]
+        logits = self._forward(None, last[:, None], positions, np.ones(top, np.int64))
+        rows = np.flatnonzero(decoding)
+        self._draw(rows, logits[torch.from_numpy(rows)] if len(rows) < top else logits)
+
+    def _extend_resting(self) -> list[int]:
+        """Feed appended tokens (and the last sampled one, not yet cached) of all extended sequences in one pass."""
+        if not self._extensions:
+            return []
+        slots = np.array([self._slot_of[id] for id in self._extensions], np.int64)
+        starts = self._length[slots] - 1
+        for slot, tokens in zip(slots, self._extensions.values(), strict=True):
+            end = self._length[slot] + len(tokens)
+            self._tokens[slot, self._length[slot] : end] = tokens
+            self._length[slot] = end
+        self._extensions.clear()
+        self._segment[slots] = self._length[slots]
+        self._prefill(slots, starts)
+        return [int(s) for s in slots]
+
+    def _admit(self) -> list[int]:
+        """Move queued sequences into free slots; equal prompts are computed once and copied."""
+        used = int((self._ids >= 0).sum())
+        n = min(len(self._queue), self._max_rows - used)
+        if n <= 0:
+            return []
+        if not self._slot_of:
+            self._cache.forget()
+        requests = [self._queue.popleft() for _ in range(n)]
+        need = max(len(r.prompt) + r.sampling.max_tokens for r in requests)
+        self._allocate(min(self._max_rows, max(self._cache.slots, used + n)), need)
+        slots = np.flatnonzero(self._ids < 0)[:n]
+        for slot, r in zip(slots, requests, strict=True):
+            p = len(r.prompt)
+            self._ids[slot], self._active[slot] = r.id, True
+            self._slot_of[r.id] = int(slot)
+            self._kind[slot] = self._kind_of(r.sampling)
+            self._tokens[slot, :p] = r.prompt
+            self._length[slot] = self._segment[slot] = p
+            self._limit[slot] = p + r.sampling.max_tokens
+            self._seeds[slot] = np.uint64(r.seed % 2**64)
+        self._top = max(self._top, int(slots.max()) + 1)
+        first: dict[bytes, int] = {}
+        source = np.array([first.setdefault(r.prompt.tobytes(), i) for i, r in enumerate(requests)])
+        unique = np.unique(source)
+        logits = self._prefill(slots[unique], np.zeros(len(unique), np.int64), draw_now=False)
+        for leader in unique:
+            followers = slots[(source == leader) & (np.arange(n) != leader)]
+            if len(followers):
+                self._cache.copy(torch.tensor(slots[leader]), torch.from_numpy(followers), len(requests[leader].prompt))
+        self._draw(slots, logits[torch.from_numpy(np.searchsorted(unique, source))])
+        return [int(s) for s in slots]
+
+    def _prefill(self, slots: NDArray[np.int64], starts: NDArray[np.int64], *, draw_now: bool = True) -> Tensor:
+        """Run known tokens [start, length) of some slots through the model; returns logits [R, V] of the last ones."""
+        widths = self._length[slots] - starts
+        order = np.argsort(widths, kind="stable")
+        out: list[Tensor] = []
+        begin = 0
+        while begin < len(order):
+            end = begin + 1
+            while end < len(order) and (end + 1 - begin) * widths[order[end]] <= _PREFILL_TOKENS:
+                end += 1
+            part = order[begin:end]
+            rows, width = slots[part], int(widths[part].max())
+            columns = np.minimum(starts[part][:, None] + np.arange(width), self._length[rows][:, None] - 1)
+            out.append(self._forward(rows, self._tokens[rows[:, None], columns], starts[part], widths[part]))
+            begin = end
+        inverse = np.empty(len(order), np.int64)
+        inverse[order] = np.arange(len(order))
+        logits = torch.cat(out)[torch.from_numpy(inverse)]
+        if draw_now:
+            self._active[slots] = True
+            self._draw(slots, logits)
+        return logits
+
+    def _forward(
+        self,
+        rows: NDArray[np.int64] | None,
+        tokens: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        widths: NDArray[np.int64],
+    ) -> Tensor:
+        """Logits [R, V] after each row's last token, for tokens [R, T] that begin at ``starts`` [R]."""
+        count, width = tokens.shape
+        positions = torch.from_numpy(starts[:, None] + np.arange(width))
+        index = None if rows is None else torch.from_numpy(rows).to(self.device)
+        length = self._cache.open_window(index, count, positions, int((starts + widths).max()))
+        # Padding of short rows goes to the row's own future positions: overwritten before anything may look at them.
+        shown = torch.arange(length)[None, None, :] <= positions[:, :, None]
+        mask = torch.zeros(count, 1, width, length).masked_fill_(~shown[:, None], _MASKED)
+        hidden = self.model.model(
+            input_ids=torch.from_numpy(tokens.astype(np.int64)).to(self.device),
+            attention_mask=mask.to(self.device, self._cache.dtype),
+            position_ids=positions.to(self.device),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+        last = hidden[:, 0] if width == 1 else hidden[torch.arange(count), torch.from_numpy(widths - 1)]
+        logits: Tensor = self.model.lm_head(last)
+        return logits
+
+    def _draw(self, slots: NDArray[np.int64], logits: Tensor) -> None:
+        """Sample one token for each slot and append it."""
+        kinds = self._kind[slots]
+        for kind in np.unique(kinds):
+            members = np.flatnonzero(kinds == kind)
+            alone = len(members) == len(slots)
+            chosen = slots if alone else slots[members]
+            part = logits if alone else logits[torch.from_numpy(members)]
+            at = self._length[chosen]
+            tokens, logp = draw(part, uniforms(self._seeds[chosen], at), self._samplings[kind])
+            self._tokens[chosen, at] = tokens.cpu().numpy()
+            self._logp[chosen, at] = logp.float().cpu().numpy()
+            self._length[chosen] = at + 1
+
+    def _collect(self, touched: NDArray[np.int64]) -> list[Completion]:
+        """Completions of the sequences whose newest token ends or pauses them."""
+        if len(touched) == 0:
+            return []
+        last = self._tokens[touched, self._length[touched] - 1]
+        eos = np.isin(last, self._eos)
+        cut = self._length[touched] >= self._limit[touched]
+        maybe = np.zeros(len(touched), bool)
+        kinds = self._kind[touched]
+        for kind in np.unique(kinds):
+            maybe |= (kinds == kind) & self._stop_strings(kind).candidates[last]
+        out: list[Completion] = []
+        for i in np.flatnonzero(eos | cut | maybe):
+            slot = int(touched[i])
+            span = slice(int(self._segment[slot]), int(self._length[slot]))
+            if eos[i]:
+                pause = Pause.EOS
+            elif maybe[i] and self._stop_strings(kinds[i]).completed(self._tokens[slot, span].tolist()):
+                pause = Pause.STOP
+            elif cut[i]:
+                pause = Pause.LENGTH
+            else:
+                continue
+            tokens, logp = self._tokens[slot, span].copy(), self._logp[slot, span].copy()
+            out.append(Completion(int(self._ids[slot]), tokens, logp, pause))
+            self._active[slot] = False
+            if pause is not Pause.STOP:
+                self._free(slot)
+        return sorted(out, key=lambda c: c.id)
+
+    def _kind_of(self, sampling: Sampling) -> int:
+        if sampling not in self._samplings:
+            self._samplings.append(sampling)
+        return self._samplings.index(sampling)
+
+    def _stop_strings(self, kind: int) -> StopStrings:
+        stop = self._samplings[kind].stop
+        if stop not in self._stops:
+            self._stops[stop] = StopStrings(self._texts, stop)
+        return self._stops[stop]
+
+    def _shrink(self) -> None:
+        """Move the last sequences into free slots when a quarter of the window decodes nothing."""
+        used = np.flatnonzero(self._ids[: self._top] >= 0)
+        if self._queue or len(used) > 0.75 * self._top:
+            return
+        holes = np.flatnonzero(self._ids[: len(used)] < 0)
+        movers = used[used >= len(used)]
+        if len(holes):
+            self._cache.copy(torch.from_numpy(movers), torch.from_numpy(holes), int(self._length[movers].max()))
+            for array in (self._tokens, self._logp, self._ids, self._active):
+                array[holes] = array[movers]
+            for array in (self._length, self._segment, self._limit, self._seeds, self._kind):
+                array[holes] = array[movers]
+            for hole in holes:
+                self._slot_of[int(self._ids[hole])] = int(hole)
+            self._ids[movers], self._active[movers], self._length[movers] = -1, False, 1
+        self._top = len(used)
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> NDArray[np.int64]:
+    """End-of-sequence ids of the generation config and the tokenizer together."""
+    declared: Sequence[int] | int | None = model.generation_config.eos_token_id
+    ids = set(declared if isinstance(declared, list) else [] if declared is None else [declared])
+    if tokenizer.eos_token_id is not None:
+        ids.add(tokenizer.eos_token_id)
+    return np.array(sorted(ids), np.int64)

@@ -1,0 +1,183 @@
+"""From hidden states to log-probabilities and the loss, and the two parts of a causal model this needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coevolve.engine.local.packing import Index, MicroBatch, pack
+from coevolve.errors import EngineError
+from coevolve.learning.objectives import clipped_policy_loss, k3
+from coevolve.types import Batch, TrainStats
+
+_ATTENTION = "coevolve_tree"
+
+
+class Layout(NamedTuple):
+    """Where the N tokens of a micro-batch stand in its padded blocks of rows, see ``MicroBatch``."""
+
+    blocks: tuple[tuple[int, int], ...]
+    spread: Tensor  # [P]
+    collect: Tensor  # [N]
+
+
+def tree_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    layout: Layout,
+    sliding_window: int | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Causal attention of [1, H, N, D] queries over [1, KV, N, D] keys, each token seeing its own past only.
+
+    Attention alone runs on padded rows; the rest of the model runs on the N tokens.
+    """
+    if sliding_window is not None and layout.blocks[0][1] > sliding_window:
+        raise EngineError("The local trainer has no sliding-window attention", fix="use shorter sequences")
+    mixed = []
+    for q, k, v in zip(*(_to_blocks(x, layout) for x in (query, key, value)), strict=True):
+        block = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        mixed.append(block.transpose(1, 2).flatten(2).flatten(0, 1))
+    flat = F.embedding(layout.collect, torch.cat(mixed))
+    return flat.view(1, len(layout.collect), query.shape[1], -1), None
+
+
+def _to_blocks(x: Tensor, layout: Layout) -> list[Tensor]:
+    """[1, H, N, D] -> [B, H, L, D] for each block.
+
+    An embedding is a gather whose backward pass is fast and deterministic on CPU.
+    """
+    _, heads, tokens, dim = x.shape
+    places = F.embedding(layout.spread, x.transpose(1, 2).reshape(tokens, heads * dim))
+    parts = torch.split(places, [count * length for count, length in layout.blocks])
+    return [
+        part.view(count, length, heads, dim).transpose(1, 2)
+        for part, (count, length) in zip(parts, layout.blocks, strict=True)
+    ]
+
+
+def prepare(model: nn.Module, device: torch.device) -> None:
+    """Switch a model to ``tree_attention``, and check on a few tokens that its logits stay the same.
+
+    Raises:
+        EngineError: they do not: the model scales or caps its logits, or attends in another way.
+    """
+    from transformers import AttentionInterface
+
+    tokens = np.arange(4) % output_head(model).out_features
+    with torch.no_grad():
+        whole = model(input_ids=torch.from_numpy(tokens)[None].to(device), use_cache=False).logits[0, :-1]
+        AttentionInterface.register(_ATTENTION, tree_attention)
+        model.set_attn_implementation(_ATTENTION)  # type: ignore[operator]
+        probe = pack([tokens.astype(np.int32)], [np.arange(1, len(tokens))], len(tokens))[0]
+        parts = output_head(model)(hidden_states(model, probe, device))
+    if not torch.allclose(whole.float(), parts.float(), rtol=1e-2, atol=1e-2):
+        raise EngineError(
+            f"{type(model).__name__} does not compute its logits as the local trainer does",
+            fix="train a model with plain causal attention and a plain output matrix, such as Qwen3 or Llama",
+        )
+
+
+def hidden_states(model: nn.Module, micro: MicroBatch, device: torch.device) -> Tensor:
+    """Last hidden states [M, H] at the scored positions."""
+
+    def move(values: Index) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    decoder: nn.Module = model.base_model  # type: ignore[assignment]
+    states: Tensor = decoder(
+        input_ids=move(micro.inputs)[None],
+        position_ids=move(micro.depth)[None],
+        layout=Layout(micro.blocks, move(micro.spread), move(micro.collect)),
+        use_cache=False,
+    ).last_hidden_state
+    return F.embedding(move(micro.position), states[0])
+
+
+def output_head(model: nn.Module) -> nn.Linear:
+    """The linear layer that turns hidden states into logits."""
+    return model.get_output_embeddings()  # type: ignore[operator, no-any-return]
+
+
+def token_logprobs(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [N] of the targets and entropies [N] (nats, no gradient) from logits [N, V]."""
+    logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+    if temperature != 1.0:
+        logits = logits / temperature
+    everything = F.log_softmax(logits, dim=-1)
+    with torch.no_grad():
+        entropy = -(everything.exp() * everything).sum(-1)
+    return everything.gather(-1, target.unsqueeze(-1)).squeeze(-1), entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The per-token numbers of the scored tokens of a micro-batch, each [N]."""
+
+    old_logp: Tensor
+    advantage: Tensor
+    clip_low: Tensor
+    clip_high: Tensor
+    weight: Tensor
+    bin: Tensor
+    bins: int
+    kl: float
+
+    @classmethod
+    def gather(cls, batch: Batch, micro: MicroBatch, device: torch.device) -> Self:
+        """Collect the numbers in the order of the micro-batch's scored positions."""
+        owned = [(batch.rows[i], token) for i, token, _ in micro.split(micro.token)]
+
+        def stream(name: str) -> Tensor:
+            values = np.concatenate([getattr(row, name)[token] for row, token in owned])
+            return torch.from_numpy(values).to(device)
+
+        bins = np.repeat([row.bin for row, _ in owned], np.diff(micro.bounds))
+        return cls(
+            old_logp=stream("old_logp"),
+            advantage=stream("advantage"),
+            clip_low=stream("clip_low"),
+            clip_high=stream("clip_high"),
+            weight=stream("weight"),
+            bin=torch.from_numpy(bins).to(device),
+            bins=batch.bins,
+            kl=batch.kl,
+        )
+
+    def loss(self, part: slice, logp: Tensor, ref_logp: Tensor | None, stats: TrainStats) -> Tensor:
+        """The summed loss of the scored tokens in ``part``, with its counts added to ``stats``."""
+        weight, old_logp = self.weight[part], self.old_logp[part]
+        loss, clip = clipped_policy_loss(
+            logp,
+            old_logp,
+            self.advantage[part],
+            self.clip_low[part],
+            self.clip_high[part],
+            weight,
+            self.bin[part],
+            self.bins,
+        )
+        if ref_logp is not None:
+            divergence = k3(logp, ref_logp)
+            loss = loss + self.kl * (weight * divergence).sum()
+            stats.kl += float(divergence.detach().sum())
+        stats.loss += float(loss.detach())
+        stats.tokens += int(clip.tokens.sum())
+        stats.ratio += float(clip.ratio.sum())
+        stats.clipped_low += int(clip.clipped_low.sum())
+        stats.clipped_high += int(clip.clipped_high.sum())
+        stats.max_logp_gap = max(stats.max_logp_gap, float((logp.detach() - old_logp).abs().max()))
+        for b, (clipped, tokens) in enumerate(zip(clip.clipped_low + clip.clipped_high, clip.tokens, strict=True)):
+            stats.clipped_by_bin[b] += int(clipped)
+            stats.tokens_by_bin[b] += int(tokens)
+        return loss

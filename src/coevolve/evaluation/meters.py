@@ -1,0 +1,65 @@
+"""What only the meter knows about a training run: whether the labels and the trained answers are true.
+
+The driver tells a meter what the loop has done and reads the numbers for the run folder. No method of this
+module that the loop could call returns anything, and nothing that learns may import it: true answers never
+flow back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coevolve.evaluation.scoring import is_right
+from coevolve.evaluation.statistics import mean
+from coevolve.types import Group, LabelledTask, Task, Trajectory
+from coevolve.worlds.base import Meter
+
+
+class PoolMeter:
+    """The truth about one iteration's pool.
+
+    Call ``labelled`` once the pool has been voted on and gated; read the rest afterwards. Accuracies are
+    fractions, NaN while there is nothing to measure.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._all: list[dict[str, object]] = []
+        self._kept: list[bool] = []
+
+    def labelled(self, groups: Sequence[Group], kept: Sequence[LabelledTask]) -> None:
+        """Take note of a pool's votes and of the tasks that passed the gate, in place of an earlier pool."""
+        self._all = [self._row(group) for group in groups]
+        self._kept = [is_right(item.label, self._meter.truth(item.task)) for item in kept]
+
+    @property
+    def label_accuracy_all(self) -> float:
+        """Share of all tasks whose majority answer is true; without a majority or a truth it is wrong."""
+        return mean([bool(row["label_right"]) for row in self._all])
+
+    @property
+    def label_accuracy_kept(self) -> float:
+        """Share of the kept tasks whose pseudo-label is true."""
+        return mean(self._kept)
+
+    def rows(self) -> list[dict[str, object]]:
+        """The rows of meter/tasks-N.parquet: task_id, truth, label_right."""
+        return list(self._all)
+
+    def _row(self, group: Group) -> dict[str, object]:
+        truth = self._meter.truth(group.task)
+        return {"task_id": group.task.id, "truth": truth, "label_right": is_right(group.vote.answer, truth)}
+
+
+def true_accuracy(meter: Meter, trajectories: Sequence[Trajectory], tasks: Sequence[Task]) -> float:
+    """Share of answers that equal the true answer of their task, NaN of no answers.
+
+    Args:
+        trajectories: the answers of an executor step, in any order.
+        tasks: their tasks, each at least once; a task without a true answer makes all its answers wrong.
+
+    Raises:
+        KeyError: an answer belongs to none of the tasks.
+    """
+    truths = {task.id: meter.truth(task) for task in tasks}
+    return mean([is_right(trajectory.answer, truths[trajectory.task_id]) for trajectory in trajectories])

@@ -1,0 +1,72 @@
+"""Problems with their true answers, and the answers of a policy graded against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coevolve.curriculum.voting import vote
+from coevolve.evaluation import statistics
+from coevolve.grading.canonical import canonical
+from coevolve.types import Bools, Task, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A task of a named set, and its true answer; None when there is none, and then no answer is right."""
+
+    set: str
+    task: Task
+    truth: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What k answers to each of n problems were worth."""
+
+    right: Bools  # [n, k]
+    majority: tuple[str | None, ...]  # n canonical answers; None when nobody answered
+    majority_right: Bools  # [n]
+    tool_calls: NDArray[np.float64]  # [n] mean number of executed calls per answer
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """[n] the share of right answers of each problem."""
+        return statistics.mean_at_k(self.right)
+
+
+def is_right(answer: str | None, truth: str | None) -> bool:
+    """Whether an answer has the canonical key of the truth; a missing answer or truth is never right."""
+    if answer is None or truth is None:
+        return False
+    key = canonical(truth)
+    return key is not None and canonical(answer) == key
+
+
+def score(truths: Sequence[str | None], groups: Sequence[Sequence[Trajectory]]) -> Scores:
+    """Grade the answers to each problem.
+
+    The majority answer is the one of the curriculum's own vote, ties included, so that maj@k here and
+    pseudo-labels there mean the same.
+
+    Args:
+        truths: n true answers.
+        groups: n groups of k trajectories each, in the same order.
+
+    Raises:
+        ValueError: the numbers of problems, or of answers to two problems, differ.
+    """
+    answers = [[trajectory.answer for trajectory in group] for group in groups]
+    shape = (len(answers), len(answers[0]) if answers else 0)
+    right = [[is_right(a, t) for a in given] for given, t in zip(answers, truths, strict=True)]
+    majority = tuple(vote(given).answer for given in answers)
+    calls = [[len(trajectory.tool_calls) for trajectory in group] for group in groups]
+    return Scores(
+        right=np.array(right, dtype=np.bool_).reshape(shape),
+        majority=majority,
+        majority_right=np.array([is_right(a, t) for a, t in zip(majority, truths, strict=True)], dtype=np.bool_),
+        tool_calls=statistics.mean_at_k(np.array(calls, dtype=np.float64).reshape(shape)),
+    )

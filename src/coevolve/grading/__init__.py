@@ -1,0 +1,1 @@
+"""Answers: where the last one stands in a text, and which answers are the same."""

@@ -1,0 +1,1 @@
+"""From rewards to a loss: advantages, per-token weights, objectives."""

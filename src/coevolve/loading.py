@@ -1,0 +1,251 @@
+"""From a preset, a file and ``--set`` overrides to one configuration; faults name their key and source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from coevolve.config import Config
+from coevolve.config_keys import config_keys, nearest, section_names, shown
+from coevolve.errors import ConfigError
+
+DEFAULT_PRESET = "mini"
+METHODS: tuple[str, ...] = get_args(Config.model_fields["method"].annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values by dotted key, and where they were written."""
+
+    source: str
+    values: Mapping[str, object]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: ``1e-4`` is a number, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {key} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with the package."""
+    folder = resources.files("coevolve.presets")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    method: str | None = None,
+) -> Config:
+    """The configuration of a run: defaults, then the preset, then the file, then ``key=value`` overrides.
+
+    Args:
+        preset: a packaged preset; without it the one that ``file`` names, else the default one.
+        file: YAML with sections and keys, for example the ``config.yaml`` of a run.
+        overrides: ``gate.lower=0.5`` and so on; values are YAML.
+        method: what the user asked to run; a preset or file of another method is refused.
+
+    Raises:
+        ConfigError: an unknown method, preset, section or key; a value of the wrong type or out of range; an
+            impossible combination; a file that cannot be read.
+    """
+    if method is not None:
+        _known("method", method, list(METHODS))
+    from_file = _file_layer(file) if file is not None else None
+    name = preset or (from_file and from_file.values.get("preset")) or DEFAULT_PRESET
+    layers = [_preset_layer(name), *([from_file] if from_file else []), _override_layer(overrides)]
+    for layer in layers:
+        _check_keys(layer)
+        _check_method(layer, method)
+    merged = {key: (value, layer.source) for layer in layers for key, value in layer.values.items()}
+    merged["preset"] = (name, "--preset")
+    return _validated(merged)
+
+
+def config_from_yaml(path: Path) -> Config:
+    """Read back a resolved configuration, such as ``RUN/config.yaml``; no preset is involved.
+
+    Raises:
+        ConfigError: as :func:`load_config`.
+    """
+    layer = _file_layer(path)
+    _check_keys(layer)
+    return _validated({key: (value, layer.source) for key, value in layer.values.items()})
+
+
+def _preset_layer(name: object) -> Layer:
+    _known("preset", name, preset_names())
+    text = resources.files("coevolve.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return _layer_of_text(text, f"preset {name}")
+
+
+def _file_layer(path: Path) -> Layer:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"cannot read the configuration file: {reason}",
+            where=str(path),
+            fix="name a YAML file with --config",
+        ) from error
+    return _layer_of_text(text, str(path))
+
+
+def _layer_of_text(text: str, source: str) -> Layer:
+    content = _parse(text, source)
+    if content is None:
+        return Layer(source, {})
+    if not isinstance(content, dict):
+        raise ConfigError("the configuration is not a mapping of keys to values", where=source, fix="write: seed: 1")
+    return Layer(source, _flat(content, source))
+
+
+def _override_layer(overrides: Iterable[str]) -> Layer:
+    values: dict[str, object] = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise ConfigError(
+                f"an override without a key and a value: {override!r}",
+                where="--set",
+                fix="--set gate.lower=0.5",
+            )
+        if name in ("preset", "method"):
+            option = "--preset NAME" if name == "preset" else "coevolve run METHOD"
+            raise ConfigError(f"{name} cannot be set as a key", where=f"--set {override}", fix=f"use {option}")
+        key = config_keys().get(name)
+        value = _parse(text, f"--set {override}")
+        as_written = key is not None and key.is_text and value is not None
+        values[name] = text.strip() if as_written else value
+    return Layer("--set", values)
+
+
+def _parse(text: str, source: str) -> object:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{source}, line {mark.line + 1}" if mark is not None and "\n" in text else source
+        raise ConfigError(f"not valid YAML: {error.problem}", where=place, fix="correct the syntax there") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"not valid YAML: {error}", where=source, fix="correct the syntax there") from error
+
+
+def _flat(content: Mapping[object, object], source: str) -> dict[str, object]:
+    """Dotted keys. A value below the second level stays as it is and fails its type check."""
+    flat: dict[str, object] = {}
+    sections = section_names()
+    for name, value in content.items():
+        if name in sections and isinstance(value, dict):
+            pairs = [(f"{name}.{inner}", inner_value) for inner, inner_value in value.items()]
+        else:
+            pairs = [] if name in sections and value is None else [(str(name), value)]
+        for key, one in pairs:
+            if key in flat:
+                raise ConfigError(f"the key {key} stands twice", where=source, fix="keep one of the two")
+            flat[key] = one
+    return flat
+
+
+def _known(what: str, name: object, choices: list[str]) -> None:
+    if name not in choices:
+        guess = nearest(str(name), choices)
+        hint = f" (did you mean {guess}?)" if guess else ""
+        raise ConfigError(f"unknown {what} {name}{hint}", fix=f"{what}s: {', '.join(choices)}")
+
+
+def _check_method(layer: Layer, method: str | None) -> None:
+    written = layer.values.get("method", method)
+    if method is not None and written != method:
+        _known("method", written, list(METHODS))
+        raise ConfigError(
+            f"this is a configuration of {written}, not of {method}",
+            where=layer.source,
+            fix=f"coevolve run {written}",
+        )
+
+
+def _check_keys(layer: Layer) -> None:
+    keys, sections = config_keys(), section_names()
+    for name in layer.values:
+        if name in keys:
+            continue
+        section = name.partition(".")[0]
+        if name in sections:
+            raise ConfigError(
+                f"{name} is a section, not a value",
+                where=layer.source,
+                fix=f"keys in it: coevolve config {name}",
+            )
+        guess = nearest(name, list(keys)) or nearest(name, sections)
+        hint = f" (did you mean {guess}?)" if guess else ""
+        listing = f"coevolve config {section}" if section in sections else "coevolve config"
+        raise ConfigError(f"unknown key {name}{hint}", where=layer.source, fix=f"all keys: {listing}")
+
+
+def _validated(merged: Mapping[str, tuple[object, str]]) -> Config:
+    nested: dict[str, Any] = {}
+    for name, (value, _) in merged.items():
+        section, _, leaf = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[leaf] = value
+    try:
+        return Config.model_validate(nested)
+    except ValidationError as error:
+        raise _explained(error, merged) from error
+
+
+def _explained(error: ValidationError, merged: Mapping[str, tuple[object, str]]) -> ConfigError:
+    problems = error.errors()
+    # A list or a choice of types makes the location longer than the key.
+    names = list(dict.fromkeys(_key_at(problem["loc"]) for problem in problems))
+    if not names[0]:
+        return _impossible(problems[0]["msg"].removeprefix("Value error, "), merged)
+    value, source = merged[names[0]]
+    more = f" (nor are {', '.join(names[1:])})" if names[1:] else ""
+    return ConfigError(
+        f"{names[0]} = {shown(value)} is not allowed{more}",
+        where=source,
+        fix=f"allowed: {config_keys()[names[0]].allowed}",
+    )
+
+
+def _impossible(message: str, merged: Mapping[str, tuple[object, str]]) -> ConfigError:
+    """A combination that the schema rejects; its message names the keys."""
+    named = []
+    for name, key in config_keys().items():
+        if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", message):
+            value, source = merged.get(name, (key.default, "default"))
+            named.append(f"{name} = {shown(value)} ({source})")
+    return ConfigError(message, where=", ".join(named), fix="change one of them")
+
+
+def _key_at(loc: tuple[int | str, ...]) -> str:
+    """The key that a location of pydantic lies in; empty for the configuration as a whole."""
+    dotted = [".".join(map(str, loc[:parts])) for parts in (2, 1)]
+    return next((name for name in dotted if name in config_keys()), "")

@@ -1,0 +1,29 @@
+"""Agent0 (arXiv 2511.16043, algorithm 1): two copies of one base model that raise each other.
+
+In every iteration t
+1. the curriculum agent learns, by GRPO, to write tasks that the executor of t-1 finds hard and needs the tool for;
+2. the frozen curriculum agent writes a pool; the executor votes on each task; tasks at its frontier are kept;
+3. the executor learns, by ADPO, to agree with the votes on what was kept.
+
+Every ablation of the paper is one key: ``curriculum.train``, ``reward.lambda_tool``, ``reward.lambda_rep``,
+``gate.enabled``, ``objective``, ``tool.max_turns``, ``tool.enabled``.
+"""
+
+from __future__ import annotations
+
+from coevolve.config import Config
+from coevolve.methods.base import Phase
+from coevolve.methods.fill_pool import FillPool
+from coevolve.methods.train_proposer import TrainProposer
+from coevolve.methods.train_solver import TrainSolver
+
+
+def phases(config: Config, iteration: int) -> list[Phase]:
+    """The phases of one iteration, in order."""
+    out: list[Phase] = []
+    if config.curriculum.train:
+        out.append(TrainProposer(config, iteration))
+    out.append(FillPool(config, iteration))
+    if config.executor.train:
+        out.append(TrainSolver(config, iteration))
+    return out

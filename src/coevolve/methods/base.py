@@ -1,0 +1,136 @@
+"""What a method is: an ordered list of phases over one state. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+from coevolve.config import Config, TrainingSection
+from coevolve.engine.base import Trainer
+from coevolve.rollout.base import PolicyWeights, Rollouts
+from coevolve.rollout.policy import Policy
+from coevolve.types import Group, LabelledTask, Role, Trajectory
+from coevolve.worlds.base import World
+
+Row = Mapping[str, object]
+
+
+class Store(Protocol):
+    """The part of a run folder that phases write to and read from."""
+
+    def log(self, row: Row) -> None: ...
+
+    def write_table(self, relative: str, rows: Sequence[Row]) -> Path: ...
+
+    def read_table(self, relative: str) -> list[dict[str, object]]: ...
+
+    def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path: ...
+
+
+class Listener(Protocol):
+    """A meter: it is told everything and answers nothing, so no true answer can flow back."""
+
+    def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
+        """The pool's voted groups, the ids of the kept tasks, and what the phase knows itself."""
+
+    def on_executor_step(
+        self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
+    ) -> None:
+        """One rollout batch of executor training, and what the phase knows itself."""
+
+
+class TrainerFactory(Protocol):
+    """Opens a trainer on the weights of a model folder."""
+
+    def __call__(
+        self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
+    ) -> Trainer:
+        """``resume`` takes the optimiser's state from the folder too; ``reference`` is the model of the KL term."""
+
+
+class Checkpoints(Protocol):
+    """The policies of a run by role and iteration; iteration 0 is the base model for both roles."""
+
+    def folder(self, role: Role, iteration: int) -> Path: ...
+
+    def weights(self, role: Role, iteration: int) -> PolicyWeights: ...
+
+
+class Steps(Protocol):
+    """Where a phase says how far it is."""
+
+    def step(self, done: int, facts: Mapping[str, object]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the main process has spent by purpose since the start: seconds, and tokens trained on."""
+
+    train_s: float = 0.0
+    grade_s: float = 0.0
+    tokens_trained: int = 0
+
+    def add(self, policy: Policy) -> None:
+        """Count what a policy's training has taken."""
+        self.train_s += policy.train_s
+        self.tokens_trained += policy.tokens_trained
+
+    @contextmanager
+    def grading(self) -> Iterator[None]:
+        """Count the block as time spent on votes, clusters and rewards."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self.grade_s += perf_counter() - begin
+
+
+@dataclass(slots=True)
+class State:
+    """Everything a phase may use. What one phase hands to the next lies in the store, so any phase can be redone."""
+
+    config: Config
+    world: World
+    rollouts: Rollouts
+    checkpoints: Checkpoints
+    open_trainer: TrainerFactory
+    store: Store
+    listener: Listener
+    progress: Steps
+    spent: Spent = field(default_factory=Spent)
+
+
+def open_policy(
+    state: State, role: Role, iteration: int, section: TrainingSection, *, resume: bool, reference: Path | None
+) -> Policy:
+    """The policy of a role at the start of an iteration's training, from the checkpoint of the one before.
+
+    Args:
+        resume: take up the optimiser of that checkpoint; else it is new.
+        reference: model of the KL term.
+    """
+    trainer = state.open_trainer(
+        state.checkpoints.folder(role, iteration - 1),
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        resume=resume,
+        reference=reference,
+    )
+    return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.engine.probe_tolerance)
+
+
+class Phase(Protocol):
+    """One step of an iteration. Redone from its start it writes the same files and the same metrics."""
+
+    iteration: int
+    name: str  # without the iteration, e.g. "curriculum"
+    steps: int  # for the progress display
+
+    def run(self, state: State) -> list[Path]:
+        """Do the work; returns the files and folders that the next phases need."""

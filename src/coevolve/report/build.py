@@ -1,0 +1,124 @@
+"""The report of a run: one page that needs nothing but a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import coevolve
+from coevolve.config import Config, at_iteration
+from coevolve.errors import RunError
+from coevolve.report.tasks import browser_tasks
+from coevolve.report.words import headline, health, standing
+from coevolve.runs import settings
+from coevolve.runs.atomic import replace_file, writing
+from coevolve.runs.store import RunFolder
+from coevolve.runs.summary import summarise
+
+TASK_BYTES = 5_500_000  # of tasks with their trajectories; the page stays below about 6 MB
+
+_STYLES = ("page.css", "tasks.css")
+_SCRIPTS = ("dom.js", "charts.js", "sections.js", "tasks.js", "page.js")
+
+
+def build_report(path: Path) -> Path:
+    """Write RUN/report/index.html from what the run has finished so far, and return its path.
+
+    The page holds everything it shows: no other file, no network. Whatever a model wrote is carried as data
+    and shown as text, never as markup.
+
+    Raises:
+        RunError: the folder holds no run, or a damaged one, or the page cannot be written.
+    """
+    folder = RunFolder.open(path, write=False)
+    data = page_data(folder)
+    target = path / "report" / "index.html"
+    with writing(target, f"make room on the disk, then: coevolve report {path}"):
+        replace_file(target, render(data).encode())
+    return target
+
+
+def page_data(folder: RunFolder) -> dict[str, Any]:
+    """What the page shows, as JSON values.
+
+    Raises:
+        RunError: a file of the run is missing or damaged.
+    """
+    summary = summarise(folder.path)
+    metrics = folder.metrics()
+    tasks, left_out = browser_tasks(folder, TASK_BYTES)
+    return {
+        "run": {
+            "name": folder.path.resolve().name,
+            "version": coevolve.__version__,
+            "facts": folder.facts,
+            "config": settings.to_yaml(folder.config).decode(),
+        },
+        "headline": headline(summary),
+        "standing": standing(summary),
+        "health": health(summary, metrics),
+        "summary": summary,
+        "gates": _gates(folder.config),
+        "steps": {
+            "curriculum": _steps(metrics, "curriculum", folder.config.curriculum.kl > 0),
+            "executor": _steps(metrics, "executor", folder.config.executor.kl > 0),
+        },
+        "timings": folder.timings(),
+        "tasks": tasks,
+        "left_out": left_out,
+    }
+
+
+def _steps(metrics: Sequence[Mapping[str, Any]], agent: str, has_reference: bool) -> list[dict[str, Any]]:
+    """The training steps of an agent; without a reference policy there is no KL, whatever number was logged."""
+    rows = (dict(row) for row in metrics if row.get("event") == f"{agent}_step")
+    return [row if has_reference else row | {"kl": None} for row in rows]
+
+
+def _gates(config: Config) -> dict[str, list[float] | None]:
+    """[lower, upper] of every iteration, or null where the gate is disabled."""
+    numbers = range(1, config.iterations + 1)
+    gate = config.gate
+    return {
+        str(t): [at_iteration(gate.lower, t), at_iteration(gate.upper, t)] if gate.enabled else None for t in numbers
+    }
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The page with its data inside.
+
+    Raises:
+        RunError: the data holds a number that JSON does not have.
+    """
+    parts = {
+        "title": escape(f"{data['run']['name']} · coevolve"),
+        "headline": escape(data["headline"]),
+        "style": "\n".join(_template(name) for name in _STYLES),
+        "script": "\n".join(_template(name) for name in _SCRIPTS),
+        "data": embedded_json(data),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("page.html"))
+
+
+def embedded_json(data: object) -> str:
+    """JSON that can stand in a script element: nothing in it can end the element or open a comment.
+
+    Raises:
+        RunError: the data holds a number that JSON does not have.
+    """
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise RunError(f"a number of the run cannot be shown: {error}", fix="look for NaN in its tables") from error
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text.encode(errors="replace").decode()  # a lone surrogate of a model's text has no UTF-8
+
+
+def _template(name: str) -> str:
+    return (files("coevolve.report") / "templates" / name).read_text(encoding="utf-8")

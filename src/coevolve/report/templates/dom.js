@@ -1,0 +1,122 @@
+// The data of the run, then everything that draws it.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+
+// Elements, numbers and the parts that every figure shares. Text from models only ever becomes a text node.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function put(parent, children) {
+  for (const child of children.flat()) {
+    if (child !== null && child !== undefined && child !== false) {
+      parent.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    }
+  }
+  return parent;
+}
+
+function apply(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  return node;
+}
+
+const el = (name, attributes = {}, ...children) => put(apply(document.createElement(name), attributes), children);
+const svg = (name, attributes = {}, ...children) => put(apply(document.createElementNS(SVG, name), attributes), children);
+const byId = (id) => document.getElementById(id);
+const known = (value) => value !== null && value !== undefined;
+
+const percent = (value, digits = 1) => (known(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
+const number = (value, digits = 2) => (known(value) ? value.toFixed(digits) : "–");
+const count = (value) => (known(value) ? Math.round(value).toLocaleString("en") : "–");
+const seconds = (value) => (value >= 90 ? `${Math.floor(value / 60)} min ${String(Math.round(value % 60)).padStart(2, "0")} s` : `${number(value, value < 10 ? 1 : 0)} s`);
+
+function showTip(text, x, y) {
+  const tip = byId("tip");
+  tip.textContent = text;
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  const left = Math.min(Math.max(8, x - box.width / 2), window.innerWidth - box.width - 8);
+  tip.style.left = `${left}px`;
+  tip.style.top = `${y - box.height - 12 < 0 ? y + 16 : y - box.height - 12}px`;
+}
+
+function hideTip() {
+  byId("tip").hidden = true;
+}
+
+// A mark of a figure: says its value on hover and focus; with `act` it is a button.
+function mark(text, act, ...shapes) {
+  const node = svg("g", { class: act ? "mark link" : "mark", tabindex: 0, role: act ? "button" : "img", "aria-label": text.replace(/\n/g, ", ") }, ...shapes);
+  const show = () => {
+    const box = node.getBoundingClientRect();
+    showTip(act ? `${text}\nClick to see the tasks` : text, box.left + box.width / 2, box.top);
+  };
+  node.addEventListener("mouseenter", show);
+  node.addEventListener("focus", show);
+  node.addEventListener("mouseleave", hideTip);
+  node.addEventListener("blur", hideTip);
+  if (act) {
+    node.addEventListener("click", () => { hideTip(); act(); });
+    node.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); hideTip(); act(); }
+    });
+  }
+  return node;
+}
+
+function table(head, rows) {
+  return el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", {}, cell))))));
+}
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // a page opened from a file may not reach the clipboard that way
+    const area = el("textarea", { style: "position:fixed;opacity:0" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+// A figure with its caption, its plot drawn for the width there is, and its numbers one click away.
+function figure({ title, note, head, rows, draw, wide = "" }) {
+  const plot = el("div", { class: "plot" });
+  const frame = el("figure", { class: wide });
+  const button = el("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Data");
+  put(frame, [el("figcaption", {}, el("b", {}, title), rows.length ? button : null, note ? el("span", {}, note) : null), plot]);
+  if (!rows.length) {
+    put(plot, [el("p", { class: "empty" }, "Not measured yet")]);
+    return frame;
+  }
+  let open = null;
+  button.addEventListener("click", () => {
+    if (open) { open.remove(); open = null; } else { open = dataTable(head, rows); frame.append(open); }
+    button.setAttribute("aria-expanded", String(Boolean(open)));
+  });
+  let width = 0;
+  new ResizeObserver(() => {
+    if (!plot.clientWidth || Math.abs(plot.clientWidth - width) < 2) return;
+    width = plot.clientWidth;
+    requestAnimationFrame(() => plot.replaceChildren(draw(width)));
+  }).observe(plot);
+  return frame;
+}
+
+function dataTable(head, rows) {
+  const copy = el("button", { type: "button", class: "quiet" }, "Copy");
+  copy.addEventListener("click", async () => {
+    await copyText([head, ...rows].map((row) => row.map((cell) => (known(cell) ? cell : "")).join("\t")).join("\n"));
+    copy.textContent = "Copied";
+    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+  });
+  return el("div", { class: "data", tabindex: 0, role: "region", "aria-label": "Data of the figure" }, copy,
+    table(head, rows.map((row) => row.map((cell) => (typeof cell === "number" ? String(+cell.toPrecision(6)) : known(cell) ? cell : "–")))));
+}

@@ -1,0 +1,61 @@
+// Puts the page together.
+
+const MARKS = { good: "✓", watch: "!", bad: "✕" };
+const TONES = { good: "good", watch: "worth a look", bad: "needs attention" };
+
+function chosenTheme() {
+  try { return localStorage.getItem("coevolve-theme"); } catch { return null; }  // a file page may have no storage
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
+}
+
+function themes() {
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  setTheme(chosenTheme() ?? (system.matches ? "dark" : "light"));
+  system.addEventListener("change", () => { if (!chosenTheme()) setTheme(system.matches ? "dark" : "light"); });
+  byId("theme").addEventListener("click", () => {
+    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    setTheme(theme);
+    try { localStorage.setItem("coevolve-theme", theme); } catch { /* the choice lasts as long as the page */ }
+  });
+}
+
+function lead() {
+  const { iterations: entries, wall_s: wall, controls, status } = data.summary;
+  const measured = entries.filter((entry) => entry.held_out);
+  if (!measured.length) return "";
+  const last = measured[measured.length - 1];
+  const parts = [];
+  if (last.held_out.ci95) parts.push(`95 % interval ${interval(last.held_out.ci95)}\u00a0%.`);
+  if (measured.length > 1 && known(last.held_out.tool_calls)) parts.push(`Tool calls per solution went from ${number(measured[0].held_out.tool_calls, 1)} to ${number(last.held_out.tool_calls, 1)}.`);
+  if (controls.fence_forced_base) parts.push(`The base model made to use the tool reaches ${percent(controls.fence_forced_base.mean_at_8)}.`);
+  if (wall) parts.push(`${status === "finished" ? "It took" : "So far it took"} ${seconds(wall)}.`);
+  return parts.join(" ");
+}
+
+function finding({ tone, title, text }) {
+  return el("li", {}, el("span", { class: `badge ${tone}`, role: "img", "aria-label": TONES[tone] }, MARKS[tone]), el("div", {}, el("b", {}, title), el("p", {}, text)));
+}
+
+function page() {
+  const { method, preset, seed, status } = data.summary;
+  put(byId("run"), [el("b", {}, data.run.name), ` · ${method} · ${preset} · seed ${seed} · ${status}`]);
+  byId("lead").textContent = lead();
+  byId("standing").textContent = data.standing;
+  byId("standing").hidden = !data.standing;
+  put(byId("outcome"), [accuracyFigure(), levelFigure()]);
+  put(byId("growing"), [passRateFigure(), toolFigure(), stepsFigure()]);
+  put(byId("health"), data.health.length ? data.health.map(finding) : [el("li", {}, "There is nothing to judge yet.")]);
+  put(byId("healthy"), [histogramFigure(), labelFigure(), paidFigure(), writingFigure(), rewardFigure(), entropyFigure(), klFigure(), clipFigure()]);
+  put(byId("time"), [timeFigure()]);
+  put(byId("other"), [transferTable(), controlTable()]);
+  taskBrowser();
+  byId("config").textContent = data.run.config;
+  byId("made").textContent = `Made by coevolve ${data.run.version}. Make it again: coevolve report RUN`;
+}
+
+themes();
+page();

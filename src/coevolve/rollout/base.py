@@ -1,0 +1,59 @@
+"""The one way in which everybody gets trajectories: curriculum scoring, pools, training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coevolve.types import Task, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWeights:
+    """A frozen policy: a name and version for the record, and its weights by parameter name."""
+
+    name: str
+    version: int
+    weights: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutCost:
+    """What rollouts have cost since the start of the process group; seconds are summed over workers."""
+
+    sampled_tokens: int = 0
+    tool_calls: int = 0
+    sample_s: float = 0.0
+    tool_s: float = 0.0
+    cpu_s: float = 0.0  # of worker processes and sandboxes; what runs in the main process is not in it
+    workers: int = 1
+
+
+class Rollouts(Protocol):
+    """Turns prompts into trajectories under one contract. Equal seeds and weights give equal trajectories."""
+
+    contract: str  # hash of prompts, fences, limits, sampling
+
+    def solve(
+        self,
+        policy: PolicyWeights,
+        tasks: Sequence[Task],
+        samples: int,
+        *,
+        seed: int,
+        greedy: bool = False,
+        opening: str = "",
+    ) -> list[tuple[Trajectory, ...]]:
+        """``samples`` answers to each task, with the tool; ``opening`` is text forced at the start of each answer."""
+
+    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
+        """``n`` texts of the proposer, from its one prompt."""
+
+    @property
+    def cost(self) -> RolloutCost: ...
+
+    def close(self) -> None: ...

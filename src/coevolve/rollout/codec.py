@@ -1,0 +1,34 @@
+"""Text to token ids and back, for prompts, observations and the reading of what was sampled."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from coevolve.errors import ModelError
+from coevolve.types import Ints
+
+
+class Codec:
+    """The tokenizer of a model folder without the rest of transformers: quick to load and to call."""
+
+    def __init__(self, model_path: Path) -> None:
+        file = model_path / "tokenizer.json"
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare Exception for a missing or damaged file
+            raise ModelError(f"the tokenizer cannot be read: {error}", where=str(file)) from error
+        self.encode = lru_cache(maxsize=65536)(self._encode)
+
+    def _encode(self, text: str) -> Ints:
+        ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        ids.setflags(write=False)
+        return ids
+
+    def decode(self, ids: Ints) -> str:
+        """Text of the ids, special tokens included."""
+        text: str = self._tokenizer.decode(ids.tolist(), skip_special_tokens=False)
+        return text

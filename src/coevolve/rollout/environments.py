@@ -1,0 +1,97 @@
+"""What a policy meets while it writes: single-use environments that answer each pause of the sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from coevolve.engine.base import Pause
+from coevolve.grading.extract import last_boxed
+from coevolve.rollout.protocol import OUTPUT_FENCE, appended_observation, called_code
+from coevolve.sandbox.base import ToolResult
+from coevolve.types import StopReason, ToolCall
+from coevolve.worlds.base import Contract
+
+
+@dataclass(frozen=True, slots=True)
+class RunCode:
+    """Execute this code and tell the environment the result."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The trajectory is over."""
+
+    stop: StopReason
+    answer: str | None = None
+
+
+class Environment(Protocol):
+    """One trajectory's surroundings. ``stop`` are the strings at which it wants to be asked."""
+
+    calls: list[ToolCall]
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings after which the policy pauses."""
+
+    def step(self, segment: str, pause: Pause) -> RunCode | Done:
+        """React to what the policy wrote since it was last asked."""
+
+    def observe(self, result: ToolResult) -> str:
+        """The text that the policy reads next, after a tool result."""
+
+
+class WritingEnvironment:
+    """Plain text without a tool: the proposer's question, or a solver whose tool is switched off."""
+
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        self.stop = stop
+        self.calls: list[ToolCall] = []
+
+    def step(self, segment: str, pause: Pause) -> RunCode | Done:
+        """Always the end; the answer is the last box."""
+        if pause is Pause.LENGTH:
+            return Done(StopReason.LENGTH)
+        return Done(StopReason.EOS, last_boxed(segment))
+
+    def observe(self, result: ToolResult) -> str:
+        """There is no tool here.
+
+        Raises:
+            AssertionError: always.
+        """
+        raise AssertionError("no tool call was asked for")
+
+
+class PythonToolEnvironment:
+    """Text and Python in one stream: a closed code block before an output fence is executed, its output appended."""
+
+    stop = (OUTPUT_FENCE,)
+
+    def __init__(self, contract: Contract, max_turns: int) -> None:
+        self._contract, self._max_turns = contract, max_turns
+        self._segment, self._code = "", ""
+        self.calls: list[ToolCall] = []
+
+    def step(self, segment: str, pause: Pause) -> RunCode | Done:
+        """Run a code block, or end: only text after the last observation can hold the answer."""
+        if pause is Pause.LENGTH:
+            return Done(StopReason.LENGTH)
+        if pause is Pause.EOS:
+            return Done(StopReason.EOS, last_boxed(segment))
+        code = called_code(segment)
+        if code is None:
+            return Done(StopReason.PROTOCOL)
+        if len(self.calls) == self._max_turns:
+            return Done(StopReason.TURNS)
+        self._segment, self._code = segment, code
+        return RunCode(code)
+
+    def observe(self, result: ToolResult) -> str:
+        """Record the call and return the rest of the output block."""
+        shown = self._contract.observation(result.status, result.stdout, result.stderr)
+        self.calls.append(ToolCall(self._code, shown, str(result.status)))
+        return appended_observation(self._segment, shown)

@@ -1,0 +1,82 @@
+"""A policy in training: a trainer, the rollouts that use its weights, and the check that both agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coevolve.engine.base import Trainer
+from coevolve.errors import EngineError
+from coevolve.learning.rows import plain_row
+from coevolve.rollout.base import PolicyWeights
+from coevolve.types import Batch, TrainStats, Trajectory
+
+_PROBED = 4  # trajectories per check
+
+
+class Policy:
+    """Name, trainer and version of a policy that learns.
+
+    Args:
+        name: for the record, e.g. ``solver-2``.
+        trainer: holds weights and optimiser.
+        tolerance: largest allowed gap between the log-probabilities of sampler and trainer.
+    """
+
+    def __init__(self, name: str, trainer: Trainer, *, tolerance: float) -> None:
+        self.name, self._trainer, self._tolerance = name, trainer, tolerance
+        self.version, self.train_s, self.tokens_trained = 0, 0.0, 0
+
+    def save(self, folder: Path, *, optimizer: bool) -> None:
+        """Write the weights as a Hugging Face folder, and the optimiser's state if asked."""
+        self._trainer.save(folder, optimizer=optimizer)
+
+    def weights(self) -> PolicyWeights:
+        """The present weights for rollouts."""
+        return PolicyWeights(self.name, self.version, self._trainer.state_dict_numpy())
+
+    def probe(self, trajectories: Sequence[Trajectory]) -> float:
+        """Compare stored log-probabilities of fresh trajectories with the trainer's; returns the largest gap.
+
+        The gap of a token is |difference| / max(1, |log-probability|). The mean must stay within the tolerance, and no
+        token may be a hundred times further off: single tokens were seen slightly above 1e-5 with the right weights
+        (rounding in fp32, most likely), while stale weights move many tokens and a damaged cache some by far.
+
+        Raises:
+            EngineError: the trajectories come from other weights, or the two disagree.
+        """
+        probed = [t for t in trajectories if t.mask.any()][:_PROBED]
+        if any((t.policy, t.policy_version) != (self.name, self.version) for t in probed):
+            raise EngineError("trajectories of stale weights reached training", where=f"policy {self.name}")
+        begin = time.perf_counter()
+        gaps = []
+        for trajectory, logp in zip(probed, self._trainer.logprobs([plain_row(t) for t in probed]), strict=True):
+            own, stored = logp[len(trajectory.prompt) :][trajectory.mask], trajectory.logprobs[trajectory.mask]
+            gaps.append(np.abs(own - stored) / np.maximum(1.0, np.abs(stored)))
+        self.train_s += time.perf_counter() - begin
+        gap = np.concatenate(gaps) if gaps else np.zeros(1)
+        mean, largest = float(gap.mean()), float(gap.max())
+        if not (mean <= self._tolerance and largest <= 100 * self._tolerance):
+            raise EngineError(
+                f"sampler and trainer disagree: log-probabilities differ by {mean:.2g} on average and {largest:.2g} at "
+                f"most (allowed: {self._tolerance:.2g}, {100 * self._tolerance:.2g})",
+                where=f"policy {self.name}, version {self.version}",
+                fix="a larger engine.probe_tolerance for reduced precision; otherwise the weights were not synced",
+            )
+        return largest
+
+    def update(self, batches: Sequence[Batch], lrs: Sequence[float]) -> list[TrainStats]:
+        """One optimiser step per batch; the version rises by one in all."""
+        begin = time.perf_counter()
+        out = []
+        for batch, lr in zip(batches, lrs, strict=True):
+            stats = self._trainer.forward_backward(batch)
+            stats.grad_norm = self._trainer.step(lr)
+            self.tokens_trained += stats.tokens
+            out.append(stats)
+        self.version += 1
+        self.train_s += time.perf_counter() - begin
+        return out

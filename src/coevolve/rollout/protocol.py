@@ -1,0 +1,40 @@
+"""What the text of an agent means: fences, boxes and questions. Pure functions of text."""
+
+from __future__ import annotations
+
+import re
+
+OUTPUT_FENCE = "```output"
+CLOSE_FENCE = "```"
+
+# A closed code block, then nothing but white space until the output fence at the very end.
+_CALL = re.compile(r"```python[ \t]*\n(?P<code>(?:(?!```).)*?)\n?```[ \t]*\s*```output\s*\Z", re.DOTALL)
+_QUESTION = re.compile(r"<question>(?P<text>(?:(?!</?question>).)*)</question>", re.DOTALL)
+
+
+def called_code(segment: str) -> str | None:
+    """The code block that a segment of model text hands to the tool, or None when its output fence is forged.
+
+    Args:
+        segment: what the policy wrote since the last observation, up to and including an output fence.
+    """
+    match = _CALL.search(segment)
+    # An empty block is no call: running nothing must not earn a tool reward.
+    return match["code"] if match and match["code"].strip() else None
+
+
+def written_question(text: str) -> str | None:
+    """The last complete question in a proposer's text, stripped; None when there is none or it holds a fence."""
+    found = _QUESTION.findall(text)
+    question = found[-1].strip() if found else ""
+    return question if question and CLOSE_FENCE not in question else None
+
+
+def appended_observation(segment: str, observation: str) -> str:
+    """What follows an output fence: the observation on lines of its own and the closing fence.
+
+    A fence inside the observation is defused, so that printed text can never close the block it stands in.
+    """
+    lead = "" if segment.endswith("\n") else "\n"
+    safe = observation.replace(CLOSE_FENCE, "'''")
+    return f"{lead}{safe}\n{CLOSE_FENCE}\n"

@@ -1,0 +1,116 @@
+"""One worker: a sampler, a tool and the loop, behind plain data that can cross a process boundary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coevolve.config import Config
+from coevolve.engine.base import Sampling
+from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.rollout.codec import Codec
+from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
+from coevolve.rollout.loop import Job, RolloutLoop
+from coevolve.sandbox.base import Limits
+from coevolve.types import Role, Trajectory
+from coevolve.worlds.base import Contract
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one worker is asked to do: jobs of one role under one policy."""
+
+    role: Role
+    policy: PolicyWeights | None  # None: the weights that this worker already has
+    policy_name: str
+    jobs: tuple[Job, ...]
+    sampling: Sampling
+
+
+def contract_hash(contract: Contract, config: Config) -> str:
+    """Twelve hex digits over everything that decides what an answer to a task means (methods: one contract)."""
+    parts = [contract.name, contract.proposer_prompt(), config.tool.model_dump(exclude={"cache"})]
+    parts += [config.sampling.model_dump(), config.sandbox.model_dump(exclude={"workers"})]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class RolloutWorker:
+    """Builds sampler and sandbox once and then turns assignments into trajectories."""
+
+    def __init__(self, config: Config, model_path: Path, contract: Contract, *, own_process: bool = False) -> None:
+        from coevolve.engine.local.runtime import use_threads
+        from coevolve.engine.local.sampler import LocalSampler
+        from coevolve.sandbox.pool import SandboxPool
+
+        use_threads(config.engine.threads)
+        self._config, self._contract, self._own_process = config, contract, own_process
+        self._hash = contract_hash(contract, config)
+        self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
+        self._tool = SandboxPool(
+            limits=Limits(
+                cpu_s=config.sandbox.cpu_s,
+                wall_s=config.sandbox.wall_s,
+                memory_mb=config.sandbox.memory_mb,
+                output_bytes=config.sandbox.output_bytes,
+            ),
+            workers=config.sandbox.workers,
+            preload=tuple(config.sandbox.preload),
+            unsafe=config.sandbox.unsafe,
+            cache_size=config.tool.cache,
+        )
+        self._loop = RolloutLoop(
+            self._sampler, self._tool, Codec(model_path), wait_steps=config.tool.wait_steps, eos=self._sampler.eos
+        )
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """The sandbox layers found at start."""
+        return self._tool.layers
+
+    def run(self, assignment: Assignment) -> tuple[list[Trajectory], RolloutCost]:
+        """Make the trajectories of an assignment, in the order of its jobs, and say what this call has cost."""
+        begin_cpu, tool_before = time.process_time(), self._tool.stats
+        if assignment.policy is not None:
+            self._sampler.load_weights(assignment.policy.weights, assignment.policy.version)
+        jobs = [(job, self._environment(assignment.role)) for job in assignment.jobs]
+        trajectories, stats = self._loop.run(
+            jobs, assignment.sampling, policy=assignment.policy_name, contract=self._hash
+        )
+        tool = self._tool.stats
+        return trajectories, RolloutCost(
+            sampled_tokens=stats.sampled_tokens,
+            tool_calls=stats.tool_calls,
+            sample_s=stats.wall_s - stats.tool_wait_s,
+            tool_s=stats.tool_wait_s,
+            cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
+        )
+
+    def _environment(self, role: Role) -> Environment:
+        if role is Role.PROPOSER:
+            return WritingEnvironment((self._contract.proposer_stop,))
+        if not self._config.tool.enabled:
+            return WritingEnvironment(())
+        return PythonToolEnvironment(self._contract, self._config.tool.max_turns)
+
+    def close(self) -> None:
+        """End the sandbox."""
+        self._tool.close()
+
+
+def sampling_for(config: Config, role: Role, *, greedy: bool) -> Sampling:
+    """Temperature and budget of a role; training and scoring always sample with top-p 1."""
+    tokens = config.sampling.question_tokens if role is Role.PROPOSER else config.sampling.max_tokens
+    return Sampling(0.0 if greedy else config.sampling.temperature, 1.0, tokens)
+
+
+def split(jobs: Sequence[Job], workers: int) -> list[list[int]]:
+    """Indices of the jobs of each worker: whole tasks go round in turn, so that equal prompts stay together."""
+    shares: list[list[int]] = [[] for _ in range(workers)]
+    order: dict[str, int] = {}
+    for i, job in enumerate(jobs):
+        shares[order.setdefault(job.task_id, len(order)) % workers].append(i)
+    return shares

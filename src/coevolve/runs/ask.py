@@ -1,0 +1,69 @@
+"""Asking the trained executor of a run one question."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from coevolve.config import Config
+from coevolve.errors import ConfigError, RunError
+from coevolve.rollout.codec import Codec
+from coevolve.rollout.service import LocalRollouts
+from coevolve.runs.checkpoints import RunCheckpoints
+from coevolve.runs.driver import base_model
+from coevolve.runs.store import RunFolder
+from coevolve.types import Origin, Role, Task, Trajectory
+from coevolve.worlds.base import World
+from coevolve.worlds.miniature.learner import MiniatureWorld
+
+_EXAMPLE = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
+
+
+def solve(path: Path, question: str) -> Trajectory:
+    """The greedy answer of the newest executor of a run; of the base model, where the run trains no executor.
+
+    Raises:
+        ConfigError: the model cannot read the question.
+        RunError: the run has no trained executor yet.
+        CoevolveError: the run, the model or the sandbox cannot be used.
+    """
+    folder = RunFolder.open(path, write=False)
+    config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
+    trained = [t for t in range(1, config.iterations + 1) if folder.recorded(f"checkpoints/iteration-{t}/solver/")]
+    if config.executor.train and not trained:
+        raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
+    newest = trained[-1] if trained else 0
+    world = MiniatureWorld()
+    base = base_model(config, world)
+    task = Task("asked", (question,), "asked", Origin(config.method, Role.PROPOSER, newest))
+    _refuse_unreadable(task, world, base, config)
+    rollouts = LocalRollouts(config, world, base)
+    try:
+        policy = RunCheckpoints(folder, base).weights(Role.SOLVER, newest)
+        return rollouts.solve(policy, [task], 1, seed=config.seed, greedy=True)[0][0]
+    finally:
+        rollouts.close()
+
+
+def _refuse_unreadable(task: Task, world: World, base: Path, config: Config) -> None:
+    """A tiny vocabulary drops what it does not know, and the answer would be to another question."""
+    codec, prompt = Codec(base), world.contract.solver_prompt(task)
+    tokens = codec.encode(prompt)
+    read = codec.decode(codec.encode(task.question))
+    fault = ""
+    if not task.question.strip():
+        fault = "the question is empty"
+    elif read != task.question:
+        pairs = enumerate(zip(read, task.question, strict=False))
+        same = next((i for i, (a, b) in pairs if a != b), min(len(read), len(task.question)))
+        fault = f"the model cannot read the question from {task.question[same : same + 20]!r} on"
+    elif len(tokens) + config.sampling.max_tokens > _longest(base):
+        fault = f"the question is too long: {len(tokens)} tokens, and the model has room for {_longest(base)} in all"
+    if fault:
+        raise ConfigError(fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {_EXAMPLE}")
+
+
+def _longest(base: Path) -> int:
+    """Tokens of the longest sequence that the model's positions allow."""
+    content = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return int(content.get("max_position_embeddings", 1 << 30))

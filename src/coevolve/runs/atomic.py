@@ -1,0 +1,121 @@
+"""Writing that is whole or absent: a kill, a power cut or a full disk leaves the old state or the new one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coevolve.errors import RunError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def writing(path: Path, fix: str) -> Iterator[None]:
+    """Turn every failure to write ``path`` into a RunError with the given fix.
+
+    safetensors and torch report a full disk as exceptions of their own: the text of an error and the error that it
+    followed count too.
+    """
+    try:
+        yield
+    except OSError as error:
+        what = "the disk is full" if error.errno in _FULL else "a file of the run cannot be written"
+        raise RunError(f"{what}: {error.strerror or error}", where=str(path), fix=fix) from error
+    except Exception as error:
+        reason = _full_disk(error)
+        if reason is None:
+            raise
+        raise RunError(f"the disk is full: {reason}", where=str(path), fix=fix) from error
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """The system's words for a full disk, where an error or one that it followed speaks of it."""
+    while error is not None:
+        for code in _FULL:
+            if (isinstance(error, OSError) and error.errno == code) or os.strerror(code) in str(error):
+                return os.strerror(code)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte; one call of ``os.write`` may take only a part of them.
+
+    Raises:
+        OSError: the system refused, for example for want of space.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give ``path`` this content in one step: a temporary sibling, flushed to the disk, then renamed.
+
+    Raises:
+        OSError: the system refused; ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk the half of a file is what fills it
+        raise
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    flush(path.parent)
+
+
+def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """Give ``path`` the files that ``write`` puts into an empty folder, in place of an older folder.
+
+    Raises:
+        OSError: the system refused; ``path`` is as it was, or absent if the refusal came between two renames.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("partial", "old"))
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        write(temporary)
+        for child in sorted(temporary.rglob("*")):
+            flush(child)
+        flush(temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if path.exists():
+        path.rename(old)
+    temporary.rename(path)
+    flush(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Have the system put a file's content, or a folder's names, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits."""
+    total = hashlib.sha256()
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()

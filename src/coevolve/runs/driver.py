@@ -1,0 +1,237 @@
+"""Runs a method from start to end in a run folder, phase by phase, and can take up any unfinished run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coevolve.config import Config
+from coevolve.engine.base import Trainer
+from coevolve.errors import RunError
+from coevolve.methods.base import Phase, Spent, State
+from coevolve.rollout.base import RolloutCost
+from coevolve.rollout.service import LocalRollouts, worker_count
+from coevolve.runs.checkpoints import RunCheckpoints
+from coevolve.runs.evaluate import Evaluate
+from coevolve.runs.plan import name_of, phases, planned
+from coevolve.runs.progress import Progress
+from coevolve.runs.recording import Recorder
+from coevolve.runs.sentences import phase_line
+from coevolve.runs.store import RunFolder
+from coevolve.worlds.base import World
+from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.miniature.meter import MiniatureMeter
+
+if TYPE_CHECKING:
+    from coevolve.engine.local.trainer import LocalTrainer
+
+__all__ = ["planned", "resume", "start"]
+
+
+def start(config: Config, progress: Progress) -> Path:
+    """A new run in a new folder; returns the folder.
+
+    Raises:
+        CoevolveError: whatever makes the run impossible; what was finished stays in the folder.
+    """
+    engine = config.engine.model_copy(update={"workers": worker_count(config.engine.workers)})
+    config = config.model_copy(update={"engine": engine})
+    base_model(config, MiniatureWorld())  # before a folder is made
+    path = Path(config.run.dir) if config.run.dir else _free_folder(config)
+    _execute(RunFolder.create(path, config), progress)
+    return path
+
+
+def resume(path: Path, progress: Progress) -> Path:
+    """Go on with a run at the phase it was in. A finished run is left as it is."""
+    folder = RunFolder.open(path, write=True)
+    if folder.status == "finished":
+        folder.close()
+        progress.note(f"{path} is finished already")
+        return path
+    try:
+        folder.verify()
+    except RunError:
+        folder.close()
+        raise
+    _execute(folder, progress)
+    return path
+
+
+def base_model(config: Config, world: World) -> Path:
+    """The checked folder of the base model.
+
+    Raises:
+        ModelError: it is missing, damaged, or its tokenizer does not know the world's texts.
+    """
+    from coevolve.engine.local.models import check_base_model
+
+    path = Path(config.model.path) if config.model.path else world.base_model()
+    contract = world.contract
+    texts = contract.proposer_prompt() + contract.proposer_stop + contract.tool_opening + "0123456789 \\boxed{}"
+    check_base_model(path, required_text=texts)
+    return path
+
+
+def _free_folder(config: Config) -> Path:
+    name = config.run.name or f"{config.method}-{config.preset}-{config.seed}"
+    path, n = Path("runs") / name, 1
+    while path.exists():
+        n += 1
+        path = Path("runs") / f"{name}-{n}"
+    return path
+
+
+def _execute(folder: RunFolder, progress: Progress) -> None:
+    config, world, meter = folder.config, MiniatureWorld(), MiniatureMeter()
+    try:
+        base = base_model(config, world)
+        _check_same_base(folder, base)
+        rollouts = LocalRollouts(config, world, base)
+        try:
+            todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
+            progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
+            folder.set_status("running", contract=rollouts.contract, base=_digest(base))
+            recorder = Recorder(folder, meter)
+            checkpoints = RunCheckpoints(folder, base)
+            state = State(config, world, rollouts, checkpoints, _Trainers(config), folder, recorder, progress)
+            folder.set_status("running", sandbox=rollouts.layers)
+            for phase in todo:
+                _run_phase(folder, phase, state, meter, recorder, progress)
+            folder.set_status("finished")
+        finally:
+            rollouts.close()
+    except KeyboardInterrupt:
+        _mark(folder, "interrupted")
+        raise
+    except Exception:
+        _mark(folder, "failed")
+        raise
+    finally:
+        folder.close()
+
+
+def _mark(folder: RunFolder, status: str) -> None:
+    """Write down how the run ended; when the disk forbids that, the fault that ended it is still the one to tell."""
+    with suppress(RunError):
+        folder.set_status(status)
+
+
+def _run_phase(
+    folder: RunFolder,
+    phase: Phase | Evaluate,
+    state: State,
+    meter: MiniatureMeter,
+    recorder: Recorder,
+    progress: Progress,
+) -> None:
+    name = name_of(phase)
+    before, spent = state.rollouts.cost, replace(state.spent)
+    wall, cpu = time.perf_counter(), time.process_time()
+    folder.begin(name)
+    progress.phase(phase.iteration, phase.name, phase.steps)
+    files = phase.run(state, meter, recorder) if isinstance(phase, Evaluate) else phase.run(state)
+    files = [*files, *recorder.take_files()]
+    elapsed = time.perf_counter() - wall
+    used = time.process_time() - cpu
+    folder.log_timing(
+        {"phase": name, "iteration": phase.iteration}
+        | _times(elapsed, used, before, state.rollouts.cost, spent, state.spent)
+    )
+    folder.finish(name, files)
+    progress.end_phase(phase_line(phase.name, folder.metrics(), phase.iteration))
+
+
+def _times(
+    wall: float, cpu: float, before: RolloutCost, after: RolloutCost, spent: Spent, now: Spent
+) -> dict[str, object]:
+    """Where the time of a phase went. Seconds of rollouts are the mean over workers, so parts add up to the wall."""
+    workers = max(after.workers, 1)
+    sample = (after.sample_s - before.sample_s) / workers
+    tool = (after.tool_s - before.tool_s) / workers
+    train, grade = now.train_s - spent.train_s, now.grade_s - spent.grade_s
+    return {
+        "wall_s": wall,
+        "cpu_s": cpu + after.cpu_s - before.cpu_s,
+        "sample_s": sample,
+        "train_s": train,
+        "tool_s": tool,
+        "grade_s": grade,
+        "other_s": max(0.0, wall - sample - tool - train - grade),
+        "tokens_sampled": after.sampled_tokens - before.sampled_tokens,
+        "tokens_trained": now.tokens_trained - spent.tokens_trained,
+        "tool_calls": after.tool_calls - before.tool_calls,
+    }
+
+
+class _Trainers:
+    """Opens local trainers; implements :class:`coevolve.methods.base.TrainerFactory`."""
+
+    def __init__(self, config: Config) -> None:
+        from coevolve.engine.local.runtime import use_threads
+
+        use_threads(config.engine.threads)
+        self._config = config
+
+    def __call__(
+        self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
+    ) -> Trainer:
+        trainer = self._open(folder, weight_decay, max_grad_norm)
+        if resume:
+            trainer.load_optimizer(folder)
+        if reference is None:
+            return trainer
+        if reference == folder:
+            trainer.set_reference()
+            return trainer
+        own = trainer.state_dict_numpy()
+        # Through a trainer, because a file does not hold a matrix twice that the model has under two names.
+        trainer.load_weights(self._open(reference, weight_decay, max_grad_norm).state_dict_numpy())
+        trainer.set_reference()
+        trainer.load_weights(own)
+        return trainer
+
+    def _open(self, folder: Path, weight_decay: float, max_grad_norm: float) -> LocalTrainer:
+        from coevolve.engine.local.trainer import LocalTrainer
+
+        engine = self._config.engine
+        return LocalTrainer(
+            folder,
+            dtype=self._config.model.dtype,
+            temperature=self._config.sampling.temperature,
+            weight_decay=weight_decay,
+            max_grad_norm=max_grad_norm,
+            micro_batch_tokens=engine.micro_batch_tokens,
+            autocast=engine.autocast,
+        )
+
+
+def _title(config: Config) -> str:
+    return (
+        f"coevolve run {config.method}   preset {config.preset} · seed {config.seed} · "
+        f"{config.engine.workers} rollout worker{'s' if config.engine.workers > 1 else ''}"
+    )
+
+
+def _digest(base: Path) -> str:
+    """Twelve hex digits over the base model's weights."""
+    sha = hashlib.sha256()
+    for file in sorted(base.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                sha.update(chunk)
+    return sha.hexdigest()[:12]
+
+
+def _check_same_base(folder: RunFolder, base: Path) -> None:
+    known = folder.facts.get("base")
+    if known is not None and known != _digest(base):
+        raise RunError(
+            "the base model is not the one this run began with",
+            where=str(base),
+            fix="put the old base model back, or start a new run",
+        )

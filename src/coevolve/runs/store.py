@@ -1,0 +1,218 @@
+"""The run folder: the one truth about a run, whole after a kill at any instant.
+
+Only what the manifest lists counts. A phase writes its files, then ``finish`` records their hashes and the
+lengths of the logs in one atomic step. When a killed phase begins again, what it left behind is overwritten
+and its log lines are cut off; so a resumed run has the same bytes as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import coevolve
+from coevolve.config import Config
+from coevolve.errors import RunError
+from coevolve.runs import atomic, manifest, settings, tables
+from coevolve.runs.lock import FolderLock
+from coevolve.runs.logs import line_of
+from coevolve.runs.manifest import Manifest, PhaseRecord
+from coevolve.runs.records import METRICS, TIMINGS, RunRecords
+
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class RunFolder(RunRecords):
+    """One run on the disk, made by ``create`` or ``open``; many may read it while one writes."""
+
+    def __init__(self, path: Path, config: Config, state: Manifest, lock: FolderLock | None) -> None:
+        super().__init__(path, config, state)
+        self._lock = lock
+        self._phase: str | None = None
+        self._logs: dict[str, int] = {}
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> RunFolder:
+        """Begin a run in a new or empty folder, or in one that a run left before it had begun.
+
+        Raises:
+            RunError: the folder holds something already, is in use, or cannot be written.
+        """
+        with atomic.writing(path, "choose a place that you can write to: --set run.dir=..."):
+            path.mkdir(parents=True, exist_ok=True)
+            settings.refuse_occupied(path)
+            lock = FolderLock(path)
+        try:
+            settings.refuse_occupied(path)
+            text = settings.to_yaml(config)
+            state = Manifest(
+                coevolve=coevolve.__version__,
+                method=config.method,
+                preset=config.preset,
+                seed=config.seed,
+                status="running",
+                config_sha256=hashlib.sha256(text).hexdigest(),
+                phases=[],
+            )
+            with atomic.writing(path, "make room on the disk, then run the same command again"):
+                atomic.replace_file(path / settings.NAME, text)
+                atomic.replace_file(path / manifest.NAME, manifest.to_json(state))
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, config, state, lock)
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool) -> RunFolder:
+        """Open a run that exists; only a writer takes the lock.
+
+        Raises:
+            RunError: no run, a damaged one, one of another version, or one that another process writes to.
+        """
+        manifest.read(path)  # before the lock file is made: a folder without a run is left untouched
+        with atomic.writing(path, "choose a place that you can write to"):
+            lock = FolderLock(path) if write else None
+        try:
+            state = manifest.read(path)
+            return cls(path, settings.read(path, state), state, lock)
+        except BaseException:
+            if lock:
+                lock.release()
+            raise
+
+    def begin(self, phase: str) -> None:
+        """Start a phase: forget what an unfinished one logged.
+
+        Raises:
+            RunError: the phase is finished already, or the disk refuses.
+        """
+        self._writable()
+        if self.is_done(phase):
+            raise self._misuse(f"phase {phase} is finished already", "ask is_done first")
+        self._close_logs()
+        for name in (METRICS, TIMINGS):
+            with self._writing(self.path / name):
+                self._logs[name] = os.open(self.path / name, _APPEND, 0o644)
+                os.ftruncate(self._logs[name], self._length(name))
+        self._phase = phase
+
+    def log(self, row: Mapping[str, object]) -> None:
+        """Add a line to metrics.jsonl: 6 significant digits, null for NaN, nothing that depends on the clock.
+
+        Raises:
+            RunError: no phase has begun, or the disk refuses.
+        """
+        self._append(METRICS, row)
+
+    def log_timing(self, row: Mapping[str, object]) -> None:
+        """Add a line to timings.jsonl, the log of everything that depends on the clock.
+
+        Raises:
+            RunError: no phase has begun, or the disk refuses.
+        """
+        self._append(TIMINGS, row)
+
+    def finish(self, phase: str, files: Sequence[Path]) -> None:
+        """Make a phase count, with these files and folders of the run.
+
+        Raises:
+            RunError: the phase had not begun, a file is missing, or the disk refuses.
+        """
+        if phase != self._phase:
+            raise self._misuse(f"phase {phase} has not begun", "call begin first")
+        lengths = []
+        for name in (METRICS, TIMINGS):
+            with self._writing(self.path / name):
+                os.fsync(self._logs[name])
+                lengths.append(os.fstat(self._logs[name]).st_size)
+        hashes: dict[str, str] = {}
+        for file in sorted(inner for entry in files for inner in _files_of(entry)):
+            with self._writing(file):
+                hashes[file.relative_to(self.path).as_posix()] = atomic.digest(file)
+        record = PhaseRecord(name=phase, files=hashes, metrics_bytes=lengths[0], timings_bytes=lengths[1])
+        self._save(self._state.model_copy(update={"phases": [*self._state.phases, record]}))
+        self._phase = None
+        self._close_logs()
+
+    def set_status(self, status: str, **facts: object) -> None:
+        """Record how the run stands, and facts about it.
+
+        Raises:
+            RunError: the folder is open for reading only, or the disk refuses.
+        """
+        self._writable()
+        self._save(self._state.model_copy(update={"status": status, **facts}))
+
+    def write_table(self, relative: str, rows: Sequence[Mapping[str, object]]) -> Path:
+        """Write rows as Parquet (zstd) and return the path.
+
+        Raises:
+            RunError: the file belongs to a finished phase, or the disk refuses.
+            ValueError: a value does not fit its column.
+        """
+        path = self._target(relative)
+        data = tables.encode(relative, rows)
+        with self._writing(path):
+            atomic.replace_file(path, data)
+        return path
+
+    def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
+        """Have ``write`` fill an empty folder and put it in place whole.
+
+        Raises:
+            RunError: the folder belongs to a finished phase, or the disk refuses.
+        """
+        path = self._target(relative)
+        with self._writing(path):
+            atomic.replace_folder(path, write)
+        return path
+
+    def close(self) -> None:
+        """Give the lock back; what has not been finished is redone by the next writer."""
+        self._close_logs()
+        self._phase = None
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def _append(self, name: str, row: Mapping[str, object]) -> None:
+        if name not in self._logs:
+            raise self._misuse(f"{name} takes lines only while a phase is in progress", "call begin first")
+        with self._writing(self.path / name):
+            atomic.write_all(self._logs[name], line_of(row))
+
+    def _save(self, state: Manifest) -> None:
+        with self._writing(self.path / manifest.NAME):
+            atomic.replace_file(self.path / manifest.NAME, manifest.to_json(state))
+        self._state = state
+
+    def _writable(self) -> None:
+        if self._lock is None:
+            raise self._misuse("the run is open for reading only", "open it with write=True")
+
+    def _target(self, relative: str) -> Path:
+        self._writable()
+        if any(name == relative or name.startswith(relative + "/") for name in self.recorded()):
+            raise self._misuse(f"a finished phase owns {relative}", "use another name")
+        return self.path / relative
+
+    def _writing(self, path: Path) -> AbstractContextManager[None]:
+        kept = f"everything up to {self.finished_phases[-1]}" if self._state.phases else "the configuration"
+        fix = f"make room on the disk, then: coevolve resume {self.path}   ({kept} is kept)"
+        return atomic.writing(path, fix)
+
+    def _misuse(self, what: str, fix: str) -> RunError:
+        return RunError(what, where=str(self.path), fix=fix)
+
+    def _close_logs(self) -> None:
+        for descriptor in self._logs.values():
+            os.close(descriptor)
+        self._logs.clear()
+
+
+def _files_of(entry: Path) -> list[Path]:
+    """A file itself, or all files in a folder; a missing one is named when it is read."""
+    return [file for file in entry.rglob("*") if file.is_file()] if entry.is_dir() else [entry]

@@ -1,0 +1,1 @@
+"""Running model-written Python safely: see :class:`coevolve.sandbox.pool.SandboxPool`."""

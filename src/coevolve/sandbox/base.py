@@ -1,0 +1,106 @@
+"""The vocabulary of the Python tool: what a snippet may use, how it ended, and what it printed."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from coevolve.errors import ConfigError
+
+LONGEST_CODE = 65_000
+
+
+class Status(StrEnum):
+    """How a snippet ended. Decided outside the snippet's process, never by what it printed."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    CPU_LIMIT = "cpu_limit"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one snippet may use.
+
+    The wall limit is a generous multiple of the CPU limit: on a busy machine wall time says more about the
+    other programs than about the snippet, and a false timeout is a false reward.
+
+    Args:
+        cpu_s: CPU seconds, user and system, all threads together.
+        wall_s: seconds from the moment the snippet starts (time in the queue is not counted).
+        memory_mb: address space in MiB beyond that of an idle interpreter with its preloads.
+        output_bytes: bytes of stdout and stderr together; what comes beyond ends the snippet.
+        code_bytes: longest snippet in UTF-8 bytes; a longer one is an ERROR and is not started (65,000 at
+            most, what a pipe takes at once).
+        open_files: file descriptors.
+    """
+
+    cpu_s: float = 2.0
+    wall_s: float = 8.0
+    memory_mb: int = 512
+    output_bytes: int = 65536
+    code_bytes: int = LONGEST_CODE
+    open_files: int = 64
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a limit that nothing could run under, or that a pipe could not take."""
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"A limit must be positive, not {getattr(self, name)}.", where=f"Limits.{name}")
+        if self.code_bytes > LONGEST_CODE:
+            raise ConfigError(
+                f"Snippets of {self.code_bytes} bytes do not fit into a pipe.",
+                where="Limits.code_bytes",
+                fix=f"Allow at most {LONGEST_CODE}.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of one snippet.
+
+    Args:
+        status: how it ended.
+        stdout: what it printed, at most ``Limits.output_bytes``, undecodable bytes replaced.
+        stderr: tracebacks and what it wrote to stderr, under the same cap.
+        truncated: output was cut.
+        exit_code: the process' exit code; None when a signal ended it.
+        signal: the signal that ended it; None when it exited.
+        wall_ms: milliseconds from start to end, seen from outside.
+        cpu_ms: milliseconds of CPU of the snippet's process, its own start included.
+        cached: the result of an earlier identical snippet; nothing was executed.
+    """
+
+    status: Status
+    stdout: str
+    stderr: str
+    truncated: bool
+    exit_code: int | None
+    signal: int | None
+    wall_ms: float
+    cpu_ms: float
+    cached: bool = False
+
+
+class Tool(Protocol):
+    """Runs stateless Python snippets."""
+
+    def submit(self, code: str) -> Future[ToolResult]:
+        """Queue a snippet and return at once; the future raises SandboxInfraError if the sandbox itself
+        failed.
+        """
+        ...
+
+    def run(self, code: str) -> ToolResult:
+        """Run a snippet and wait for it."""
+        ...
+
+    def close(self) -> None:
+        """End every process; snippets still waiting fail with SandboxInfraError."""
+        ...

@@ -1,0 +1,141 @@
+"""The seccomp filters, assembled by hand.
+
+Two filters stack. The *base* filter is an allow-list that the zygote puts on itself once, and that every
+child inherits for nothing; it still allows what the zygote needs to make children. The *child* filter takes
+just that away. Building a long filter per child would cost more than most snippets do, because the kernel
+checks, compiles and caches each one; the child filter is about twenty instructions.
+
+Everything not allowed fails with EPERM, which Python shows as a readable PermissionError. A call through
+another architecture's table ends the process.
+
+Runs inside the sandbox interpreter: standard library only.
+"""
+
+from __future__ import annotations
+
+from _struct import pack
+
+from .syscalls import AUDIT_ARCH, SETUP_ONLY, numbers
+
+Instruction = tuple[int, int, int, int]
+
+_LOAD, _AND, _JEQ, _JGE, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
+_ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_X32_BIT = 0x40000000
+
+ALLOW: Instruction = (_RETURN, 0, 0, _ALLOW)
+DENY: Instruction = (_RETURN, 0, 0, _ERRNO | _EPERM)
+
+# O_WRONLY | O_RDWR | O_CREAT | O_TRUNC, O_TMPFILE without the O_DIRECTORY it contains
+_OPEN_FOR_WRITING = 0o3 | 0o100 | 0o1000 | 0o20000000
+# F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_GETPIPE_SZ; not F_SETOWN (signals), F_SETPIPE_SZ
+# (memory)
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1032)
+# TCGETS (isatty) FIONREAD FIONBIO FIONCLEX FIOCLEX
+_IOCTL = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)
+# Pairs of streams, as event loops need; a datagram socket, though paired, could send to any other by path
+_AF_UNIX, _SOCKET_KIND, _STREAM = 1, 0xF, 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME = 1, 15, 16
+_CLONE_THREAD_AND_VM = 0x00010100
+_CLONE_NEW_NAMESPACE = 0x7E020080  # NEWNS NEWTIME NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET
+_CLONE_THREAD, _CLONE_PARENT, _CLONE_PTRACE, _CLONE_UNTRACED = 0x10000, 0x8000, 0x2000, 0x800000
+
+
+def _low(argument: int) -> Instruction:
+    """Load the low 32 bits of an argument (both machines are little-endian)."""
+    return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument)
+
+
+def _high(argument: int) -> Instruction:
+    return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument + 4)
+
+
+def _require_bits(argument: int, mask: int, value: int) -> list[Instruction]:
+    """Deny unless ``argument & mask == value``."""
+    return [_low(argument), (_AND, 0, 0, mask), (_JEQ, 1, 0, value), DENY]
+
+
+def _require_one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
+    """Deny unless the low half of the argument is one of the values (the kernel reads these as 32-bit)."""
+    last = len(values)
+    return [_low(argument), *((_JEQ, last - i, 0, value) for i, value in enumerate(values)), DENY]
+
+
+def _require_null(argument: int) -> list[Instruction]:
+    """Deny unless the whole 64-bit argument is zero."""
+    return [_low(argument), (_JEQ, 1, 0, 0), DENY, _high(argument), (_JEQ, 1, 0, 0), DENY]
+
+
+def _when(number: int, body: list[Instruction]) -> list[Instruction]:
+    """Run the body, which ends in a return, for one system call. The number is in the accumulator and stays
+    there.
+    """
+    return [(_JEQ, 0, len(body), number), *body]
+
+
+def _assemble(program: list[Instruction]) -> bytes:
+    return b"".join(pack("=HBBI", *instruction) for instruction in program)
+
+
+def _conditional(calls: dict[str, int]) -> list[tuple[str, list[Instruction]]]:
+    """The calls of the base filter that are allowed for some arguments only."""
+    new_process = _CLONE_NEW_NAMESPACE | _CLONE_PARENT | _CLONE_PTRACE | _CLONE_UNTRACED
+    rules = [
+        ("openat", [*_require_bits(2, _OPEN_FOR_WRITING, 0), ALLOW]),
+        ("fcntl", [*_require_one_of(1, _FCNTL), ALLOW]),
+        ("ioctl", [*_require_one_of(1, _IOCTL), ALLOW]),
+        ("socketpair", [*_require_one_of(0, (_AF_UNIX,)), *_require_bits(1, _SOCKET_KIND, _STREAM), ALLOW]),
+        ("prctl", [*_require_one_of(0, (_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME)), ALLOW]),
+        ("prlimit64", [*_require_one_of(0, (0,)), ALLOW]),
+        ("clone", [*_require_bits(0, new_process, 0), ALLOW]),
+        ("clone3", [(_RETURN, 0, 0, _ERRNO | _ENOSYS)]),  # its flags are out of reach; libc then uses clone
+    ]
+    if "open" in calls:
+        rules.append(("open", [*_require_bits(1, _OPEN_FOR_WRITING, 0), ALLOW]))
+    return rules
+
+
+def base_filter(machine: str) -> bytes:
+    """The allow-list for the zygote and, by inheritance, every snippet, as an array of ``struct
+    sock_filter``.
+    """
+    calls = numbers(machine)
+    program: list[Instruction] = [
+        (_LOAD, 0, 0, _ARCH_AT),
+        (_JEQ, 1, 0, AUDIT_ARCH[machine]),
+        (_RETURN, 0, 0, _KILL_PROCESS),
+        (_LOAD, 0, 0, _NUMBER_AT),
+    ]
+    if machine == "x86_64":
+        program += [(_JGE, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL_PROCESS)]
+    conditional = _conditional(calls)
+    for name, body in conditional:
+        program += _when(calls[name], body)
+    for name in calls.keys() - {name for name, _ in conditional} - SETUP_ONLY:
+        program += _when(calls[name], [ALLOW])
+    return _assemble([*program, DENY])
+
+
+def child_filter(machine: str) -> tuple[bytes, int]:
+    """What a snippet's process gives up on top of the base filter, and the byte offset of its own pid.
+
+    Threads are allowed, processes are not; it may signal itself only (``abort`` needs that).
+    """
+    calls = numbers(machine)
+    thread = _require_bits(0, _CLONE_THREAD_AND_VM, _CLONE_THREAD_AND_VM)
+    own_pid = [_low(0), (_JEQ, 1, 0, 0), DENY, ALLOW]
+    program: list[Instruction] = [
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_JEQ, 0, len(own_pid), calls["tgkill"]),
+        *own_pid,
+        *_when(calls["clone"], [*thread, ALLOW]),
+        *_when(calls["prctl"], [*_require_one_of(0, (_PR_SET_NAME, _PR_GET_NAME)), ALLOW]),
+        *_when(calls["prlimit64"], [*_require_null(2), ALLOW]),
+        *_when(calls["seccomp"], [DENY]),
+        *_when(calls["pidfd_open"], [DENY]),
+        ALLOW,
+    ]
+    pid_instruction = 3
+    return _assemble(program), pid_instruction * 8 + 4

@@ -1,0 +1,178 @@
+"""A confined process as seen from outside: its pipes, its clock, its end, and what the end means."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+
+from coevolve.sandbox.base import Limits, Status, ToolResult
+
+_STARTED = b"R"  # the first byte of stdout, written by the child between reading the snippet and running it
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A child is there. ``watch`` is its pidfd, for a kill that can never hit another process."""
+
+    identifier: int
+    pid: int
+    watch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A child has ended and was reaped. ``status`` is as of ``os.wait``."""
+
+    identifier: int
+    status: int
+    cpu_s: float
+
+
+@dataclass(slots=True)
+class _Capture:
+    """One output pipe and what was read from it."""
+
+    pipe: int
+    data: bytearray = field(default_factory=bytearray)
+
+
+class Child:
+    """Our side of one child. Asleep until it is sent a snippet, and never sent a second one.
+
+    The other ends of the pipes are in ``remote`` (the child's descriptors 0, 1 and 2) until they are handed
+    over.
+    """
+
+    def __init__(self) -> None:
+        code, self._code = os.pipe()
+        out, out_write = os.pipe()
+        err, err_write = os.pipe()
+        self.remote = (code, out_write, err_write)
+        self._out, self._err = _Capture(out), _Capture(err)
+        for descriptor in (self._code, out, err):
+            os.set_blocking(descriptor, False)
+        self.pid = 0
+        self.watch = -1
+        self.sent_at = 0.0
+        self.verdict: Status | None = None
+        self.truncated = False
+
+    def hand_over(self) -> None:
+        """Close the child's ends, which it has by now."""
+        for descriptor in self.remote:
+            os.close(descriptor)
+
+    def born(self, birth: Birth) -> None:
+        self.pid, self.watch = birth.pid, birth.watch
+
+    def send(self, code: bytes) -> None:
+        """Wake it with a snippet. One that cannot take it is killed, and found not to have started."""
+        self.sent_at = time.monotonic()
+        message = len(code).to_bytes(4, "little") + code
+        try:
+            sent = os.write(self._code, message)
+        except OSError:  # it was killed asleep
+            sent = 0
+        if sent < len(message):
+            self.kill(None)
+
+    @property
+    def pipes(self) -> tuple[int, int]:
+        """Stdout's and stderr's reading ends."""
+        return (self._out.pipe, self._err.pipe)
+
+    @property
+    def started(self) -> bool:
+        """The snippet itself began to run: what happened since is its own doing. It cannot take this back."""
+        return self._out.data.startswith(_STARTED)
+
+    def drain(self, cap: int) -> bool:
+        """Read what the pipes hold; a byte beyond the cap (of both together) kills. False when both have
+        ended.
+        """
+        out, err = self._drain(self._out, cap), self._drain(self._err, cap)
+        return out or err
+
+    def _drain(self, capture: _Capture, cap: int) -> bool:
+        while not self.truncated:
+            try:
+                data = os.read(capture.pipe, _CHUNK)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            room = cap + len(_STARTED) - len(self._out.data) - len(self._err.data)
+            capture.data += data[:room]
+            if len(data) > room:
+                self.truncated = True
+                self.kill(Status.OUTPUT_LIMIT)
+        return False
+
+    def kill(self, verdict: Status | None) -> None:
+        """End it; the first verdict stands."""
+        self.verdict = self.verdict or verdict
+        if self.watch >= 0:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself, its report is on its way
+                signal.pidfd_send_signal(self.watch, signal.SIGKILL)
+
+    def cpu_seconds(self) -> float:
+        """Its CPU clock now; 0 when it has just ended."""
+        process_clock = (~self.pid << 3) | 2  # as clock_getcpuclockid() makes it
+        try:
+            return time.clock_gettime(process_clock)
+        except OSError:
+            return 0.0
+
+    def hang_up(self) -> None:
+        """No snippet will come: asleep, it ends by itself, even if it is too young to be killed."""
+        os.close(self._code)
+        self._code = -1
+
+    def release(self) -> None:
+        """Close what is open of it."""
+        for descriptor in (self._code, *self.pipes, self.watch):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def reap_if_ours(self) -> None:
+        """A dead zygote's children go to init; where that is the trainer (a container), bury them here."""
+        if self.watch >= 0:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self.watch, os.WEXITED)
+
+    def result(self, death: Death, ended_at: float, limits: Limits) -> ToolResult:
+        """What came of the snippet. The output must have been drained."""
+        err = self._err.data.decode("utf-8", "replace")
+        code = os.waitstatus_to_exitcode(death.status)
+        return ToolResult(
+            status=_status(self.verdict, code, err, death.cpu_s >= limits.cpu_s),
+            stdout=self._out.data[len(_STARTED) :].decode("utf-8", "replace"),
+            stderr=err,
+            truncated=self.truncated,
+            exit_code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            wall_ms=(ended_at - self.sent_at) * 1e3,
+            cpu_ms=death.cpu_s * 1e3,
+        )
+
+
+def _status(verdict: Status | None, code: int, err: str, cpu_used_up: bool) -> Status:
+    """``code`` is an exit code, or minus a signal.
+
+    A verdict counts only if the kill came before the end by itself; output beyond the cap is a fact by then.
+    """
+    killed = code == -signal.SIGKILL
+    if verdict is Status.OUTPUT_LIMIT or (verdict and killed):
+        return verdict
+    if killed and cpu_used_up:  # the kernel's own limit was quicker than ours
+        return Status.CPU_LIMIT
+    if code < 0:
+        return Status.KILLED
+    if code == 0:
+        return Status.OK
+    last_line = err.rstrip("\n").rpartition("\n")[2]
+    return Status.MEMORY if last_line.partition(":")[0].endswith("MemoryError") else Status.ERROR

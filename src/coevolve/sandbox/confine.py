@@ -1,0 +1,176 @@
+"""The walls around a snippet, as system calls: resource limits, Landlock, user drop, seccomp.
+
+The zygote enters all of them once, before it makes the first child, so that children are born confined and
+only the per-process rest (parent-death signal, CPU limit, child filter) is left to each of them.
+
+Runs inside the sandbox interpreter: standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from _struct import pack, pack_into
+
+from . import bpf, library
+from .syscalls import numbers
+
+ON = "on"
+MISSING = "missing: "
+REQUIRED = ("rlimits", "no_new_privs", "landlock", "privileges", "seccomp")
+
+NOBODY = 65534
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
+_SECCOMP_SET_MODE_FILTER = 1
+_LANDLOCK_CREATE_RULESET_VERSION, _LANDLOCK_RULE_PATH_BENEATH = 1, 1
+_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_O_PATH = 0o10000000
+_CAPABILITY_VERSION_3, _CAP_DAC_READ_SEARCH = 0x20080522, 1 << 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_prctl, _syscall = _libc.prctl, _libc.syscall
+_prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_syscall.restype = ctypes.c_long
+
+
+def _check(result: int, call: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+    return result
+
+
+def _call(number: int, name: str, *arguments: int | bytes) -> int:
+    converted = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    return _check(_syscall(ctypes.c_long(number), *converted), name)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the parent (the thread that made this process) ends; exits at once if it already has."""
+    _check(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "PR_SET_PDEATHSIG")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def limit_resources(memory_bytes: int, open_files: int) -> str:
+    """Limits that children inherit. ``memory_bytes`` counts on top of the address space in use now."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    limits = {
+        resource.RLIMIT_AS: in_use + memory_bytes,
+        resource.RLIMIT_NOFILE: open_files,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for kind, value in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    return ON
+
+
+def prefer_for_oom_killer() -> None:
+    """When memory runs out, let the kernel take a snippet rather than the training run."""
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+
+
+def no_new_privileges() -> str:
+    """No set-uid program or file capability can ever raise this process again."""
+    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    return ON
+
+
+def landlock(machine: str, readable: list[tuple[str, str]]) -> str:
+    """Only the given paths (see :func:`library.readable`) can be read; nothing can be written, run, or
+    connected to by TCP.
+    """
+    calls = numbers(machine)
+    create, add, enter = (calls[f"landlock_{name}"] for name in ("create_ruleset", "add_rule", "restrict_self"))
+    abi = _call(create, "landlock_create_ruleset", 0, 0, _LANDLOCK_CREATE_RULESET_VERSION)
+    files = (1 << 13) - 1 | (abi >= 2) << 13 | (abi >= 3) << 14 | (abi >= 5) << 15
+    network = 0b11 if abi >= 4 else 0
+    scopes = 0b11 if abi >= 6 else 0
+    attributes = pack("=QQQ", files, network, scopes)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
+    ruleset = _call(create, "landlock_create_ruleset", attributes, len(attributes), 0)
+    for path, what in readable:
+        _allow_reading(add, ruleset, path, what)
+    _call(enter, "landlock_restrict_self", ruleset, 0)
+    os.close(ruleset)
+    return f"{ON}, abi {abi}"
+
+
+def _allow_reading(add_rule: int, ruleset: int, path: str, what: str) -> None:
+    rights = _READ_DIR if what == library.NAMES else _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE
+    handle = os.open(path, _O_PATH | os.O_CLOEXEC)
+    rule = pack("=Qi", rights, handle)
+    _call(add_rule, "landlock_add_rule", ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0)
+    os.close(handle)
+
+
+def _set_capabilities(machine: str, mask: int) -> None:
+    header = pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    _call(numbers(machine)["capset"], "capset", header, pack("=6I", mask, mask, 0, 0, 0, 0))
+
+
+def drop_privileges(machine: str, must_read: str) -> str:
+    """Become nobody when started as root, with no capabilities.
+
+    One exception: when nobody could not even reach the interpreter's own library (it lies in root's home),
+    the right to search and read regardless of file modes is kept. Landlock still confines that reading to the
+    library.
+    """
+    if os.geteuid() != 0:
+        return f"{ON}, user {os.geteuid()}"
+    _check(_prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "PR_SET_KEEPCAPS")
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        os.listdir(must_read)
+    except PermissionError:
+        _set_capabilities(machine, _CAP_DAC_READ_SEARCH)
+        os.listdir(must_read)
+        return f"{ON}, user {NOBODY}, reads the library in spite of its file modes"
+    _set_capabilities(machine, 0)
+    return f"{ON}, user {NOBODY}"
+
+
+def not_dumpable() -> None:
+    """No debugger, core file or /proc reader of the same user gets into this process."""
+    _check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
+
+
+class SystemCallFilter:
+    """A seccomp filter ready to be loaded: the bytes are prepared once, loading is one system call."""
+
+    def __init__(self, machine: str, program: bytes) -> None:
+        self._number = numbers(machine)["seccomp"]
+        self.program = ctypes.create_string_buffer(program, len(program))
+        self._header = pack("=H6xQ", len(program) // 8, ctypes.addressof(self.program))
+
+    def load(self) -> str:
+        """Bind this process to the filter, for good."""
+        _call(self._number, "seccomp", _SECCOMP_SET_MODE_FILTER, 0, self._header)
+        return ON
+
+
+class ChildFilter(SystemCallFilter):
+    """The filter of one snippet's process: the same for all but for its own pid."""
+
+    def __init__(self, machine: str) -> None:
+        program, self._pid_at = bpf.child_filter(machine)
+        super().__init__(machine, program)
+
+    def load(self) -> str:
+        pack_into("=I", self.program, self._pid_at, os.getpid())
+        return super().load()
+
+
+def base_filter(machine: str) -> SystemCallFilter:
+    """The allow-list that the zygote puts on itself."""
+    return SystemCallFilter(machine, bpf.base_filter(machine))

@@ -1,0 +1,171 @@
+"""Starts the zygote and speaks with it: one message to make a child, one report per birth and per death."""
+
+from __future__ import annotations
+
+import array
+import importlib.util
+import marshal
+import math
+import os
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from coevolve.errors import SandboxInfraError, SandboxUnavailable
+from coevolve.sandbox.base import Limits
+from coevolve.sandbox.child import Birth, Death
+
+_START_SECONDS = 120.0
+_QUIT_SECONDS = 2.0
+_REPORT = struct.Struct("=BIiQ")
+_SPAWNED = 1
+_MESSAGE_BYTES = 65536
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# The zygote's modules are imported as a package of their own, from this folder alone, so that neither
+# `coevolve` nor anything installed next to it is imported or importable there.
+_BOOT = """
+import sys
+package = type(sys)("sandbox")
+package.__path__ = [sys.argv[1]]
+sys.modules["sandbox"] = package
+from sandbox.zygote import main
+main(int(sys.argv[2]))
+"""
+
+
+def search_folders(packages: tuple[str, ...]) -> list[str]:
+    """The folders to import the packages and their dependencies from.
+
+    Raises:
+        SandboxUnavailable: a package is not installed here.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise SandboxUnavailable(
+                f"The package {package!r}, to be preloaded for snippets, is not installed.",
+                where="preload",
+                fix=f"Install {package}, or leave it out of preload.",
+            )
+    return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+
+
+class Zygote:
+    """A running zygote. Must be made, and kept, by a thread that lives as long as it: its death ends the
+    zygote.
+
+    Args:
+        limits: the limits of each snippet.
+        children: how many children there can be at once.
+        preload: packages to import before the first fork.
+
+    Raises:
+        SandboxInfraError: the interpreter did not start or could not prepare itself.
+    """
+
+    def __init__(self, limits: Limits, children: int, preload: tuple[str, ...]) -> None:
+        self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with remote:
+            self._process = self._start(remote.fileno())
+        configuration = {
+            "parent": os.getpid(),
+            "memory_bytes": limits.memory_mb << 20,
+            "open_files": limits.open_files + 4 * children,
+            "cpu_seconds": math.ceil(limits.cpu_s) + 1,
+            "preload": preload,
+            "search": search_folders(preload),
+        }
+        try:
+            self.layers = self._introduce(configuration)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
+        # -P -s instead of -I: the hash seed has to come from the environment, which holds nothing else.
+        options = ("-P", "-s", "-S", "-B", "-X", "utf8", "-X", "no_debug_ranges")
+        here = str(Path(__file__).resolve().parent)
+        return subprocess.Popen(
+            [_interpreter(), *options, "-c", _BOOT, here, str(descriptor)],
+            env={"PYTHONHASHSEED": "0", **dict.fromkeys(_ONE_THREAD, "1")},
+            pass_fds=(descriptor,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+
+    def _introduce(self, configuration: dict[str, object]) -> dict[str, str]:
+        self._socket.settimeout(_START_SECONDS)
+        try:
+            self._socket.send(marshal.dumps(configuration))
+            answer = self._socket.recv(_MESSAGE_BYTES)
+        except OSError as error:
+            raise _no_start(str(error)) from error
+        if not answer:
+            raise _no_start("it ended before it said anything")
+        layers: dict[str, str] = marshal.loads(answer)
+        if "error" in layers:
+            raise _no_start(layers["error"])
+        self._socket.setblocking(True)
+        return layers
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Readable when a report waits or the zygote is gone."""
+        return self._socket.fileno()
+
+    def spawn(self, identifier: int, descriptors: tuple[int, int, int]) -> None:
+        """Ask for a child whose first three descriptors are these.
+
+        Raises:
+            OSError: the zygote is gone.
+        """
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+        self._socket.sendmsg([b"S" + identifier.to_bytes(4, "little")], [rights])
+
+    def report(self) -> Birth | Death | None:
+        """The next report; None when the zygote is gone."""
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(_REPORT.size, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            return None
+        if not data:
+            return None
+        kind, identifier, number, microseconds = _REPORT.unpack(data)
+        if kind == _SPAWNED:
+            return Birth(identifier, number, int.from_bytes(ancillary[0][2], sys.byteorder))
+        return Death(identifier, number, microseconds / 1e6)
+
+    def quit(self) -> None:
+        """Let it reap its children, which have been killed, and end."""
+        try:
+            self._socket.send(b"Q")
+            self._process.wait(_QUIT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # kill() below is the answer to both
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, and reap it."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+
+def _interpreter() -> str:
+    """The real interpreter, not a virtual environment's link to it."""
+    return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
+
+
+def _no_start(reason: str) -> SandboxInfraError:
+    return SandboxInfraError(
+        f"The sandbox interpreter did not start: {reason}.",
+        where=_interpreter(),
+        fix="Run that interpreter by hand; if it works, check preload and Limits.memory_mb.",
+    )

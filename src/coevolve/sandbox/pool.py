@@ -1,0 +1,233 @@
+"""The Python tool for model-written code: a pool of confined, single-use processes.
+
+What it holds back: reading any file but the standard library and the preloaded packages, every write, every
+network connection, other processes and their memory, privileges, and more CPU, time, memory or output than
+allowed.
+
+What it does NOT cover:
+
+* faults of the kernel itself. For code that may be written to attack, run the trainer in a virtual machine
+  too;
+* existence, size and times of files (``os.stat``), and the names of packages next to the standard library;
+* what the machine is: kernel version, core count, load, its own user id;
+* timing and cache side channels between snippets and other programs on the same cores;
+* memory in total: a snippet's limit is its own address space, so ``workers`` times the limit must fit into
+  memory;
+* determinism beyond ``random``, ``numpy.random``, hashes and the time zone: clocks, ``os.urandom`` and
+  addresses differ;
+* other systems than Linux on x86-64 and aarch64: there it refuses to start.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from coevolve.errors import SandboxInfraError, SandboxUnavailable
+from coevolve.sandbox import selftest
+from coevolve.sandbox.base import Limits, Status, ToolResult
+from coevolve.sandbox.job import Counters, Job
+from coevolve.sandbox.supervisor import Supervisor
+
+Probe = Callable[[Callable[[str], ToolResult], Mapping[str, str]], dict[str, str]]
+_DEFAULT_LIMITS = Limits()
+_CACHEABLE = (Status.OK, Status.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sums over the pool's life.
+
+    Args:
+        calls: snippets asked for, cached ones included.
+        cache_hits: those answered from the cache.
+        infra_failures: attempts that the sandbox itself spoilt.
+        busy_s: wall seconds that snippets ran, summed over workers.
+        cpu_s: CPU seconds of the snippets' processes.
+    """
+
+    calls: int
+    cache_hits: int
+    infra_failures: int
+    busy_s: float
+    cpu_s: float
+
+
+class SandboxPool:
+    """Runs each snippet in a fresh, confined process. Implements :class:`coevolve.sandbox.base.Tool`.
+
+    ``submit`` and ``run`` may be called by any thread of the process that made the pool. Callbacks of the
+    futures run in the pool's thread and must be short.
+
+    Args:
+        limits: what one snippet may use.
+        workers: how many snippets run at once; the others wait.
+        preload: packages of this environment that snippets may import, imported once beforehand. Only their
+            own folders and those of their dependencies become readable.
+        unsafe: go on without the layers that this machine lacks; those it has still apply.
+        cache_size: how many results to keep by code text (least recently used go first); only OK and ERROR
+            are kept.
+        probe: replaces the self-test's probes.
+
+    Raises:
+        SandboxUnavailable: a required layer is missing and ``unsafe`` is false, or this is not Linux on
+            x86-64 or aarch64, or a preload is not installed.
+        SandboxInfraError: the sandbox's interpreter does not start.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = _DEFAULT_LIMITS,
+        workers: int = 1,
+        preload: tuple[str, ...] = (),
+        unsafe: bool = False,
+        cache_size: int = 0,
+        probe: Probe = selftest.probe,
+    ) -> None:
+        _require_platform()
+        self.unsafe = unsafe
+        self._owner = os.getpid()
+        self._limits = limits
+        self._cache: OrderedDict[str, ToolResult] = OrderedDict()
+        self._running: dict[str, Future[ToolResult]] = {}  # with a cache: the first of equal snippets in flight
+        self._cache_size = cache_size
+        self._calls = self._cache_hits = 0
+        self._lock = threading.Lock()
+        self._supervisor = Supervisor(limits, workers, preload)
+        self._finalizer = weakref.finalize(self, self._supervisor.stop)
+        self._supervisor.start()
+        try:
+            self.layers = self._examine(probe)
+        except BaseException:
+            self.close()
+            raise
+
+    def _examine(self, probe: Probe) -> dict[str, str]:
+        """The layers in force, found by probes unless they do not matter."""
+        layers = self._supervisor.layers
+        if self.unsafe:
+            warnings.warn(
+                "SANDBOX UNSAFE: model-written code runs with whatever confinement this machine has.",
+                stacklevel=3,
+            )
+            return dict(layers)
+        selftest.require(layers)
+        layers = probe(self.run, layers)
+        selftest.require(layers)
+        self._calls, self._supervisor.counters = 0, Counters()
+        return layers
+
+    def submit(self, code: str) -> Future[ToolResult]:
+        """Queue a snippet and return at once.
+
+        The future raises SandboxInfraError if the sandbox itself failed twice on it, or was closed.
+        """
+        future: Future[ToolResult] = Future()
+        with self._lock:
+            self._calls += 1
+            cached, leader = self._cache.get(code), self._running.get(code)
+            if cached:
+                self._cache.move_to_end(code)
+            elif self._cache_size and leader is None:
+                self._running[code] = future
+            self._cache_hits += bool(cached or leader)
+        if cached:
+            future.set_result(cached)
+        elif leader:
+            leader.add_done_callback(lambda done: self._follow(code, done, future))
+        else:
+            if self._cache_size:
+                future.add_done_callback(lambda done: self._remember(code, done))
+            self._start(code, future)
+        return future
+
+    def run(self, code: str) -> ToolResult:
+        """Run a snippet and wait for it.
+
+        Raises:
+            SandboxInfraError: as :meth:`submit`.
+        """
+        return self.submit(code).result()
+
+    def close(self) -> None:
+        """End every process; snippets not finished fail. Done at exit if not before."""
+        self._finalizer()
+
+    @property
+    def stats(self) -> Stats:
+        """What the pool has done so far, the self-test not counted."""
+        done = self._supervisor.counters
+        return Stats(self._calls, self._cache_hits, done.infra_failures, done.busy_s, done.cpu_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, code: str, future: Future[ToolResult]) -> None:
+        if os.getpid() != self._owner:
+            raise SandboxInfraError(
+                "This sandbox belongs to the process that made it.",
+                where=f"process {os.getpid()}, forked from {self._owner}",
+                fix="Make a SandboxPool in each process.",
+            )
+        data = code.encode("utf-8", "surrogatepass")
+        if len(data) > self._limits.code_bytes:
+            future.set_result(_too_long(len(data), self._limits.code_bytes))
+        else:
+            self._supervisor.submit(Job(data, future))
+
+    def _follow(self, code: str, done: Future[ToolResult], future: Future[ToolResult]) -> None:
+        """Answer a snippet that was submitted while the same one ran; run it anew where that tells nothing."""
+        if not future.set_running_or_notify_cancel():
+            with self._lock:
+                self._cache_hits -= 1
+        elif _repeatable(done):
+            future.set_result(replace(done.result(), cached=True))
+        else:
+            with self._lock:
+                self._cache_hits -= 1
+            self._start(code, future)
+
+    def _remember(self, code: str, done: Future[ToolResult]) -> None:
+        with self._lock:
+            del self._running[code]
+            if not _repeatable(done):
+                return
+            self._cache[code] = replace(done.result(), cached=True)
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
+
+
+def _repeatable(done: Future[ToolResult]) -> bool:
+    """Whether the same snippet would end the same way again."""
+    return not done.cancelled() and done.exception() is None and done.result().status in _CACHEABLE
+
+
+def _too_long(length: int, allowed: int) -> ToolResult:
+    message = f"SnippetTooLong: {length} bytes of code, at most {allowed} are run\n"
+    return ToolResult(Status.ERROR, "", message, False, 1, None, 0.0, 0.0)
+
+
+def _require_platform() -> None:
+    """Raises SandboxUnavailable where the walls do not exist."""
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        raise SandboxUnavailable(
+            "Model-written code can be confined on Linux (x86-64, aarch64) only.",
+            where=f"{platform.system()} on {platform.machine()}",
+            fix="Run in a Linux virtual machine or container.",
+        )

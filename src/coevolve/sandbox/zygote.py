@@ -1,0 +1,206 @@
+"""The process all snippets are forked from: a small, confined interpreter that serves one control socket.
+
+It is started with ``exec`` (never forked from the trainer) and an empty environment, imports the standard
+modules that snippets use most, enters every wall of :mod:`confine`, and then makes, watches and reaps
+children. A child waits, confined, until it is sent a snippet, so that neither the fork nor the confinement is
+on the critical path. No snippet ever runs in this process, and nothing secret is in its memory, which every
+snippet can read.
+
+Runs inside the sandbox interpreter: standard library only.
+"""
+
+from __future__ import annotations
+
+import _socket
+import gc
+import importlib
+import marshal
+import os
+import platform
+import resource
+import select
+import sys
+from _struct import pack
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import Any, NoReturn
+
+from . import confine, library, snippet
+
+STDLIB_PRELOADS = (
+    "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools",
+    "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "threading",
+    "time", "typing",
+)  # fmt: skip
+SPAWNED, EXITED = 1, 2
+SPAWN, QUIT = b"S", b"Q"
+# kind, child identifier, then pid (SPAWNED) or wait status (EXITED), CPU microseconds
+REPORT = "=BIiQ"
+_USERS_THREADS = 8192  # of the whole user, as the kernel counts them: keeps a snippet from using up all pids
+_NULL = 3
+_FIRST_CLOSED = 4
+_MESSAGE_BYTES = 65536
+
+
+def main(control_descriptor: int) -> NoReturn:
+    """Confine this process as the first message says, answer with what is in force, serve until told to quit."""
+    if control_descriptor == _NULL:
+        control_descriptor = os.dup(control_descriptor)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), _NULL)
+    control = _socket.socket(fileno=control_descriptor)
+    configuration = marshal.loads(control.recv(_MESSAGE_BYTES))
+    try:
+        layers = _prepare(configuration)
+    except BaseException as error:
+        control.send(marshal.dumps({"error": f"{type(error).__name__}: {error}"}))
+        os._exit(1)
+    control.send(marshal.dumps(layers))
+    filtered = layers["seccomp"] == confine.ON
+    child_filter = confine.ChildFilter(platform.machine()) if filtered else None
+    _Server(control, configuration["cpu_seconds"], child_filter).serve()
+
+
+def _prepare(configuration: dict[str, Any]) -> dict[str, str]:
+    """Import, freeze, confine. The keys of the answer are the layers, the values what is in force."""
+    machine = platform.machine()
+    real_register: Any = os.register_at_fork
+    os.register_at_fork = _ignore
+    # A fork here is followed by one snippet, in one thread: hooks that reseed `random` (snippets are
+    # deterministic) or rebuild locks would only cost, and double the price of a child.
+    for name in STDLIB_PRELOADS:
+        importlib.import_module(name)
+    foreign = library.preload(configuration["preload"], configuration["search"])
+    os.register_at_fork = real_register
+    sys.modules["random"].seed(0)
+    readable = library.readable(foreign)
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise RuntimeError("a preload started a thread, which the confinement would not reach")
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    os.environ.clear()
+    layers = _enter(configuration, machine, readable)
+    _forget_ourselves()
+    return layers
+
+
+def _ignore(**_: object) -> None:
+    """Stands in for ``os.register_at_fork``."""
+
+
+def _forget_ourselves() -> None:
+    """Snippets find neither our modules by name nor our paths, and a collector that has nothing to do."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
+        del sys.modules[name]
+    sys.argv[:] = sys.orig_argv[:] = [""]
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str, str]]) -> dict[str, str]:
+    """Enter every wall, in the order in which each is still allowed; one that refuses is "missing: why"."""
+    confine.prefer_for_oom_killer()
+    walls: dict[str, Callable[[], str]] = {
+        "rlimits": lambda: confine.limit_resources(configuration["memory_bytes"], configuration["open_files"]),
+        "no_new_privs": confine.no_new_privileges,
+        "landlock": lambda: confine.landlock(machine, readable),
+        "privileges": lambda: confine.drop_privileges(machine, library.directory()),
+        "seccomp": lambda: _filter_calls(machine, configuration["parent"]),
+    }
+    layers = {}
+    for name, enter in walls.items():
+        try:
+            layers[name] = enter()
+        except (OSError, ValueError) as error:
+            layers[name] = f"{confine.MISSING}{error}"
+    return layers
+
+
+def _filter_calls(machine: str, parent: int) -> str:
+    """The last wall. What it forbids comes first; a change of user would have undone these two."""
+    confine.not_dumpable()
+    confine.die_with_parent(parent)
+    return confine.base_filter(machine).load()
+
+
+class _Server:
+    """Makes a child when told to, and reports each birth and each death."""
+
+    def __init__(self, control: _socket.socket, cpu_seconds: int, child_filter: confine.ChildFilter | None) -> None:
+        self._pid = os.getpid()
+        self._control = control
+        self._cpu = (cpu_seconds, cpu_seconds)
+        threads = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        threads = _USERS_THREADS if threads == resource.RLIM_INFINITY else min(threads, _USERS_THREADS)
+        self._threads = (threads, threads)
+        self._filter = child_filter
+        self._poll = select.poll()
+        self._poll.register(control.fileno(), select.POLLIN)
+        self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (identifier, pid)
+        self._room = _socket.CMSG_SPACE(3 * 4)
+
+    def serve(self) -> NoReturn:
+        control = self._control.fileno()
+        while True:
+            ready = [descriptor for descriptor, _ in self._poll.poll()]
+            for descriptor in ready:  # deaths first: somebody waits for these results
+                if descriptor != control:
+                    self._reap(descriptor)
+            if control in ready:
+                self._obey()
+
+    def _obey(self) -> None:
+        message, ancillary, _, _ = self._control.recvmsg(_MESSAGE_BYTES, self._room)
+        if message[:1] == SPAWN:
+            data = ancillary[0][2]
+            descriptors = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in (0, 4, 8)]
+            self._spawn(int.from_bytes(message[1:5], "little"), descriptors)
+        elif message[:1] == QUIT:  # the supervisor has killed the children
+            for _, pid in self._children.values():
+                os.waitpid(pid, 0)
+            os._exit(0)
+        else:  # end of file: the trainer is gone; the parent-death signal takes the children
+            os._exit(0)
+
+    def _spawn(self, identifier: int, descriptors: list[int]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        watch = os.pidfd_open(pid)
+        self._children[watch] = (identifier, pid)
+        self._poll.register(watch, select.POLLIN)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", watch))
+        self._control.sendmsg([pack(REPORT, SPAWNED, identifier, pid, 0)], [rights])
+
+    def _reap(self, watch: int) -> None:
+        identifier, pid = self._children.pop(watch)
+        self._poll.unregister(watch)
+        os.close(watch)
+        _, status, usage = os.wait4(pid, 0)
+        cpu = int((usage.ru_utime + usage.ru_stime) * 1e6)
+        self._control.send(pack(REPORT, EXITED, identifier, status, cpu))
+
+    def _become_child(self, descriptors: list[int]) -> NoReturn:
+        """Take the last confinement steps, wait for the snippet, run it, exit. Nothing returns from here."""
+        exit_code = 1
+        try:
+            for target, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, target)
+            os.closerange(_FIRST_CLOSED, 4096)
+            resource.setrlimit(resource.RLIMIT_CPU, self._cpu)
+            resource.setrlimit(resource.RLIMIT_NPROC, self._threads)
+            confine.die_with_parent(self._pid)
+            if self._filter:
+                self._filter.load()
+            code = snippet.read_code(0)
+            os.dup2(_NULL, 0)
+            os.close(_NULL)
+            if code is not None:
+                os.write(1, snippet.STARTED)
+                gc.enable()
+                exit_code = snippet.run(code)
+        finally:
+            os._exit(exit_code)

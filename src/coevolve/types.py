@@ -1,0 +1,164 @@
+"""The vocabulary of coevolve on one page: what flows through every method, engine and report.
+
+Frozen dataclasses, numpy arrays, no torch. Everything here can be pickled to a worker and written to a run folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+class Role(StrEnum):
+    """Who writes the text: the proposer (Agent0: curriculum agent) or the solver (Agent0: executor)."""
+
+    PROPOSER = "proposer"
+    SOLVER = "solver"
+
+
+class StopReason(StrEnum):
+    """Why a trajectory ended. Only ``EOS`` can carry an answer; all others are "no answer" in a vote."""
+
+    EOS = "eos"  # the model ended its turn by itself
+    LENGTH = "length"  # the token budget of the trajectory was used up
+    TURNS = "turns"  # one tool call more than the contract allows
+    PROTOCOL = "protocol"  # the model opened an output fence without a code block before it: a forged observation
+    INFRASTRUCTURE = "infrastructure"  # the sandbox was lost; never rewarded, always counted
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a task comes from."""
+
+    method: str
+    role: Role
+    iteration: int
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A question for the solver. It never carries its true answer: only a meter knows that."""
+
+    id: str
+    turns: tuple[str, ...]  # user turns; one for a plain question
+    kind: str  # the family of tasks, e.g. "chain"
+    origin: Origin
+    proposed_answer: str | None = None  # what the proposer boxed itself; a logged signal, not a label
+
+    @property
+    def question(self) -> str:
+        """The opening user turn."""
+        return self.turns[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One executed code block and what the model was shown for it."""
+
+    code: str
+    observation: str
+    status: str  # coevolve.sandbox.Status value, decided by the supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One answer of a policy to one prompt over all its tool turns; token ids are never re-encoded text."""
+
+    task_id: str
+    sample: int  # index within its group
+    prompt: Ints  # [P]
+    tokens: Ints  # [T] everything after the prompt, observations included
+    mask: Bools  # [T] true where the policy sampled the token
+    logprobs: Floats  # [T] log-probability under the sampling distribution, 0 where mask is false
+    text: str  # decoded ``tokens``
+    tool_calls: tuple[ToolCall, ...]
+    answer: str | None  # last box of a trajectory that ended by itself
+    stop: StopReason
+    policy: str
+    policy_version: int
+    contract: str  # hash of prompt format, fences, limits and sampling
+
+    @property
+    def sampled(self) -> int:
+        """Tokens that the policy itself produced."""
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The majority among k answers. Missing answers stay in the denominator and are never a vote."""
+
+    answer: str | None  # a representative of the largest class; None when nobody answered
+    p_hat: float  # size of the largest class / k
+    k: int
+    valid: int  # trajectories with an answer
+    counts: tuple[tuple[str, int], ...]  # (canonical answer, votes), largest first, ties by canonical form
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The k trajectories of one task under one policy, and their vote."""
+
+    task: Task
+    trajectories: tuple[Trajectory, ...]
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTask:
+    """A task that passed the gate, with the pseudo-label and p_hat frozen for the whole phase."""
+
+    task: Task
+    label: str
+    p_hat: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRow:
+    """One sequence with its per-token streams; index t speaks of token t, predicted from the tokens before it.
+
+    All arrays have length L = prompt + response. Tokens with weight 0 teach nothing (prompt, observations).
+    """
+
+    tokens: Ints
+    old_logp: Floats
+    advantage: Floats
+    clip_low: Floats
+    clip_high: Floats
+    weight: Floats  # mask and normalisation of the loss in one number per token
+    bin: int = 0  # p_hat bin the row is counted under
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The rows of one optimiser step and the coefficient of the KL term to the reference policy."""
+
+    rows: tuple[TrainRow, ...]
+    kl: float = 0.0
+    bins: int = 1
+
+
+@dataclass(slots=True)
+class TrainStats:
+    """Sums over the trained tokens of one batch; divide by ``tokens`` for means."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    kl: float = 0.0  # sum of k3 to the reference
+    entropy: float = 0.0  # sum of the policy's entropies, nats
+    ratio: float = 0.0
+    clipped_low: int = 0
+    clipped_high: int = 0
+    clipped_by_bin: list[int] = field(default_factory=list)
+    tokens_by_bin: list[int] = field(default_factory=list)
+    grad_norm: float = 0.0
+    max_logp_gap: float = 0.0

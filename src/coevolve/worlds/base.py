@@ -1,0 +1,65 @@
+"""What a world is: one view for the learner, another for the meter. They never mix.
+
+Everything that learns sees a ``World``, which can tell a well-formed question from a damaged one but knows no
+answer. Only evaluation and reports see a ``Meter``. A test walks the imports and fails when learning code can
+reach a solver.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from coevolve.types import Task
+
+
+class Contract(Protocol):
+    """How the texts look that this base model was raised on. Text in, text out; no tokens, no answers."""
+
+    name: str
+    tool_opening: str  # text that commits an answer to its first tool call, for the forced-tool control
+    proposer_stop: str  # the proposer's text is complete when it contains this
+
+    def proposer_prompt(self) -> str:
+        """The prompt that makes the model write a question."""
+
+    def solver_prompt(self, task: Task) -> str:
+        """The prompt that makes the model answer a task."""
+
+    def observation(self, status: str, stdout: str, stderr: str) -> str:
+        """What the model is shown of a finished tool call, without fences. ``status``: "ok" or a failure."""
+
+
+class World(Protocol):
+    """What the learner may know."""
+
+    name: str
+
+    @property
+    def contract(self) -> Contract:
+        """How this world's texts look."""
+
+    def base_model(self) -> Path:
+        """The Hugging Face folder of the base model. Raises ModelError when it is missing."""
+
+    def is_well_formed(self, question: str) -> bool:
+        """Grammar only: true when the question is complete. Computes no answer."""
+
+    def is_reserved(self, question: str) -> bool:
+        """True when the question belongs to the meter's part of the world and must not be trained on."""
+
+    def describe(self, question: str) -> dict[str, int | str]:
+        """Grammar only: ``steps`` (0 when malformed) and ``topic``, for reports."""
+
+
+class Meter(Protocol):
+    """What only measuring code may know."""
+
+    def truth(self, task: Task) -> str | None:
+        """The true answer, or None when there is none."""
+
+    def held_out(self, level: int, n: int, seed: int) -> list[Task]:
+        """``n`` different reserved tasks of a level."""
+
+    def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
+        """Named sets of ``n`` reserved tasks each, unlike what the base model was raised on."""

@@ -1,0 +1,1 @@
+"""The miniature world: chains of integer operations in words, small enough for two CPU cores."""

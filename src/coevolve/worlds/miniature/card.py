@@ -1,0 +1,81 @@
+"""The model card: how the base model was made and what it can do, all from the plan and the measurement."""
+
+from __future__ import annotations
+
+from coevolve.worlds.miniature.calibration import LevelFigures, StartFigures
+from coevolve.worlds.miniature.corpus import Mixture
+from coevolve.worlds.miniature.training import Training
+
+_COLUMNS = ("mean", "majority", "greedy", "with_tool", "first_code")
+
+
+def model_card(plan: Training, parameters: int, figures: StartFigures) -> str:
+    """The text of ``README.md``, in Markdown with the metadata block of the Hugging Face Hub."""
+    return f"""---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags: [coevolve, miniature, agent0]
+---
+
+# coevolve miniature base model
+
+A plain Qwen3 of {parameters:,} parameters that stands in for a large base model: it has read a
+synthetic textbook of mixed quality about chains of integer operations, knows every format in it (questions,
+answers in the head, Python blocks with their output) and solves little. It is the start of
+`coevolve run agent0`, and good for nothing else.
+
+Made by `coevolve world build --out DIR --seed {plan.seed}`, in one process on one thread:
+{plan.budget_tokens / 1e6:.1f} million tokens of generated documents, no other data.
+
+## Corpus
+{_corpus(plan.mixture)}
+Questions whose SHA-256 starts with a byte divisible by 16 are reserved for measuring, not in the corpus.
+
+## At the start
+Held-out questions, {figures.tasks} a level, {figures.samples} samples each at temperature 1; measured at
+the end of the same command. Shares in per cent.
+
+| level (steps) | mean | majority | greedy | with a tool call | first code right | calls per answer |
+|---|---|---|---|---|---|---|
+{_rows(figures)}
+
+Of {figures.written} freely written questions {100 * figures.malformed:.1f} % are malformed; by number of
+steps (0 = malformed): {_histogram(figures.steps)}.
+
+## Texts
+A question is `<question>Let a = 43 * 80. Let b = a mod 61. Find b.</question>` and a newline. Each step of an
+answer is `b = 24. ` or `b:` and a Python block that prints; the host runs it and writes an output block. The
+end is `\\boxed{{24}}`. The tokenizer splits the longest known piece first, has one token per digit, and turns
+any foreign text into `<|unk|>`.
+"""
+
+
+def _corpus(mixture: Mixture) -> str:
+    mental, mixed, tool = mixture.styles
+    broken = 1.0 - mixture.code_right - mixture.code_wrong
+    steps = " / ".join(f"{100 * share:.0f}" for share in mixture.steps)
+    return (
+        f"- documents with 1 to {len(mixture.steps)} steps: {steps} %\n"
+        f"- style: {100 * mental:.0f} % in the head, {100 * mixed:.0f} % step by step either way, "
+        f"{100 * tool:.0f} % with the tool only\n"
+        f"- code: {100 * mixture.code_right:.0f} % right, {100 * mixture.code_wrong:.0f} % plausible and "
+        f"wrong, {100 * broken:.0f} % failing\n"
+        f"- questions damaged and left without an answer: {100 * mixture.damaged:.0f} %\n"
+    )
+
+
+def _rows(figures: StartFigures) -> str:
+    rows = [_row(str(level.level), level) for level in figures.levels]
+    means = " | ".join(f"{100 * figures.mean(column):.1f}" for column in _COLUMNS)
+    return "\n".join([*rows, f"| all | {means} | {figures.mean('calls'):.2f} |"])
+
+
+def _row(name: str, level: LevelFigures) -> str:
+    cells = " | ".join(f"{100 * float(getattr(level, column)):.1f}" for column in _COLUMNS)
+    return f"| {name} | {cells} | {level.calls:.2f} |"
+
+
+def _histogram(steps: dict[int, int]) -> str:
+    total = sum(steps.values())
+    return ", ".join(f"{n}: {100 * count / total:.0f} %" for n, count in steps.items())

@@ -1,0 +1,146 @@
+"""Runs the command line many times for the price of one import: a process that forks for every call.
+
+Reads one JSON object per line, answers each with one. The forked child is the real program: its own process group,
+its own standard streams, ended by the signal or the exit code that a shell would see.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of a child become children of this process
+    preload()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        call = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            run(call)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "left": left_behind()}), flush=True)
+
+
+def preload() -> None:
+    """Everything that a run imports late; nothing here starts a thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    import transformers.models.auto.modeling_auto
+    import transformers.models.qwen3.modeling_qwen3  # noqa: F401
+
+    import coevolve.cli
+    import coevolve.commands.running
+    import coevolve.engine.local.sampler
+    import coevolve.engine.local.trainer
+    import coevolve.report.build
+    import coevolve.runs.ask
+    import coevolve.runs.driver  # noqa: F401
+
+
+def run(call: dict[str, Any]) -> None:
+    """Become ``coevolve ARGUMENTS``."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script starts in the background
+    os.chdir(call["cwd"])
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(call[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if call.get("largest_file"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (call["largest_file"],) * 2)
+    if call.get("fault"):
+        install(**call["fault"])
+    sys.argv = ["coevolve", *call["arguments"]]
+    from coevolve.cli import main as program
+
+    code: object = 0
+    try:
+        program()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    import multiprocessing.util
+
+    multiprocessing.util._exit_function()
+    os._exit(code if isinstance(code, int) else 0)
+
+
+def install(method: str, phase: str | None, when: str, kind: str) -> None:
+    """Let a method of the run folder bring the fault, ``before`` or ``after`` its work, in the phase named."""
+    from coevolve.runs.store import RunFolder
+
+    original = getattr(RunFolder, method)
+
+    @functools.wraps(original)
+    def faulty(self: RunFolder, *arguments: Any, **named: Any) -> Any:
+        here = phase is None or self._phase == phase
+        if here and when == "before":
+            strike(kind)
+        out = original(self, *arguments, **named)
+        if here and when == "after":
+            strike(kind)
+        return out
+
+    setattr(RunFolder, method, faulty)
+
+
+def strike(kind: str) -> None:
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "interrupt":
+        os.killpg(0, signal.SIGINT)
+    elif kind == "stale":
+        stale_weights()
+    elif kind == "bug":
+        raise ZeroDivisionError("a defect of ours")
+
+
+def stale_weights() -> None:
+    """From now on the sampler keeps its old weights and only says that it has new ones."""
+    from coevolve.engine.local.sampler import LocalSampler
+
+    def forget(self: LocalSampler, weights: object, version: int) -> None:
+        self.policy_version = version
+
+    LocalSampler.load_weights = forget  # type: ignore[method-assign,assignment]
+
+
+def left_behind() -> list[str]:
+    """Command lines of processes that a call left running, after a moment to end by themselves."""
+    deadline = time.monotonic() + 8
+    while True:
+        children = [int(p) for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        for pid in children:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+        if not children or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    names = []
+    for pid in children:
+        names.append(f"{pid}: " + Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return names
+
+
+if __name__ == "__main__":
+    main()

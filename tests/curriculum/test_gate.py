@@ -1,0 +1,42 @@
+"""The gate: inclusive bounds, tasks without a label, counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from coevolve.curriculum.gate import gate
+from coevolve.curriculum.voting import vote
+from coevolve.types import Group, Origin, Role, Task
+
+
+def group(agreeing: int, k: int) -> Group:
+    """A group in which ``agreeing`` of k answers are equal and all others differ."""
+    task = Task(f"{agreeing}/{k}", ("?",), "test", Origin("agent0", Role.PROPOSER, 1))
+    answers = ["yes"] * agreeing + [f"no {'x' * i}" for i in range(1, k - agreeing + 1)]
+    return Group(task, (), vote(answers if agreeing else [None] * k))
+
+
+@pytest.mark.parametrize("k", [3, 7, 8, 9, 10, 13, 16])
+def test_bounds_are_inclusive_for_every_count(k: int) -> None:
+    for low in range(1, k + 1):
+        for high in range(low, k + 1):
+            bounds = (low * (1 / k), 1 - (k - high) / k)  # the same numbers, rounded in other ways
+            result = gate([group(count, k) for count in range(1, k + 1)], *bounds)
+            assert [kept.task.id for kept in result.kept] == [f"{count}/{k}" for count in range(low, high + 1)]
+
+
+def test_reasons_add_up_and_name_every_fate() -> None:
+    groups = [group(count, 10) for count in (0, 1, 2, 3, 5, 8, 9, 10)]
+    result = gate(groups, 0.3, 0.8)
+    assert result.reasons == {"kept": 3, "no_answer": 1, "below": 2, "above": 2}
+    assert [kept.task.id for kept in result.kept] == ["3/10", "5/10", "8/10"]
+
+
+def test_a_disabled_gate_keeps_all_that_has_a_label() -> None:
+    groups = [group(count, 10) for count in (0, 1, 5, 10)]
+    result = gate(groups, 0.3, 0.8, enabled=False)
+    assert result.reasons == {"kept": 3, "no_answer": 1, "below": 0, "above": 0}
+
+
+def test_no_groups() -> None:
+    assert gate([]).reasons == {"kept": 0, "no_answer": 0, "below": 0, "above": 0}

@@ -1,0 +1,62 @@
+"""The vote: order, missing answers, ties."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coevolve.curriculum.voting import agrees, pool_votes, vote
+
+ANSWERS = st.lists(
+    st.sampled_from([None, "", "1", "1.0", "2", "2/1", r"\frac{1}{2}", "0.5", "yes", "Yes", "listen", "silent"]),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(ANSWERS.flatmap(lambda answers: st.tuples(st.just(answers), st.permutations(answers))))
+def test_the_vote_does_not_depend_on_the_order(pair: tuple[list[str | None], list[str | None]]) -> None:
+    assert vote(pair[0]) == vote(pair[1])
+
+
+def test_missing_answers_stay_in_the_denominator_and_are_never_a_class() -> None:
+    result = vote([None, None, None, None, None, "7", "7.0", " ", "", "8"])
+    assert (result.answer, result.p_hat, result.k, result.valid) == ("7", 0.2, 10, 3)
+    assert result.counts == (("7", 2), ("8", 1))
+    assert not result.tied
+
+
+def test_nobody_answered() -> None:
+    result = vote([None, "", None])
+    assert (result.answer, result.p_hat, result.valid, result.counts, result.tied) == (
+        None,
+        0.0,
+        0,
+        (),
+        False,
+    )
+
+
+def test_a_tie_goes_to_the_first_key_and_is_recorded() -> None:
+    result = vote(["b", "a", None, "b", "a"])
+    assert (result.answer, result.p_hat, result.tied) == ("a", 0.4, True)
+
+
+def test_forms_of_one_answer_vote_together() -> None:
+    result = vote(["0.5", r"\dfrac{1}{2}", "1/2", "2"])
+    assert (result.answer, result.p_hat) == ("1/2", 0.75)
+    assert agrees("50%", result)
+    assert not agrees("2", result)
+    assert not agrees(None, result)
+    assert not agrees("", vote([None]))
+
+
+@given(ANSWERS, ANSWERS)
+def test_pooled_votes_are_one_vote_over_all_answers(first: list[str | None], second: list[str | None]) -> None:
+    assert pool_votes([first, second]) == vote(first + second) == pool_votes([second, first])
+
+
+def test_a_vote_without_answers_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        vote([])

@@ -1,0 +1,179 @@
+"""The local sampler against transformers' own forward pass and generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
+from coevolve.engine.local.drawing import draw, truncate, uniforms
+from coevolve.engine.local.sampler import LocalSampler
+from coevolve.engine.local.stops import StopStrings
+from coevolve.errors import EngineError
+from coevolve.types import Ints
+
+WORDS = ["<eos>", "a", "b", "c", "d", "stop", "st", "op", *[f"w{i}" for i in range(24)]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=32, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=256, tie_word_embeddings=False, eos_token_id=0,
+    )  # fmt: skip
+    model = Qwen3ForCausalLM(config)
+    for p in model.parameters():
+        if p.dim() > 1:
+            torch.nn.init.normal_(p, std=0.4)  # a peaked model, so that mistakes show
+    model.save_pretrained(path)
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="a"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>").save_pretrained(path)
+    return path
+
+
+def prompt(*ids: int) -> Ints:
+    return np.array(ids, np.int32)
+
+
+def finish(sampler: LocalSampler) -> dict[int, Completion]:
+    out: dict[int, Completion] = {}
+    while sampler.active:
+        out.update({c.id: c for c in sampler.step()})
+    return out
+
+
+def reference_logprobs(folder: Path, tokens: Ints) -> np.ndarray:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        logp = model(torch.tensor(tokens[None].astype(np.int64))).logits[0, :-1].log_softmax(-1)
+    return logp.gather(-1, torch.tensor(tokens[1:, None].astype(np.int64)))[:, 0].numpy()
+
+
+def test_logprobs_equal_a_full_forward_pass_for_ragged_prompts_and_late_admission(folder: Path) -> None:
+    sampler = LocalSampler(folder, max_rows=4)
+    prompts = {i: prompt(*(1 + (np.arange(3 + 5 * (i % 4)) * (i + 3)) % 30)) for i in range(11)}
+    for i, p in prompts.items():
+        sampler.submit(SampleRequest(i, p, Sampling(max_tokens=20 + i), seed=i))
+    done = finish(sampler)
+    assert set(done) == set(prompts)
+    for i, c in done.items():
+        expected = reference_logprobs(folder, np.concatenate([prompts[i], c.tokens]))[len(prompts[i]) - 1 :]
+        np.testing.assert_allclose(c.logprobs, expected, atol=1e-5)
+        assert c.pause is (Pause.EOS if c.tokens[-1] == 0 else Pause.LENGTH)
+        assert len(c.tokens) == 20 + i or c.tokens[-1] == 0
+
+
+def test_greedy_equals_generate(folder: Path) -> None:
+    sampler = LocalSampler(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    for i, p in enumerate([prompt(1, 2, 3), prompt(9, 8, 7, 6, 5)]):
+        sampler.submit(SampleRequest(i, p, Sampling(temperature=0.0, max_tokens=15), seed=0))
+        ours = finish(sampler)[i].tokens
+        theirs = model.generate(torch.tensor(p[None].astype(np.int64)), max_new_tokens=15, do_sample=False)[0, len(p) :]
+        np.testing.assert_array_equal(ours, theirs[: len(ours)].numpy())
+
+
+def test_an_extended_sequence_keeps_its_past(folder: Path) -> None:
+    sampler = LocalSampler(folder, max_rows=8)
+    for i in range(6):
+        sampler.submit(SampleRequest(i, prompt(1, 2, 3), Sampling(max_tokens=60, stop=("w1", "w5", "b")), seed=i))
+    history = {i: [1, 2, 3] for i in range(6)}
+    sampled: dict[int, list[tuple[int, float]]] = {i: [] for i in range(6)}
+    rounds = 0
+    while sampler.active:
+        for c in sampler.step():
+            for token, logp in zip(c.tokens, c.logprobs, strict=True):
+                sampled[c.id].append((len(history[c.id]), float(logp)))
+                history[c.id].append(int(token))
+            if c.pause is Pause.STOP and len(history[c.id]) < 50:
+                sampler.extend(c.id, prompt(7, 8, 9, 10)[: 1 + c.id % 4])
+                history[c.id] += [7, 8, 9, 10][: 1 + c.id % 4]
+                rounds += 1
+            elif c.pause is Pause.STOP:
+                sampler.release(c.id)
+    assert rounds > 5
+    for i, tokens in history.items():
+        expected = reference_logprobs(folder, np.array(tokens, np.int32))
+        np.testing.assert_allclose([v for _, v in sampled[i]], [expected[at - 1] for at, _ in sampled[i]], atol=1e-5)
+
+
+def test_a_short_newcomer_leaves_the_long_rows_their_past(folder: Path) -> None:
+    sampler = LocalSampler(folder, max_rows=8)
+    long = prompt(*(1 + np.arange(120) % 30))
+    sampler.submit(SampleRequest(0, long, Sampling(max_tokens=40), seed=5))
+    sampler.step()
+    sampler.submit(SampleRequest(1, prompt(3), Sampling(max_tokens=4), seed=6))
+    tokens = finish(sampler)[0]
+    expected = reference_logprobs(folder, np.concatenate([long, tokens.tokens]))[len(long) - 1 :]
+    np.testing.assert_allclose(tokens.logprobs, expected, atol=1e-5)
+
+
+def test_equal_seeds_give_equal_tokens_and_samples_of_one_prompt_differ(folder: Path) -> None:
+    def run() -> list[list[int]]:
+        sampler = LocalSampler(folder, max_rows=5)
+        for i in range(12):
+            sampler.submit(SampleRequest(i, prompt(4, 5, 6), Sampling(max_tokens=12), seed=100 + i))
+        return [c.tokens.tolist() for _, c in sorted(finish(sampler).items())]
+
+    first = run()
+    assert first == run()
+    assert len({tuple(t) for t in first}) > 6
+
+
+def test_what_was_decoded_before_changes_no_bit(folder: Path) -> None:
+    def run(sampler: LocalSampler) -> list[bytes]:
+        for i in range(7):
+            sampler.submit(SampleRequest(i, prompt(4, 5, 6), Sampling(max_tokens=20), seed=100 + i))
+        return [c.logprobs.tobytes() for _, c in sorted(finish(sampler).items())]
+
+    used = LocalSampler(folder, max_rows=5)
+    for length in (3, 150, 40):
+        used.submit(SampleRequest(9, prompt(*(1 + np.arange(length) % 30)), Sampling(max_tokens=50), seed=length))
+        finish(used)
+    assert run(used) == run(LocalSampler(folder, max_rows=5))
+
+
+def test_weights_can_only_change_while_nothing_is_decoded(folder: Path) -> None:
+    sampler = LocalSampler(folder)
+    weights = {k: v.numpy() for k, v in sampler.model.state_dict().items()}
+    sampler.submit(SampleRequest(0, prompt(1), Sampling(max_tokens=8), seed=0))
+    with pytest.raises(EngineError, match="still decodes"):
+        sampler.load_weights(weights, 1)
+    finish(sampler)
+    sampler.load_weights(weights, 2)
+    assert sampler.policy_version == 2
+    with pytest.raises(EngineError, match="do not fit"):
+        sampler.load_weights({"nothing": np.zeros(3, np.float32)}, 3)
+
+
+def test_draws_follow_the_distribution() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.0, 0.2]])).expand(20000, -1)
+    u = uniforms(np.full(20000, 7, np.uint64), np.arange(20000))
+    tokens, logp = draw(logits, u, Sampling())
+    share = np.bincount(tokens.numpy(), minlength=4) / 20000
+    np.testing.assert_allclose(share, [0.5, 0.3, 0.0, 0.2], atol=0.012)
+    np.testing.assert_allclose(logp.exp().numpy(), np.array([0.5, 0.3, 0.0, 0.2])[tokens.numpy()], atol=1e-6)
+
+
+def test_top_p_keeps_the_smallest_set_and_renormalises() -> None:
+    logp = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    np.testing.assert_allclose(truncate(logp, 0.79).exp().numpy(), [[0.625, 0.375, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(truncate(logp, 0.49).exp().numpy(), [[1, 0, 0, 0]], atol=1e-6)
+
+
+def test_a_stop_string_is_found_across_tokens_and_only_at_its_end() -> None:
+    stops = StopStrings(["st", "op", "stop it", "x", "opa"], ("stop",))
+    assert stops.completed([3, 0, 1])
+    assert stops.completed([2])
+    assert stops.completed([0, 4])
+    assert not stops.completed([0, 1, 3])
+    assert not stops.completed([1, 0])
+    assert stops.candidates.tolist() == [False, True, True, False, True]

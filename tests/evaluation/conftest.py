@@ -1,0 +1,132 @@
+"""A world of sums whose truths are known by hand, and rollouts whose answers are written down in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.types import Origin, Role, StopReason, Task, ToolCall, Trajectory
+
+POLICY = PolicyWeights("solver", 3, {})
+Answers = Callable[[Task, int], tuple[str | None, int]]  # (task, sample) -> (answer, number of tool calls)
+
+
+def make_task(name: str) -> Task:
+    return Task(name, (f"What is {name}?",), "sum", Origin("test", Role.PROPOSER, 0))
+
+
+def make_trajectory(task: Task, sample: int, answer: str | None, calls: int = 0) -> Trajectory:
+    return Trajectory(
+        task_id=task.id,
+        sample=sample,
+        prompt=np.zeros(1, np.int32),
+        tokens=np.zeros(1, np.int32),
+        mask=np.ones(1, np.bool_),
+        logprobs=np.zeros(1, np.float32),
+        text="",
+        tool_calls=(ToolCall("print(1)", "1", "ok"),) * calls,
+        answer=answer,
+        stop=StopReason.EOS if answer is not None else StopReason.LENGTH,
+        policy=POLICY.name,
+        policy_version=POLICY.version,
+        contract="c",
+    )
+
+
+@dataclass
+class HandMeter:
+    """Level l, problem i has the answer 10 l + i. Tasks named in ``unanswerable`` have none."""
+
+    unanswerable: tuple[str, ...] = ()
+    seeds: list[int] = field(default_factory=list)
+
+    def truth(self, task: Task) -> str | None:
+        return None if task.id in self.unanswerable else str(sum(int(part) for part in task.id.split("+")))
+
+    def held_out(self, level: int, n: int, seed: int) -> list[Task]:
+        self.seeds.append(seed)
+        return [make_task(f"{10 * level}+{i}") for i in range(n)]
+
+    def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
+        self.seeds.append(seed)
+        starts = {"longer": 1000, "rare": 2000}
+        return {name: [make_task(f"{start}+{i}") for i in range(n)] for name, start in starts.items()}
+
+
+@dataclass(frozen=True)
+class Call:
+    policy: PolicyWeights
+    tasks: tuple[Task, ...]
+    samples: int
+    seed: int
+    greedy: bool
+    opening: str
+
+
+@dataclass
+class ScriptedRollouts:
+    """Answers as scripted and remembers what it was asked."""
+
+    sampled: Answers
+    greedy: Answers | None = None
+    contract: str = "c"
+    calls: list[Call] = field(default_factory=list)
+
+    def solve(
+        self,
+        policy: PolicyWeights,
+        tasks: Sequence[Task],
+        samples: int,
+        *,
+        seed: int,
+        greedy: bool = False,
+        opening: str = "",
+    ) -> list[tuple[Trajectory, ...]]:
+        self.calls.append(Call(policy, tuple(tasks), samples, seed, greedy, opening))
+        script = self.greedy if greedy and self.greedy else self.sampled
+        return [tuple(make_trajectory(t, s, *script(t, s)) for s in range(samples)) for t in tasks]
+
+    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
+        raise AssertionError("evaluation writes no questions")
+
+    @property
+    def cost(self) -> RolloutCost:
+        return RolloutCost()
+
+    def close(self) -> None:
+        return
+
+
+@pytest.fixture
+def meter() -> HandMeter:
+    return HandMeter()
+
+
+@pytest.fixture
+def meter_without() -> Callable[..., HandMeter]:
+    """``meter_without("10+0", ...)``: a meter that knows no truth for these tasks."""
+    return lambda *names: HandMeter(unanswerable=names)
+
+
+@pytest.fixture
+def task() -> Callable[[str], Task]:
+    return make_task
+
+
+@pytest.fixture
+def trajectory() -> Callable[..., Trajectory]:
+    return make_trajectory
+
+
+@pytest.fixture
+def policy() -> PolicyWeights:
+    return POLICY
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedRollouts]:
+    return ScriptedRollouts

@@ -1,0 +1,170 @@
+"""What an evaluation asks of the rollouts and what it makes of known answers, in closed form."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from coevolve.config import EvaluationSection
+from coevolve.evaluation.runner import (
+    evaluate_held_out,
+    evaluate_pool,
+    evaluate_transfer,
+    forced_fence_control,
+)
+
+CONFIG = EvaluationSection(levels=2, per_level=3, samples=4, transfer_per_set=2, transfer_samples=2)
+
+
+def true_answer(task) -> str:
+    return str(sum(int(part) for part in task.id.split("+")))
+
+
+def level_script(task, sample):
+    """Level 1: three of four right, 1 call. Level 2: one of four right, the wrong ones agree, 2 calls."""
+    level = int(task.id[0])
+    right = sample < (3 if level == 1 else 1)
+    return (true_answer(task) if right else "999", level)
+
+
+def first_problem_script(task, sample):
+    """Greedy: right on the first problem of each level only."""
+    return (true_answer(task) if task.id.endswith("+0") else None, 0)
+
+
+def test_held_out_row_of_known_answers(meter, policy, scripted) -> None:
+    found = evaluate_held_out(scripted(level_script, first_problem_script), meter, policy, CONFIG, seed=7).row
+    low, high = found.pop("ci95")
+    assert low <= 0.5 <= high
+    assert 0.25 <= low < high <= 0.75
+    assert found == {
+        "mean_at_8": 0.5,
+        "maj_at_8": 0.5,
+        "greedy": pytest.approx(1 / 3),
+        "by_level": {"1": 0.75, "2": 0.25},
+        "greedy_by_level": {"1": pytest.approx(1 / 3), "2": pytest.approx(1 / 3)},
+        "tool_calls": 1.5,
+        "tool_calls_by_level": {"1": 1.0, "2": 2.0},
+        "n": 6,
+        "k": 4,
+    }
+    json.dumps(found, allow_nan=False)  # plain numbers only
+
+
+def test_held_out_takes_one_sampled_and_one_greedy_batch(meter, policy, scripted) -> None:
+    rollouts = scripted(level_script)
+    evaluate_held_out(rollouts, meter, policy, CONFIG, seed=7)
+    sampled, greedy = rollouts.calls
+    assert [len(sampled.tasks), sampled.samples, sampled.greedy] == [6, 4, False]
+    assert [len(greedy.tasks), greedy.samples, greedy.greedy] == [6, 1, True]
+    assert sampled.opening == greedy.opening == ""
+    assert sampled.policy is greedy.policy is policy
+
+
+def test_problems_are_the_same_for_every_run_seed_and_answers_are_not(meter, policy, scripted) -> None:
+    one, other = scripted(level_script), scripted(level_script)
+    evaluate_held_out(one, meter, policy, CONFIG, seed=0)
+    evaluate_held_out(other, meter, policy, CONFIG, seed=1)
+    evaluate_transfer(other, meter, policy, CONFIG, seed=1)
+    forced_fence_control(other, meter, policy, CONFIG, "x", seed=1)
+    assert len(set(meter.seeds)) == 1
+    assert one.calls[0].tasks == other.calls[0].tasks
+    assert one.calls[0].seed != other.calls[0].seed
+
+
+def test_two_policies_of_a_run_share_problems_and_random_numbers(meter, policy, scripted) -> None:
+    rollouts = scripted(level_script)
+    for _ in range(2):
+        evaluate_held_out(rollouts, meter, policy, CONFIG, seed=3)
+    assert rollouts.calls[:2] == rollouts.calls[2:]
+
+
+def test_each_measurement_has_random_numbers_of_its_own(meter, policy, scripted, task) -> None:
+    rollouts = scripted(level_script)
+    evaluate_held_out(rollouts, meter, policy, CONFIG, seed=3)
+    evaluate_transfer(rollouts, meter, policy, CONFIG, seed=3)
+    evaluate_pool(rollouts, meter, policy, [task("1+1")], 2, 3)
+    forced_fence_control(rollouts, meter, policy, CONFIG, "x", seed=3)
+    assert len({call.seed for call in rollouts.calls}) == len(rollouts.calls) == 5
+
+
+def test_held_out_rows_and_trajectories_by_problem(meter, policy, scripted) -> None:
+    found = evaluate_held_out(scripted(level_script, first_problem_script), meter, policy, CONFIG, seed=7)
+    assert found.problems[0] == {
+        "set": "level-1",
+        "task_id": "10+0",
+        "question": "What is 10+0?",
+        "truth": "10",
+        "samples_right": 3,
+        "k": 4,
+        "majority": "10",
+        "majority_right": True,
+        "greedy_right": True,
+        "tool_calls": 1.0,
+    }
+    last = found.problems[-1]
+    assert (last["set"], last["majority"], last["majority_right"], last["greedy_right"]) == (
+        "level-2",
+        "999",
+        False,
+        False,
+    )
+    sizes = {name: len(trajectories) for name, trajectories in found.trajectories.items()}
+    assert sizes == {"level-1": 12, "level-2": 12, "greedy-level-1": 3, "greedy-level-2": 3}
+    asked = {t.task_id for trajectories in found.trajectories.values() for t in trajectories}
+    assert asked == found.questions.keys()
+    assert found.questions["20+1"] == "What is 20+1?"
+
+
+def test_a_problem_without_truth_is_never_right(meter_without, policy, scripted) -> None:
+    always = scripted(lambda task, sample: (true_answer(task), 0))
+    row = evaluate_held_out(always, meter_without("10+0", "10+1", "20+0"), policy, CONFIG, seed=0).row
+    assert row["mean_at_8"] == row["maj_at_8"] == row["greedy"] == 0.5
+
+
+def test_transfer_sets_are_one_batch_and_reported_by_name(meter, policy, scripted) -> None:
+    rollouts = scripted(lambda task, sample: (true_answer(task) if task.id < "2" or sample else "0", 1))
+    found = evaluate_transfer(rollouts, meter, policy, CONFIG, seed=0)
+    assert len(rollouts.calls) == 1
+    assert found.row == {
+        "longer": {"mean": 1.0, "n": 2, "k": 2, "ci95": [1.0, 1.0]},
+        "rare": {"mean": 0.5, "n": 2, "k": 2, "ci95": [0.5, 0.5]},
+    }
+    assert [row["set"] for row in found.problems] == ["transfer-longer"] * 2 + ["transfer-rare"] * 2
+    assert all(row["greedy_right"] is None for row in found.problems)
+    assert set(found.trajectories) == {"transfer-longer", "transfer-rare"}
+
+
+def test_no_transfer_problems_cost_nothing(meter, policy, scripted) -> None:
+    rollouts = scripted(level_script)
+    found = evaluate_transfer(rollouts, meter, policy, EvaluationSection(transfer_per_set=0), seed=0)
+    assert (found.row, found.problems, dict(found.trajectories), rollouts.calls) == ({}, [], {}, [])
+
+
+def test_pool_is_measured_by_true_answers_and_malformed_tasks_count(meter_without, policy, scripted, task) -> None:
+    rollouts = scripted(lambda task, sample: (true_answer(task) if sample == 0 else None, 1 + sample))
+    tasks = [task("1+1"), task("2+2"), task("9+9")]
+    rate, calls, per_task = evaluate_pool(rollouts, meter_without("9+9"), policy, tasks, 2, 5)
+    assert (rate, calls, per_task) == (pytest.approx(1 / 3), 1.5, (0.5, 0.5, 0.0))
+    assert len(rollouts.calls) == 1
+
+
+def test_an_empty_pool_is_unknown(meter, policy, scripted) -> None:
+    rollouts = scripted(level_script)
+    found = evaluate_pool(rollouts, meter, policy, [], 2, 5)
+    assert math.isnan(found.pass_rate)
+    assert math.isnan(found.tool_calls)
+    assert (found.per_task, rollouts.calls) == ((), [])
+
+
+def test_forced_fence_passes_the_opening_on_and_uses_the_held_out_problems(meter, policy, scripted) -> None:
+    rollouts = scripted(level_script)
+    plain = evaluate_held_out(rollouts, meter, policy, CONFIG, seed=0)
+    forced = forced_fence_control(rollouts, meter, policy, CONFIG, "run this: ", seed=0)
+    call = rollouts.calls[-1]
+    assert (call.opening, call.greedy, call.samples) == ("run this: ", False, 4)
+    assert call.tasks == rollouts.calls[0].tasks
+    assert set(forced.row) == {"mean_at_8", "tool_calls", "n", "k", "ci95"}
+    assert all(forced.row[key] == plain.row[key] for key in forced.row)

@@ -1,0 +1,253 @@
+"""The pool: who votes, which questions are asked at all, and what the next phase reads back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from coevolve.config import Config
+from coevolve.methods.base import Row, State
+from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks, voters
+from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.runs import tables
+from coevolve.types import Group, LabelledTask, Role, StopReason, Task, Trajectory
+from coevolve.worlds.miniature.learner import MiniatureWorld
+
+Make = Callable[..., Trajectory]
+Settings = Callable[..., Config]
+PRODUCT = "Let a = 43 * 80. Find a."
+SUM = "Let a = 12 + 30. Let b = the digit sum of a. Find b."
+XOR = "Let a = 7 xor 12. Find a."
+KNOWN = "Let a = 90 mod 7. Find a."
+
+
+@pytest.mark.parametrize(
+    ("named", "iteration", "expected"),
+    [
+        ("[current]", 1, [0]),
+        ("[current]", 3, [2]),
+        ("[current, previous, base]", 1, [0]),
+        ("[current, previous, base]", 2, [1, 0]),
+        ("[current, previous, base]", 3, [2, 1, 0]),
+        ("[base, current]", 3, [2, 0]),
+        ("[current, current]", 2, [1]),
+    ],
+)
+def test_equal_voters_count_once_and_the_current_comes_first(
+    named: str, iteration: int, expected: list[int], config: Settings
+) -> None:
+    assert voters(config(f"pool.voters={named}"), iteration) == expected
+
+
+def test_an_executor_that_is_never_trained_votes_once(config: Settings) -> None:
+    assert voters(config("pool.voters=[current, previous, base]", "executor.train=false"), 3) == [0]
+
+
+@dataclass
+class Written:
+    """Rollouts whose texts and answers are given by question."""
+
+    make: Make
+    texts: Sequence[str]
+    answers: dict[str, list[list[str | None]]]  # by question: one list of answers per voter, in order of asking
+    contract: str = "c"
+    asked: list[list[str]] = field(default_factory=list)
+
+    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
+        return [self.make(text) for text in self.texts]
+
+    def solve(
+        self, policy: PolicyWeights, tasks: Sequence[Task], samples: int, *, seed: int, greedy: bool = False,
+        opening: str = "",
+    ) -> list[tuple[Trajectory, ...]]:  # fmt: skip
+        self.asked.append([task.question for task in tasks])
+        turn = len(self.asked) - 1
+        return [tuple(self.make(answer=a, calls=1) for a in self.answers[task.question][turn]) for task in tasks]
+
+    @property
+    def cost(self) -> RolloutCost:
+        return RolloutCost()
+
+    def close(self) -> None:
+        return
+
+
+@dataclass
+class Memory:
+    """A store without a disk; tables pass through their file format."""
+
+    tables: dict[str, bytes] = field(default_factory=dict)
+
+    def log(self, row: Row) -> None:
+        raise AssertionError("the pool is logged by the listener")
+
+    def write_table(self, relative: str, rows: Sequence[Row]) -> Path:
+        self.tables[relative] = tables.encode(relative, rows)
+        return Path(relative)
+
+    def read_table(self, relative: str) -> list[dict[str, object]]:
+        return tables.decode(self.tables[relative])
+
+    def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
+        raise AssertionError("the pool saves no policy")
+
+
+@dataclass
+class Heard:
+    """A listener that remembers, and a display that shows nothing."""
+
+    groups: Sequence[Group] = ()
+    kept: Sequence[str] = ()
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
+        self.groups, self.kept, self.facts = groups, kept, dict(facts)
+
+    def on_executor_step(
+        self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
+    ) -> None:
+        raise AssertionError("no training here")
+
+    def step(self, done: int, facts: Row) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
+
+
+class World(MiniatureWorld):
+    """The miniature world with one question that belongs to the meter."""
+
+    def is_reserved(self, question: str) -> bool:
+        return question == XOR
+
+
+@dataclass
+class Names:
+    """Checkpoints that are names only."""
+
+    asked: list[tuple[Role, int]] = field(default_factory=list)
+
+    def folder(self, role: Role, iteration: int) -> Path:
+        raise AssertionError("the pool opens no folder")
+
+    def weights(self, role: Role, iteration: int) -> PolicyWeights:
+        self.asked.append((role, iteration))
+        return PolicyWeights(f"{role}-{iteration}", -1, {})
+
+
+@dataclass
+class Pool:
+    """What a filled pool left."""
+
+    rows: list[dict[str, object]]
+    heard: Heard
+    rollouts: Written
+    store: Memory
+    names: Names
+
+
+@pytest.fixture
+def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
+    """Fill the pool of an iteration with these texts and answers."""
+
+    def fill(
+        texts: Sequence[str], answers: dict[str, list[list[str | None]]], *overrides: str, store: Memory | None = None
+    ) -> Pool:
+        iteration = 2 if store else 1
+        store, heard, names = store or Memory(), Heard(), Names()
+        rollouts = Written(trajectory, texts, answers)
+        settings = config(f"pool.size={len(texts)}", *overrides)
+        state = State(settings, World(), rollouts, names, None, store, heard, heard)  # type: ignore[arg-type]
+        FillPool(settings, iteration).run(state)
+        return Pool(store.read_table(f"tasks/iteration-{iteration}.parquet"), heard, rollouts, store, names)
+
+    return fill
+
+
+TEXTS = [f"{PRODUCT}</question>", "nonsense", f"{XOR}</question>", f" {PRODUCT} </question>", f"{SUM}</question>"]
+ANSWERS: dict[str, list[list[str | None]]] = {
+    PRODUCT: [["3440", "3440", "3440", "1"]],
+    SUM: [["6", "6", None, "7"]],
+}
+
+
+def test_every_text_meets_its_fate_and_only_new_questions_are_asked(filled: Callable[..., Pool]) -> None:
+    pool = filled(TEXTS, ANSWERS, "gate.upper=0.7")
+    assert pool.rollouts.asked == [[PRODUCT, SUM]]
+    assert [r["reason"] for r in pool.rows] == ["outside the gate", "malformed", "reserved", "duplicate", "kept"]
+    assert [r["kept"] for r in pool.rows] == [False, False, False, False, True]
+    assert [r["p_hat"] for r in pool.rows] == [0.75, None, None, None, 0.5]
+    assert [r["label"] for r in pool.rows] == ["3440", None, None, None, "6"]
+    assert pool.rows[1]["question"] == "nonsense"
+    assert pool.rows[4]["counts"] == [{"answer": "6", "votes": 2}, {"answer": "7", "votes": 1}]
+    assert (pool.rows[4]["valid"], pool.rows[4]["k"]) == (3, 4)
+
+
+def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) -> None:
+    facts = filled(TEXTS, ANSWERS, "gate.upper=0.7").heard.facts
+    assert (facts["size"], facts["asked"], facts["kept"]) == (5, 2, 1)
+    assert facts["well_formed"] == pytest.approx(0.8)
+    assert facts["duplicates"] == pytest.approx(0.25)
+    assert facts["p_hat_histogram"] == [0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0]
+    assert facts["reasons"] == {
+        "kept": 1, "no_answer": 0, "below": 0, "above": 1, "malformed": 1, "duplicate": 1, "reserved": 1
+    }  # fmt: skip
+    assert facts["tool_calls"] == 1.0
+
+
+def test_questions_of_earlier_pools_are_duplicates(filled: Callable[..., Pool]) -> None:
+    first = filled([f"{KNOWN}</question>", "nonsense"], {KNOWN: [["6", "6", "1", "2"]]})
+    assert earlier_questions(first.store, 1) == []
+    assert earlier_questions(first.store, 2) == [KNOWN]
+    second = filled([f"{KNOWN}</question>", f"{SUM}</question>"], ANSWERS, store=first.store)
+    assert [r["reason"] for r in second.rows] == ["duplicate", "kept"]
+
+
+def test_the_next_phase_reads_the_kept_tasks_with_their_labels(filled: Callable[..., Pool]) -> None:
+    pool = filled(TEXTS, ANSWERS)
+    tasks = kept_tasks(pool.store, "agent0", 1)
+    assert [(x.task.question, x.label, x.p_hat) for x in tasks] == [(PRODUCT, "3440", 0.75), (SUM, "6", 0.5)]
+    assert [x.task.id for x in tasks] == list(pool.heard.kept) == ["p1-0000", "p1-0004"]
+
+
+def test_all_voters_answers_make_one_vote(filled: Callable[..., Pool]) -> None:
+    store = filled(["nonsense"], {}).store
+    answers: dict[str, list[list[str | None]]] = {SUM: [["7", "7", "7", "7"], ["6", "6", "6", "6"]]}
+    pool = filled([f"{SUM}</question>"], answers, "pool.voters=[current, base]", store=store)
+    (row,) = pool.rows
+    assert (row["k"], row["p_hat"], row["tied"], row["label"]) == (8, 0.5, True, "6")
+    assert [x.answer for x in pool.heard.groups[0].trajectories] == ["7"] * 4, "those of the current executor"
+    assert pool.names.asked == [(Role.PROPOSER, 2), (Role.SOLVER, 1), (Role.SOLVER, 0)]
+
+
+def test_an_untrained_curriculum_agent_is_the_base_model(filled: Callable[..., Pool]) -> None:
+    store = filled(["nonsense"], {}).store
+    pool = filled(["nonsense"], {}, "curriculum.train=false", store=store)
+    assert pool.names.asked[0] == (Role.PROPOSER, 0)
+
+
+def test_a_pool_without_any_question_is_written_down_as_well(filled: Callable[..., Pool]) -> None:
+    pool = filled(["nonsense", "more"], {})
+    assert [r["reason"] for r in pool.rows] == ["malformed", "malformed"]
+    assert pool.heard.facts["tool_calls"] is None
+    assert sum(pool.heard.facts["p_hat_histogram"]) == 0  # type: ignore[arg-type]
+    assert kept_tasks(pool.store, "agent0", 1) == []
+
+
+def test_a_task_that_nobody_answered_has_no_label_even_without_a_gate(filled: Callable[..., Pool]) -> None:
+    pool = filled([f"{SUM}</question>"], {SUM: [[None] * 4]}, "gate.enabled=false")
+    assert (pool.rows[0]["reason"], pool.rows[0]["kept"], pool.rows[0]["label"]) == ("no_answer", False, None)
+
+
+def test_a_text_that_was_cut_off_is_malformed(filled: Callable[..., Pool], trajectory: Make, config: Settings) -> None:
+    cut = trajectory(f"{SUM}</question>", stop=StopReason.LENGTH)
+    pool = filled([f"{SUM}</question>"], ANSWERS)
+    assert pool.rows[0]["well_formed"]
+    pool.rollouts.write = lambda policy, n, *, seed: [cut]  # type: ignore[method-assign]
+    state = State(config("pool.size=1"), World(), pool.rollouts, Names(), None, pool.store, Heard(), Heard())  # type: ignore[arg-type]
+    FillPool(config("pool.size=1"), 1).run(state)
+    assert pool.store.read_table("tasks/iteration-1.parquet")[0]["reason"] == "malformed"

@@ -1,0 +1,132 @@
+"""The curriculum agent's reward over a whole batch of written texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from coevolve.config import Config
+from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.rewards import RewardParts
+from coevolve.curriculum.voting import vote
+from coevolve.methods.questions import Written, read_questions
+from coevolve.methods.train_proposer import score_questions
+from coevolve.types import Group, StopReason, Trajectory
+from coevolve.worlds.miniature.learner import MiniatureWorld
+
+Make = Callable[..., Trajectory]
+Settings = Callable[..., Config]
+QUESTIONS = [
+    "Let a = 43 * 80. Find a.",
+    "Let a = 7 xor 12. Let b = the digit sum of a. Find b.",
+    "What is the remainder of 90 divided by 7?",
+]
+VALID = ["Let a = 43 * 80. Find a.", "Let a = 12 + 30. Let b = the digit sum of a. Find b."]
+
+
+@pytest.fixture
+def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts]]:
+    """Rewards of questions whose k answers and tool calls are given; None is a malformed text."""
+
+    def score(
+        texts: Sequence[str | None],
+        answers: Sequence[str | None],
+        *overrides: str,
+        calls: int = 0,
+        iteration: int = 1,
+        archive: Sequence[str] = (),
+    ) -> list[RewardParts]:
+        raw = [trajectory("nonsense" if t is None else f"{t}</question>") for t in texts]
+        written = read_questions(MiniatureWorld(), raw, method="agent0", iteration=iteration, prefix="c")
+        assert [w.task is None for w in written] == [t is None for t in texts]
+        group = tuple(trajectory(answer=a, calls=calls) for a in answers)
+        groups = {w.task.id: Group(w.task, group, vote(answers)) for w in written if w.task}
+        return score_questions(config(*overrides), iteration, written, groups, Archive(archive))
+
+    return score
+
+
+HALF = ["1", "1", "2", "3"]
+
+
+def test_a_malformed_text_earns_nothing(scored: Callable[..., list[RewardParts]]) -> None:
+    good, bad = scored([VALID[0], None], HALF, calls=2)
+    assert (bad.format, bad.total, bad.uncertainty, bad.tool, bad.repetition) == (0, 0, 0, 0, 0)
+    assert good.total == pytest.approx(1.0 + 0.6 * 0.25 * 2 - 0.5)  # p_hat 1/2, two calls, alone of a batch of two
+
+
+def test_a_batch_of_one_question_only_is_fully_repetitive(scored: Callable[..., list[RewardParts]]) -> None:
+    for weight in (1.0, 0.4):
+        rewards = scored([VALID[0]] * 6, HALF, f"reward.lambda_rep={weight}")
+        assert [r.repetition for r in rewards] == pytest.approx([weight] * 6)
+        assert [r.total for r in rewards] == pytest.approx([1.0 - weight] * 6)
+
+
+def test_malformed_texts_count_in_the_batch_but_form_no_cluster(scored: Callable[..., list[RewardParts]]) -> None:
+    rewards = scored([VALID[0], VALID[0], None, None], HALF)
+    assert [r.repetition for r in rewards] == pytest.approx([0.5, 0.5, 0, 0])
+
+
+def test_a_batch_without_a_question_earns_nothing(scored: Callable[..., list[RewardParts]]) -> None:
+    assert [r.total for r in scored([None, None], HALF)] == [0.0, 0.0]
+
+
+def test_each_weight_switches_its_part_off(scored: Callable[..., list[RewardParts]]) -> None:
+    def total(*overrides: str) -> float:
+        return scored([VALID[0], None], HALF, *overrides, calls=4)[0].total
+
+    assert total() == pytest.approx(1.0 + 0.6 - 0.5)
+    assert total("reward.lambda_tool=0") == pytest.approx(0.5)
+    assert total("reward.lambda_rep=0") == pytest.approx(1.6)
+    assert total("reward.lambda_unc=0") == pytest.approx(0.1)
+
+
+def test_calls_beyond_the_cap_earn_no_more(scored: Callable[..., list[RewardParts]]) -> None:
+    at_cap, beyond = (scored([VALID[0]], HALF, calls=n)[0].tool for n in (4, 9))
+    assert at_cap == beyond == pytest.approx(0.6)
+
+
+def test_the_peak_may_differ_by_iteration(scored: Callable[..., list[RewardParts]]) -> None:
+    answers = ["1"] * 7 + [None] * 3
+
+    def uncertainty(iteration: int) -> float:
+        return scored([VALID[0]], answers, "reward.peak=[0.5, 0.7]", iteration=iteration)[0].uncertainty
+
+    assert uncertainty(1) == pytest.approx(0.6)
+    assert uncertainty(2) == uncertainty(3) == pytest.approx(1.0)
+
+
+def test_templates_of_the_archive_cost_what_the_weight_says(scored: Callable[..., list[RewardParts]]) -> None:
+    known = ["Let a = 1 * 2. Find a.", "Let a = 12 + 30. Let b = the digit sum of a. Find b."]
+    plain = scored([VALID[0], None], HALF, archive=known)[0]
+    charged = scored([VALID[0], None], HALF, "reward.lambda_novelty=0.5", archive=known)[0]
+    assert plain.total - charged.total == pytest.approx(0.5 * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "formed"),
+    [
+        ("Let a = 43 * 80. Find a.</question>", StopReason.EOS, True),
+        ("Let a = 43 * 80. Find a.", StopReason.EOS, False),
+        ("Let a = 43 * 80. Find a.</question>", StopReason.LENGTH, False),
+        ("Let a = 43 * 80. Find b.</question>", StopReason.EOS, False),
+        ("", StopReason.EOS, False),
+    ],
+)
+def test_only_a_finished_well_formed_question_becomes_a_task(
+    text: str, stop: StopReason, formed: bool, trajectory: Make
+) -> None:
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], method="agent0", iteration=2, prefix="p2")
+    assert (w.task is not None) is formed
+    if w.task:
+        assert (w.task.id, w.question, w.task.origin.iteration) == ("p2-0000", "Let a = 43 * 80. Find a.", 2)
+        assert w.task.proposed_answer is None
+
+
+def test_the_proposers_own_answer_is_kept_beside_the_task(trajectory: Make) -> None:
+    text = "Let a = 43 * 80. Find a.</question> \\boxed{3440}"
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], method="agent0", iteration=1, prefix="c")
+    assert isinstance(w, Written)
+    assert w.task is not None
+    assert w.task.proposed_answer == "3440"

@@ -1,0 +1,169 @@
+"""The page: self-contained, safe against what models write, and complete in every state of a run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coevolve.errors import RunError
+from coevolve.report.build import build_report, embedded_json
+from coevolve.runs.store import RunFolder
+from coevolve.runs.summary import summarise
+
+HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)> & \u2028"
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text of the script elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self._in_script = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self._in_script = True
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = self._in_script and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            self.scripts[-1] += data
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.scripts[0])
+
+    def ids(self) -> set[str | None]:
+        return {attributes.get("id") for _, attributes in self.elements}
+
+
+@pytest.fixture(scope="module")
+def page(finished_run: Path) -> Page:
+    return Page(build_report(finished_run).read_text(encoding="utf-8"))
+
+
+def test_the_page_lies_in_the_run_folder(finished_run: Path) -> None:
+    assert build_report(finished_run) == finished_run / "report" / "index.html"
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page, finished_run: Path) -> None:
+    text = (finished_run / "report" / "index.html").read_text(encoding="utf-8")
+    code = text.replace(page.scripts[0], "")
+    assert set(re.findall(r"https?://[^\s\"']+", code)) == {"http://www.w3.org/2000/svg"}  # a name, not a place
+    loaded = [attributes.get(key) for _, attributes in page.elements for key in ("src", "href")]
+    assert {value for value in loaded if value} == {"data:,", "#tasks"}
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|innerHTML|insertAdjacentHTML", code)
+    policy = next(a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy)
+
+
+def test_text_of_a_model_stays_text(page: Page) -> None:
+    assert [tag for tag, _ in page.elements].count("script") == 2
+    assert "img" not in [tag for tag, _ in page.elements]
+    questions = [task["question"] for task in page.data["tasks"]]
+    assert any(question.endswith(HOSTILE) for question in questions)
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "<!--<script>", "]]>", "\ud800", "\\u003c", "é 数"])
+def test_embedded_json_gives_back_what_went_in(text: str) -> None:
+    stored = embedded_json([text])
+    assert not set("<>&\u2028\u2029") & set(stored)
+    assert json.loads(stored) == [text.replace("\ud800", "?")]
+
+
+def test_a_number_that_json_lacks_is_an_error() -> None:
+    with pytest.raises(RunError, match="cannot be shown"):
+        embedded_json({"x": float("nan")})
+
+
+def test_every_place_that_the_script_fills_exists(page: Page) -> None:
+    made = set(re.findall(r'\bid: "([a-z-]+)"', page.scripts[1]))
+    wanted = set(re.findall(r'byId\("([a-z-]+)"\)', page.scripts[1]))
+    assert wanted <= page.ids() | made
+
+
+def test_the_page_holds_the_summary_and_all_figures_sources(page: Page, finished_run: Path) -> None:
+    data = page.data
+    assert data["summary"] == json.loads(json.dumps(summarise(finished_run)))
+    assert len(data["steps"]["curriculum"]) == 30
+    assert len(data["steps"]["executor"]) == 36
+    assert data["gates"] == {str(t): [0.3, 0.8] for t in (1, 2, 3)}
+    assert len(data["timings"]) == 13
+    assert "preset: mini" in data["run"]["config"]
+
+
+def test_the_headline_says_what_happened(page: Page) -> None:
+    text = page.data["headline"].replace("\u00a0", " ")
+    assert text == "In 3 iterations without any data, accuracy on held-out problems rose from 9.4 % to 66.0 %."
+    assert page.data["standing"] == ""
+
+
+def test_parts_of_the_page_have_names_for_a_screen_reader(page: Page) -> None:
+    sections = [attributes for tag, attributes in page.elements if tag == "section"]
+    assert all(attributes.get("aria-labelledby") in page.ids() for attributes in sections)
+    assert ("html", {"lang": "en"}) in page.elements
+
+
+@pytest.mark.parametrize(
+    "until",
+    [
+        "iteration-0/evaluate",
+        "iteration-1/curriculum",
+        "iteration-1/pool",
+        "iteration-1/executor",
+        "iteration-1/evaluate",
+    ],
+)
+def test_a_run_in_progress_has_a_page_too(make_run: Callable[..., Path], until: str) -> None:
+    path = make_run(until=until, pool=8)
+    data = Page(build_report(path).read_text(encoding="utf-8")).data
+    assert data["standing"].startswith("This run has not finished (status: running)")
+    assert len(data["tasks"]) == (8 if until in ("iteration-1/executor", "iteration-1/evaluate") else 0)
+
+
+def test_work_in_progress_of_a_later_pool_is_not_shown(make_run: Callable[..., Path]) -> None:
+    path = make_run(until="iteration-1/executor", pool=4)
+    folder = RunFolder.open(path, write=True)
+    folder.begin("iteration-1/executor")
+    folder.write_table("tasks/iteration-2.parquet", [{"iteration": 2, "task_id": "x", "question": "half"}])
+    folder.close()
+    data = Page(build_report(path).read_text(encoding="utf-8")).data
+    assert {task["iteration"] for task in data["tasks"]} == {1}
+
+
+def test_a_damaged_table_is_named(make_run: Callable[..., Path]) -> None:
+    path = make_run(pool=4)
+    table = path / "tasks" / "iteration-2.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    with pytest.raises(RunError, match="damaged") as caught:
+        build_report(path)
+    assert caught.value.where == str(table)
+
+
+def test_a_full_disk_leaves_the_older_page(make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_run(pool=4)
+    before = build_report(path).read_bytes()
+
+    def no_space(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", no_space)
+    with pytest.raises(RunError, match="disk is full") as caught:
+        build_report(path)
+    assert "coevolve report" in caught.value.fix
+    assert (path / "report" / "index.html").read_bytes() == before

@@ -1,0 +1,23 @@
+"""The base model that ships with the package, under the nano preset."""
+
+from __future__ import annotations
+
+import pytest
+
+from coevolve.config import Config
+from coevolve.loading import load_config
+from coevolve.rollout.base import PolicyWeights
+from coevolve.runs.checkpoints import read_weights
+from coevolve.worlds.miniature.learner import ASSETS
+
+
+@pytest.fixture(scope="session")
+def nano() -> Config:
+    """The nano preset; rollouts in this process."""
+    return load_config("nano")
+
+
+@pytest.fixture(scope="session")
+def base() -> PolicyWeights:
+    """The weights of the base model."""
+    return PolicyWeights("base", -1, read_weights(ASSETS))

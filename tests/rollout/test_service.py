@@ -1,0 +1,221 @@
+"""Rollouts of the real base model with the real sandbox: reproducible, and clear when a worker fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coevolve.config import Config
+from coevolve.errors import EngineError, ModelError, SandboxInfraError
+from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.service import LocalRollouts, _check_losses
+from coevolve.types import Origin, Role, StopReason, Task, Trajectory
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
+
+CHAINS = (
+    "Let a = 43 * 80. Find a.",
+    "Let a = 12 + 30. Let b = the digit sum of a. Find b.",
+    "Let a = 7 xor 12. Find a.",
+    "Let a = 90 mod 7. Let b = a * 11. Find b.",
+)
+TASKS = [Task(f"t{i}", (text,), "chain", Origin("test", Role.SOLVER, 0)) for i, text in enumerate(CHAINS)]
+OPENING = "a:\n```python\n"
+
+
+def with_workers(config: Config, workers: int) -> Config:
+    return config.model_copy(update={"engine": config.engine.model_copy(update={"workers": workers})})
+
+
+@pytest.fixture(scope="module")
+def one(nano: Config) -> Iterator[LocalRollouts]:
+    rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    yield rollouts
+    rollouts.close()
+
+
+@pytest.fixture(scope="module")
+def two(nano: Config) -> Iterator[LocalRollouts]:
+    rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), ASSETS)
+    yield rollouts
+    rollouts.close()
+
+
+def flat(groups: list[tuple[Trajectory, ...]]) -> list[Trajectory]:
+    return [t for group in groups for t in group]
+
+
+def assert_same(a: list[Trajectory], b: list[Trajectory]) -> None:
+    assert len(a) == len(b)
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x.tokens, y.tokens)
+        np.testing.assert_array_equal(x.logprobs, y.logprobs)
+        np.testing.assert_array_equal(x.mask, y.mask)
+        assert (x.task_id, x.sample, x.stop, x.answer, x.tool_calls) == (
+            y.task_id,
+            y.sample,
+            y.stop,
+            y.answer,
+            y.tool_calls,
+        )
+
+
+@pytest.mark.parametrize("workers", ["one", "two"])
+def test_equal_seeds_give_equal_trajectories(workers: str, base: PolicyWeights, request: pytest.FixtureRequest) -> None:
+    rollouts: LocalRollouts = request.getfixturevalue(workers)
+    first = rollouts.solve(base, TASKS, 3, seed=5)
+    assert [[t.task_id for t in group] for group in first] == [[task.id] * 3 for task in TASKS]
+    assert [t.sample for t in first[0]] == [0, 1, 2]
+    assert_same(flat(first), flat(rollouts.solve(base, TASKS, 3, seed=5)))
+    other = flat(rollouts.solve(base, TASKS, 3, seed=6))
+    assert any(a.text != b.text for a, b in zip(flat(first), other, strict=True))
+    assert_same(rollouts.write(base, 6, seed=1), rollouts.write(base, 6, seed=1))
+
+
+def test_samples_of_one_task_differ(one: LocalRollouts, base: PolicyWeights) -> None:
+    texts = [t.text for t in one.solve(base, TASKS[:1], 12, seed=1)[0]]
+    assert len(set(texts)) > 4
+    assert len({t.text for t in one.solve(base, TASKS[:1], 3, seed=1, greedy=True)[0]}) == 1
+
+
+def test_a_tool_call_of_the_real_model_is_really_executed(one: LocalRollouts, base: PolicyWeights) -> None:
+    answers = flat(one.solve(base, TASKS, 4, seed=2, opening=OPENING))
+    called = [t for t in answers if t.tool_calls]
+    assert called
+    for t in called:
+        assert t.text.startswith(OPENING)
+        assert not t.mask[: len(one._codec.encode(OPENING))].any()
+        for call in t.tool_calls:
+            assert f"{call.code}\n```\n```output\n{call.observation}\n```\n" in t.text
+        observed = "".join(one._codec.decode(t.tokens[~t.mask].astype(np.int32)).split(OPENING)[1:])
+        assert observed == "".join(f"{call.observation}\n```\n" for call in t.tool_calls[: observed.count("```")])
+    assert any(call.observation == str(43 * 80) for t in answers for call in t.tool_calls)
+
+
+def test_every_trajectory_keeps_the_contract(one: LocalRollouts, nano: Config, base: PolicyWeights) -> None:
+    for t in flat(one.solve(base, TASKS, 8, seed=3)):
+        assert len(t.tokens) == len(t.mask) == len(t.logprobs) <= nano.sampling.max_tokens
+        assert len(t.tool_calls) <= nano.tool.max_turns
+        assert t.answer is None or t.stop is StopReason.EOS
+        assert (t.logprobs[t.mask] <= 0).all()
+        assert t.contract == one.contract
+
+
+def test_a_change_of_weights_reaches_the_workers(two: LocalRollouts, base: PolicyWeights) -> None:
+    before = flat(two.solve(base, TASKS, 2, seed=7))
+    changed = PolicyWeights("changed", 1, {k: v * np.float32(0.5) for k, v in base.weights.items()})
+    assert any(a.text != b.text for a, b in zip(before, flat(two.solve(changed, TASKS, 2, seed=7)), strict=True))
+    assert_same(before, flat(two.solve(base, TASKS, 2, seed=7)))
+
+
+def test_there_may_be_more_workers_than_tasks(two: LocalRollouts, base: PolicyWeights) -> None:
+    ((first, second),) = two.solve(base, TASKS[:1], 2, seed=1)
+    assert (first.task_id, first.sample, second.sample) == ("t0", 0, 1)
+
+
+def test_no_tasks_give_no_trajectories(one: LocalRollouts, base: PolicyWeights) -> None:
+    assert one.solve(base, [], 3, seed=0) == []
+    assert one.write(base, 0, seed=0) == []
+
+
+@pytest.mark.parametrize("workers", ["one", "two"])
+def test_a_fault_in_a_worker_reaches_the_caller_and_the_workers_live_on(
+    workers: str, base: PolicyWeights, request: pytest.FixtureRequest
+) -> None:
+    rollouts: LocalRollouts = request.getfixturevalue(workers)
+    expected = flat(rollouts.solve(base, TASKS, 1, seed=4))
+    with pytest.raises(EngineError, match="do not fit"):
+        rollouts.solve(PolicyWeights("wrong", 1, {"nothing": np.zeros(3, np.float32)}), TASKS, 1, seed=4)
+    assert_same(expected, flat(rollouts.solve(base, TASKS, 1, seed=4)))
+
+
+def test_a_worker_that_cannot_be_built_says_why(nano: Config, tmp_path: Path) -> None:
+    shutil.copytree(ASSETS, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
+    rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), tmp_path / "model")
+    try:
+        with pytest.raises(ModelError, match=r"model\.safetensors is damaged"):
+            _ = rollouts.layers
+    finally:
+        rollouts.close()
+
+
+def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: PolicyWeights) -> None:
+    rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), ASSETS)
+    rollouts.solve(base, TASKS, 1, seed=4)
+    processes = [p for remote in rollouts._remote for p in descendants(remote._process.pid)]
+    assert len(processes) > 2, "each worker has its sandbox"
+    group = "".join(Path(f"/proc/{p}/status").read_text() for p in processes[:1])
+    assert int(group.partition("SigBlk:")[2].split()[0], 16) >> (signal.SIGINT - 1) & 1, "Ctrl-C is not for workers"
+    os.kill(rollouts._remote[1]._process.pid or 0, signal.SIGKILL)
+    with pytest.raises(EngineError, match="a rollout worker ended unexpectedly") as caught:
+        rollouts.solve(base, TASKS, 1, seed=4)
+    assert "out-of-memory" in caught.value.fix
+    rollouts.close()
+    assert gone(processes)
+
+
+def test_nothing_stays_behind_after_close(nano: Config, base: PolicyWeights) -> None:
+    before = set(descendants(os.getpid()))
+    rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    rollouts.solve(base, TASKS, 1, seed=4)
+    mine = [p for p in descendants(os.getpid()) if p not in before]
+    assert mine
+    rollouts.close()
+    assert gone(mine)
+
+
+def descendants(pid: int | None) -> list[int]:
+    """The process and everything below it, from /proc."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it has just ended
+            parents.setdefault(parent, []).append(int(entry.name))
+    found, queue = [], [pid or 0]
+    while queue:
+        found.append(queue.pop())
+        queue += parents.get(found[-1], [])
+    return found
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether all of these end within a few seconds; a process that waits to be reaped has ended."""
+    deadline = time.monotonic() + 5
+    while any(alive(p) for p in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_many_answers_lost_to_the_sandbox_stop_the_run() -> None:
+    kept = [trajectory_that_ended(StopReason.EOS)] * 38
+    lost = trajectory_that_ended(StopReason.INFRASTRUCTURE)
+    _check_losses([*kept, lost, lost])
+    with pytest.raises(SandboxInfraError, match="lost 3 of 41 answers"):
+        _check_losses([*kept, lost, lost, lost])
+
+
+def trajectory_that_ended(stop: StopReason) -> Trajectory:
+    none = np.zeros(0)
+    return Trajectory(
+        "t", 0, none.astype(np.int32), none.astype(np.int32), none.astype(bool), none.astype(np.float32),
+        "", (), None, stop, "p", 0, "c",
+    )  # fmt: skip

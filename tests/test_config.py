@@ -1,0 +1,233 @@
+"""Loading: what overrides what, and that every fault names its key, its source and the way out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coevolve.config import Config, at_iteration
+from coevolve.config_keys import config_keys, nearest, section_names
+from coevolve.errors import ConfigError
+from coevolve.loading import config_from_yaml, load_config, preset_names
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(text: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def fault(
+    *overrides: str, preset: str | None = None, file: Path | None = None, method: str | None = None
+) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load_config(preset, file, overrides, method=method)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_names_itself(name: str) -> None:
+    assert load_config(name).preset == name
+
+
+def test_the_default_preset_is_mini() -> None:
+    assert load_config() == load_config("mini")
+    assert {"mini", "mini-paper", "nano"} <= set(preset_names())
+
+
+def test_the_paper_preset_keeps_the_formulas_of_the_paper() -> None:
+    config = load_config("mini-paper")
+    assert (config.reward.peak, config.reward.lambda_rep, config.reward.mask_numbers) == (0.5, 1.0, False)
+    assert (config.reward.lambda_unc, config.reward.lambda_tool, config.reward.tool_cap) == (1.0, 0.6, 4)
+    assert (config.gate.lower, config.gate.upper) == (0.3, 0.8)
+    assert (config.pool.voters, config.pool.votes, config.curriculum.votes) == (["current"], 10, 10)
+
+
+def test_overrides_win_over_the_file_and_the_file_over_the_preset(write: Write) -> None:
+    file = write("reward:\n  lambda_rep: 0.25\n  lambda_unc: 0.75\n")
+    config = load_config("mini", file, ["reward.lambda_unc=2"])
+    assert (config.reward.lambda_rep, config.reward.lambda_unc) == (0.25, 2.0)
+    assert config.reward.mask_numbers is True  # from the preset
+
+
+def test_the_last_of_two_overrides_wins() -> None:
+    assert load_config(None, None, ["seed=1", "seed=2"]).seed == 2
+
+
+def test_a_file_may_name_its_preset_and_the_option_wins(write: Write) -> None:
+    file = write("preset: nano\n")
+    assert load_config(None, file).preset == "nano"
+    assert load_config("mini-paper", file).preset == "mini-paper"
+
+
+def test_a_resolved_configuration_reads_back_exactly(tmp_path: Path) -> None:
+    config = load_config("nano", None, ["curriculum.lr=1e-5", "gate.lower=[0.1,0.2]", "run.name=x"])
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump()), encoding="utf-8")
+    assert config_from_yaml(path) == config
+    assert load_config(None, path) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("gate.lower=0.5", 0.5),
+        ("gate.lower=0", 0),
+        ("curriculum.lr=1e-4", 1e-4),  # a text to YAML 1.1
+        ("curriculum.steps=[8, 4, 4]", [8, 4, 4]),
+        ("curriculum.train=false", False),
+        ("run.dir=/tmp/x", "/tmp/x"),
+        ("run.name=007", "007"),
+        ("run.name=no", "no"),
+        ("run.dir=null", None),
+        ("run.dir=a=b", "a=b"),
+        ("pool.voters=[current, base]", ["current", "base"]),
+    ],
+)
+def test_values_mean_what_they_look_like(override: str, value: object) -> None:
+    config = load_config(None, None, [override])
+    section, _, leaf = override.partition("=")[0].partition(".")
+    assert getattr(getattr(config, section), leaf) == value
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "curriculum.train=false",
+        "reward.lambda_tool=0",
+        "reward.lambda_rep=0",
+        "gate.enabled=false",
+        "objective=grpo",
+        "tool.max_turns=1",
+        "tool.enabled=false",
+    ],
+)
+def test_every_ablation_of_the_paper_is_one_override(override: str) -> None:
+    assert load_config(None, None, [override]) != load_config()
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("reward.lambda_tol=1", "reward.lambda_tool"),
+        ("lambda_tool=1", "reward.lambda_tool"),
+        ("gates.lower=1", "gate.lower"),
+        ("sed=1", "seed"),
+        ("model.dtyp=float32", "model.dtype"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_one_and_where_it_was_written(override: str, meant: str) -> None:
+    error = fault(override)
+    assert error.what == f"unknown key {override.partition('=')[0]} (did you mean {meant}?)"
+    assert error.where == "--set"
+    assert error.fix.startswith("all keys: coevolve config")
+    assert error.exit_code == 2
+
+
+def test_a_key_like_no_other_gets_no_guess() -> None:
+    assert fault("qqqq=1").what == "unknown key qqqq"
+
+
+def test_faults_in_a_file_name_the_file(write: Write) -> None:
+    file = write("reward:\n  lambda_tol: 1\n")
+    assert fault(file=file).where == str(file)
+    file = write("gate:\n  lower: 1.5\n")
+    assert fault(file=file).where == str(file)
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("gate.lower=1.5", "number from 0 to 1, or a list of these"),
+        ("gate.lower=[0.1, 2]", "number from 0 to 1, or a list of these"),
+        ("curriculum.steps=[]", "integer at least 1, or a list of these"),
+        ("executor.steps=2.5", "integer at least 1, or a list of these"),
+        ("curriculum.lr=0", "number above 0"),
+        ("curriculum.lr=.nan", "number above 0"),
+        ("curriculum.lr=.inf", "number above 0"),
+        ("reward.bleu_threshold=0", "number above 0 and at most 1"),
+        ("seed=true", "integer at least 0"),
+        ("tool.enabled=1", "true or false"),
+        ("objective=ppo", "adpo | grpo"),
+        ("pool.voters=[nobody]", "non-empty list of (current | previous | base)"),
+        ("seed=", "integer at least 0"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_what_can(override: str, allowed: str) -> None:
+    error = fault(override)
+    assert error.what.startswith(override.partition("=")[0] + " = ")
+    assert error.where == "--set"
+    assert error.fix == f"allowed: {allowed}"
+
+
+def test_all_bad_keys_are_named_at_once() -> None:
+    assert "executor.steps" in fault("gate.lower=7", "executor.steps=x").what
+
+
+def test_an_impossible_combination_shows_both_values_and_their_sources() -> None:
+    error = fault("gate.lower=0.9", preset="mini-paper")
+    assert "no task could ever be kept" in error.what
+    assert error.where == "gate.lower = 0.9 (--set), gate.upper = 0.8 (preset mini-paper)"
+
+
+def test_a_section_is_not_a_value() -> None:
+    assert fault("reward=3").fix == "keys in it: coevolve config reward"
+
+
+@pytest.mark.parametrize("override", ["gate.lower", "=1", "curriculum.steps=[8,4", "preset=nano", "method=agent0"])
+def test_an_override_that_is_none_says_how_to_write_it(override: str) -> None:
+    error = fault(override)
+    assert error.where.startswith("--set")
+    assert error.fix
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- a\n- b\n", "seed: [1\n", "seed: 1\nseed: 2\n", "gate: 3\n", "gate.lower: 0.1\ngate: {lower: 0.2}\n"],
+)
+def test_a_file_that_is_no_configuration_is_refused(write: Write, text: str) -> None:
+    file = write(text)
+    assert str(file) in fault(file=file).where
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert "No such file" in fault(file=tmp_path / "absent.yaml").what
+    assert str(tmp_path) in fault(file=tmp_path).where
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert "not UTF-8" in fault(file=binary).what
+
+
+def test_an_empty_file_or_section_changes_nothing(write: Write) -> None:
+    assert load_config(None, write("")) == load_config()
+    assert load_config(None, write("reward:\n")) == load_config()
+
+
+def test_unknown_presets_and_methods_list_what_there_is() -> None:
+    assert fault(preset="minni").what == "unknown preset minni (did you mean mini?)"
+    assert "nano" in fault(preset="minni").fix
+    assert fault(method="agent1").what == "unknown method agent1 (did you mean agent0?)"
+
+
+def test_every_key_is_described_and_has_its_own_line() -> None:
+    keys = config_keys()
+    assert [key.name for key in keys.values() if not key.description] == []
+    assert keys["reward.lambda_tool"].default == Config().reward.lambda_tool
+    assert {key.section for key in keys.values()} == {"", *section_names()}
+
+
+def test_a_same_named_key_of_the_likelier_section_is_nearest() -> None:
+    assert nearest("gates.lower", ["adpo.lower", "gate.lower"]) == "gate.lower"
+    assert nearest("zzz", ["adpo.lower", "gate.lower"]) is None
+
+
+def test_a_short_list_repeats_its_last_entry() -> None:
+    assert [at_iteration([8, 4], t) for t in (1, 2, 3)] == [8, 4, 4]
+    assert at_iteration(5, 3) == 5

@@ -1,0 +1,69 @@
+"""The documentation names only what exists: links, files, keys, and the values of presets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coevolve.config_keys import config_keys, section_names
+from coevolve.loading import load_config
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXAMPLES = {"reward.uncertainty"}  # the key that docs/own-idea.md adds
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "src/coevolve")
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_SET = re.compile(r"--set '?([\w.]+)=")
+_PRESET_ROW = re.compile(r"^\| `([\w.]+)` \| `([^`]+)` \| `([^`]+)` \|", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in _LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.is_file(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_keys_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = {code.partition("=")[0] for code in _CODE.findall(text)}
+    keys = {name for name in named if re.fullmatch(rf"({'|'.join(section_names())})\.\w+", name)}
+    unknown = (keys | set(_SET.findall(text))) - set(config_keys()) - EXAMPLES - {"key"}
+    assert not unknown, f"{page.name} names {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_files_exist(page: Path) -> None:
+    named = {code for code in _CODE.findall(page.read_text(encoding="utf-8")) if re.fullmatch(r"[\w/]+/\w+\.py", code)}
+    missing = [name for name in named if not any((folder / name).is_file() for folder in FOLDERS)]
+    assert not missing, f"{page.name} names {missing}"
+
+
+def test_the_preset_table_holds_every_difference_with_its_values() -> None:
+    rows = _PRESET_ROW.findall((ROOT / "docs/methods.md").read_text(encoding="utf-8"))
+    shown = {key: (yaml.safe_load(mini), yaml.safe_load(paper)) for key, mini, paper in rows}
+    mini, paper = (load_config(preset, None, []) for preset in ("mini", "mini-paper"))
+
+    def value(config: object, key: str) -> object:
+        for name in key.split("."):
+            config = getattr(config, name)
+        return config
+
+    different = {key for key in config_keys() if key != "preset" and value(mini, key) != value(paper, key)}
+    assert {key: (value(mini, key), value(paper, key)) for key in different} == shown
