@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-c
 SCRIPT = """
 const errors = [];
 window.addEventListener("error", (event) => errors.push(event.message));
-setTimeout(() => {
+window.addEventListener("load", () => {
   const seen = {};
   seen.charts = document.querySelectorAll("svg").length;
   seen.wide = document.documentElement.scrollWidth <= window.innerWidth;
@@ -38,7 +38,7 @@ setTimeout(() => {
   seen.title = document.title;
   seen.errors = errors;
   document.body.dataset.seen = JSON.stringify(seen).replace(/"/g, "'");
-}, 500);
+});
 """
 
 

@@ -102,11 +102,13 @@ function figure({ title, note, head, rows, draw, wide = "" }) {
     button.setAttribute("aria-expanded", String(Boolean(open)));
   });
   let width = 0;
-  new ResizeObserver(() => {
+  const redraw = () => {
     if (!plot.clientWidth || Math.abs(plot.clientWidth - width) < 2) return;
     width = plot.clientWidth;
-    requestAnimationFrame(() => plot.replaceChildren(draw(width)));
-  }).observe(plot);
+    plot.replaceChildren(draw(width));
+  };
+  queueMicrotask(redraw); // by then it is part of the page: nobody sees, prints or saves it empty
+  new ResizeObserver(() => requestAnimationFrame(redraw)).observe(plot);
   return frame;
 }
 
