@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,7 @@ class Status(StrEnum):
     MEMORY = "memory"
     OUTPUT_LIMIT = "output_limit"
     KILLED = "killed"
+    SESSION_LOST = "session_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,51 @@ class ToolResult:
     cached: bool = False
 
 
-class Tool(Protocol):
-    """Runs stateless Python snippets."""
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sums over a tool's life, its self-test not counted.
 
-    def submit(self, code: str) -> Future[ToolResult]:
+    Args:
+        calls: snippets asked for, cached ones included.
+        cache_hits: those answered from the cache.
+        infra_failures: attempts that the sandbox itself spoilt.
+        busy_s: wall seconds that snippets ran, summed over workers.
+        cpu_s: CPU seconds of the snippets' processes.
+    """
+
+    calls: int
+    cache_hits: int
+    infra_failures: int
+    busy_s: float
+    cpu_s: float
+
+
+class Tool(Protocol):
+    """Runs Python snippets: each in a fresh process, or the cells of one session in one process after the other.
+
+    A session is a name that the caller makes up, one for each trajectory. Its first cell starts a process, the
+    later ones find what the earlier ones left behind. A cell that ends its process (time, memory, output, exit,
+    signal) says so in its own status, and every later cell of that session gets SESSION_LOST: state is never
+    rebuilt by running earlier cells again. Sessions are never answered from a cache.
+    """
+
+    layers: Mapping[str, str]  # what confines snippets, and what is in force of it
+
+    @property
+    def stats(self) -> Stats: ...
+
+    def submit(self, code: str, session: str | None = None) -> Future[ToolResult]:
         """Queue a snippet and return at once; the future raises SandboxInfraError if the sandbox itself
         failed.
         """
         ...
 
-    def run(self, code: str) -> ToolResult:
+    def run(self, code: str, session: str | None = None) -> ToolResult:
         """Run a snippet and wait for it."""
+        ...
+
+    def end_session(self, session: str) -> None:
+        """Forget a session and end its process; a name never heard of is no error."""
         ...
 
     def close(self) -> None:

@@ -29,38 +29,19 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
-from coevolve.sandbox.base import Limits, Status, ToolResult
+from coevolve.sandbox.base import Limits, Stats, Status, ToolResult
 from coevolve.sandbox.job import Counters, Job
 from coevolve.sandbox.supervisor import Supervisor
 
 Probe = Callable[[Callable[[str], ToolResult], Mapping[str, str]], dict[str, str]]
 _DEFAULT_LIMITS = Limits()
 _CACHEABLE = (Status.OK, Status.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Sums over the pool's life.
-
-    Args:
-        calls: snippets asked for, cached ones included.
-        cache_hits: those answered from the cache.
-        infra_failures: attempts that the sandbox itself spoilt.
-        busy_s: wall seconds that snippets ran, summed over workers.
-        cpu_s: CPU seconds of the snippets' processes.
-    """
-
-    calls: int
-    cache_hits: int
-    infra_failures: int
-    busy_s: float
-    cpu_s: float
 
 
 class SandboxPool:
