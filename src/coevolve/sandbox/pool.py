@@ -23,25 +23,22 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import threading
 import warnings
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits, Stats, Status, ToolResult
+from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.job import Counters, Job
 from coevolve.sandbox.supervisor import Supervisor
 
 Probe = Callable[[Callable[[str], ToolResult], Mapping[str, str]], dict[str, str]]
 _DEFAULT_LIMITS = Limits()
-_CACHEABLE = (Status.OK, Status.ERROR)
 
 
 class SandboxPool:
@@ -80,11 +77,7 @@ class SandboxPool:
         self.unsafe = unsafe
         self._owner = os.getpid()
         self._limits = limits
-        self._cache: OrderedDict[str, ToolResult] = OrderedDict()
-        self._running: dict[str, Future[ToolResult]] = {}  # with a cache: the first of equal snippets in flight
-        self._cache_size = cache_size
-        self._calls = self._cache_hits = 0
-        self._lock = threading.Lock()
+        self._cache = ResultCache(cache_size)
         self._supervisor = Supervisor(limits, workers, preload)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()
@@ -106,7 +99,7 @@ class SandboxPool:
         selftest.require(layers)
         layers = probe(self.run, layers)
         selftest.require(layers)
-        self._calls, self._supervisor.counters = 0, Counters()
+        self._cache.calls, self._supervisor.counters = 0, Counters()
         return layers
 
     def submit(self, code: str) -> Future[ToolResult]:
@@ -114,24 +107,7 @@ class SandboxPool:
 
         The future raises SandboxInfraError if the sandbox itself failed twice on it, or was closed.
         """
-        future: Future[ToolResult] = Future()
-        with self._lock:
-            self._calls += 1
-            cached, leader = self._cache.get(code), self._running.get(code)
-            if cached:
-                self._cache.move_to_end(code)
-            elif self._cache_size and leader is None:
-                self._running[code] = future
-            self._cache_hits += bool(cached or leader)
-        if cached:
-            future.set_result(cached)
-        elif leader:
-            leader.add_done_callback(lambda done: self._follow(code, done, future))
-        else:
-            if self._cache_size:
-                future.add_done_callback(lambda done: self._remember(code, done))
-            self._start(code, future)
-        return future
+        return self._cache.submit(code, self._start)
 
     def run(self, code: str) -> ToolResult:
         """Run a snippet and wait for it.
@@ -149,7 +125,7 @@ class SandboxPool:
     def stats(self) -> Stats:
         """What the pool has done so far, the self-test not counted."""
         done = self._supervisor.counters
-        return Stats(self._calls, self._cache_hits, done.infra_failures, done.busy_s, done.cpu_s)
+        return Stats(self._cache.calls, self._cache.hits, done.infra_failures, done.busy_s, done.cpu_s)
 
     def __enter__(self) -> Self:
         return self
@@ -171,32 +147,6 @@ class SandboxPool:
             future.set_result(_too_long(len(data), self._limits.code_bytes))
         else:
             self._supervisor.submit(Job(data, future))
-
-    def _follow(self, code: str, done: Future[ToolResult], future: Future[ToolResult]) -> None:
-        """Answer a snippet that was submitted while the same one ran; run it anew where that tells nothing."""
-        if not future.set_running_or_notify_cancel():
-            with self._lock:
-                self._cache_hits -= 1
-        elif _repeatable(done):
-            future.set_result(replace(done.result(), cached=True))
-        else:
-            with self._lock:
-                self._cache_hits -= 1
-            self._start(code, future)
-
-    def _remember(self, code: str, done: Future[ToolResult]) -> None:
-        with self._lock:
-            del self._running[code]
-            if not _repeatable(done):
-                return
-            self._cache[code] = replace(done.result(), cached=True)
-            if len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
-
-
-def _repeatable(done: Future[ToolResult]) -> bool:
-    """Whether the same snippet would end the same way again."""
-    return not done.cancelled() and done.exception() is None and done.result().status in _CACHEABLE
 
 
 def _too_long(length: int, allowed: int) -> ToolResult:
