@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +17,7 @@ from coevolve.errors import SandboxInfraError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
-from coevolve.sandbox.base import Status, ToolResult
+from coevolve.sandbox.base import Stats, Status, ToolResult
 from coevolve.types import Ints, StopReason, Trajectory
 from coevolve.worlds.miniature.contract import MiniatureContract
 from coevolve.worlds.miniature.learner import ASSETS
@@ -87,8 +87,9 @@ class TableTool:
     lost: frozenset[str] = frozenset()
     slow: random.Random | None = None
     asked: list[str] = field(default_factory=list)
+    layers: Mapping[str, str] = field(default_factory=dict)
 
-    def submit(self, code: str) -> Future[ToolResult]:
+    def submit(self, code: str, session: str | None = None) -> Future[ToolResult]:
         self.asked.append(code)
         future: Future[ToolResult] = Future()
         if self.slow is None:
@@ -97,8 +98,15 @@ class TableTool:
             threading.Timer(self.slow.uniform(0, 0.05), self._answer, (code, future)).start()
         return future
 
-    def run(self, code: str) -> ToolResult:
-        return self.submit(code).result()
+    def run(self, code: str, session: str | None = None) -> ToolResult:
+        return self.submit(code, session).result()
+
+    def end_session(self, session: str) -> None:
+        return
+
+    @property
+    def stats(self) -> Stats:
+        return Stats(len(self.asked), 0, 0, 0.0, 0.0)
 
     def close(self) -> None:
         return

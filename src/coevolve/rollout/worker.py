@@ -15,7 +15,7 @@ from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
-from coevolve.sandbox.base import Limits
+from coevolve.sandbox.base import Limits, Tool
 from coevolve.types import Role, Trajectory
 from coevolve.worlds.base import Contract
 
@@ -50,7 +50,7 @@ class RolloutWorker:
         self._config, self._contract, self._own_process = config, contract, own_process
         self._hash = contract_hash(contract, config)
         self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
-        self._tool = SandboxPool(
+        self._tool: Tool = SandboxPool(
             limits=Limits(
                 cpu_s=config.sandbox.cpu_s,
                 wall_s=config.sandbox.wall_s,
@@ -69,7 +69,7 @@ class RolloutWorker:
     @property
     def layers(self) -> dict[str, str]:
         """The sandbox layers found at start."""
-        return self._tool.layers
+        return dict(self._tool.layers)
 
     def run(self, assignment: Assignment) -> tuple[list[Trajectory], RolloutCost]:
         """Make the trajectories of an assignment, in the order of its jobs, and say what this call has cost."""

@@ -78,6 +78,7 @@ class SandboxPool:
         self._owner = os.getpid()
         self._limits = limits
         self._cache = ResultCache(cache_size)
+        self.layers: Mapping[str, str] = {}
         self._supervisor = Supervisor(limits, workers, preload)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()
@@ -102,20 +103,27 @@ class SandboxPool:
         self._cache.calls, self._supervisor.counters = 0, Counters()
         return layers
 
-    def submit(self, code: str) -> Future[ToolResult]:
+    def submit(self, code: str, session: str | None = None) -> Future[ToolResult]:
         """Queue a snippet and return at once.
 
         The future raises SandboxInfraError if the sandbox itself failed twice on it, or was closed.
         """
+        if session is not None:
+            future: Future[ToolResult] = Future()
+            future.set_exception(SandboxInfraError("This sandbox has no sessions yet.", fix="Use no session."))
+            return future
         return self._cache.submit(code, self._start)
 
-    def run(self, code: str) -> ToolResult:
+    def run(self, code: str, session: str | None = None) -> ToolResult:
         """Run a snippet and wait for it.
 
         Raises:
             SandboxInfraError: as :meth:`submit`.
         """
-        return self.submit(code).result()
+        return self.submit(code, session).result()
+
+    def end_session(self, session: str) -> None:
+        """Forget a session and end its process; a name never heard of is no error."""
 
     def close(self) -> None:
         """End every process; snippets not finished fail. Done at exit if not before."""
