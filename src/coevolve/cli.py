@@ -26,10 +26,15 @@ app = typer.Typer(
 )
 world_app = typer.Typer(help="The world that tasks and base model come from.", no_args_is_help=True)
 app.add_typer(world_app, name="world")
+sandbox_app = typer.Typer(help="The confined processes that run model-written code.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
+]
 
 
 def main() -> None:
@@ -62,9 +67,7 @@ def run(
     method: Annotated[str | None, typer.Argument(metavar="METHOD", help="agent0 (default)")] = None,
     preset: Annotated[str | None, typer.Option(help="mini (default), mini-paper, nano")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
-    ] = None,
+    overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan, start nothing.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -145,6 +148,33 @@ def world_build(
     build_world(out, seed=seed, progress=None if quiet else lambda line: print(line, flush=True))
     if not quiet:
         print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
+
+
+@sandbox_app.command("run")
+def sandbox_run(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Python; - = standard input."),
+    ],
+    preload: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Packages it may import, such as numpy,sympy.")
+    ] = None,
+    cpu: Annotated[float | None, typer.Option(metavar="S", help="CPU seconds (sandbox.cpu_s).")] = None,
+    wall: Annotated[float | None, typer.Option(metavar="S", help="Wall seconds (sandbox.wall_s).")] = None,
+    memory: Annotated[int | None, typer.Option(metavar="MB", help="Address space (sandbox.memory_mb).")] = None,
+    output: Annotated[int | None, typer.Option(metavar="BYTES", help="Output (sandbox.output_bytes).")] = None,
+    session: Annotated[bool, typer.Option("--session", help="Run the files as cells of one session.")] = False,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file instead.")] = False,
+) -> None:
+    """Run files as a model's snippets are run; 0 unless the sandbox itself fails."""
+    from coevolve.commands import sandbox_run as running
+    from coevolve.loading import load_config
+
+    short = {"preload": preload and f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
+    short["output_bytes"] = output
+    asked = [f"sandbox.{key}={value}" for key, value in short.items() if value is not None]
+    running.run_files(load_config(overrides=[*(overrides or []), *asked]), files, session=session, as_json=as_json)
 
 
 @app.command("config")

@@ -90,6 +90,11 @@ class ToolResult:
     cached: bool = False
 
 
+def refused(reason: str) -> ToolResult:
+    """The result of code that was not even started: an error like any other, told in one line."""
+    return ToolResult(Status.ERROR, "", f"{reason}\n", False, 1, None, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """Sums over a tool's life, its self-test not counted.

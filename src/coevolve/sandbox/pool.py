@@ -32,7 +32,7 @@ from typing import Self
 
 from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
-from coevolve.sandbox.base import Limits, Stats, Status, ToolResult
+from coevolve.sandbox.base import Limits, Stats, ToolResult, refused
 from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.job import Counters, Job
 from coevolve.sandbox.supervisor import Supervisor
@@ -152,14 +152,10 @@ class SandboxPool:
             )
         data = code.encode("utf-8", "surrogatepass")
         if len(data) > self._limits.code_bytes:
-            future.set_result(_too_long(len(data), self._limits.code_bytes))
+            allowed = self._limits.code_bytes
+            future.set_result(refused(f"SnippetTooLong: {len(data)} bytes of code, at most {allowed} are run"))
         else:
             self._supervisor.submit(Job(data, future))
-
-
-def _too_long(length: int, allowed: int) -> ToolResult:
-    message = f"SnippetTooLong: {length} bytes of code, at most {allowed} are run\n"
-    return ToolResult(Status.ERROR, "", message, False, 1, None, 0.0, 0.0)
 
 
 def _require_platform() -> None:
