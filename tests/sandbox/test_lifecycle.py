@@ -81,7 +81,7 @@ def test_a_snippet_whose_zygote_is_killed_twice_fails_as_the_sandbox_not_the_cod
         future = pool.submit(SLEEP)
         for _ in range(2):
             old = _zygote(pool)
-            assert _eventually(lambda: bool(pool._supervisor._runs))
+            assert _eventually(lambda: bool(pool._supervisor._running))
             os.kill(old, signal.SIGKILL)
             assert _eventually(partial(_is_replaced, pool, old))
         with pytest.raises(SandboxInfraError, match="zygote was killed, 2 times"):
@@ -100,9 +100,9 @@ def test_sleeping_children_that_are_killed_are_replaced() -> None:
 def test_a_running_child_killed_from_outside_is_killed() -> None:
     with SandboxPool() as pool:
         future = pool.submit(SLEEP)
-        assert _eventually(lambda: bool(pool._supervisor._runs))
+        assert _eventually(lambda: bool(pool._supervisor._running))
         time.sleep(0.05)
-        (run,) = pool._supervisor._runs.values()
+        (run,) = pool._supervisor._running
         os.kill(run.child.pid, signal.SIGKILL)
         result = future.result(5)
         assert (result.status, result.signal, result.stdout) == (Status.KILLED, 9, "started\n")
@@ -195,11 +195,11 @@ def test_nothing_piles_up_over_hundreds_of_snippets() -> None:
     with SandboxPool(workers=2) as pool:
         for code in snippets * 2:
             pool.run(code)
-        assert _eventually(lambda: len(pool._supervisor._idle) == 3)
+        assert _eventually(lambda: pool._supervisor._spares.asleep == 3)
         before = _open_descriptors()
         for future in [pool.submit(code) for code in snippets * 60]:
             future.result()
-        assert _eventually(lambda: len(pool._supervisor._idle) == 3)
+        assert _eventually(lambda: pool._supervisor._spares.asleep == 3)
         assert len(_children(_zygote(pool))) == 3
         assert _eventually(lambda: _open_descriptors() == before)
         assert len(os.listdir(f"/proc/{_zygote(pool)}/fd")) < 16

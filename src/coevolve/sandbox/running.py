@@ -1,0 +1,106 @@
+"""The snippets that run now: their clocks are looked at and their output is read, both from outside.
+
+A snippet that ends within a few milliseconds, as nearly all do, is never looked at: its pipes are read once,
+after its end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coevolve.sandbox.base import Limits, Status
+from coevolve.sandbox.child import Child
+from coevolve.sandbox.job import Job
+
+_QUIET_S = 0.005  # how long a snippet runs before its output is watched
+_STEP_S = 0.02  # the finest step in which a running snippet's clocks are looked at
+_CORES = os.cpu_count() or 1
+
+
+@dataclass(slots=True)
+class Run:
+    """A job in a child, and when to look at its clocks next."""
+
+    job: Job
+    child: Child
+    check_at: float
+
+
+class Running:
+    """What runs, by its child's identifier.
+
+    Args:
+        limits: what one snippet may use.
+        poll: where output pipes are registered once they are watched.
+    """
+
+    def __init__(self, limits: Limits, poll: select.poll) -> None:
+        self._limits, self._poll = limits, poll
+        self._runs: dict[int, Run] = {}
+        self._watched: dict[int, Child] = {}  # by pipe
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs.values())
+
+    def add(self, identifier: int, job: Job, child: Child) -> None:
+        """Begin to keep an eye on a child that was just sent a job."""
+        self._runs[identifier] = Run(job, child, child.sent_at + _QUIET_S)
+
+    def remove(self, identifier: int) -> Run | None:
+        """Cease to; None if nothing ran there."""
+        run = self._runs.pop(identifier, None)
+        if run:
+            self._unwatch(run.child)
+        return run
+
+    def clear(self) -> list[Run]:
+        """All of them, no longer kept an eye on."""
+        return [run for identifier in list(self._runs) if (run := self.remove(identifier))]
+
+    def read(self, descriptor: int) -> None:
+        """A watched pipe has something to read."""
+        child = self._watched.get(descriptor)
+        if child and not child.drain(self._limits.output_bytes):
+            self._unwatch(child)
+
+    def patience_ms(self) -> float | None:
+        """Until the next look at clocks; None to wait for an event."""
+        if not self._runs:
+            return None
+        return max(0.0, min(run.check_at for run in self) - time.monotonic()) * 1e3 + 1.0
+
+    def check(self) -> None:
+        """Kill what has used up its time."""
+        now = time.monotonic()
+        for run in self:
+            if run.check_at <= now:
+                run.check_at = now + self._look_at(run.child, now)
+
+    def _look_at(self, child: Child, now: float) -> float:
+        """Seconds until the next look."""
+        if child.verdict:
+            return 1.0
+        wall_left = child.sent_at + self._limits.wall_s - now
+        cpu_left = self._limits.cpu_s - child.cpu_seconds()
+        if wall_left <= 0 or cpu_left <= 0:
+            child.kill(Status.CPU_LIMIT if cpu_left <= 0 else Status.TIMEOUT)
+        elif child.pipes[0] not in self._watched:
+            self._watch(child)
+        return max(_STEP_S, min(wall_left, cpu_left / _CORES))
+
+    def _watch(self, child: Child) -> None:
+        for pipe in child.pipes:
+            self._watched[pipe] = child
+            self._poll.register(pipe, select.POLLIN)
+
+    def _unwatch(self, child: Child) -> None:
+        for pipe in child.pipes:
+            if self._watched.pop(pipe, None):
+                self._poll.unregister(pipe)
