@@ -102,6 +102,8 @@ def test_a_child_makes_threads_and_no_processes(machine: str) -> None:
     assert _base(machine, "clone", fork) == ALLOW  # the zygote's
     assert _child(machine, "clone", fork) == _child(machine, "clone", 0x4111) == EPERM  # fork, vfork
     assert _child(machine, "clone", 0x10000) == _child(machine, "clone", 0x100) == EPERM
+    for shared in (0x100, 0x200, 0x400, 0x800, 0x10000):  # a thread that keeps something to itself
+        assert _child(machine, "clone", thread & ~shared) == EPERM
     for namespace in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000, 0x80):
         assert _base(machine, "clone", thread | namespace) == EPERM
     assert _base(machine, "clone3") == ENOSYS
@@ -147,3 +149,16 @@ def test_descriptor_controls_are_the_harmless_ones(machine: str) -> None:
         (0x5452, EPERM),
     ):  # TIOCSTI ...
         assert _base(machine, "ioctl", 0, request) == verdict
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_child_passes_no_descriptors_and_no_urgent_bytes(machine: str) -> None:
+    assert _base(machine, "sendmsg") == ALLOW  # the zygote's
+    assert _child(machine, "sendmsg") == EPERM
+    for name, flags in (("sendto", 3), ("recvfrom", 3), ("recvmsg", 2)):
+        arguments = [0] * 6
+        assert _base(machine, name, *arguments) == ALLOW
+        arguments[flags] = 0x41  # MSG_OOB | MSG_DONTWAIT
+        assert _base(machine, name, *arguments) == EPERM
+    assert _base(machine, "close_range", 3, 9, 0) == ALLOW
+    assert _base(machine, "close_range", 3, 9, 2) == EPERM

@@ -224,3 +224,35 @@ def test_closing_or_replacing_everything_is_survived(pool: SandboxPool) -> None:
 
 def test_input_is_not_a_way_out(pool: SandboxPool) -> None:
     assert "Bad file descriptor" in pool.run("import os; os.write(0, b'x')").stderr
+
+
+def test_reading_ones_own_output_back_hides_it_and_nothing_else(pool: SandboxPool) -> None:
+    code = "import os; print('x'); os.read(os.open('/proc/self/fd/1', os.O_RDONLY), 100); os._exit(3)"
+    result = pool.run(code)
+    assert (result.status, result.exit_code, result.stdout) == (Status.ERROR, 3, "")
+    assert pool.stats.infra_failures == 0
+
+
+def test_flags_on_a_descriptor_do_not_reach_the_next_snippet(pool: SandboxPool) -> None:
+    for descriptor in (0, 1, 2):
+        flags = f"import fcntl; print(fcntl.fcntl({descriptor}, fcntl.F_GETFL))"
+        before = pool.run(flags).stdout
+        pool.run(f"import fcntl; fcntl.fcntl({descriptor}, fcntl.F_SETFL, 0o6000)")
+        assert pool.run(flags).stdout == before
+
+
+def test_descriptors_under_way_do_not_block_the_zygote() -> None:
+    """The kernel counts them per user, and refuses more to everybody."""
+    hoard = """
+import array, socket, time
+a, b = socket.socketpair()
+try:
+    for _ in range(50): a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [1] * 200))])
+except OSError as error: print(error.errno, flush=True)
+time.sleep(0.5)
+"""
+    with SandboxPool(workers=2) as pool:
+        hoarder = pool.submit(hoard)
+        assert [pool.run("print(6*7)").stdout for _ in range(8)] == ["42\n"] * 8
+        assert hoarder.result(20).stdout == "1\n"
+        assert pool.stats.infra_failures == 0

@@ -38,7 +38,13 @@ _IOCTL = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)
 # Pairs of streams, as event loops need; a datagram socket, though paired, could send to any other by path
 _AF_UNIX, _SOCKET_KIND, _STREAM = 1, 0xF, 1
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME = 1, 15, 16
-_CLONE_THREAD_AND_VM = 0x00010100
+# VM FS FILES SIGHAND THREAD: a thread as libraries make it. One with descriptors of its own would multiply
+# the limit on them.
+_CLONE_THREAD_WITH_ALL = 0x00010F00
+_CLOSE_RANGE_UNSHARE = 2  # descriptors of its own, again
+# Out-of-band bytes on Unix sockets: nobody needs them, and their code in the kernel was a way out (CVE-2025-38236)
+_MSG_OOB = 1
+_NOT_FOR_CHILDREN = ("seccomp", "pidfd_open", "sendmsg")
 _CLONE_NEW_NAMESPACE = 0x7E020080  # NEWNS NEWTIME NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET
 _CLONE_THREAD, _CLONE_PARENT, _CLONE_PTRACE, _CLONE_UNTRACED = 0x10000, 0x8000, 0x2000, 0x800000
 
@@ -87,6 +93,10 @@ def _conditional(calls: dict[str, int]) -> list[tuple[str, list[Instruction]]]:
         ("fcntl", [*_require_one_of(1, _FCNTL), ALLOW]),
         ("ioctl", [*_require_one_of(1, _IOCTL), ALLOW]),
         ("socketpair", [*_require_one_of(0, (_AF_UNIX,)), *_require_bits(1, _SOCKET_KIND, _STREAM), ALLOW]),
+        ("sendto", [*_require_bits(3, _MSG_OOB, 0), ALLOW]),
+        ("recvfrom", [*_require_bits(3, _MSG_OOB, 0), ALLOW]),
+        ("recvmsg", [*_require_bits(2, _MSG_OOB, 0), ALLOW]),
+        ("close_range", [*_require_bits(2, _CLOSE_RANGE_UNSHARE, 0), ALLOW]),
         ("prctl", [*_require_one_of(0, (_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME)), ALLOW]),
         ("prlimit64", [*_require_one_of(0, (0,)), ALLOW]),
         ("clone", [*_require_bits(0, new_process, 0), ALLOW]),
@@ -121,10 +131,11 @@ def base_filter(machine: str) -> bytes:
 def child_filter(machine: str) -> tuple[bytes, int]:
     """What a snippet's process gives up on top of the base filter, and the byte offset of its own pid.
 
-    Threads are allowed, processes are not; it may signal itself only (``abort`` needs that).
+    Threads are allowed, processes are not; it may signal itself only (``abort`` needs that). It may not
+    pass descriptors (``sendmsg``): those under way are counted per user, and the zygote has to pass some too.
     """
     calls = numbers(machine)
-    thread = _require_bits(0, _CLONE_THREAD_AND_VM, _CLONE_THREAD_AND_VM)
+    thread = _require_bits(0, _CLONE_THREAD_WITH_ALL, _CLONE_THREAD_WITH_ALL)
     own_pid = [_low(0), (_JEQ, 1, 0, 0), DENY, ALLOW]
     program: list[Instruction] = [
         (_LOAD, 0, 0, _NUMBER_AT),
@@ -133,8 +144,7 @@ def child_filter(machine: str) -> tuple[bytes, int]:
         *_when(calls["clone"], [*thread, ALLOW]),
         *_when(calls["prctl"], [*_require_one_of(0, (_PR_SET_NAME, _PR_GET_NAME)), ALLOW]),
         *_when(calls["prlimit64"], [*_require_null(2), ALLOW]),
-        *_when(calls["seccomp"], [DENY]),
-        *_when(calls["pidfd_open"], [DENY]),
+        *(instruction for name in _NOT_FOR_CHILDREN for instruction in _when(calls[name], [DENY])),
         ALLOW,
     ]
     pid_instruction = 3

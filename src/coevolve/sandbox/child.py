@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+import sys
+import termios
 import time
 from dataclasses import dataclass, field
 
 from coevolve.sandbox.base import Limits, Status, ToolResult
 
-_STARTED = b"R"  # the first byte of stdout, written by the child between reading the snippet and running it
 _CHUNK = 65536
 
 
@@ -58,6 +60,7 @@ class Child:
         self.pid = 0
         self.watch = -1
         self.sent_at = 0.0
+        self._sent = False  # all of the snippet is in its pipe, or was
         self.verdict: Status | None = None
         self.truncated = False
 
@@ -72,12 +75,13 @@ class Child:
     def send(self, code: bytes) -> None:
         """Wake it with a snippet. One that cannot take it is killed, and found not to have started."""
         self.sent_at = time.monotonic()
-        message = len(code).to_bytes(4, "little") + code
+        message = len(code).to_bytes(4, "little") + code + b"."
         try:
             sent = os.write(self._code, message)
         except OSError:  # it was killed asleep
             sent = 0
-        if sent < len(message):
+        self._sent = sent == len(message)
+        if not self._sent:
             self.kill(None)
 
     @property
@@ -87,8 +91,15 @@ class Child:
 
     @property
     def started(self) -> bool:
-        """The snippet itself began to run: what happened since is its own doing. It cannot take this back."""
-        return self._out.data.startswith(_STARTED)
+        """The child has taken the snippet out of the pipe: what happened since is the snippet's own doing.
+
+        It cannot take this back: that pipe is closed to it before it runs. (Its output it could read back, by
+        opening ``/proc/self/fd/1``, so that no mark in there would tell.)
+        """
+        if not self._sent:
+            return False
+        unread = fcntl.ioctl(self._code, termios.FIONREAD, b"\0" * 4)
+        return int.from_bytes(unread, sys.byteorder) == 0
 
     def drain(self, cap: int) -> bool:
         """Read what the pipes hold; a byte beyond the cap (of both together) kills. False when both have
@@ -105,7 +116,7 @@ class Child:
                 return True
             if not data:
                 return False
-            room = cap + len(_STARTED) - len(self._out.data) - len(self._err.data)
+            room = cap - len(self._out.data) - len(self._err.data)
             capture.data += data[:room]
             if len(data) > room:
                 self.truncated = True
@@ -150,7 +161,7 @@ class Child:
         code = os.waitstatus_to_exitcode(death.status)
         return ToolResult(
             status=_status(self.verdict, code, err, death.cpu_s >= limits.cpu_s),
-            stdout=self._out.data[len(_STARTED) :].decode("utf-8", "replace"),
+            stdout=self._out.data.decode("utf-8", "replace"),
             stderr=err,
             truncated=self.truncated,
             exit_code=code if code >= 0 else None,

@@ -16,21 +16,25 @@ import sys
 import traceback
 from collections.abc import Callable
 
-STARTED = b"R"
 NAME = "<snippet>"
-_HEADER = 4
+_HEADER, _END = 4, 1
 _CHUNK = 65536
 
 
 def read_code(descriptor: int) -> bytes | None:
-    """The snippet sent by the supervisor, after four bytes of length; None when the supervisor has gone."""
-    data = b""
-    while len(data) < _HEADER or len(data) < _HEADER + int.from_bytes(data[:_HEADER], "little"):
-        more = os.read(descriptor, _CHUNK)
+    """The snippet sent by the supervisor, between four bytes of length and one of end; None when it has gone.
+
+    The length is read by itself: a child that is killed while it waits for it may still take that out of the
+    pipe, but nothing of what follows, and the supervisor sees that nothing was run.
+    """
+    header = data = os.read(descriptor, _HEADER)  # whole: it is written in one piece with what follows
+    expected = _HEADER + int.from_bytes(header, "little") + _END
+    while len(data) < expected:
+        more = os.read(descriptor, expected - len(data))
         if not more:
             return None
         data += more
-    return data[_HEADER:]
+    return data[_HEADER:-_END]
 
 
 def run(source: bytes) -> int:

@@ -37,16 +37,12 @@ SPAWN, QUIT = b"S", b"Q"
 # kind, child identifier, then pid (SPAWNED) or wait status (EXITED), CPU microseconds
 REPORT = "=BIiQ"
 _USERS_THREADS = 8192  # of the whole user, as the kernel counts them: keeps a snippet from using up all pids
-_NULL = 3
-_FIRST_CLOSED = 4
+_FIRST_CLOSED = 3
 _MESSAGE_BYTES = 65536
 
 
 def main(control_descriptor: int) -> NoReturn:
     """Confine this process as the first message says, answer with what is in force, serve until told to quit."""
-    if control_descriptor == _NULL:
-        control_descriptor = os.dup(control_descriptor)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), _NULL)
     control = _socket.socket(fileno=control_descriptor)
     configuration = marshal.loads(control.recv(_MESSAGE_BYTES))
     try:
@@ -190,16 +186,19 @@ class _Server:
             for target, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, target)
             os.closerange(_FIRST_CLOSED, 4096)
+            # Its stdin is a pipe of its own that has ended. A shared /dev/null would carry the flags that one
+            # snippet sets on it (F_SETFL) to the next one.
+            nothing, feed = os.pipe()
+            os.close(feed)
             resource.setrlimit(resource.RLIMIT_CPU, self._cpu)
             resource.setrlimit(resource.RLIMIT_NPROC, self._threads)
             confine.die_with_parent(self._pid)
             if self._filter:
                 self._filter.load()
             code = snippet.read_code(0)
-            os.dup2(_NULL, 0)
-            os.close(_NULL)
+            os.dup2(nothing, 0)
+            os.close(nothing)
             if code is not None:
-                os.write(1, snippet.STARTED)
                 gc.enable()
                 exit_code = snippet.run(code)
         finally:
