@@ -8,13 +8,14 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-trl clean
+.PHONY: help demo test lint bench bench-trl bench-sandbox soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
 	@echo "make test    the test suite"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
+	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make clean   remove the environment and caches; runs/ stays"
 
 demo: $(CORE)
@@ -32,6 +33,12 @@ lint: $(DEV)
 bench: $(DEV)
 	@for name in sampler scoring bleu sandbox; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	@echo "== grpo_step"; $(BIN)/python benchmarks/grpo_step.py $(if $(wildcard $(TRL)/bin/python),--trl-python $(TRL)/bin/python)
+
+bench-sandbox: $(DEV)
+	@$(BIN)/python benchmarks/sandbox.py
+
+soak: $(DEV)
+	@$(BIN)/python benchmarks/soak.py
 
 # TRL needs other versions than ours, so it has an environment of its own; only `make bench` looks for it.
 bench-trl: $(TRL)/bin/trl bench

@@ -1,0 +1,60 @@
+"""What /proc says about this process and those below it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process. ``state`` is the kernel's letter: Z for one that ended and was not waited for."""
+
+    pid: int
+    state: str
+    parent: int
+    session: int
+
+
+def processes() -> list[Process]:
+    """All processes of this machine; those that end meanwhile may be missing."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            state, parent, _, session = stat.rpartition(")")[2].split()[:4]
+            found.append(Process(int(entry), state, int(parent), int(session)))
+    return found
+
+
+def children(pid: int) -> list[Process]:
+    """The direct children of a process."""
+    return [process for process in processes() if process.parent == pid]
+
+
+def zygotes() -> list[int]:
+    """The sandbox interpreters of this process, in a program that starts no other process meanwhile."""
+    return [process.pid for process in children(os.getpid())]
+
+
+def of_sessions(leaders: Iterable[int]) -> list[Process]:
+    """Processes in the kernel's sessions of these leaders, which orphans stay in when their parents have ended."""
+    wanted = set(leaders)
+    return [process for process in processes() if process.session in wanted]
+
+
+def open_descriptors() -> int:
+    """Of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in RAM, in MiB."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE / 2**20
