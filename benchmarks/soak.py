@@ -16,7 +16,6 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from queue import Empty, SimpleQueue
@@ -252,7 +251,9 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--snippets", type=int, default=50_000)
     parser.add_argument("--hostile", type=float, default=0.05, help="share of hostile snippets")
-    parser.add_argument("--kill-every", type=float, default=3.0, help="mean seconds between kills of a zygote; 0 = none")
+    parser.add_argument(
+        "--kill-every", type=float, default=3.0, help="mean seconds between kills of a zygote; 0 = none"
+    )
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--cpu", type=float, default=0.1, help="CPU seconds of a snippet")
