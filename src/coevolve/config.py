@@ -77,6 +77,11 @@ class SandboxSection(Section):
     memory_mb: int = Field(256, ge=16, description="address space of one snippet beyond the interpreter's own")
     output_bytes: int = Field(16384, ge=64, description="bytes of output after which a snippet is killed")
     preload: list[str] = Field(default_factory=list, description="packages that snippets may import, loaded in advance")
+    environment: str | None = Field(
+        None,
+        description="virtual environment or folder of packages that snippets may import from; "
+        "default: one that is made of sandbox.preload and what that requires",
+    )
 
 
 class SamplingSection(Section):

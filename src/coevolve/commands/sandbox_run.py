@@ -39,7 +39,12 @@ def open_pool(config: Config) -> SandboxPool:
     """A pool with the limits that a run with this configuration would have."""
     section = config.sandbox
     limits = Limits(section.cpu_s, section.wall_s, section.memory_mb, section.output_bytes)
-    return SandboxPool(limits=limits, preload=tuple(section.preload), unsafe=section.unsafe)
+    return SandboxPool(
+        limits=limits,
+        preload=tuple(section.preload),
+        environment=section.environment,
+        unsafe=section.unsafe,
+    )
 
 
 def _read(file: Path) -> bytes:

@@ -59,6 +59,7 @@ class RolloutWorker:
             ),
             workers=config.sandbox.workers,
             preload=tuple(config.sandbox.preload),
+            environment=config.sandbox.environment,
             unsafe=config.sandbox.unsafe,
             cache_size=config.tool.cache,
         )

@@ -12,7 +12,7 @@ import ctypes
 import os
 import resource
 import signal
-from _struct import pack, pack_into
+from _struct import pack, pack_into, unpack
 
 from . import bpf, library
 from .syscalls import numbers
@@ -112,32 +112,50 @@ def _allow_reading(add_rule: int, ruleset: int, path: str, what: str) -> None:
     os.close(handle)
 
 
-def _set_capabilities(machine: str, mask: int) -> None:
+def _permitted_capabilities(machine: str) -> int:
+    sets = ctypes.create_string_buffer(24)
     header = pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    _call(numbers(machine)["capset"], "capset", header, pack("=6I", mask, mask, 0, 0, 0, 0))
+    _call(numbers(machine)["capget"], "capget", header, ctypes.addressof(sets))
+    _, low, _, _, high, _ = unpack("=6I", sets.raw)
+    return int(low | high << 32)
 
 
-def drop_privileges(machine: str, must_read: str) -> str:
-    """Become nobody when started as root, with no capabilities.
+def _set_capabilities(machine: str, effective: int, permitted: int) -> None:
+    low = 0xFFFFFFFF
+    sets = pack("=6I", effective & low, permitted & low, 0, effective >> 32, permitted >> 32, 0)
+    _call(numbers(machine)["capset"], "capset", pack("=Ii", _CAPABILITY_VERSION_3, 0), sets)
 
-    One exception: when nobody could not even reach the interpreter's own library (it lies in root's home),
-    the right to search and read regardless of file modes is kept. Landlock still confines that reading to the
-    library.
+
+def drop_privileges(machine: str, must_read: list[str]) -> str:
+    """Become nobody when started as root, and give up every capability.
+
+    One exception: when the user could not even reach the interpreter's own library or the snippets' packages
+    (they lie in root's home), the right to search and read regardless of file modes is kept, if there is one.
+    Landlock still confines that reading to those folders.
     """
-    if os.geteuid() != 0:
-        return f"{ON}, user {os.geteuid()}"
-    _check(_prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "PR_SET_KEEPCAPS")
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    if os.geteuid() == 0:
+        _check(_prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "PR_SET_KEEPCAPS")
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    kept = _permitted_capabilities(machine) & _CAP_DAC_READ_SEARCH
+    state = f"{ON}, user {os.geteuid()}"
+    _set_capabilities(machine, 0, kept)
     try:
-        os.listdir(must_read)
+        _list(must_read)
+        kept = 0
     except PermissionError:
-        _set_capabilities(machine, _CAP_DAC_READ_SEARCH)
-        os.listdir(must_read)
-        return f"{ON}, user {NOBODY}, reads the library in spite of its file modes"
-    _set_capabilities(machine, 0)
-    return f"{ON}, user {NOBODY}"
+        if not kept:
+            raise
+        state += ", reads the library in spite of its file modes"
+    _set_capabilities(machine, kept, kept)
+    _list(must_read)
+    return state
+
+
+def _list(folders: list[str]) -> None:
+    for folder in folders:
+        os.listdir(folder)
 
 
 def not_dumpable() -> None:

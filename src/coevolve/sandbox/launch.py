@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import importlib.util
 import marshal
 import math
 import os
@@ -11,9 +10,10 @@ import socket
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from coevolve.errors import SandboxInfraError, SandboxUnavailable
+from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits
 from coevolve.sandbox.child import Birth, Death
 
@@ -35,20 +35,19 @@ main(int(sys.argv[2]))
 """
 
 
-def search_folders(packages: tuple[str, ...]) -> list[str]:
-    """The folders to import the packages and their dependencies from.
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every zygote of a pool is started with.
 
-    Raises:
-        SandboxUnavailable: a package is not installed here.
+    Args:
+        limits: the limits of each snippet.
+        preload: packages to import before the first fork.
+        packages: the folder to import them from (see :mod:`environment`); None for none.
     """
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise SandboxUnavailable(
-                f"The package {package!r}, to be preloaded for snippets, is not installed.",
-                where="preload",
-                fix=f"Install {package}, or leave it out of preload.",
-            )
-    return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+
+    limits: Limits
+    preload: tuple[str, ...] = ()
+    packages: Path | None = None
 
 
 class Zygote:
@@ -56,25 +55,24 @@ class Zygote:
     zygote.
 
     Args:
-        limits: the limits of each snippet.
+        setup: what it is started with.
         children: how many children there can be at once.
-        preload: packages to import before the first fork.
 
     Raises:
         SandboxInfraError: the interpreter did not start or could not prepare itself.
     """
 
-    def __init__(self, limits: Limits, children: int, preload: tuple[str, ...]) -> None:
+    def __init__(self, setup: Setup, children: int) -> None:
         self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with remote:
             self._process = self._start(remote.fileno())
         configuration = {
             "parent": os.getpid(),
-            "memory_bytes": limits.memory_mb << 20,
-            "open_files": limits.open_files + 4 * children,
-            "cpu_seconds": math.ceil(limits.cpu_s) + 1,
-            "preload": preload,
-            "search": search_folders(preload),
+            "memory_bytes": setup.limits.memory_mb << 20,
+            "open_files": setup.limits.open_files + 4 * children,
+            "cpu_seconds": math.ceil(setup.limits.cpu_s) + 1,
+            "preload": setup.preload,
+            "packages": str(setup.packages or ""),
         }
         try:
             self.layers = self._introduce(configuration)
@@ -87,7 +85,7 @@ class Zygote:
         options = ("-P", "-s", "-S", "-B", "-X", "utf8", "-X", "no_debug_ranges")
         here = str(Path(__file__).resolve().parent)
         return subprocess.Popen(
-            [_interpreter(), *options, "-c", _BOOT, here, str(descriptor)],
+            [interpreter(), *options, "-c", _BOOT, here, str(descriptor)],
             env={"PYTHONHASHSEED": "0", **dict.fromkeys(_ONE_THREAD, "1")},
             pass_fds=(descriptor,),
             stdin=subprocess.DEVNULL,
@@ -158,7 +156,7 @@ class Zygote:
         self._socket.close()
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """The real interpreter, not a virtual environment's link to it."""
     return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 
@@ -166,6 +164,6 @@ def _interpreter() -> str:
 def _no_start(reason: str) -> SandboxInfraError:
     return SandboxInfraError(
         f"The sandbox interpreter did not start: {reason}.",
-        where=_interpreter(),
-        fix="Run that interpreter by hand; if it works, check preload and Limits.memory_mb.",
+        where=interpreter(),
+        fix="Run that interpreter by hand; if it works, check sandbox.preload and sandbox.memory_mb.",
     )

@@ -1,4 +1,4 @@
-"""What a snippet may read: the standard library, the preloaded packages, and nothing else of the file system.
+"""What a snippet may read: the standard library, the folder of packages, and nothing else of the file system.
 
 Runs inside the sandbox interpreter: standard library only.
 """
@@ -21,29 +21,21 @@ def directory() -> str:
     return os.path.dirname(os.__file__)
 
 
-def preload(packages: Iterable[str], search: Iterable[str]) -> list[str]:
-    """Import packages from the search folders; the files and folders they and their dependencies live in.
-
-    Only these become readable, not the folders they were found in. Each package does once what it puts off to
-    its first use, so that snippets need not.
+def preload(names: Iterable[str], packages: str) -> None:
+    """Make the folder of packages importable, and import some of it. Each of these does once what it puts off
+    to its first use, so that snippets need not.
 
     Raises:
         ImportError: a package cannot be imported.
     """
-    standard = list(sys.path)
-    before = set(sys.modules)
-    sys.path.extend(search)
-    for package in packages:
-        importlib.import_module(package)
-    if "numpy" in packages:
+    if packages:
+        sys.path.append(packages)
+    for name in names:
+        importlib.import_module(name)
+    if "numpy" in names:
         _warm_numpy()
-    if "sympy" in packages:
+    if "sympy" in names:
         _warm_sympy()
-    sys.path[:] = standard
-    for folder in search:
-        sys.path_importer_cache.pop(folder, None)
-    tops = {name.partition(".")[0] for name in set(sys.modules) - before}
-    return sorted(place for top in tops for place in _places(top, tuple(search)))
 
 
 def _warm_numpy() -> None:
@@ -61,18 +53,7 @@ def _warm_sympy() -> None:
     sympy.factorint(360)
 
 
-def _places(top: str, search: tuple[str, ...]) -> Iterable[str]:
-    """Where a top-level module that is no standard one lives, with the shared libraries its wheel brought."""
-    file = getattr(sys.modules.get(top), "__file__", None)
-    folder = os.path.dirname(file) if file and os.path.basename(file).startswith("__init__.") else file
-    if not folder or os.path.dirname(folder) not in search:
-        return
-    yield folder
-    if os.path.isdir(f"{folder}.libs"):
-        yield f"{folder}.libs"
-
-
-def readable(foreign: Iterable[str]) -> list[tuple[str, str]]:
+def readable(packages: str) -> list[tuple[str, str]]:
     """Paths and what may be read of them: the CONTENTS (of a file or a whole tree) or the NAMES in a folder.
 
     The import system has to list the library folder, so the names of packages installed next to it can be
@@ -80,9 +61,9 @@ def readable(foreign: Iterable[str]) -> list[tuple[str, str]]:
     """
     home = directory()
     inside = [os.path.join(home, name) for name in os.listdir(home) if name not in _NOT_STANDARD]
-    extensions = [path for path in sys.path if path != home and os.path.isdir(path)]
+    extensions = [path for path in sys.path if path not in (home, packages) and os.path.isdir(path)]
     zones = [_TIME_ZONES] if os.path.isdir(_TIME_ZONES) else []
-    contents = [*inside, *extensions, *zones, *_shared_libraries(extensions), *foreign]
+    contents = [*inside, *extensions, *zones, *_shared_libraries(extensions), packages]
     return [(home, NAMES), *((path, CONTENTS) for path in contents if os.path.exists(path))]
 
 

@@ -34,7 +34,9 @@ from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits, Stats, ToolResult, refused
 from coevolve.sandbox.cache import ResultCache
+from coevolve.sandbox.environment import folder_for
 from coevolve.sandbox.job import Counters, Job
+from coevolve.sandbox.launch import Setup
 from coevolve.sandbox.supervisor import Supervisor
 
 Probe = Callable[[Callable[[str], ToolResult], Mapping[str, str]], dict[str, str]]
@@ -50,8 +52,9 @@ class SandboxPool:
     Args:
         limits: what one snippet may use.
         workers: how many snippets run at once; the others wait.
-        preload: packages of this environment that snippets may import, imported once beforehand. Only their
-            own folders and those of their dependencies become readable.
+        preload: packages to import once beforehand; snippets then have them for nothing.
+        environment: the folder of packages that snippets may import, or a virtual environment; by default a folder
+            that holds the preloads and what they require, and nothing when there are none.
         unsafe: go on without the layers that this machine lacks; those it has still apply.
         cache_size: how many results to keep by code text (least recently used go first); only OK and ERROR
             are kept.
@@ -69,6 +72,7 @@ class SandboxPool:
         limits: Limits = _DEFAULT_LIMITS,
         workers: int = 1,
         preload: tuple[str, ...] = (),
+        environment: str | None = None,
         unsafe: bool = False,
         cache_size: int = 0,
         probe: Probe = selftest.probe,
@@ -79,7 +83,8 @@ class SandboxPool:
         self._limits = limits
         self._cache = ResultCache(cache_size)
         self.layers: Mapping[str, str] = {}
-        self._supervisor = Supervisor(limits, workers, preload)
+        setup = Setup(limits, preload, folder_for(preload, environment))
+        self._supervisor = Supervisor(setup, workers)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()
         try:

@@ -16,10 +16,10 @@ from concurrent.futures import Future
 from itertools import count
 
 from coevolve.errors import SandboxInfraError
-from coevolve.sandbox.base import Limits, ToolResult
+from coevolve.sandbox.base import ToolResult
 from coevolve.sandbox.child import Birth, Child, Death
 from coevolve.sandbox.job import Counters, Job, broken, closed
-from coevolve.sandbox.launch import Zygote
+from coevolve.sandbox.launch import Setup, Zygote
 from coevolve.sandbox.running import Run, Running
 from coevolve.sandbox.spares import Spares
 
@@ -31,15 +31,14 @@ class Supervisor:
     """Owns one zygote and its children, in a thread of its own.
 
     Args:
-        limits: the limits of each snippet.
+        setup: what a zygote is started with.
         workers: how many snippets run at once.
-        preload: packages that the zygote imports.
     """
 
-    def __init__(self, limits: Limits, workers: int, preload: tuple[str, ...]) -> None:
+    def __init__(self, setup: Setup, workers: int) -> None:
         self.layers: dict[str, str] = {}
         self.counters = Counters()
-        self._limits, self._workers, self._preload = limits, workers, preload
+        self._setup, self._limits, self._workers = setup, setup.limits, workers
         self._jobs: deque[Job] = deque()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -48,7 +47,7 @@ class Supervisor:
         self._poll.register(self._wake_read, select.POLLIN)
         self._zygote: Zygote | None = None
         self._spares = Spares(Child, workers + 1, count())
-        self._running = Running(limits, self._poll)
+        self._running = Running(setup.limits, self._poll)
         self._stillborn = 0
         self._stopping = False
         self._lock = threading.RLock()  # a pool may be collected, and so stopped, while it is held
@@ -115,7 +114,7 @@ class Supervisor:
         self._shut(end)
 
     def _open(self) -> None:
-        zygote = Zygote(self._limits, 2 * self._workers + 1, self._preload)
+        zygote = Zygote(self._setup, 2 * self._workers + 1)
         if self.layers not in ({}, zygote.layers):
             zygote.kill()
             raise broken(f"a restart found other layers than before ({zygote.layers})")

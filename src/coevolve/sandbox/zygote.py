@@ -65,10 +65,10 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, str]:
     # deterministic) or rebuild locks would only cost, and double the price of a child.
     for name in STDLIB_PRELOADS:
         importlib.import_module(name)
-    foreign = library.preload(configuration["preload"], configuration["search"])
+    library.preload(configuration["preload"], configuration["packages"])
     os.register_at_fork = real_register
     sys.modules["random"].seed(0)
-    readable = library.readable(foreign)
+    readable = library.readable(configuration["packages"])
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("a preload started a thread, which the confinement would not reach")
     for stream in (sys.stdout, sys.stderr):
@@ -97,11 +97,12 @@ def _forget_ourselves() -> None:
 def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str, str]]) -> dict[str, str]:
     """Enter every wall, in the order in which each is still allowed; one that refuses is "missing: why"."""
     confine.prefer_for_oom_killer()
+    must_read = [library.directory(), *filter(None, [configuration["packages"]])]
     walls: dict[str, Callable[[], str]] = {
         "rlimits": lambda: confine.limit_resources(configuration["memory_bytes"], configuration["open_files"]),
         "no_new_privs": confine.no_new_privileges,
         "landlock": lambda: confine.landlock(machine, readable),
-        "privileges": lambda: confine.drop_privileges(machine, library.directory()),
+        "privileges": lambda: confine.drop_privileges(machine, must_read),
         "seccomp": lambda: _filter_calls(machine, configuration["parent"]),
     }
     layers = {}
