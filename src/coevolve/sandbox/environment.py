@@ -198,7 +198,7 @@ def _add(one: Distribution, packages: Path) -> None:
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
-        _link_or_copy(os.path.realpath(one.locate_file(file)), target)
+        _link_or_copy(os.path.realpath(str(one.locate_file(file))), target)
 
 
 def _link_or_copy(source: str, target: Path) -> None:
