@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -48,6 +50,16 @@ def of_sessions(leaders: Iterable[int]) -> list[Process]:
     """Processes in the kernel's sessions of these leaders, which orphans stay in when their parents have ended."""
     wanted = set(leaders)
     return [process for process in processes() if process.session in wanted]
+
+
+def cpu_seconds() -> float:
+    """CPU of this process, its children and theirs; of those that live below the children nothing is known yet."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    ticks = 0
+    for pid in zygotes():
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))  # its own, and of what it has waited for
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + ticks / _TICKS_PER_S
 
 
 def open_descriptors() -> int:

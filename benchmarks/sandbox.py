@@ -1,100 +1,173 @@
-"""What a snippet costs in the sandbox, against a fresh interpreter for each.
+"""What a snippet costs in the sandbox, against its goals and against a fresh interpreter for each.
 
-    python benchmarks/sandbox.py [--json] [--snippets 500] [--preload numpy sympy]
+    python benchmarks/sandbox.py [--json] [--snippets 500]
 
 CPU is what the machine spent on a snippet in all: our process with its supervising thread, the sandbox's
-interpreter, and the snippet's own process. It is the total of a pool's life, less that of a pool that runs
-nothing, by snippet. Wall times depend on what else the machine does; CPU hardly does.
+interpreter, and the snippet's own process with its start. Wall times depend on what else the machine does; CPU hardly
+does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from statistics import quantiles
-from time import perf_counter
+from statistics import median
+from time import perf_counter, sleep
 
+import process_table
+
+from coevolve.sandbox import latency
+from coevolve.sandbox.base import Limits
 from coevolve.sandbox.pool import SandboxPool
 
 CODE = {
-    "print": "print(3440 % 61)",
+    "print": latency.ONE_LINERS[""],
     "search": "print([n for n in range(1, 2000) if n % 7 == 3 and n % 11 == 5 and n % 13 == 2])",
     "error": "print(1 / 0)",
-    "numpy": "import numpy as np; print(np.linalg.det(np.eye(3)))",
-    "sympy": "import sympy; x = sympy.Symbol('x'); print(sympy.solve(x**2 - 5*x + 6))",
+    "numpy": latency.ONE_LINERS["numpy"],
+    "sympy": latency.ONE_LINERS["sympy"],
 }
+PACKAGES = ("numpy", "sympy")
+SLOWER = {"numpy": 10, "sympy": 30}  # a fresh interpreter is run that many times less often than for print
+WORKERS = 2
+SHORT = Limits(cpu_s=0.2, wall_s=0.3)
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of snippet, run one way. Milliseconds but for the rate."""
+    """One kind of snippet, run one way. Milliseconds."""
 
     snippet: str
     way: str
     p50_ms: float
     p99_ms: float
-    per_s: float
     cpu_ms: float
 
 
-def _cpu_seconds() -> float:
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure and the bound it must keep; ``measured`` is None where this machine does not let us look."""
+
+    name: str
+    sign: str  # "<=" or ">="
+    bound: float
+    unit: str
+    measured: float | None
+
+    @property
+    def kept(self) -> bool | None:
+        if self.measured is None:
+            return None
+        return self.measured <= self.bound if self.sign == "<=" else self.measured >= self.bound
 
 
-def _row(snippet: str, way: str, run: Callable[[], object], count: int) -> tuple[Row, float]:
-    """The row without its CPU, and the CPU seconds at its start."""
-    start_cpu, start, times = _cpu_seconds(), perf_counter(), []
-    for _ in range(count):
-        before = perf_counter()
-        run()
-        times.append((perf_counter() - before) * 1e3)
-    cuts = quantiles(times, n=100)
-    return Row(snippet, way, cuts[49], cuts[98], count / (perf_counter() - start), 0.0), start_cpu
+def _preload(snippet: str) -> tuple[str, ...]:
+    return (snippet,) if snippet in PACKAGES else ()
 
 
 def in_fresh_interpreters(snippet: str, count: int) -> Row:
-    """A new interpreter for each snippet, not confined at all."""
+    """A new interpreter for each snippet, with one thread like the sandbox's, and not confined at all."""
     command = [sys.executable, "-I", "-c", CODE[snippet]]
-    row, start_cpu = _row(snippet, "fresh", lambda: subprocess.run(command, capture_output=True), count)
-    return Row(**{**asdict(row), "cpu_ms": (_cpu_seconds() - start_cpu) / count * 1e3})
+    before = process_table.cpu_seconds()
+    found = latency.spread(
+        lambda: subprocess.run(command, capture_output=True, check=snippet != "error", env=_ONE_THREAD), count
+    )
+    return Row(snippet, "fresh", found.p50_ms, found.p99_ms, (process_table.cpu_seconds() - before) / count * 1e3)
 
 
-def in_the_sandbox(snippet: str, count: int, preload: tuple[str, ...]) -> Row:
+def in_the_sandbox(snippet: str, count: int) -> Row:
     """One snippet after the other, in one pool."""
-    start_cpu = _cpu_seconds()
-    SandboxPool(preload=preload).close()
-    empty_cpu = _cpu_seconds() - start_cpu
-    start_cpu = _cpu_seconds()
-    with SandboxPool(preload=preload) as pool:
-        row, _ = _row(snippet, "sandbox", lambda: pool.run(CODE[snippet]), count)
-    cpu = _cpu_seconds() - start_cpu - empty_cpu
-    return Row(**{**asdict(row), "cpu_ms": cpu / count * 1e3})
+    with SandboxPool(preload=_preload(snippet)) as pool:
+        pool.run(CODE[snippet])
+        before = process_table.cpu_seconds()
+        found = latency.spread(lambda: pool.run(CODE[snippet]), count)
+        cpu_s = process_table.cpu_seconds() - before
+    return Row(snippet, "sandbox", found.p50_ms, found.p99_ms, cpu_s / count * 1e3)
+
+
+def per_second(snippet: str, count: int) -> float:
+    """Snippets per second when all are submitted at once."""
+    with SandboxPool(preload=_preload(snippet), workers=WORKERS) as pool:
+        start = perf_counter()
+        for future in [pool.submit(CODE[snippet]) for _ in range(count)]:
+            future.result()
+        return count / (perf_counter() - start)
+
+
+def without_spares(count: int) -> float:
+    """The median when every sleeping process is killed just before, so that one has to be forked."""
+    times = []
+    with SandboxPool() as pool:
+        (zygote,) = process_table.zygotes()
+        for _ in range(count):
+            sleep(0.02)  # the spares of the last one are asleep now
+            for child in process_table.children(zygote):
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+            start = perf_counter()
+            latency.run_well(pool, CODE["print"])
+            times.append((perf_counter() - start) * 1e3)
+    return median(times)
+
+
+def lateness(late: Callable[[SandboxPool, float], float], limit_s: float, count: int) -> float:
+    """The worst of some kills, in milliseconds after the limit."""
+    with SandboxPool(limits=SHORT) as pool:
+        return max(late(pool, limit_s) for _ in range(count))
+
+
+def goals(rows: list[Row], count: int) -> Iterator[Goal]:
+    """Everything that is promised, measured now."""
+    of = {(row.snippet, row.way): row for row in rows}
+    yield Goal("print, spare waiting, p50", "<=", 2, "ms", of["print", "sandbox"].p50_ms)
+    yield Goal("print, spare waiting, p99", "<=", 20, "ms", of["print", "sandbox"].p99_ms)
+    yield Goal("print, no spare, p50", "<=", 12, "ms", without_spares(max(10, count // 10)))
+    for snippet, bound in {"print": 150, "numpy": 150, "sympy": 60}.items():
+        fewer = 5 if snippet == "sympy" else 1
+        rate = per_second(snippet, max(20, count // fewer))
+        yield Goal(f"{snippet}, {WORKERS} at once", ">=", bound, "per s", rate)
+    for snippet, bound in {"numpy": 10, "sympy": 15}.items():
+        ratio = of[snippet, "fresh"].cpu_ms / of[snippet, "sandbox"].cpu_ms
+        yield Goal(f"{snippet}, CPU of a fresh interpreter", ">=", bound, "times", ratio)
+    yield Goal("print, CPU", "<=", 8, "ms", of["print", "sandbox"].cpu_ms)
+    yield Goal(
+        "killed after the wall deadline, worst", "<=", 100, "ms", lateness(latency.late_by_wall, SHORT.wall_s, 10)
+    )
+    yield Goal("killed after the CPU limit, worst", "<=", 100, "ms", lateness(latency.late_by_cpu, SHORT.cpu_s, 10))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--snippets", type=int, default=500)
-    parser.add_argument("--preload", nargs="*", choices=("numpy", "sympy"), default=())
-    arguments = parser.parse_args()
+    options = parser.parse_args()
+    count: int = options.snippets
     rows = []
-    for snippet in ("print", "search", "error", *arguments.preload):
-        preload = (snippet,) if snippet in arguments.preload else ()
-        rows.append(in_fresh_interpreters(snippet, max(10, arguments.snippets // 20)))
-        rows.append(in_the_sandbox(snippet, arguments.snippets, preload))
-    if arguments.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+    for snippet in CODE:
+        slower = SLOWER.get(snippet, 1)
+        rows.append(in_fresh_interpreters(snippet, max(10, count // 10 // slower)))
+        rows.append(in_the_sandbox(snippet, max(20, count // (5 if snippet == "sympy" else 1))))
+    found = list(goals(rows, count))
+    if options.json:
+        listed = [asdict(goal) | {"kept": goal.kept} for goal in found]
+        print(json.dumps({"goals": listed, "ways": [asdict(row) for row in rows]}, indent=2))
         return
-    print(f"{'snippet':10}{'way':10}{'p50 ms':>9}{'p99 ms':>9}{'per s':>9}{'CPU ms':>9}")
+    print(f"{'goal':40}{'must':>16}{'measured':>12}")
+    for goal in found:
+        verdict = {None: "cannot be seen here", True: "ok", False: "missed"}[goal.kept]
+        measured = "" if goal.measured is None else f"{goal.measured:.2f}"
+        print(f"{goal.name:40}{f'{goal.sign} {goal.bound:g} {goal.unit}':>16}{measured:>12}  {verdict}")
+    print(f"\n{'snippet':10}{'way':10}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}")
     for row in rows:
-        figures = f"{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.per_s:9.0f}{row.cpu_ms:9.2f}"
-        print(f"{row.snippet:10}{row.way:10}{figures}")
+        print(f"{row.snippet:10}{row.way:10}{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.cpu_ms:9.2f}")
 
 
 if __name__ == "__main__":

@@ -177,6 +177,15 @@ def sandbox_run(
     running.run_files(load_config(overrides=[*(overrides or []), *asked]), files, session=session, as_json=as_json)
 
 
+@sandbox_app.command("check")
+def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
+    """Whether model code may run here: the layers found, and how quick they are; 1 if it may not."""
+    from coevolve.commands.sandbox_check import check
+    from coevolve.loading import load_config
+
+    check(load_config(overrides=overrides or []), as_json=as_json)
+
+
 @app.command("config")
 def config_keys(
     section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="reward, gate, executor, ...")] = None,

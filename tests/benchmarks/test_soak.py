@@ -49,7 +49,9 @@ def tally_of(soak: ModuleType, end: Callable[[int], ToolResult | Exception], hos
 def right(soak: ModuleType, n: int) -> ToolResult:
     snippet = soak.good(n)
     status = Status.ERROR if snippet.error else Status.OK
-    return replace(FAILED, status=status, stdout=snippet.stdout, stderr=snippet.error and f"Traceback\n{snippet.error}\n")
+    return replace(
+        FAILED, status=status, stdout=snippet.stdout, stderr=snippet.error and f"Traceback\n{snippet.error}\n"
+    )
 
 
 def test_right_ends_are_right(soak: ModuleType) -> None:
