@@ -27,7 +27,8 @@ _SECCOMP_SET_MODE_FILTER = 1
 _LANDLOCK_CREATE_RULESET_VERSION, _LANDLOCK_RULE_PATH_BENEATH = 1, 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _O_PATH = 0o10000000
-_CAPABILITY_VERSION_3, _CAP_DAC_READ_SEARCH = 0x20080522, 1 << 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1 << 1, 1 << 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _prctl, _syscall = _libc.prctl, _libc.syscall
@@ -130,15 +131,17 @@ def drop_privileges(machine: str, must_read: list[str]) -> str:
     """Become nobody when started as root, and give up every capability.
 
     One exception: when the user could not even reach the interpreter's own library or the snippets' packages
-    (they lie in root's home), the right to search and read regardless of file modes is kept, if there is one.
-    Landlock still confines that reading to those folders.
+    (they lie in root's home), the right to search and read regardless of file modes is kept, if there is one; in
+    its place the right to ignore file modes altogether, which is all that root has in most containers.
+    Landlock still confines this to reading, and to those folders.
     """
     if os.geteuid() == 0:
         _check(_prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "PR_SET_KEEPCAPS")
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-    kept = _permitted_capabilities(machine) & _CAP_DAC_READ_SEARCH
+    permitted = _permitted_capabilities(machine)
+    kept = permitted & _CAP_DAC_READ_SEARCH or permitted & _CAP_DAC_OVERRIDE
     state = f"{ON}, user {os.geteuid()}"
     _set_capabilities(machine, 0, kept)
     try:

@@ -1,0 +1,1 @@
+"""Attacks on the sandbox: what a hostile snippet tries, by number, and how each of them must end."""
