@@ -24,13 +24,57 @@ _DAC_READ_SEARCH = 2
 # SETFCAP: what container engines leave to root unless told otherwise
 _CONTAINER_CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 # What their default seccomp profiles withhold from it
-_WITHHELD = """
-acct add_key adjtimex bpf clock_settime delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick init_module
-io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl mbind mount
-mount_setattr move_mount move_pages open_by_handle_at open_tree perf_event_open personality pivot_root process_vm_readv
-process_vm_writev ptrace quotactl reboot request_key set_mempolicy setns settimeofday sethostname swapoff swapon syslog
-umount2 unshare userfaultfd vhangup
-""".split()
+_WITHHELD = [
+    "acct",
+    "add_key",
+    "adjtimex",
+    "bpf",
+    "clock_settime",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "mbind",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "personality",
+    "pivot_root",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "reboot",
+    "request_key",
+    "set_mempolicy",
+    "setns",
+    "settimeofday",
+    "sethostname",
+    "swapoff",
+    "swapon",
+    "syslog",
+    "umount2",
+    "unshare",
+    "userfaultfd",
+    "vhangup",
+]
 _CLONE_NEW = 0x7E020000
 _EPERM, _ENOSYS = 0x50001, 0x50026
 

@@ -99,7 +99,9 @@ class Lane:
             assert pool.run("print(6*7)").stdout == "42\n", f"the {name} pool does not answer"
         self.surroundings.check()
         eventually(self._is_settled, self._unsettled)
-        eventually(lambda: _descriptors() == self._descriptors, lambda: f"descriptors {self._descriptors} {_descriptors()}")
+        eventually(
+            lambda: _descriptors() == self._descriptors, lambda: f"descriptors {self._descriptors} {_descriptors()}"
+        )
         assert threading.active_count() == self._threads, threading.enumerate()
 
     def _is_settled(self) -> bool:
@@ -108,7 +110,9 @@ class Lane:
     def _unsettled(self) -> str:
         """Whom there should not be, or who is missing."""
         alive = [self.zygote(pool) for pool in self._pools.values()]
-        found = [process for process in processes() if process.session in self._zygotes or process.parent == os.getpid()]
+        found = [
+            process for process in processes() if process.session in self._zygotes or process.parent == os.getpid()
+        ]
         expected = len(alive) * (1 + SPARES)
         dead = [process for process in found if process.state == "Z"]
         strangers = {process.session for process in found} - set(alive)

@@ -38,7 +38,5 @@ fcntl:72:25 close_range:436:436 getpid:39:172 socketpair:53:199 pause:34:- nanos
 """
 _COLUMN = {"x86_64": 1, "aarch64": 2}[platform.machine()]
 NUMBERS = {
-    cells[0]: int(cells[_COLUMN])
-    for cells in (entry.split(":") for entry in _TABLE.split())
-    if cells[_COLUMN] != "-"
+    cells[0]: int(cells[_COLUMN]) for cells in (entry.split(":") for entry in _TABLE.split()) if cells[_COLUMN] != "-"
 }

@@ -65,7 +65,15 @@ class Surroundings:
             "TCP": str(self._listeners[0].getsockname()[1]),
             "UDP": str(self._listeners[1].getsockname()[1]),
         }
-        self._watched = [folder.parent, Path("/dev/shm"), Path("/var/tmp"), Path("/run"), Path("/"), Path.home(), package]
+        self._watched = [
+            folder.parent,
+            Path("/dev/shm"),
+            Path("/var/tmp"),
+            Path("/run"),
+            Path("/"),
+            Path.home(),
+            package,
+        ]
         self._watched += [Path(os.__file__).parent, Path(tempfile.gettempdir())]
         self._before = self._snapshot()
 
@@ -88,7 +96,11 @@ class Surroundings:
         return listeners
 
     def _make_files(self) -> None:
-        for name, text in (("canary", self.secret), ("victim", "whole"), (f"{self._token}_module.py", "print('imported')")):
+        for name, text in (
+            ("canary", self.secret),
+            ("victim", "whole"),
+            (f"{self._token}_module.py", "print('imported')"),
+        ):
             (self.folder / name).write_text(text)
         os.symlink("/etc/passwd", self.folder / "link")
         (self.folder / "sub").mkdir()
@@ -106,7 +118,9 @@ class Surroundings:
             seen[str(path)] = (info.st_mode, info.st_size, info.st_mtime_ns, info.st_uid, info.st_nlink, content, extra)
         for place in self._watched:
             if os.access(place, os.R_OK):
-                seen.update({f"{place}: {name}": "" for name in os.listdir(place) if self._token in name.replace("-", "_")})
+                seen.update(
+                    {f"{place}: {name}": "" for name in os.listdir(place) if self._token in name.replace("-", "_")}
+                )
         return seen
 
     def check(self) -> None:
