@@ -35,6 +35,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
 ]
+Preload = Annotated[str | None, typer.Option(metavar="NAMES", help="Packages it may import, such as numpy,sympy.")]
+Cpu = Annotated[float | None, typer.Option(metavar="S", help="CPU seconds (sandbox.cpu_s).")]
+Wall = Annotated[float | None, typer.Option(metavar="S", help="Wall seconds (sandbox.wall_s).")]
+Memory = Annotated[int | None, typer.Option(metavar="MB", help="Address space (sandbox.memory_mb).")]
+Output = Annotated[int | None, typer.Option(metavar="BYTES", help="Output (sandbox.output_bytes).")]
 
 
 def main() -> None:
@@ -156,13 +161,11 @@ def sandbox_run(
         list[Path],
         typer.Argument(metavar="FILE...", help="Python; - = standard input."),
     ],
-    preload: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Packages it may import, such as numpy,sympy.")
-    ] = None,
-    cpu: Annotated[float | None, typer.Option(metavar="S", help="CPU seconds (sandbox.cpu_s).")] = None,
-    wall: Annotated[float | None, typer.Option(metavar="S", help="Wall seconds (sandbox.wall_s).")] = None,
-    memory: Annotated[int | None, typer.Option(metavar="MB", help="Address space (sandbox.memory_mb).")] = None,
-    output: Annotated[int | None, typer.Option(metavar="BYTES", help="Output (sandbox.output_bytes).")] = None,
+    preload: Preload = None,
+    cpu: Cpu = None,
+    wall: Wall = None,
+    memory: Memory = None,
+    output: Output = None,
     session: Annotated[bool, typer.Option("--session", help="Run the files as cells of one session.")] = False,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file instead.")] = False,
@@ -171,9 +174,7 @@ def sandbox_run(
     from coevolve.commands import sandbox_run as running
     from coevolve.loading import load_config
 
-    short = {"preload": preload and f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
-    short["output_bytes"] = output
-    asked = [f"sandbox.{key}={value}" for key, value in short.items() if value is not None]
+    asked = _as_keys(preload, cpu, wall, memory, output)
     running.run_files(load_config(overrides=[*(overrides or []), *asked]), files, session=session, as_json=as_json)
 
 
@@ -184,6 +185,53 @@ def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
     from coevolve.loading import load_config
 
     check(load_config(overrides=overrides or []), as_json=as_json)
+
+
+@sandbox_app.command("serve")
+def sandbox_serve(
+    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine's own need a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
+    workers: Annotated[int, typer.Option(min=0, help="Snippets that run at once; 0 = one per core.")] = 0,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the token; default: $COEVOLVE_SANDBOX_TOKEN, or none.")
+    ] = None,
+    preload: Preload = None,
+    cpu: Cpu = None,
+    wall: Wall = None,
+    memory: Memory = None,
+    output: Output = None,
+    queue: Annotated[int, typer.Option(min=0, help="Snippets that may wait; more are told to come back.")] = 1024,
+    queue_wait: Annotated[float, typer.Option(metavar="S", min=0.1, help="How long one may wait.")] = 60.0,
+    sessions: Annotated[int, typer.Option(min=0, help="Sessions open at once, of all clients together.")] = 1024,
+    session_idle: Annotated[float, typer.Option(metavar="S", min=1.0, help="An unused session ends then.")] = 600.0,
+    overrides: Overrides = None,
+) -> None:
+    """Run snippets for trainers on this or other machines, until Ctrl-C."""
+    from coevolve.commands.sandbox_serve import serve_sandbox
+    from coevolve.loading import load_config
+
+    serve_sandbox(
+        load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]),
+        host=host,
+        port=port,
+        workers=workers or len(os.sched_getaffinity(0)),
+        token_file=token_file,
+        queue=queue,
+        wait_s=queue_wait,
+        sessions=sessions,
+        idle_s=session_idle,
+    )
+
+
+def _as_keys(
+    preload: str | None, cpu: float | None, wall: float | None, memory: int | None, output: int | None
+) -> list[str]:
+    """Options of a sandbox as the overrides that they stand for."""
+    given = {"preload": preload and f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
+    given["output_bytes"] = output
+    return [f"sandbox.{key}={value}" for key, value in given.items() if value is not None]
 
 
 @app.command("config")

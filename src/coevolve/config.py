@@ -8,6 +8,7 @@ Every field says what it is; ``coevolve config SECTION`` prints these sentences.
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -70,8 +71,16 @@ class ToolSection(Section):
 
 
 class SandboxSection(Section):
+    backend: Literal["local", "remote"] = Field(
+        "local", description="where snippets run: confined processes of each rollout worker, or a server"
+    )
+    url: str | None = Field(None, description="address of the server (remote), such as http://127.0.0.1:8765")
+    dialect: Literal["coevolve", "sandboxfusion"] = Field(
+        "coevolve", description="what the server speaks: that of `coevolve sandbox serve`, or SandboxFusion's /run_code"
+    )
+    requests: int = Field(64, ge=1, description="snippets that each rollout worker has at the server at once (remote)")
     unsafe: bool = Field(False, description="run with resource limits only when a required layer is missing")
-    workers: int = Field(2, ge=1, description="snippets that run at once in each rollout worker")
+    workers: int = Field(2, ge=1, description="snippets that run at once in each rollout worker (local)")
     cpu_s: float = Field(2.0, gt=0, description="CPU seconds of one snippet")
     wall_s: float = Field(8.0, gt=0, description="wall seconds of one snippet, queueing excluded")
     memory_mb: int = Field(256, ge=16, description="address space of one snippet beyond the interpreter's own")
@@ -214,6 +223,52 @@ class Config(Section):
             raise ValueError("adpo.lower must be below adpo.upper")
         if self.curriculum.minibatches > self.curriculum.questions:
             raise ValueError("curriculum.minibatches is larger than curriculum.questions")
+        self._possible_sandbox()
         if self.executor.minibatches > self.executor.tasks * self.executor.group_size:
             raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
         return self
+
+    def _possible_sandbox(self) -> None:
+        box = self.sandbox
+        if box.backend == "local":
+            if box.url is not None:
+                raise ValueError("sandbox.url is given, but sandbox.backend is local")
+            if box.dialect != "coevolve":
+                raise ValueError("sandbox.dialect is for a server, but sandbox.backend is local")
+            return
+        if box.url is None:
+            raise ValueError("sandbox.backend is remote, but sandbox.url is not given")
+        _check_address(box.url)
+        if box.environment is not None:
+            raise ValueError(
+                "sandbox.environment is for the machine that runs snippets: with sandbox.backend remote, "
+                "start the server with it"
+            )
+        if box.dialect == "sandboxfusion":
+            if self.tool.state != "stateless":
+                raise ValueError("a server with sandbox.dialect sandboxfusion has no sessions: tool.state is stateless")
+            if box.preload or box.unsafe:
+                raise ValueError(
+                    "a server with sandbox.dialect sandboxfusion decides itself: no sandbox.preload, no sandbox.unsafe"
+                )
+
+
+def _check_address(url: str) -> None:
+    """Refuse what is no plain address. A password in it is not repeated in the message."""
+    try:
+        parts = urlsplit(url)
+        port_is_possible = parts.port is None or parts.port > 0
+    except ValueError:  # of the port
+        port_is_possible = False
+    if "@" in url:
+        raise ValueError(
+            "the address of the sandbox server holds a user or password: it would be kept in the run folder"
+        )
+    if (
+        not port_is_possible
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+    ):
+        raise ValueError("sandbox.url is no address of the form http://HOST:PORT or https://HOST:PORT")

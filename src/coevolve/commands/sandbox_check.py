@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coevolve.commands.sandbox_run import open_pool
+from coevolve.commands.sandbox_run import open_alone
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import latency
@@ -67,14 +68,16 @@ def examine(config: Config) -> Findings:
 def _use(config: Config, found: Findings) -> None:
     times = found.milliseconds
     begin = perf_counter()
-    with open_pool(config) as tool:
+    with closing(open_alone(config)) as tool:
         times["start"] = (perf_counter() - begin) * 1e3
         found.layers = dict(tool.layers)
         for package in ("", *(name for name in config.sandbox.preload if name in latency.ONE_LINERS)):
             spread = latency.snippets(tool, package, _TIMES)
             times[f"{package or 'print'}_p50"], times[f"{package or 'print'}_p99"] = spread.p50_ms, spread.p99_ms
+    if config.sandbox.backend == "remote":
+        return  # a server has its own limits
     hasty = config.model_copy(update={"sandbox": config.sandbox.model_copy(update=_SHORT)})
-    with open_pool(hasty) as tool:
+    with closing(open_alone(hasty)) as tool:
         times["kill_after_wall_deadline"] = latency.late_by_wall(tool, _SHORT["wall_s"])
         times["kill_after_cpu_limit"] = latency.late_by_cpu(tool, _SHORT["cpu_s"])
 
@@ -83,7 +86,7 @@ def _layers_without_refusal(config: Config) -> dict[str, str]:
     """What the layers say of themselves where a run would be refused; nothing on systems that have none."""
     lenient = config.model_copy(update={"sandbox": config.sandbox.model_copy(update={"unsafe": True})})
     try:
-        with open_pool(lenient) as tool:
+        with closing(open_alone(lenient)) as tool:
             return dict(tool.layers)
     except (SandboxUnavailable, SandboxInfraError):
         return {}

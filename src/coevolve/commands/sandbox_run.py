@@ -7,12 +7,13 @@ import json
 import sys
 import tokenize
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import ConfigError
-from coevolve.sandbox.base import LONGEST_CODE, Limits, Tool, ToolResult, refused
-from coevolve.sandbox.pool import SandboxPool
+from coevolve.sandbox.base import LONGEST_CODE, Tool, ToolResult, refused
+from coevolve.sandbox.opening import open_tool
 
 STANDARD_INPUT = Path("-")
 _SESSION = "command-line"
@@ -30,21 +31,15 @@ def run_files(config: Config, files: Sequence[Path], *, session: bool, as_json: 
     if list(files).count(STANDARD_INPUT) > 1:
         raise ConfigError("standard input can be read once only", where="- -", fix="name it once")
     sources = [_read(file) for file in files]
-    with open_pool(config) as tool:
+    with closing(open_alone(config, sessions=int(session))) as tool:
         for source in sources:
             _print(_run(tool, source, _SESSION if session else None), as_json=as_json)
 
 
-def open_pool(config: Config) -> SandboxPool:
-    """A pool with the limits that a run with this configuration would have."""
-    section = config.sandbox
-    limits = Limits(section.cpu_s, section.wall_s, section.memory_mb, section.output_bytes)
-    return SandboxPool(
-        limits=limits,
-        preload=tuple(section.preload),
-        environment=section.environment,
-        unsafe=section.unsafe,
-    )
+def open_alone(config: Config, *, sessions: int = 0) -> Tool:
+    """The tool that a run with this configuration would have, for one snippet at a time and without a memory."""
+    alone = config.sandbox.model_copy(update={"workers": 1})
+    return open_tool(alone, config.tool.model_copy(update={"cache": 0}), sessions=sessions)
 
 
 def _read(file: Path) -> bytes:

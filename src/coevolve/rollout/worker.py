@@ -15,7 +15,7 @@ from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
-from coevolve.sandbox.base import Limits, Tool
+from coevolve.sandbox.opening import open_tool
 from coevolve.types import Role, Trajectory
 from coevolve.worlds.base import Contract
 
@@ -31,10 +31,13 @@ class Assignment:
     sampling: Sampling
 
 
+_WHERE_SNIPPETS_RUN = {"backend", "url", "requests", "workers"}  # and not what comes of them
+
+
 def contract_hash(contract: Contract, config: Config) -> str:
     """Twelve hex digits over everything that decides what an answer to a task means (methods: one contract)."""
     parts = [contract.name, contract.proposer_prompt(), config.tool.model_dump(exclude={"cache"})]
-    parts += [config.sampling.model_dump(), config.sandbox.model_dump(exclude={"workers"})]
+    parts += [config.sampling.model_dump(), config.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -44,25 +47,12 @@ class RolloutWorker:
     def __init__(self, config: Config, model_path: Path, contract: Contract, *, own_process: bool = False) -> None:
         from coevolve.engine.local.runtime import use_threads
         from coevolve.engine.local.sampler import LocalSampler
-        from coevolve.sandbox.pool import SandboxPool
 
         use_threads(config.engine.threads)
         self._config, self._contract, self._own_process = config, contract, own_process
         self._hash = contract_hash(contract, config)
         self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
-        self._tool: Tool = SandboxPool(
-            limits=Limits(
-                cpu_s=config.sandbox.cpu_s,
-                wall_s=config.sandbox.wall_s,
-                memory_mb=config.sandbox.memory_mb,
-                output_bytes=config.sandbox.output_bytes,
-            ),
-            workers=config.sandbox.workers,
-            preload=tuple(config.sandbox.preload),
-            environment=config.sandbox.environment,
-            unsafe=config.sandbox.unsafe,
-            cache_size=config.tool.cache,
-        )
+        self._tool = open_tool(config.sandbox, config.tool, sessions=0)
         self._loop = RolloutLoop(
             self._sampler, self._tool, Codec(model_path), wait_steps=config.tool.wait_steps, eos=self._sampler.eos
         )

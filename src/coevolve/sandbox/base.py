@@ -95,6 +95,11 @@ def refused(reason: str) -> ToolResult:
     return ToolResult(Status.ERROR, "", f"{reason}\n", False, 1, None, 0.0, 0.0)
 
 
+def too_long(length: int, allowed: int) -> ToolResult:
+    """The result of a snippet of so many bytes, where fewer are allowed."""
+    return refused(f"SnippetTooLong: {length} bytes of code, at most {allowed} are run")
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """Sums over a tool's life, its self-test not counted.

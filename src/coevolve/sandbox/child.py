@@ -181,6 +181,11 @@ def _status(verdict: Status | None, code: int, err: str, cpu_used_up: bool) -> S
         return verdict
     if killed and cpu_used_up:  # the kernel's own limit was quicker than ours
         return Status.CPU_LIMIT
+    return status_of_exit(code, err)
+
+
+def status_of_exit(code: int, err: str) -> Status:
+    """How a process ended that nobody stopped: ``code`` is its exit code, or minus a signal."""
     if code < 0:
         return Status.KILLED
     if code == 0:

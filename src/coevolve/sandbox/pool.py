@@ -32,7 +32,7 @@ from typing import Self
 
 from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
-from coevolve.sandbox.base import Limits, Stats, ToolResult, refused
+from coevolve.sandbox.base import Limits, Stats, ToolResult, too_long
 from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.environment import folder_for
 from coevolve.sandbox.job import Counters, Job
@@ -157,8 +157,7 @@ class SandboxPool:
             )
         data = code.encode("utf-8", "surrogatepass")
         if len(data) > self._limits.code_bytes:
-            allowed = self._limits.code_bytes
-            future.set_result(refused(f"SnippetTooLong: {len(data)} bytes of code, at most {allowed} are run"))
+            future.set_result(too_long(len(data), self._limits.code_bytes))
         else:
             self._supervisor.submit(Job(data, future))
 

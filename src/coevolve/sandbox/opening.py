@@ -1,0 +1,62 @@
+"""From the configuration to the tool it asks for: a local pool, or a server."""
+
+from __future__ import annotations
+
+import os
+
+from coevolve.config import SandboxSection, ToolSection
+from coevolve.sandbox.base import Limits, Tool
+
+TOKEN_VARIABLE = "COEVOLVE_SANDBOX_TOKEN"  # the only place for it: a configuration is kept in the run folder
+
+
+def open_tool(sandbox: SandboxSection, tool: ToolSection, *, sessions: int) -> Tool:
+    """The tool of one rollout worker.
+
+    Args:
+        sandbox: where snippets run and what they may use.
+        tool: how many results are remembered.
+        sessions: how many sessions will be open at once; 0 for none.
+
+    Raises:
+        SandboxUnavailable: this machine cannot confine snippets, or the server cannot be used.
+        SandboxInfraError: the sandbox does not start.
+    """
+    if sandbox.backend == "local":
+        from coevolve.sandbox.pool import SandboxPool
+
+        return SandboxPool(
+            limits=limits_of(sandbox),
+            workers=sandbox.workers,
+            preload=tuple(sandbox.preload),
+            environment=sandbox.environment,
+            unsafe=sandbox.unsafe,
+            cache_size=tool.cache,
+        )
+    from coevolve.sandbox.remote.extra import require_aiohttp
+
+    require_aiohttp()
+    from coevolve.sandbox.remote.client import RemoteTool
+
+    assert sandbox.url is not None  # the configuration saw to it
+    return RemoteTool(
+        sandbox.url,
+        token=os.environ.get(TOKEN_VARIABLE) or None,
+        sandboxfusion=sandbox.dialect == "sandboxfusion",
+        limits=limits_of(sandbox),
+        preload=tuple(sandbox.preload),
+        unsafe=sandbox.unsafe,
+        sessions=sessions,
+        requests=sandbox.requests,
+        cache_size=tool.cache,
+    )
+
+
+def limits_of(sandbox: SandboxSection) -> Limits:
+    """What one snippet may use."""
+    return Limits(
+        cpu_s=sandbox.cpu_s,
+        wall_s=sandbox.wall_s,
+        memory_mb=sandbox.memory_mb,
+        output_bytes=sandbox.output_bytes,
+    )

@@ -1,0 +1,192 @@
+"""The life of a server process: its pool, its socket, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import resource
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from coevolve.errors import ConfigError, SandboxUnavailable
+from coevolve.sandbox.base import Limits
+from coevolve.sandbox.opening import TOKEN_VARIABLE
+from coevolve.sandbox.pool import SandboxPool
+from coevolve.sandbox.remote.admission import Admission
+from coevolve.sandbox.remote.server import SandboxServer, health_of
+from coevolve.sandbox.remote.sessions import Sessions
+
+_SHORTEST_TOKEN = 16
+_IDLE_CONNECTION_S = 60.0  # also how long the head of a request may take; longer than clients keep theirs
+_LINGER_S = 2.0  # how long a refused body is read and thrown away, so that the refusal arrives
+_MOST_CONNECTIONS = 4096
+_OWN_FILES = 256  # descriptors that are not for connections
+_GRACE_S = 2.0  # beyond the wall limit, for what runs when the server is told to stop
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What a server is started with; see ``coevolve sandbox serve --help``."""
+
+    host: str
+    port: int
+    workers: int
+    limits: Limits
+    preload: tuple[str, ...]
+    environment: str | None
+    unsafe: bool
+    queue: int
+    wait_s: float
+    sessions: int
+    idle_s: float
+    token: str | None
+
+
+def token_from(file: Path | None) -> str | None:
+    """The token in a file, else that of the environment, else none.
+
+    Raises:
+        ConfigError: the file cannot be read, or the token is too short to be a secret.
+    """
+    where = TOKEN_VARIABLE if file is None else str(file)
+    try:
+        token = os.environ.get(TOKEN_VARIABLE) if file is None else file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the token cannot be read: {error}", where=where, fix="name a text file") from error
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise ConfigError(
+            f"the token has {len(token)} characters, and fewer than {_SHORTEST_TOKEN} can be guessed",
+            where=where,
+            fix="make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return token
+
+
+def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. What runs then may end, what waits is sent back, and no process stays.
+
+    Args:
+        options: what to serve, and where.
+        announce: told the address and the layers when the server is ready.
+
+    Raises:
+        ConfigError: others could reach the server, and there is no token.
+        SandboxUnavailable: snippets cannot be confined here, or the address cannot be used.
+    """
+    if options.token is None and not _is_loopback(options.host):
+        raise ConfigError(
+            f"other machines could run code here: {options.host} is not a loopback address, and there is no token",
+            where="coevolve sandbox serve --host",
+            fix=f"give a token (--token-file FILE or {TOKEN_VARIABLE}), or leave --host away",
+        )
+    connections = _connections()
+    with SandboxPool(
+        limits=options.limits,
+        workers=options.workers,
+        preload=options.preload,
+        environment=options.environment,
+        unsafe=options.unsafe,
+    ) as pool:
+        asyncio.run(_serve(options, pool, connections, announce))
+
+
+async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce: Callable[[str], None]) -> None:
+    admission = Admission(workers=options.workers, limit=options.queue, wait_s=options.wait_s, stats=lambda: pool.stats)
+    sessions = Sessions(limit=options.sessions, idle_s=options.idle_s, end=pool.end_session)
+    health = health_of(
+        pool,
+        limits=options.limits,
+        preload=options.preload,
+        unsafe=options.unsafe,
+        wait_s=options.wait_s,
+        sessions=options.sessions,
+    )
+    runner = web.AppRunner(
+        SandboxServer(pool, health, admission, sessions, options.token).application(),
+        access_log=None,
+        auto_decompress=False,  # a few bytes could become many
+        handler_cancellation=True,
+        keepalive_timeout=_IDLE_CONNECTION_S,
+        lingering_time=_LINGER_S,
+        shutdown_timeout=options.limits.wall_s + _GRACE_S,
+    )
+    await runner.setup()
+    stop = _stop_at_signals(pool)
+    try:
+        socket = await _listen(runner, options, most)
+        announce(_ready(options, pool, socket))
+        await stop.wait()
+        socket.close()
+    finally:
+        admission.close()
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, options: ServerOptions, most: int) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    server = runner.server
+    assert server is not None
+
+    def accept() -> asyncio.BaseProtocol:
+        return server() if len(server.connections) < most else _TurnedAway()
+
+    try:
+        return await loop.create_server(accept, options.host, options.port)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        raise SandboxUnavailable(
+            f"the server cannot listen: {'the port is in use' if taken else error.strerror or error}",
+            where=f"{options.host}:{options.port}",
+            fix="choose another --port (0: any free one)" if taken else "name an address of this machine with --host",
+        ) from error
+
+
+def _ready(options: ServerOptions, pool: SandboxPool, socket: asyncio.Server) -> str:
+    host, port = options.host, socket.sockets[0].getsockname()[1]
+    access = "no token" if options.token is None else "token needed"
+    layers = "; ".join(f"{layer} {state}" for layer, state in pool.layers.items())
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"sandbox server ready at {address} ({options.workers} at once, {access}): {layers}"
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _stop_at_signals(pool: SandboxPool) -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; the second one ends what still runs."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            loop.run_in_executor(None, pool.close)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _connections() -> int:
+    """How many connections there are descriptors for, when this process has raised its limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_CONNECTIONS + _OWN_FILES
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, soft - _OWN_FILES)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
