@@ -56,6 +56,14 @@ class ResultCache:
             start(code, future)
         return future
 
+    def pass_by(self, code: str, start: Start) -> Future[ToolResult]:
+        """The result of a snippet that means something else each time, so that it is neither known nor kept."""
+        future: Future[ToolResult] = Future()
+        with self._lock:
+            self.calls += 1
+        start(code, future)
+        return future
+
     def _follow(self, code: str, start: Start, done: Future[ToolResult], future: Future[ToolResult]) -> None:
         """Answer a snippet that was submitted while the same one ran; run it anew where that tells nothing."""
         if not future.set_running_or_notify_cancel():

@@ -1,4 +1,4 @@
-"""A confined process as seen from outside: its pipes, its clock, its end, and what the end means."""
+"""A confined process as seen from outside: its descriptors, its clock, its end, and what the end means."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ class _Capture:
 class Child:
     """Our side of one child. Asleep until it is sent a snippet, and never sent a second one.
 
-    The other ends of the pipes are in ``remote`` (the child's descriptors 0, 1 and 2) until they are handed
-    over.
+    The other ends are in ``remote`` (the child's descriptors 0, 1 and 2) until they are handed over.
     """
 
+    kind = b"S"  # as the zygote calls it
+
     def __init__(self) -> None:
-        code, self._code = os.pipe()
+        code, self._code = self._open_channel()
         out, out_write = os.pipe()
         err, err_write = os.pipe()
         self.remote = (code, out_write, err_write)
@@ -61,8 +62,13 @@ class Child:
         self.watch = -1
         self.sent_at = 0.0
         self._sent = False  # all of the snippet is in its pipe, or was
+        self.cpu_before_s = 0.0  # CPU that is not this snippet's doing
         self.verdict: Status | None = None
         self.truncated = False
+
+    def _open_channel(self) -> tuple[int, int]:
+        """The child's end and ours of what code is sent through."""
+        return os.pipe()
 
     def hand_over(self) -> None:
         """Close the child's ends, which it has by now."""
@@ -74,8 +80,10 @@ class Child:
 
     def send(self, code: bytes) -> None:
         """Wake it with a snippet. One that cannot take it is killed, and found not to have started."""
+        self._send(len(code).to_bytes(4, "little") + code + b".")
+
+    def _send(self, message: bytes) -> None:
         self.sent_at = time.monotonic()
-        message = len(code).to_bytes(4, "little") + code + b"."
         try:
             sent = os.write(self._code, message)
         except OSError:  # it was killed asleep
@@ -126,9 +134,12 @@ class Child:
     def kill(self, verdict: Status | None) -> None:
         """End it; the first verdict stands."""
         self.verdict = self.verdict or verdict
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self.watch >= 0:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself, its report is on its way
-                signal.pidfd_send_signal(self.watch, signal.SIGKILL)
+                signal.pidfd_send_signal(self.watch, number)
 
     def cpu_seconds(self) -> float:
         """Its CPU clock now; 0 when it has just ended."""
@@ -157,17 +168,21 @@ class Child:
 
     def result(self, death: Death, ended_at: float, limits: Limits) -> ToolResult:
         """What came of the snippet. The output must have been drained."""
+        return self._result(os.waitstatus_to_exitcode(death.status), death.cpu_s, ended_at, limits)
+
+    def _result(self, code: int, cpu_s: float, ended_at: float, limits: Limits) -> ToolResult:
+        """``code`` is an exit code, or minus a signal; ``cpu_s`` is of the process' whole life."""
         err = self._err.data.decode("utf-8", "replace")
-        code = os.waitstatus_to_exitcode(death.status)
+        cpu_s = max(0.0, cpu_s - self.cpu_before_s)
         return ToolResult(
-            status=_status(self.verdict, code, err, death.cpu_s >= limits.cpu_s),
+            status=_status(self.verdict, code, err, cpu_s >= limits.cpu_s),
             stdout=self._out.data.decode("utf-8", "replace"),
             stderr=err,
             truncated=self.truncated,
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             wall_ms=(ended_at - self.sent_at) * 1e3,
-            cpu_ms=death.cpu_s * 1e3,
+            cpu_ms=cpu_s * 1e3,
         )
 
 

@@ -22,6 +22,7 @@ _QUIT_SECONDS = 2.0
 _REPORT = struct.Struct("=BIiQ")
 _SPAWNED = 1
 _MESSAGE_BYTES = 65536
+_CELLS = 1000  # a session's kernel limit of CPU, in cells: a backstop, the supervisor's own clock is the limit
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # The zygote's modules are imported as a package of their own, from this folder alone, so that neither
 # `coevolve` nor anything installed next to it is imported or importable there.
@@ -69,8 +70,10 @@ class Zygote:
         configuration = {
             "parent": os.getpid(),
             "memory_bytes": setup.limits.memory_mb << 20,
-            "open_files": setup.limits.open_files + 4 * children,
+            "open_files": setup.limits.open_files,
+            "descriptors": setup.limits.open_files + 4 * children,
             "cpu_seconds": math.ceil(setup.limits.cpu_s) + 1,
+            "session_cpu_seconds": math.ceil(setup.limits.cpu_s * _CELLS) + 1,
             "preload": setup.preload,
             "packages": str(setup.packages or ""),
         }
@@ -118,14 +121,14 @@ class Zygote:
         """Readable when a report waits or the zygote is gone."""
         return self._socket.fileno()
 
-    def spawn(self, identifier: int, descriptors: tuple[int, int, int]) -> None:
-        """Ask for a child whose first three descriptors are these.
+    def spawn(self, kind: bytes, identifier: int, descriptors: tuple[int, int, int]) -> None:
+        """Ask for a child of a kind, for one snippet or for a session, whose first three descriptors are these.
 
         Raises:
             OSError: the zygote is gone.
         """
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-        self._socket.sendmsg([b"S" + identifier.to_bytes(4, "little")], [rights])
+        self._socket.sendmsg([kind + identifier.to_bytes(4, "little")], [rights])
 
     def report(self) -> Birth | Death | None:
         """The next report; None when the zygote is gone."""

@@ -37,6 +37,7 @@ from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.environment import folder_for
 from coevolve.sandbox.job import Counters, Job
 from coevolve.sandbox.launch import Setup
+from coevolve.sandbox.sessions import Sessions
 from coevolve.sandbox.supervisor import Supervisor
 
 Probe = Callable[[Callable[[str], ToolResult], Mapping[str, str]], dict[str, str]]
@@ -58,12 +59,16 @@ class SandboxPool:
         unsafe: go on without the layers that this machine lacks; those it has still apply.
         cache_size: how many results to keep by code text (least recently used go first); only OK and ERROR
             are kept.
+        max_sessions: how many sessions may live at once; one more is refused with SandboxInfraError, none is
+            ever given up for another. Each takes a process of some megabytes.
+        session_idle_s: seconds without a cell after which a session is lost.
         probe: replaces the self-test's probes.
 
     Raises:
         SandboxUnavailable: a required layer is missing and ``unsafe`` is false, or this is not Linux on
             x86-64 or aarch64, or a preload is not installed.
         SandboxInfraError: the sandbox's interpreter does not start.
+        ConfigError: so many sessions need more open files than this process may have.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class SandboxPool:
         environment: str | None = None,
         unsafe: bool = False,
         cache_size: int = 0,
+        max_sessions: int = 64,
+        session_idle_s: float = 600.0,
         probe: Probe = selftest.probe,
     ) -> None:
         _require_platform()
@@ -83,8 +90,9 @@ class SandboxPool:
         self._limits = limits
         self._cache = ResultCache(cache_size)
         self.layers: Mapping[str, str] = {}
+        self._sessions = Sessions(max_sessions, session_idle_s)
         setup = Setup(limits, preload, folder_for(preload, environment))
-        self._supervisor = Supervisor(setup, workers)
+        self._supervisor = Supervisor(setup, workers, self._sessions)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()
         try:
@@ -111,13 +119,12 @@ class SandboxPool:
     def submit(self, code: str, session: str | None = None) -> Future[ToolResult]:
         """Queue a snippet and return at once.
 
-        The future raises SandboxInfraError if the sandbox itself failed twice on it, or was closed.
+        The future raises SandboxInfraError if the sandbox itself failed twice on it (with a session: once), was
+        closed, or has too many sessions.
         """
-        if session is not None:
-            future: Future[ToolResult] = Future()
-            future.set_exception(SandboxInfraError("This sandbox has no sessions yet.", fix="Use no session."))
-            return future
-        return self._cache.submit(code, self._start)
+        if session is None:
+            return self._cache.submit(code, self._start)
+        return self._cache.pass_by(code, lambda code, future: self._start(code, future, session))
 
     def run(self, code: str, session: str | None = None) -> ToolResult:
         """Run a snippet and wait for it.
@@ -128,7 +135,12 @@ class SandboxPool:
         return self.submit(code, session).result()
 
     def end_session(self, session: str) -> None:
-        """Forget a session and end its process; a name never heard of is no error."""
+        """Forget a session and end its process; a name never heard of is no error.
+
+        A cell that still runs is KILLED, those that wait for it are SESSION_LOST.
+        """
+        self._require_owner()
+        self._supervisor.end_session(session)
 
     def close(self) -> None:
         """End every process; snippets not finished fail. Done at exit if not before."""
@@ -148,18 +160,24 @@ class SandboxPool:
     ) -> None:
         self.close()
 
-    def _start(self, code: str, future: Future[ToolResult]) -> None:
+    def _require_owner(self) -> None:
         if os.getpid() != self._owner:
             raise SandboxInfraError(
                 "This sandbox belongs to the process that made it.",
                 where=f"process {os.getpid()}, forked from {self._owner}",
                 fix="Make a SandboxPool in each process.",
             )
+
+    def _start(self, code: str, future: Future[ToolResult], session: str | None = None) -> None:
+        self._require_owner()
         data = code.encode("utf-8", "surrogatepass")
         if len(data) > self._limits.code_bytes:
             future.set_result(too_long(len(data), self._limits.code_bytes))
-        else:
-            self._supervisor.submit(Job(data, future))
+            return
+        try:
+            self._supervisor.submit(Job(data, future, self._sessions.of(session) if session is not None else None))
+        except SandboxInfraError as error:  # too many sessions
+            future.set_exception(error)
 
 
 def _require_platform() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from coevolve.sandbox.base import Limits, Status
 from coevolve.sandbox.child import Child
 from coevolve.sandbox.job import Job
+from coevolve.sandbox.session_child import SessionChild, Told
 
 _QUIET_S = 0.005  # how long a snippet runs before its output is watched
 _STEP_S = 0.02  # the finest step in which a running snippet's clocks are looked at
@@ -42,6 +43,7 @@ class Running:
         self._limits, self._poll = limits, poll
         self._runs: dict[int, Run] = {}
         self._watched: dict[int, Child] = {}  # by pipe
+        self._channels: dict[int, int] = {}  # of session children that may tell something, to their identifier
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -52,12 +54,17 @@ class Running:
     def add(self, identifier: int, job: Job, child: Child) -> None:
         """Begin to keep an eye on a child that was just sent a job."""
         self._runs[identifier] = Run(job, child, child.sent_at + _QUIET_S)
+        if isinstance(child, SessionChild):
+            self._channels[child.channel] = identifier
+            self._poll.register(child.channel, select.POLLIN)
 
     def remove(self, identifier: int) -> Run | None:
         """Cease to; None if nothing ran there."""
         run = self._runs.pop(identifier, None)
         if run:
             self._unwatch(run.child)
+            if isinstance(run.child, SessionChild):
+                self._unlisten(run.child)
         return run
 
     def clear(self) -> list[Run]:
@@ -69,6 +76,29 @@ class Running:
         child = self._watched.get(descriptor)
         if child and not child.drain(self._limits.output_bytes):
             self._unwatch(child)
+
+    def ended(self, descriptor: int) -> tuple[int, Run, SessionChild] | None:
+        """The session's cell that has ended, as its child has told through this channel; None if none has.
+
+        A child that tells nonsense is killed.
+        """
+        identifier = self._channels.get(descriptor)
+        if identifier is None:
+            return None
+        run = self._runs[identifier]
+        child = run.child
+        assert isinstance(child, SessionChild)
+        told = child.told()
+        if told is Told.BEGUN:
+            return None
+        self._unlisten(child)
+        if told is Told.NONSENSE:
+            child.kill(None)
+        if told is not Told.ENDED or child.verdict:  # its death is on its way, or its deadline
+            return None
+        child.rest()
+        child.drain(self._limits.output_bytes)
+        return None if child.verdict else (identifier, run, child)
 
     def patience_ms(self) -> float | None:
         """Until the next look at clocks; None to wait for an event."""
@@ -88,12 +118,16 @@ class Running:
         if child.verdict:
             return 1.0
         wall_left = child.sent_at + self._limits.wall_s - now
-        cpu_left = self._limits.cpu_s - child.cpu_seconds()
+        cpu_left = self._limits.cpu_s + child.cpu_before_s - child.cpu_seconds()
         if wall_left <= 0 or cpu_left <= 0:
             child.kill(Status.CPU_LIMIT if cpu_left <= 0 else Status.TIMEOUT)
         elif child.pipes[0] not in self._watched:
             self._watch(child)
         return max(_STEP_S, min(wall_left, cpu_left / _CORES))
+
+    def _unlisten(self, child: SessionChild) -> None:
+        if self._channels.pop(child.channel, None) is not None:
+            self._poll.unregister(child.channel)
 
     def _watch(self, child: Child) -> None:
         for pipe in child.pipes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import gc
 import linecache
 import os
 import sys
@@ -21,7 +22,25 @@ _HEADER, _END = 4, 1
 _CHUNK = 65536
 
 
-def read_code(descriptor: int) -> bytes | None:
+def serve(empty: int) -> int:
+    """Wait for the one snippet, which comes through stdin, and run it with an empty one; the exit code."""
+    code = _read_code(0)
+    replace_stdin(empty)
+    if code is None:
+        return 1
+    gc.enable()
+    main = Main()
+    main.execute(code, NAME)
+    return main.leave()
+
+
+def replace_stdin(empty: int) -> None:
+    """Put an empty stdin in the place of what code came through."""
+    os.dup2(empty, 0)
+    os.close(empty)
+
+
+def _read_code(descriptor: int) -> bytes | None:
     """The snippet sent by the supervisor, between four bytes of length and one of end; None when it has gone.
 
     The length is read by itself: a child that is killed while it waits for it may still take that out of the
@@ -37,51 +56,57 @@ def read_code(descriptor: int) -> bytes | None:
     return data[_HEADER:-_END]
 
 
-def run(source: bytes) -> int:
-    """Execute the snippet and its exit hooks; the exit code as ``python file.py`` would give it."""
-    code = source.decode("utf-8", "surrogatepass")  # a lone surrogate is then compile()'s to refuse
-    streams = (sys.stdout, sys.stderr)
-    main = type(sys)("__main__")
-    main.__dict__["__builtins__"] = builtins
-    sys.modules["__main__"] = main
-    guard = _Guard(code)
-    guard.call(lambda: exec(compile(code, NAME, "exec", dont_inherit=True), main.__dict__))
-    if "threading" in sys.modules:
-        guard.call(sys.modules["threading"]._shutdown)
-    guard.call(atexit._run_exitfuncs)
-    guard.flush((*streams, sys.stdout, sys.stderr))
-    return guard.exit_code
+class Main:
+    """The module ``__main__``, in which foreign code runs; what that raises becomes text and an exit code.
 
-
-class _Guard:
-    """Calls foreign code and turns whatever it raises into text on stderr and an exit code.
-
-    The functions it needs are bound before the snippet runs, which may replace those in the modules.
+    The functions it needs are bound before any such code runs, which may replace those in the modules.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self) -> None:
         self.exit_code = 0
-        self._code = code
+        self.left = False  # the code asked to end the process
+        self._module = type(sys)("__main__")
+        self._module.__dict__["__builtins__"] = builtins
+        sys.modules["__main__"] = self._module
+        self._sources: dict[str, str] = {}  # by file name, for tracebacks
+        self._streams = (sys.stdout, sys.stderr)
         self._write = os.write
         self._format = traceback.format_exception
 
-    def call(self, function: Callable[[], object]) -> None:
+    def execute(self, source: bytes, name: str) -> None:
+        """Run code that shall be called by this file name in tracebacks."""
+        code = source.decode("utf-8", "surrogatepass")  # a lone surrogate is then compile()'s to refuse
+        self._sources[name] = code
+        self.exit_code = 0
+        self._call(lambda: exec(compile(code, name, "exec", dont_inherit=True), self._module.__dict__))
+
+    def leave(self) -> int:
+        """Do what an interpreter does at its end; the exit code."""
+        if "threading" in sys.modules:
+            self._call(sys.modules["threading"]._shutdown)
+        self._call(atexit._run_exitfuncs)
+        self.flush()
+        return self.exit_code
+
+    def flush(self) -> None:
+        """Send off what is still in buffers."""
+        for stream in (*self._streams, sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BaseException:  # closed or replaced by the snippet; 120 is what Python itself answers
+                self.exit_code = self.exit_code or 120
+
+    def _call(self, function: Callable[[], object]) -> None:
         try:
             function()
         except SystemExit as leave:
-            self._leave(leave.code)
+            self.left = True
+            self._exit(leave.code)
         except BaseException as error:
             self.exit_code = 1
             self._say(self._traceback(error))
 
-    def flush(self, streams: tuple[object, ...]) -> None:
-        for stream in streams:
-            try:
-                stream.flush()  # type: ignore[attr-defined]
-            except BaseException:  # closed or replaced by the snippet; 120 is what Python itself answers
-                self.exit_code = self.exit_code or 120
-
-    def _leave(self, code: object) -> None:
+    def _exit(self, code: object) -> None:
         if code is None or isinstance(code, int):
             self.exit_code = (code or 0) & 0xFF
             return
@@ -93,7 +118,8 @@ class _Guard:
 
     def _traceback(self, error: BaseException) -> str:
         """The usual traceback without our own frames, source lines included."""
-        linecache.cache[NAME] = (len(self._code), None, self._code.splitlines(True), NAME)
+        for name, code in self._sources.items():
+            linecache.cache[name] = (len(code), None, code.splitlines(True), name)
         own_frames = 2
         frames = error.__traceback__
         for _ in range(own_frames):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Generic, TypeVar
 
 from coevolve.sandbox.child import Birth, Child
 from coevolve.sandbox.launch import Zygote
 
+Kind = TypeVar("Kind", bound=Child)
+_identifiers = count()  # of all children that this process ever makes
 
-class Spares:
+
+class Spares(Generic[Kind]):
     """Children of one kind, asleep until they are given something to do.
 
     Args:
-        make: makes our side of a child.
+        make: the kind.
         number: how many to keep.
-        identifiers: gives each child a new one.
     """
 
-    def __init__(self, make: Callable[[], Child], number: int, identifiers: Iterator[int]) -> None:
-        self._make, self._number, self._identifiers = make, number, identifiers
-        self._unborn: dict[int, Child] = {}
-        self._asleep: dict[int, Child] = {}
+    def __init__(self, make: type[Kind], number: int) -> None:
+        self.number = number
+        self._make = make
+        self._unborn: dict[int, Kind] = {}
+        self._asleep: dict[int, Kind] = {}
 
     def __len__(self) -> int:
         return len(self._unborn) + len(self._asleep)
@@ -32,11 +36,11 @@ class Spares:
 
     def replenish(self, zygote: Zygote) -> None:
         """Ask for as many as are missing."""
-        while len(self) < self._number:
-            child, identifier = self._make(), next(self._identifiers)
+        while len(self) < self.number:
+            child, identifier = self._make(), next(_identifiers)
             self._unborn[identifier] = child
             try:
-                zygote.spawn(identifier, child.remote)
+                zygote.spawn(child.kind, identifier, child.remote)
             except OSError:  # gone: the end of its socket, which poll() reports, is where that is dealt with
                 return
             finally:
@@ -49,7 +53,7 @@ class Spares:
             child.born(birth)
             self._asleep[birth.identifier] = child
 
-    def take(self) -> tuple[int, Child]:
+    def take(self) -> tuple[int, Kind]:
         """One that is asleep, with its identifier.
 
         Raises:
@@ -57,11 +61,11 @@ class Spares:
         """
         return self._asleep.popitem()
 
-    def remove(self, identifier: int) -> Child | None:
+    def remove(self, identifier: int) -> Kind | None:
         """One that has died; None if it was not one of these."""
         return self._asleep.pop(identifier, None)
 
-    def clear(self) -> list[Child]:
+    def clear(self) -> list[Kind]:
         """All of them, no longer kept here."""
         children = [*self._unborn.values(), *self._asleep.values()]
         self._unborn.clear()

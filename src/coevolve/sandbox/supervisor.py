@@ -6,21 +6,21 @@ queue. A snippet that ends within a few milliseconds, as nearly all do, costs on
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from itertools import count
 
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import ToolResult
+from coevolve.sandbox.bell import Bell
 from coevolve.sandbox.child import Birth, Child, Death
-from coevolve.sandbox.job import Counters, Job, broken, closed
+from coevolve.sandbox.job import Counters, Job, Session, broken, closed
 from coevolve.sandbox.launch import Setup, Zygote
 from coevolve.sandbox.running import Run, Running
+from coevolve.sandbox.session_child import SessionChild
+from coevolve.sandbox.sessions import Sessions, answer_lost
 from coevolve.sandbox.spares import Spares
 
 _ATTEMPTS = 2
@@ -33,20 +33,20 @@ class Supervisor:
     Args:
         setup: what a zygote is started with.
         workers: how many snippets run at once.
+        sessions: keeps the sessions.
     """
 
-    def __init__(self, setup: Setup, workers: int) -> None:
+    def __init__(self, setup: Setup, workers: int, sessions: Sessions) -> None:
         self.layers: dict[str, str] = {}
         self.counters = Counters()
         self._setup, self._limits, self._workers = setup, setup.limits, workers
         self._jobs: deque[Job] = deque()
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._bell = Bell()
         self._poll = select.poll()
-        self._poll.register(self._wake_read, select.POLLIN)
+        self._poll.register(self._bell.fileno(), select.POLLIN)
         self._zygote: Zygote | None = None
-        self._spares = Spares(Child, workers + 1, count())
+        self._spares = Spares(Child, workers + 1)
+        self._sessions = sessions
         self._running = Running(setup.limits, self._poll)
         self._stillborn = 0
         self._stopping = False
@@ -70,22 +70,25 @@ class Supervisor:
         with self._lock:
             if not self._stopping:
                 self._jobs.append(job)
-                self._wake()
+                self._bell.ring()
                 return
         job.future.set_exception(closed())
+
+    def end_session(self, name: str) -> None:
+        """End a session's process; what waits for it is answered as lost."""
+        self._sessions.end(name)
+        with self._lock:
+            if not self._stopping:
+                self._bell.ring()
 
     def stop(self) -> None:
         """End every process and the thread; jobs not finished fail. Does nothing the second time."""
         with self._lock:
             if not self._stopping:
                 self._stopping = True
-                self._wake()
+                self._bell.ring()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: the thread has plenty of reasons to wake up
-            os.write(self._wake_write, b"!")
 
     @property
     def zygote_pid(self) -> int | None:
@@ -105,39 +108,56 @@ class Supervisor:
         end = closed()
         try:
             while not self._stopping:
+                self._sessions.sweep()
                 self._feed()
-                for descriptor, _ in self._poll.poll(self._running.patience_ms()):
+                for descriptor, _ in self._poll.poll(self._patience_ms()):
                     self._handle(descriptor)
                 self._running.check()
         except Exception as error:  # a fault of ours, or no descriptors left: nobody may wait for ever
             end = broken(f"its supervisor stopped ({error!r})")
         self._shut(end)
 
+    def _patience_ms(self) -> float | None:
+        """How long to wait for an event; None for as long as it takes."""
+        spans = [span for span in (self._running.patience_ms(), self._sessions.patience_ms()) if span is not None]
+        return min(spans) if spans else None
+
     def _open(self) -> None:
-        zygote = Zygote(self._setup, 2 * self._workers + 1)
+        children = 2 * self._workers + 1
+        if self._sessions.maximum:
+            children += self._workers + 1 + self._sessions.maximum
+        zygote = Zygote(self._setup, children)
         if self.layers not in ({}, zygote.layers):
             zygote.kill()
             raise broken(f"a restart found other layers than before ({zygote.layers})")
         self._zygote, self.layers, self._stillborn = zygote, zygote.layers, 0
         self._poll.register(zygote.fileno(), select.POLLIN)
+        self._replenish(zygote)
+
+    def _replenish(self, zygote: Zygote) -> None:
         self._spares.replenish(zygote)
+        self._sessions.spares.replenish(zygote)
 
     def _handle(self, descriptor: int) -> None:
-        if descriptor == self._wake_read:
-            os.read(self._wake_read, 65536)
+        if descriptor == self._bell.fileno():
+            self._bell.silence()
         elif self._zygote and descriptor == self._zygote.fileno():
             self._listen(self._zygote)
         else:
             self._running.read(descriptor)
+            ended = self._running.ended(descriptor)
+            if ended:
+                self._end_cell(*ended)
 
     def _listen(self, zygote: Zygote) -> None:
         report = zygote.report()
         if isinstance(report, Birth):
             self._spares.born(report)
+            self._sessions.spares.born(report)
         elif isinstance(report, Death):
             self._bury(report)
             if self._stillborn < _STILLBORN:
-                self._spares.replenish(zygote)
+                self._replenish(zygote)
         else:
             self._lose_zygote()
 
@@ -147,25 +167,70 @@ class Supervisor:
         """Give waiting jobs to sleeping children, as many as may run at once."""
         if self._jobs and not self._spares and not self._running:
             self._reopen()
-        while self._jobs and self._spares.asleep and len(self._running) < self._workers:
+        while self._jobs and len(self._running) < self._workers:
             job = self._jobs.popleft()
-            if job.may_start():
-                identifier, child = self._spares.take()
-                child.send(job.code)
-                self._running.add(identifier, job, child)
+            session = job.session
+            if session and session.lost:
+                answer_lost(job, session)
+            elif session and session.busy:
+                session.waiting.append(job)
+            elif not self._has_child(session):
+                self._jobs.appendleft(job)
+                return
+            elif job.may_start():
+                self._begin(job)
+            elif session:
+                self._let_next(session)
+
+    def _has_child(self, session: Session | None) -> bool:
+        """Whether a child is there to take a job at once."""
+        if session and not session.child and self._zygote:
+            self._sessions.spares.number = self._workers + 1  # from the first session on
+            self._sessions.spares.replenish(self._zygote)
+        return bool(session and session.child) or (self._sessions.spares if session else self._spares).asleep > 0
+
+    def _begin(self, job: Job) -> None:
+        session = job.session
+        if session is None:
+            identifier, child = self._spares.take()
+        else:
+            identifier, child = self._sessions.resume(session)
+        child.send(job.code)
+        self._running.add(identifier, job, child)
+
+    def _end_cell(self, identifier: int, run: Run, child: SessionChild) -> None:
+        """A cell has ended, and its process lives on."""
+        self._running.remove(identifier)
+        if run.job.session:
+            self._sessions.rest(run.job.session)
+            self._let_next(run.job.session)
+        self._conclude(run.job, child.cell_result(self._limits))
+
+    def _let_next(self, session: Session) -> None:
+        if session.waiting:
+            self._jobs.appendleft(session.waiting.popleft())
 
     def _bury(self, death: Death) -> None:
         """A child has ended: by itself, or because we killed it."""
         ended_at = time.monotonic()
         run = self._running.remove(death.identifier)
-        child = run.child if run else self._spares.remove(death.identifier)
-        assert child is not None
+        child: Child | None
         if run:
+            child = run.child
             child.drain(self._limits.output_bytes)
-        if run and child.started:
-            self._conclude(run.job, child.result(death, ended_at, self._limits))
+            if child.started:
+                result = child.result(death, ended_at, self._limits)
+                self._sessions.bury(death.identifier, f"an earlier cell ended its process ({result.status})")
+                self._conclude(run.job, result)
+            else:
+                self._sessions.restart(death.identifier)
+                self._miss(run)
         else:
-            self._miss(run)
+            child = self._sessions.bury(death.identifier, "its process was killed between two cells")
+            if child is None:
+                child = self._spares.remove(death.identifier) or self._sessions.spares.remove(death.identifier)
+                self._miss(None)
+        assert child is not None
         child.release()
 
     def _conclude(self, job: Job, result: ToolResult) -> None:
@@ -187,7 +252,9 @@ class Supervisor:
     def _spoil(self, job: Job, reason: str) -> None:
         self.counters.infra_failures += 1
         job.spoilt += 1
-        if job.spoilt < _ATTEMPTS:
+        if job.session:
+            job.future.set_exception(broken(f"{reason} while a session's cell ran, which must not run twice"))
+        elif job.spoilt < _ATTEMPTS:
             self._jobs.appendleft(job)
         else:
             job.future.set_exception(broken(f"{reason}, {_ATTEMPTS} times during one snippet"))
@@ -210,7 +277,8 @@ class Supervisor:
     def _abandon(self) -> list[Job]:
         """End the zygote and all its children; the jobs that were running."""
         runs = self._running.clear()
-        children = [*self._spares.clear(), *(run.child for run in runs)]
+        children: list[Child] = [*self._spares.clear(), *(run.child for run in runs if not run.job.session)]
+        children += self._sessions.clear("the sandbox had to be started again")
         for child in children:
             child.kill(None)
             child.hang_up()
@@ -224,12 +292,12 @@ class Supervisor:
         return [run.job for run in runs]
 
     def _shut(self, reason: SandboxInfraError) -> None:
+        waiting = self._sessions.take_waiting()
         running = self._abandon()
         with self._lock:
             self._stopping = True
-            self._jobs.extend(running)
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+            self._jobs.extend([*running, *waiting])
+            self._bell.close()
         self._fail_all(reason)
 
     def _fail_all(self, error: SandboxInfraError) -> None:

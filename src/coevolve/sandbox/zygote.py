@@ -25,7 +25,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from . import confine, library, snippet
+from . import cells, confine, library, snippet
 
 STDLIB_PRELOADS = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools",
@@ -33,7 +33,7 @@ STDLIB_PRELOADS = (
     "time", "typing",
 )  # fmt: skip
 SPAWNED, EXITED = 1, 2
-SPAWN, QUIT = b"S", b"Q"
+SPAWN, SPAWN_SESSION, QUIT = b"S", b"C", b"Q"
 # kind, child identifier, then pid (SPAWNED) or wait status (EXITED), CPU microseconds
 REPORT = "=BIiQ"
 _USERS_THREADS = 8192  # of the whole user, as the kernel counts them: keeps a snippet from using up all pids
@@ -53,7 +53,7 @@ def main(control_descriptor: int) -> NoReturn:
     control.send(marshal.dumps(layers))
     filtered = layers["seccomp"] == confine.ON
     child_filter = confine.ChildFilter(platform.machine()) if filtered else None
-    _Server(control, configuration["cpu_seconds"], child_filter).serve()
+    _Server(control, configuration, child_filter).serve()
 
 
 def _prepare(configuration: dict[str, Any]) -> dict[str, str]:
@@ -99,7 +99,7 @@ def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str
     confine.prefer_for_oom_killer()
     must_read = [library.directory(), *filter(None, [configuration["packages"]])]
     walls: dict[str, Callable[[], str]] = {
-        "rlimits": lambda: confine.limit_resources(configuration["memory_bytes"], configuration["open_files"]),
+        "rlimits": lambda: confine.limit_resources(configuration["memory_bytes"], configuration["descriptors"]),
         "no_new_privs": confine.no_new_privileges,
         "landlock": lambda: confine.landlock(machine, readable),
         "privileges": lambda: confine.drop_privileges(machine, must_read),
@@ -124,10 +124,13 @@ def _filter_calls(machine: str, parent: int) -> str:
 class _Server:
     """Makes a child when told to, and reports each birth and each death."""
 
-    def __init__(self, control: _socket.socket, cpu_seconds: int, child_filter: confine.ChildFilter | None) -> None:
+    def __init__(
+        self, control: _socket.socket, configuration: dict[str, Any], child_filter: confine.ChildFilter | None
+    ) -> None:
         self._pid = os.getpid()
         self._control = control
-        self._cpu = (cpu_seconds, cpu_seconds)
+        self._cpu = {SPAWN: configuration["cpu_seconds"], SPAWN_SESSION: configuration["session_cpu_seconds"]}
+        self._open_files = configuration["open_files"]
         threads = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         threads = _USERS_THREADS if threads == resource.RLIM_INFINITY else min(threads, _USERS_THREADS)
         self._threads = (threads, threads)
@@ -149,21 +152,22 @@ class _Server:
 
     def _obey(self) -> None:
         message, ancillary, _, _ = self._control.recvmsg(_MESSAGE_BYTES, self._room)
-        if message[:1] == SPAWN:
+        kind = message[:1]
+        if kind in self._cpu:
             data = ancillary[0][2]
             descriptors = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in (0, 4, 8)]
-            self._spawn(int.from_bytes(message[1:5], "little"), descriptors)
-        elif message[:1] == QUIT:  # the supervisor has killed the children
+            self._spawn(kind, int.from_bytes(message[1:5], "little"), descriptors)
+        elif kind == QUIT:  # the supervisor has killed the children
             for _, pid in self._children.values():
                 os.waitpid(pid, 0)
             os._exit(0)
         else:  # end of file: the trainer is gone; the parent-death signal takes the children
             os._exit(0)
 
-    def _spawn(self, identifier: int, descriptors: list[int]) -> None:
+    def _spawn(self, kind: bytes, identifier: int, descriptors: list[int]) -> None:
         pid = os.fork()
         if pid == 0:
-            self._become_child(descriptors)
+            self._become_child(kind, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         watch = os.pidfd_open(pid)
@@ -180,27 +184,23 @@ class _Server:
         cpu = int((usage.ru_utime + usage.ru_stime) * 1e6)
         self._control.send(pack(REPORT, EXITED, identifier, status, cpu))
 
-    def _become_child(self, descriptors: list[int]) -> NoReturn:
-        """Take the last confinement steps, wait for the snippet, run it, exit. Nothing returns from here."""
+    def _become_child(self, kind: bytes, descriptors: list[int]) -> NoReturn:
+        """Take the last confinement steps, wait for code, run it, exit. Nothing returns from here."""
         exit_code = 1
         try:
             for target, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, target)
-            os.closerange(_FIRST_CLOSED, 4096)
+            os.closerange(_FIRST_CLOSED, 1 << 20)
             # Its stdin is a pipe of its own that has ended. A shared /dev/null would carry the flags that one
             # snippet sets on it (F_SETFL) to the next one.
             nothing, feed = os.pipe()
             os.close(feed)
-            resource.setrlimit(resource.RLIMIT_CPU, self._cpu)
+            resource.setrlimit(resource.RLIMIT_CPU, (self._cpu[kind],) * 2)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._open_files,) * 2)
             resource.setrlimit(resource.RLIMIT_NPROC, self._threads)
             confine.die_with_parent(self._pid)
             if self._filter:
                 self._filter.load()
-            code = snippet.read_code(0)
-            os.dup2(nothing, 0)
-            os.close(nothing)
-            if code is not None:
-                gc.enable()
-                exit_code = snippet.run(code)
+            exit_code = (cells if kind == SPAWN_SESSION else snippet).serve(nothing)
         finally:
             os._exit(exit_code)
