@@ -37,6 +37,26 @@ class Hostile:
         return result.status in (*self.ends, Status.CPU_LIMIT, Status.TIMEOUT)
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What one session is sent, in order."""
+
+    parts: tuple[Good | Hostile, ...]
+
+
+def cells(n: int) -> Cells:
+    """The ``n``-th session: a value that each cell finds as the last one left it; some sessions end themselves."""
+    parts: list[Good | Hostile] = [
+        Good(f"value = {n}", ""),
+        Good("value += 7\nprint(value)", f"{n + 7}\n"),
+        Good("print(value)\n1 / 0", f"{n + 7}\n", "ZeroDivisionError: division by zero"),
+        Good("print(value * 2)", f"{2 * n + 14}\n"),
+    ]
+    if n % 4 == 0:
+        parts += [Hostile("import os; os._exit(1)", (_ERROR,)), Hostile("print(value)", (Status.SESSION_LOST,))]
+    return Cells(tuple(parts))
+
+
 def good(n: int) -> Good:
     """The ``n``-th good snippet. Its answer is computed here in another way than there."""
     makers: tuple[Callable[[int], Good], ...] = (_product, _loop, _library, _fractions, _long_output, _failure)
