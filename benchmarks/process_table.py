@@ -70,3 +70,14 @@ def open_descriptors() -> int:
 def resident_mb() -> float:
     """Memory of this process that is in RAM, in MiB."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE / 2**20
+
+
+def private_mb(pid: int) -> float:
+    """Memory that a process shares with no other, in MiB.
+
+    Raises:
+        PermissionError: only root may look into a confined process.
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    kilobytes = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_")]
+    return sum(kilobytes) / 1024

@@ -124,6 +124,16 @@ def lateness(late: Callable[[SandboxPool, float], float], limit_s: float, count:
         return max(late(pool, limit_s) for _ in range(count))
 
 
+def private_mb(count: int) -> float | None:
+    """Memory of an idle session that it shares with no other process, the median of some, in MiB."""
+    with SandboxPool() as pool:
+        pids = [int(latency.run_well(pool, "import os; print(os.getpid())", str(n)).stdout) for n in range(count)]
+        try:
+            return median(process_table.private_mb(pid) for pid in pids)
+        except PermissionError:
+            return None
+
+
 def goals(rows: list[Row], count: int) -> Iterator[Goal]:
     """Everything that is promised, measured now."""
     of = {(row.snippet, row.way): row for row in rows}
@@ -142,6 +152,9 @@ def goals(rows: list[Row], count: int) -> Iterator[Goal]:
         "killed after the wall deadline, worst", "<=", 100, "ms", lateness(latency.late_by_wall, SHORT.wall_s, 10)
     )
     yield Goal("killed after the CPU limit, worst", "<=", 100, "ms", lateness(latency.late_by_cpu, SHORT.cpu_s, 10))
+    with SandboxPool() as pool:
+        yield Goal("cell of a session, p50", "<=", 1, "ms", latency.cells(pool, count).p50_ms)
+    yield Goal("private memory of an idle session", "<=", 5, "MiB", private_mb(10))
 
 
 def main() -> None:

@@ -121,7 +121,8 @@ def main() -> None:
             print(f"{name.replace('_', ' '):32}{figure:>10,}")
         for name, passed in found.checks.items():
             print(f"{name:32}{'ok' if passed else 'FAILED':>10}")
-        print(*found.examples, sep="\n", end="")
+        for example in found.examples:
+            print(example)
     sys.exit(0 if all(found.checks.values()) else 1)
 
 

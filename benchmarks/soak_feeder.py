@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
@@ -164,11 +165,12 @@ class Soak:
             self.tally.infra += 1
             self._try_again(flight, error)
             return
-        if result.status is Status.SESSION_LOST and self._killed_at > flight.since - 1.0:
+        right = flight.part.is_right(result)
+        if not right and result.status is Status.SESSION_LOST and self._killed_at > flight.since - 1.0:
             self.tally.sessions_lost += 1
             self._try_again(flight, result)
             return
-        if not flight.part.is_right(result):
+        if not right:
             kind = "odd" if isinstance(flight.snippet, Hostile) else "wrong"
             setattr(self.tally, kind, getattr(self.tally, kind) + 1)
             self.tally.note(kind, flight.snippet, result)
@@ -209,16 +211,15 @@ class Soak:
     def _kill_a_zygote(self) -> None:
         """By its pidfd, so that no other process of the same number can be hit."""
         for pid in self._see_zygotes()[:1]:
-            watch = os.pidfd_open(pid)
-            try:
-                if pid in process_table.zygotes():
-                    signal.pidfd_send_signal(watch, signal.SIGKILL)
-                    self.tally.kills += 1
-                    self._killed_at = time.monotonic()
-            except ProcessLookupError:
-                pass  # it was just being replaced
-            finally:
-                os.close(watch)
+            with suppress(ProcessLookupError):  # it was just being replaced
+                watch = os.pidfd_open(pid)
+                try:
+                    if pid in process_table.zygotes():
+                        signal.pidfd_send_signal(watch, signal.SIGKILL)
+                        self.tally.kills += 1
+                        self._killed_at = time.monotonic()
+                finally:
+                    os.close(watch)
 
     def _settled(self) -> Level:
         """What is there once the pool has its spares back and has buried its dead."""

@@ -42,7 +42,7 @@ def test_a_machine_with_all_layers_may_run_model_code() -> None:
     assert content["refusal"] is None
     assert all(content["layers"][name]["on"] and content["layers"][name]["required"] for name in REQUIRED)
     times = content["latency_ms"]
-    assert set(times) >= {"start", "print_p50", "print_p99"}
+    assert set(times) >= {"start", "print_p50", "print_p99", "session_cell_p50"}
     assert 0 < times["print_p50"] <= times["print_p99"] < 10_000
     assert times["kill_after_wall_deadline"] > 0
     assert times["kill_after_cpu_limit"] > 0
@@ -52,7 +52,7 @@ def test_people_get_tables() -> None:
     called = call("--set", "sandbox.preload=[numpy]")
     assert called.exit_code == 0
     assert called.stdout.rstrip().endswith("model code may run here")
-    for word in (*REQUIRED, "required", "print p50", "numpy p50"):
+    for word in (*REQUIRED, "required", "print p50", "numpy p50", "session cell p50"):
         assert word in called.stdout
 
 

@@ -47,6 +47,18 @@ def test_several_files_are_snippets_of_their_own(tmp_path: Path) -> None:
     assert "NameError" in second["stderr"]
 
 
+def test_several_files_are_cells_of_one_session(tmp_path: Path) -> None:
+    cells = {"a": b"x = 1", "b": b"\xff", "c": b"print(x); raise SystemExit", "d": b"print(x)"}
+    for name, code in cells.items():
+        (tmp_path / name).write_bytes(code)
+    called = call(*(str(tmp_path / name) for name in cells), "--session", "--json")
+    assert called.exit_code == 0
+    results = [json.loads(line) for line in called.stdout.splitlines()]
+    assert [list(result) for result in results] == [KEYS] * 4
+    assert [result["status"] for result in results] == ["ok", "error", "ok", "session_lost"]
+    assert results[2]["stdout"] == "1\n"
+
+
 @pytest.mark.parametrize(
     ("source", "stdout"),
     [

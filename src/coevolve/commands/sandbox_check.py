@@ -68,12 +68,13 @@ def examine(config: Config) -> Findings:
 def _use(config: Config, found: Findings) -> None:
     times = found.milliseconds
     begin = perf_counter()
-    with closing(open_alone(config)) as tool:
+    with closing(open_alone(config, sessions=1)) as tool:
         times["start"] = (perf_counter() - begin) * 1e3
         found.layers = dict(tool.layers)
         for package in ("", *(name for name in config.sandbox.preload if name in latency.ONE_LINERS)):
             spread = latency.snippets(tool, package, _TIMES)
             times[f"{package or 'print'}_p50"], times[f"{package or 'print'}_p99"] = spread.p50_ms, spread.p99_ms
+        times["session_cell_p50"] = latency.cells(tool, _TIMES).p50_ms
     if config.sandbox.backend == "remote":
         return  # a server has its own limits
     hasty = config.model_copy(update={"sandbox": config.sandbox.model_copy(update=_SHORT)})

@@ -16,6 +16,7 @@ ONE_LINERS = {
     "numpy": "import numpy as np; print(np.linalg.det(np.eye(3)))",
     "sympy": "import sympy; x = sympy.Symbol('x'); print(sympy.solve(x**2 - 5*x + 6))",
 }
+_SESSION = "latency"
 _SLEEPS, _COMPUTES = "import time; time.sleep(3600)", "while True: pass"
 
 
@@ -38,13 +39,13 @@ def spread(call: Callable[[], object], times: int) -> Spread:
     return Spread(cuts[49], cuts[98])
 
 
-def run_well(tool: Tool, code: str) -> ToolResult:
+def run_well(tool: Tool, code: str, session: str | None = None) -> ToolResult:
     """Run code that cannot fail.
 
     Raises:
         SandboxInfraError: it did.
     """
-    result = tool.run(code)
+    result = tool.run(code, session)
     if result.status is not Status.OK:
         what = f"A harmless snippet ended with {result.status}: {result.stderr.strip()[-300:]}"
         raise SandboxInfraError(what, where=repr(code), fix="Look at the limits of the sandbox.")
@@ -58,6 +59,19 @@ def snippets(tool: Tool, package: str, times: int) -> Spread:
         SandboxInfraError: one failed.
     """
     return spread(lambda: run_well(tool, ONE_LINERS[package]), times)
+
+
+def cells(tool: Tool, times: int) -> Spread:
+    """Trivial cells of one session, its first not counted.
+
+    Raises:
+        SandboxInfraError: one failed.
+    """
+    run_well(tool, "count = 0", _SESSION)
+    try:
+        return spread(lambda: run_well(tool, "count += 1", _SESSION), times)
+    finally:
+        tool.end_session(_SESSION)
 
 
 def late_by_wall(tool: Tool, wall_s: float) -> float:
