@@ -91,6 +91,9 @@ class SandboxSection(Section):
         description="virtual environment or folder of packages that snippets may import from; "
         "default: one that is made of sandbox.preload and what that requires",
     )
+    namespaces: Literal["auto", "off"] = Field(
+        "auto", description="hide other files, processes and the network from snippets where the machine allows it"
+    )
 
 
 class SamplingSection(Section):

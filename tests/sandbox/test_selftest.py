@@ -24,8 +24,8 @@ def _without(layer: str) -> pool_module.Probe:
 
 
 def test_every_required_layer_is_found_here(pool: SandboxPool) -> None:
-    assert set(pool.layers) == set(REQUIRED)
-    assert all(state.startswith("on") for state in pool.layers.values())
+    assert set(pool.layers) > set(REQUIRED)
+    assert all(pool.layers[name].startswith("on") for name in REQUIRED)
     assert not pool.unsafe
 
 

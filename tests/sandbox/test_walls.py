@@ -85,7 +85,8 @@ SOURCE = Path(pool_module.__file__)
 def test_an_attack_is_an_error_that_python_can_name(pool: SandboxPool, code: str) -> None:
     result = pool.run(code)
     assert result.status is Status.ERROR
-    assert "Permission denied" in result.stderr or "not permitted" in result.stderr, result.stderr
+    said = ("Permission denied", "not permitted", "No such file")  # the last in namespaces, where it does not exist
+    assert any(words in result.stderr for words in said), result.stderr
 
 
 # x86-64 and aarch64 numbers of calls that must fail whatever their arguments (here: all zero)

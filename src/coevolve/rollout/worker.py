@@ -31,7 +31,7 @@ class Assignment:
     sampling: Sampling
 
 
-_WHERE_SNIPPETS_RUN = {"backend", "url", "requests", "workers"}  # and not what comes of them
+_WHERE_SNIPPETS_RUN = {"backend", "namespaces", "url", "requests", "workers"}  # and not what comes of them
 
 
 def contract_hash(contract: Contract, config: Config) -> str:

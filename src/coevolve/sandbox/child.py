@@ -21,7 +21,6 @@ class Birth:
     """A child is there. ``watch`` is its pidfd, for a kill that can never hit another process."""
 
     identifier: int
-    pid: int
     watch: int
 
 
@@ -32,6 +31,14 @@ class Death:
     identifier: int
     status: int
     cpu_s: float
+
+
+def pid_of(watch: int) -> int:
+    """The pid behind a pidfd, in this process' pid namespace (its own may count otherwise); -1 when it has
+    been reaped.
+    """
+    with open(f"/proc/self/fdinfo/{watch}", encoding="ascii") as info:
+        return next(int(line.split()[1]) for line in info if line.startswith("Pid:"))
 
 
 @dataclass(slots=True)
@@ -58,7 +65,7 @@ class Child:
         self._out, self._err = _Capture(out), _Capture(err)
         for descriptor in (self._code, out, err):
             os.set_blocking(descriptor, False)
-        self.pid = 0
+        self._pid = 0
         self.watch = -1
         self.sent_at = 0.0
         self._sent = False  # all of the snippet is in its pipe, or was
@@ -76,7 +83,7 @@ class Child:
             os.close(descriptor)
 
     def born(self, birth: Birth) -> None:
-        self.pid, self.watch = birth.pid, birth.watch
+        self.watch = birth.watch
 
     def send(self, code: bytes) -> None:
         """Wake it with a snippet. One that cannot take it is killed, and found not to have started."""
@@ -141,8 +148,17 @@ class Child:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself, its report is on its way
                 signal.pidfd_send_signal(self.watch, number)
 
+    @property
+    def pid(self) -> int:
+        """As this process counts; not positive when it has ended."""
+        if self._pid <= 0:
+            self._pid = pid_of(self.watch)
+        return self._pid
+
     def cpu_seconds(self) -> float:
         """Its CPU clock now; 0 when it has just ended."""
+        if self.pid <= 0:
+            return 0.0
         process_clock = (~self.pid << 3) | 2  # as clock_getcpuclockid() makes it
         try:
             return time.clock_gettime(process_clock)

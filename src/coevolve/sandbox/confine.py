@@ -18,7 +18,8 @@ from . import bpf, library
 from .syscalls import numbers
 
 ON = "on"
-MISSING = "missing: "
+MISSING = "missing: "  # a required layer
+ABSENT = "not available: "  # an optional one
 REQUIRED = ("rlimits", "no_new_privs", "landlock", "privileges", "seccomp")
 
 NOBODY = 65534
@@ -48,9 +49,14 @@ def _call(number: int, name: str, *arguments: int | bytes) -> int:
     return _check(_syscall(ctypes.c_long(number), *converted), name)
 
 
-def die_with_parent(parent: int) -> None:
-    """Be killed when the parent (the thread that made this process) ends; exits at once if it already has."""
+def end_with_parent() -> None:
+    """Be killed when the parent (the thread that made this process) ends."""
     _check(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "PR_SET_PDEATHSIG")
+
+
+def die_with_parent(parent: int) -> None:
+    """The same; exits at once if the parent has already ended."""
+    end_with_parent()
     if os.getppid() != parent:
         os._exit(1)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import marshal
 import math
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits
-from coevolve.sandbox.child import Birth, Death
+from coevolve.sandbox.child import Birth, Death, pid_of
 
 _START_SECONDS = 120.0
 _QUIT_SECONDS = 2.0
@@ -44,11 +46,13 @@ class Setup:
         limits: the limits of each snippet.
         preload: packages to import before the first fork.
         packages: the folder to import them from (see :mod:`environment`); None for none.
+        namespaces: enter namespaces where that is possible.
     """
 
     limits: Limits
     preload: tuple[str, ...] = ()
     packages: Path | None = None
+    namespaces: bool = True
 
 
 class Zygote:
@@ -66,7 +70,8 @@ class Zygote:
     def __init__(self, setup: Setup, children: int) -> None:
         self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with remote:
-            self._process = self._start(remote.fileno())
+            self._process = self._start(remote.fileno())  # in namespaces, this only waits for the zygote's end
+        self._watch = -1
         configuration = {
             "parent": os.getpid(),
             "memory_bytes": setup.limits.memory_mb << 20,
@@ -76,6 +81,7 @@ class Zygote:
             "session_cpu_seconds": math.ceil(setup.limits.cpu_s * _CELLS) + 1,
             "preload": setup.preload,
             "packages": str(setup.packages or ""),
+            "namespaces": setup.namespaces,
         }
         try:
             self.layers = self._introduce(configuration)
@@ -102,7 +108,9 @@ class Zygote:
         self._socket.settimeout(_START_SECONDS)
         try:
             self._socket.send(marshal.dumps(configuration))
-            answer = self._socket.recv(_MESSAGE_BYTES)
+            answer, ancillary, _, _ = self._socket.recvmsg(
+                _MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+            )
         except OSError as error:
             raise _no_start(str(error)) from error
         if not answer:
@@ -110,12 +118,10 @@ class Zygote:
         layers: dict[str, str] = marshal.loads(answer)
         if "error" in layers:
             raise _no_start(layers["error"])
+        self._watch = int.from_bytes(ancillary[0][2], sys.byteorder)
+        self.pid = pid_of(self._watch)
         self._socket.setblocking(True)
         return layers
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def fileno(self) -> int:
         """Readable when a report waits or the zygote is gone."""
@@ -140,7 +146,7 @@ class Zygote:
             return None
         kind, identifier, number, microseconds = _REPORT.unpack(data)
         if kind == _SPAWNED:
-            return Birth(identifier, number, int.from_bytes(ancillary[0][2], sys.byteorder))
+            return Birth(identifier, int.from_bytes(ancillary[0][2], sys.byteorder))
         return Death(identifier, number, microseconds / 1e6)
 
     def quit(self) -> None:
@@ -154,6 +160,13 @@ class Zygote:
 
     def kill(self) -> None:
         """End it at once, and reap it."""
+        if self._watch >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._watch, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_QUIT_SECONDS)
+            os.close(self._watch)
+            self._watch = -1
         self._process.kill()
         self._process.wait()
         self._socket.close()

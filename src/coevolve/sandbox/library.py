@@ -14,6 +14,8 @@ from collections.abc import Iterable
 CONTENTS, NAMES = "contents", "names"
 _NOT_STANDARD = ("site-packages", "dist-packages")
 _TIME_ZONES = "/usr/share/zoneinfo"
+# Extension modules that are of no use to a snippet, and costly to load: a window, a directory service, tests
+_USELESS = ("_tkinter.", "nis.", "_test", "_xx", "xx")
 
 
 def directory() -> str:
@@ -53,6 +55,11 @@ def _warm_sympy() -> None:
     sympy.factorint(360)
 
 
+def foreign_folders() -> list[str]:
+    """What is in the standard library's folder but not of it."""
+    return [path for name in _NOT_STANDARD if os.path.isdir(path := os.path.join(directory(), name))]
+
+
 def readable(packages: str) -> list[tuple[str, str]]:
     """Paths and what may be read of them: the CONTENTS (of a file or a whole tree) or the NAMES in a folder.
 
@@ -70,7 +77,7 @@ def readable(packages: str) -> list[tuple[str, str]]:
 def _shared_libraries(folders: list[str]) -> list[str]:
     """Files outside the library that the standard extension modules link to (libssl, libffi ...).
 
-    A short-lived process loads every extension's library and reads its own memory map.
+    A short-lived process loads every extension's library and looks at what came with it.
     """
     read_end, write_end = os.pipe()
     pid = os.fork()
@@ -87,9 +94,10 @@ def _shared_libraries(folders: list[str]) -> list[str]:
 
 
 def _mapped_after_loading(folders: list[str]) -> list[str]:
+    """The names by which the loader found the libraries (often links), and the files these are."""
     for folder in folders:
         for name in os.listdir(folder):
-            if name.endswith(".so"):
+            if name.endswith(".so") and not name.startswith(_USELESS):
                 try:
                     ctypes.CDLL(os.path.join(folder, name), os.RTLD_LAZY)
                 except OSError:  # an extension whose library is not installed cannot be imported anyway
@@ -97,4 +105,20 @@ def _mapped_after_loading(folders: list[str]) -> list[str]:
     with open("/proc/self/maps", encoding="utf-8") as maps:
         fields = (line.rstrip("\n").split(None, 5) for line in maps)
         mapped = {field[5] for field in fields if len(field) == 6 and field[5].startswith("/")}
-    return [*sorted(path for path in mapped if os.path.dirname(path) not in folders), "/etc/ld.so.cache"]
+    paths = sorted(mapped | _names_of_libraries())
+    return [*(path for path in paths if os.path.dirname(path) not in folders), "/etc/ld.so.cache"]
+
+
+def _names_of_libraries() -> set[str]:
+    class Information(ctypes.Structure):
+        _fields_ = (("address", ctypes.c_void_p), ("name", ctypes.c_char_p))
+
+    names = set()
+
+    def note(information: ctypes._Pointer[Information], *_: object) -> int:
+        names.add(os.fsdecode(information.contents.name or b""))
+        return 0
+
+    visitor = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Information), ctypes.c_size_t, ctypes.c_void_p)
+    ctypes.CDLL(None).dl_iterate_phdr(visitor(note), None)
+    return {name for name in names if name.startswith("/")}

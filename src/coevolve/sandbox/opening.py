@@ -30,6 +30,7 @@ def open_tool(sandbox: SandboxSection, tool: ToolSection, *, sessions: int) -> T
             workers=sandbox.workers,
             preload=tuple(sandbox.preload),
             environment=sandbox.environment,
+            namespaces=sandbox.namespaces == "auto",
             unsafe=sandbox.unsafe,
             cache_size=tool.cache,
         )

@@ -56,6 +56,7 @@ class SandboxPool:
         preload: packages to import once beforehand; snippets then have them for nothing.
         environment: the folder of packages that snippets may import, or a virtual environment; by default a folder
             that holds the preloads and what they require, and nothing when there are none.
+        namespaces: hide other files, processes and the network where this machine allows it.
         unsafe: go on without the layers that this machine lacks; those it has still apply.
         cache_size: how many results to keep by code text (least recently used go first); only OK and ERROR
             are kept.
@@ -78,6 +79,7 @@ class SandboxPool:
         workers: int = 1,
         preload: tuple[str, ...] = (),
         environment: str | None = None,
+        namespaces: bool = True,
         unsafe: bool = False,
         cache_size: int = 0,
         max_sessions: int = 64,
@@ -91,7 +93,7 @@ class SandboxPool:
         self._cache = ResultCache(cache_size)
         self.layers: Mapping[str, str] = {}
         self._sessions = Sessions(max_sessions, session_idle_s)
-        setup = Setup(limits, preload, folder_for(preload, environment))
+        setup = Setup(limits, preload, folder_for(preload, environment), namespaces)
         self._supervisor = Supervisor(setup, workers, self._sessions)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()

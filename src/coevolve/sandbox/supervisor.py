@@ -16,6 +16,7 @@ from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import ToolResult
 from coevolve.sandbox.bell import Bell
 from coevolve.sandbox.child import Birth, Child, Death
+from coevolve.sandbox.confine import REQUIRED
 from coevolve.sandbox.job import Counters, Job, Session, broken, closed
 from coevolve.sandbox.launch import Setup, Zygote
 from coevolve.sandbox.running import Run, Running
@@ -127,7 +128,7 @@ class Supervisor:
         if self._sessions.maximum:
             children += self._workers + 1 + self._sessions.maximum
         zygote = Zygote(self._setup, children)
-        if self.layers not in ({}, zygote.layers):
+        if self.layers and any(self.layers[name] != zygote.layers[name] for name in REQUIRED):
             zygote.kill()
             raise broken(f"a restart found other layers than before ({zygote.layers})")
         self._zygote, self.layers, self._stillborn = zygote, zygote.layers, 0

@@ -134,13 +134,14 @@ epoll_pwait2 441 441
 landlock_create_ruleset 444 444
 landlock_add_rule 445 445
 landlock_restrict_self 446 446
+pivot_root 155 41
 capget 125 90
 capset 126 91
 """
 
 # Needed only to confine the zygote, before its own filter is in force: never allowed by a filter.
 SETUP_ONLY = frozenset(
-    ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "capget", "capset", "clone3")
+    ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "pivot_root", "capget", "capset", "clone3")
 )
 
 

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from . import cells, confine, library, snippet
+from . import cells, confine, library, namespaces, snippet
 
 STDLIB_PRELOADS = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools",
@@ -50,7 +50,10 @@ def main(control_descriptor: int) -> NoReturn:
     except BaseException as error:
         control.send(marshal.dumps({"error": f"{type(error).__name__}: {error}"}))
         os._exit(1)
-    control.send(marshal.dumps(layers))
+    myself = os.pidfd_open(os.getpid())  # our pid here may be another one there
+    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", myself))
+    control.sendmsg([marshal.dumps(layers)], [rights])
+    os.close(myself)
     filtered = layers["seccomp"] == confine.ON
     child_filter = confine.ChildFilter(platform.machine()) if filtered else None
     _Server(control, configuration, child_filter).serve()
@@ -75,6 +78,7 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, str]:
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     os.environ.clear()
+    _collect()  # what is not touched after this is shared with the process that waits for us, and with snippets
     layers = _enter(configuration, machine, readable)
     _forget_ourselves()
     return layers
@@ -89,35 +93,50 @@ def _forget_ourselves() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
         del sys.modules[name]
     sys.argv[:] = sys.orig_argv[:] = [""]
+    _collect()
+    gc.disable()
+
+
+def _collect() -> None:
     gc.collect()
     gc.freeze()
-    gc.disable()
 
 
 def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str, str]]) -> dict[str, str]:
     """Enter every wall, in the order in which each is still allowed; one that refuses is "missing: why"."""
     confine.prefer_for_oom_killer()
     must_read = [library.directory(), *filter(None, [configuration["packages"]])]
+    layers = {}
+    try:
+        layers["rlimits"] = confine.limit_resources(configuration["memory_bytes"], configuration["descriptors"])
+    except (OSError, ValueError) as error:
+        layers["rlimits"] = f"{confine.MISSING}{error}"
+    entry = namespaces.Entry("off", -1)
+    if configuration["namespaces"]:
+        confine.die_with_parent(configuration["parent"])
+        entry = namespaces.enter(machine, readable)
     walls: dict[str, Callable[[], str]] = {
-        "rlimits": lambda: confine.limit_resources(configuration["memory_bytes"], configuration["descriptors"]),
         "no_new_privs": confine.no_new_privileges,
         "landlock": lambda: confine.landlock(machine, readable),
         "privileges": lambda: confine.drop_privileges(machine, must_read),
-        "seccomp": lambda: _filter_calls(machine, configuration["parent"]),
+        "seccomp": lambda: _filter_calls(machine, configuration["parent"], entry.life),
     }
-    layers = {}
     for name, enter in walls.items():
         try:
             layers[name] = enter()
         except (OSError, ValueError) as error:
             layers[name] = f"{confine.MISSING}{error}"
-    return layers
+    return {**layers, "namespaces": entry.state}
 
 
-def _filter_calls(machine: str, parent: int) -> str:
+def _filter_calls(machine: str, parent: int, life: int) -> str:
     """The last wall. What it forbids comes first; a change of user would have undone these two."""
     confine.not_dumpable()
-    confine.die_with_parent(parent)
+    confine.die_with_parent(parent if life < 0 else 0)  # a parent outside of the pid namespace is called 0
+    if life >= 0:
+        if namespaces.is_orphan(life):
+            os._exit(1)
+        os.close(life)
     return confine.base_filter(machine).load()
 
 
