@@ -2,13 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from coevolve.sandbox.base import Limits
 from coevolve.sandbox.pool import SandboxPool
+
+# Numbers on x86-64 and aarch64 of calls that the sandbox's own table does not have
+_MORE_CALLS = {"mount": (165, 40), "umount2": (166, 39)}
+_NEW_NAMESPACES = 0x7E020000
+_ANOTHER_MACHINE = """
+import platform, struct
+from coevolve.errors import SandboxUnavailable
+from coevolve.sandbox import confine, syscalls
+from coevolve.sandbox.pool import SandboxPool
+machine = platform.machine()
+calls = syscalls.numbers(machine) | @MORE@
+program = [(0x20, 0, 0, 0)]
+for name, error in @REFUSED@.items():
+    program += [(0x15, 0, 1, calls[name]), (0x06, 0, 0, 0x50000 | error)]
+program += [(0x15, 0, 3, calls["clone"]), (0x20, 0, 0, 16), (0x45, 0, 1, @FLAGS@), (0x06, 0, 0, 0x50001)]
+program += [(0x06, 0, 0, 0x7FFF0000)]
+confine.no_new_privileges()
+confine.SystemCallFilter(machine, b"".join(struct.pack("=HBBI", *line) for line in program)).load()
+"""
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Callable[..., str]:
+    """``elsewhere(script, {call: error number}, namespaces=True)``: what a script prints on a machine whose kernel
+    answers these system calls with these errors, and refuses new namespaces if told so, as in default containers.
+    ``SandboxPool`` and ``SandboxUnavailable`` are imported.
+    """
+    column = ("x86_64", "aarch64").index(platform.machine())
+    more = {name: pair[column] for name, pair in _MORE_CALLS.items()}
+
+    def run(script: str, refused: Mapping[str, int], *, namespaces: bool = True) -> str:
+        words = {"MORE": more, "REFUSED": dict(refused), "FLAGS": 0 if namespaces else _NEW_NAMESPACES}
+        prologue = _ANOTHER_MACHINE
+        for word, value in words.items():
+            prologue = prologue.replace(f"@{word}@", repr(value))
+        command = [sys.executable, "-W", "ignore", "-c", prologue + script]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait for a condition to come true."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 5.0
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

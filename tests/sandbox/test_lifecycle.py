@@ -108,11 +108,12 @@ def test_a_running_child_killed_from_outside_is_killed() -> None:
         assert (result.status, result.signal, result.stdout) == (Status.KILLED, 9, "started\n")
 
 
-def test_no_process_outlives_a_killed_trainer() -> None:
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_no_process_outlives_a_killed_trainer(namespaces: bool) -> None:
     script = (
         "import time\n"
         "from coevolve.sandbox.pool import SandboxPool\n"
-        "pool = SandboxPool(workers=2)\n"
+        f"pool = SandboxPool(workers=2, namespaces={namespaces})\n"
         f"futures = [pool.submit({SLEEP!r}) for _ in range(2)]\n"
         "time.sleep(0.2)\n"
         "print(pool._supervisor.zygote_pid, flush=True)\n"
@@ -121,7 +122,8 @@ def test_no_process_outlives_a_killed_trainer() -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as trainer:
         assert trainer.stdout is not None
         zygote = int(trainer.stdout.readline())
-        processes = [zygote, *_children(zygote)]
+        between = [pid for pid in _children(trainer.pid) if zygote in _children(pid)]
+        processes = [*between, zygote, *_children(zygote)]
         assert len(processes) >= 4
         assert all(map(_alive, processes))
         trainer.kill()

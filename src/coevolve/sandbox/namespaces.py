@@ -60,6 +60,7 @@ def enter(machine: str, readable: list[tuple[str, str]]) -> Entry:
         return Entry(f"{confine.ABSENT}{error}", -1)
     if pid == 0:
         confine.end_with_parent()
+        os.setsid()
         os.close(result)
         os.close(life_write)
         try:

@@ -8,7 +8,7 @@ What it does NOT cover:
 
 * faults of the kernel itself. For code that may be written to attack, run the trainer in a virtual machine
   too;
-* existence, size and times of files (``os.stat``), and the names of packages next to the standard library;
+* without namespaces, existence, size and times of files (``os.stat``);
 * what the machine is: kernel version, core count, load, its own user id;
 * timing and cache side channels between snippets and other programs on the same cores;
 * memory in total: a snippet's limit is its own address space, so ``workers`` times the limit must fit into

@@ -141,7 +141,7 @@ capset 126 91
 
 # Needed only to confine the zygote, before its own filter is in force: never allowed by a filter.
 SETUP_ONLY = frozenset(
-    ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "pivot_root", "capget", "capset", "clone3")
+    "landlock_create_ruleset landlock_add_rule landlock_restrict_self pivot_root capget capset clone3".split()
 )
 
 

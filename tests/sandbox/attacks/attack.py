@@ -101,8 +101,10 @@ def snippet(
     return Attack(number, name, act)
 
 
-def refused(number: int, name: str, *calls: str, errors: Sequence[str] = ("EPERM", "EACCES")) -> Attack:
-    """Expressions that must all fail with one of the errors. ``raw(name, ...)`` is a system call."""
+def refused(number: int, name: str, *calls: str, errors: Sequence[str] = ("EPERM", "EACCES", "ENOENT")) -> Attack:
+    """Expressions that must all fail with one of the errors. ``raw(name, ...)`` is a system call. In namespaces,
+    what must not be opened does not even exist.
+    """
 
     def act(lane: Lane) -> None:
         outcome = attempt(lane, calls)

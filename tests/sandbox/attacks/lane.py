@@ -110,9 +110,11 @@ class Lane:
     def _unsettled(self) -> str:
         """Whom there should not be, or who is missing."""
         alive = [self.zygote(pool) for pool in self._pools.values()]
-        found = [
-            process for process in processes() if process.session in self._zygotes or process.parent == os.getpid()
-        ]
+        everybody = processes()
+        # In namespaces a zygote has a process between us and it, which only waits
+        between = {process.parent for process in everybody if process.pid in alive} - {os.getpid()}
+        ours = [p for p in everybody if p.session in self._zygotes or p.parent == os.getpid()]
+        found = [process for process in ours if process.pid not in between]
         expected = len(alive) * (1 + SPARES)
         dead = [process for process in found if process.state == "Z"]
         strangers = {process.session for process in found} - set(alive)
