@@ -140,9 +140,8 @@ capset 126 91
 """
 
 # Needed only to confine the zygote, before its own filter is in force: never allowed by a filter.
-SETUP_ONLY = frozenset(
-    "landlock_create_ruleset landlock_add_rule landlock_restrict_self pivot_root capget capset clone3".split()
-)
+_LANDLOCK = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
+SETUP_ONLY = frozenset((*_LANDLOCK, "pivot_root", "capget", "capset", "clone3"))
 
 
 def numbers(machine: str) -> dict[str, int]:
