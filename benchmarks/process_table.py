@@ -36,14 +36,36 @@ def processes() -> list[Process]:
     return found
 
 
-def children(pid: int) -> list[Process]:
-    """The direct children of a process."""
-    return [process for process in processes() if process.parent == pid]
+def descendants() -> list[Process]:
+    """The processes below this one, parents first."""
+    every = processes()
+    found, parents = [], {os.getpid()}
+    while parents:
+        generation = [process for process in every if process.parent in parents]
+        found += generation
+        parents = {process.pid for process in generation}
+    return found
 
 
-def zygotes() -> list[int]:
-    """The sandbox interpreters of this process, in a program that starts no other process meanwhile."""
-    return [process.pid for process in children(os.getpid())]
+def snippets() -> list[int]:
+    """The processes for single snippets and sessions, in a program that has a sandbox and starts nothing else."""
+    return [process.pid for process in descendants() if process.parent != os.getpid() and inner_pid(process.pid) != 1]
+
+
+def interpreters() -> list[int]:
+    """The processes that make and watch these: a zygote, and where there are namespaces one that waits for it."""
+    found = set(snippets())
+    return [process.pid for process in descendants() if process.pid not in found]
+
+
+def inner_pid(pid: int) -> int:
+    """Its number in its own namespace; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    (line,) = [line for line in status.splitlines() if line.startswith("NSpid:")]
+    return int(line.split()[-1])
 
 
 def of_sessions(leaders: Iterable[int]) -> list[Process]:
@@ -53,10 +75,10 @@ def of_sessions(leaders: Iterable[int]) -> list[Process]:
 
 
 def cpu_seconds() -> float:
-    """CPU of this process, its children and theirs; of those that live below the children nothing is known yet."""
+    """CPU of this process, of the sandbox's interpreters, and of all below them that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     ticks = 0
-    for pid in zygotes():
+    for pid in interpreters():
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))  # its own, and of what it has waited for
     return sum(usage.ru_utime + usage.ru_stime for usage in usages) + ticks / _TICKS_PER_S

@@ -106,12 +106,11 @@ def without_spares(count: int) -> float:
     """The median when every sleeping process is killed just before, so that one has to be forked."""
     times = []
     with SandboxPool() as pool:
-        (zygote,) = process_table.zygotes()
         for _ in range(count):
             sleep(0.02)  # the spares of the last one are asleep now
-            for child in process_table.children(zygote):
+            for pid in process_table.snippets():
                 with suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
             start = perf_counter()
             latency.run_well(pool, CODE["print"])
             times.append((perf_counter() - start) * 1e3)
@@ -127,7 +126,8 @@ def lateness(late: Callable[[SandboxPool, float], float], limit_s: float, count:
 def private_mb(count: int) -> float | None:
     """Memory of an idle session that it shares with no other process, the median of some, in MiB."""
     with SandboxPool() as pool:
-        pids = [int(latency.run_well(pool, "import os; print(os.getpid())", str(n)).stdout) for n in range(count)]
+        inner = {int(latency.run_well(pool, "import os; print(os.getpid())", str(n)).stdout) for n in range(count)}
+        pids = [pid for pid in process_table.snippets() if process_table.inner_pid(pid) in inner]
         try:
             return median(process_table.private_mb(pid) for pid in pids)
         except PermissionError:

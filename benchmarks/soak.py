@@ -40,7 +40,7 @@ def left_over(leaders: set[int]) -> int:
     deadline = time.monotonic() + 1.0
     while time.monotonic() < deadline and process_table.of_sessions(leaders):
         time.sleep(0.05)
-    return len(process_table.of_sessions(leaders)) + len(process_table.zygotes())
+    return len(process_table.of_sessions(leaders)) + len(process_table.descendants())
 
 
 def measured(options: argparse.Namespace) -> Findings:
@@ -65,7 +65,7 @@ def measured(options: argparse.Namespace) -> Findings:
         "duration_s": round(duration, 1),
         "snippets_per_s": round(options.snippets / duration, 1),
         "our_cpu_ms_per_snippet": round(cpu / options.snippets * 1e3, 3),
-        "zygotes_killed": tally.kills,
+        "interpreters_killed": tally.kills,
         "attempts_spoilt": spoilt,
         "sessions_lost_to_kills": tally.sessions_lost,
         "infra_errors_tried_again": tally.infra,
@@ -99,7 +99,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--snippets", type=int, default=50_000)
     parser.add_argument("--hostile", type=float, default=0.05, help="share of hostile snippets")
     parser.add_argument(
-        "--kill-every", type=float, default=3.0, help="mean seconds between kills of a zygote; 0 = none"
+        "--kill-every", type=float, default=3.0, help="mean seconds between kills of its interpreter; 0 = none"
     )
     parser.add_argument("--sessions", type=float, default=0.02, help="share of sessions, each of some cells")
     parser.add_argument("--in-flight", type=int, default=64)

@@ -90,7 +90,7 @@ class Mixture:
         hostile: the share of hostile ones.
         sessions: the share of sessions, each of some cells.
         in_flight: how many are submitted before one has ended.
-        kill_every: mean seconds between kills of a zygote; 0 for none.
+        kill_every: mean seconds between kills of an interpreter; 0 for none.
         seed: which are chosen, and when is killed.
     """
 
@@ -111,13 +111,13 @@ class Soak:
 
     def __init__(self, pool: SandboxPool, mixture: Mixture) -> None:
         self.tally = Tally()
-        self.leaders: set[int] = set()  # every zygote seen
+        self.leaders: set[int] = set()  # every interpreter seen; each of their kernel sessions is led by one
         self._pool, self._mixture = pool, mixture
         self._chance = random.Random(mixture.seed)
         self._ended: SimpleQueue[tuple[Flight, Future[ToolResult]]] = SimpleQueue()
         self._killed_at = -math.inf
         self._flying = 0
-        self._see_zygotes()
+        self._see_interpreters()
 
     def run(self, numbers: range) -> Level:
         """Run these snippets, wait until all have ended, and look at what is there then."""
@@ -129,7 +129,7 @@ class Soak:
             if not self._flying or not self._collect(next_kill):
                 return self._settled()
             if time.monotonic() >= next_kill:
-                self._kill_a_zygote()
+                self._kill_an_interpreter()
                 next_kill = self._next_kill()
 
     def _make(self, n: int) -> Snippet:
@@ -197,29 +197,28 @@ class Soak:
         if flight.session:
             self._pool.end_session(flight.session)
 
-    # The zygotes.
+    # The interpreters.
 
     def _next_kill(self) -> float:
         mean = self._mixture.kill_every
         return time.monotonic() + (self._chance.expovariate(1 / mean) if mean else float("inf"))
 
-    def _see_zygotes(self) -> list[int]:
-        found = process_table.zygotes()
-        self.leaders.update(found)
-        return found
+    def _see_interpreters(self) -> None:
+        self.leaders.update(process_table.interpreters())
 
-    def _kill_a_zygote(self) -> None:
+    def _kill_an_interpreter(self) -> None:
         """By its pidfd, so that no other process of the same number can be hit."""
-        for pid in self._see_zygotes()[:1]:
-            with suppress(ProcessLookupError):  # it was just being replaced
-                watch = os.pidfd_open(pid)
-                try:
-                    if pid in process_table.zygotes():
-                        signal.pidfd_send_signal(watch, signal.SIGKILL)
-                        self.tally.kills += 1
-                        self._killed_at = time.monotonic()
-                finally:
-                    os.close(watch)
+        self._see_interpreters()
+        pid = self._chance.choice(process_table.interpreters() or [0])
+        with suppress(ProcessLookupError, OSError):  # none is there, or it was just being replaced
+            watch = os.pidfd_open(pid)
+            try:
+                if pid in process_table.interpreters():
+                    signal.pidfd_send_signal(watch, signal.SIGKILL)
+                    self.tally.kills += 1
+                    self._killed_at = time.monotonic()
+            finally:
+                os.close(watch)
 
     def _settled(self) -> Level:
         """What is there once the pool has its spares back and has buried its dead."""
@@ -227,7 +226,7 @@ class Soak:
         for _ in range(100):
             time.sleep(0.1)
             gc.collect()
-            self._see_zygotes()
+            self._see_interpreters()
             level = (process_table.open_descriptors(), len(self._zombies()))
             if level == previous and not level[1]:
                 break
@@ -235,5 +234,5 @@ class Soak:
         return Level(level[0], process_table.resident_mb(), level[1])
 
     def _zombies(self) -> list[process_table.Process]:
-        ours = [*process_table.children(os.getpid()), *process_table.of_sessions(self.leaders)]
+        ours = [*process_table.descendants(), *process_table.of_sessions(self.leaders)]
         return [process for process in ours if process.state == "Z"]

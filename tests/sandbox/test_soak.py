@@ -23,5 +23,5 @@ def test_hostile_snippets_and_killed_zygotes_spoil_nothing() -> None:
     found = json.loads(done.stdout)
     assert all(found["checks"].values()), found
     assert done.returncode == 0
-    assert found["figures"]["zygotes_killed"] > 0
+    assert found["figures"]["interpreters_killed"] > 0
     assert found["figures"]["hostile"] > 20
