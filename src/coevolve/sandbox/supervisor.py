@@ -25,6 +25,8 @@ from coevolve.sandbox.sessions import Sessions, answer_lost
 from coevolve.sandbox.spares import Spares
 
 _ATTEMPTS = 2
+_STARTS = 3  # of a zygote, one after the other, before what waits for it fails
+_PAUSE_S = 0.1  # between these; each time longer
 _STILLBORN = 8  # so many children in a row that end before they run anything: it is no accident
 
 
@@ -268,12 +270,16 @@ class Supervisor:
             self._spoil(job, "the zygote was killed")
 
     def _reopen(self) -> None:
+        """Start a new zygote. What killed the last one (memory that ran out) may kill it too, so more than once."""
         self._abandon()
-        try:
-            self._open()
-        except SandboxInfraError as error:
-            self.counters.infra_failures += 1
-            self._fail_all(error)
+        for attempt in range(1, _STARTS + 1):
+            try:
+                return self._open()
+            except SandboxInfraError as error:
+                self.counters.infra_failures += 1
+                if attempt == _STARTS or self._stopping:
+                    return self._fail_all(error)
+            time.sleep(_PAUSE_S * attempt)
 
     def _abandon(self) -> list[Job]:
         """End the zygote and all its children; the jobs that were running."""
