@@ -61,7 +61,10 @@ class EngineSection(Section):
 class ToolSection(Section):
     enabled: bool = Field(True, description="give the solver the Python tool")
     max_turns: int = Field(6, ge=1, description="turns with a tool call in one answer; 1 = the no-multi-turn ablation")
-    state: Literal["stateless"] = Field("stateless", description="every code block runs in a fresh process")
+    state: Literal["stateless", "session"] = Field(
+        "stateless",
+        description="every code block runs in a fresh process, or all blocks of one answer share one and its variables",
+    )
     wait_steps: int = Field(
         4,
         ge=1,

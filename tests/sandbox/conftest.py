@@ -5,14 +5,15 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from coevolve.sandbox.base import Limits
 from coevolve.sandbox.pool import SandboxPool
+
+from .cells import new_name
+from .processes import eventually, zombies
 
 # Numbers on x86-64 and aarch64 of calls that the sandbox's own table does not have
 _MORE_CALLS = {"mount": (165, 40), "umount2": (166, 39)}
@@ -57,19 +58,6 @@ def elsewhere() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait for a condition to come true."""
-
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5.0
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    return wait
-
-
-@pytest.fixture(scope="session")
 def pool() -> Iterator[SandboxPool]:
     with SandboxPool(limits=Limits(cpu_s=0.3, wall_s=1.0, memory_mb=128, output_bytes=20_000)) as pool:
         yield pool
@@ -82,20 +70,12 @@ def _pool_survives(request: pytest.FixtureRequest) -> Iterator[None]:
     if "pool" in request.fixturenames:
         pool: SandboxPool = request.getfixturevalue("pool")
         assert pool.run("print(6*7)").stdout == "42\n"
-        assert zombies(pool._supervisor.zygote_pid) == []
+        assert eventually(lambda: zombies(pool._supervisor.zygote_pid) == [])
 
 
-def children(pid: int | None) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def state(pid: int) -> str:
-    """The one-letter state of a process, "" when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def zombies(pid: int | None) -> list[int]:
-    return [child for child in children(pid) if state(child) == "Z"]
+@pytest.fixture
+def name(pool: SandboxPool) -> Iterator[str]:
+    """A session of the shared pool, ended after the test."""
+    name = new_name()
+    yield name
+    pool.end_session(name)

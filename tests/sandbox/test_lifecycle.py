@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -18,61 +16,32 @@ from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits, Status
 from coevolve.sandbox.pool import SandboxPool
 
+from .processes import alive, children, eventually, open_descriptors, zygote
+
 SLEEP = "import time; print('started', flush=True); time.sleep(60)"
-
-
-def _children(pid: int | None) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _eventually(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def _zygote(pool: SandboxPool) -> int:
-    assert _eventually(lambda: pool._supervisor.zygote_pid is not None)
-    pid = pool._supervisor.zygote_pid
-    assert pid is not None
-    return pid
 
 
 def _is_replaced(pool: SandboxPool, old: int) -> bool:
     return pool._supervisor.zygote_pid != old
 
 
-def _open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 def test_a_killed_zygote_is_replaced_and_its_snippet_run_again() -> None:
     with SandboxPool(limits=Limits(wall_s=0.5)) as pool:
-        old = _zygote(pool)
-        descendants = _children(old)
+        old = zygote(pool)
+        descendants = children(old)
         future = pool.submit("import time; time.sleep(0.2); print('done')")
         time.sleep(0.1)
         os.kill(old, signal.SIGKILL)
         assert future.result(20).stdout == "done\n"
-        assert _zygote(pool) != old
+        assert zygote(pool) != old
         assert pool.stats.infra_failures == 1
-        assert _eventually(lambda: not any(map(_alive, descendants)))
+        assert eventually(lambda: not any(map(alive, descendants)))
 
 
 def test_a_zygote_killed_while_idle_is_replaced() -> None:
     with SandboxPool() as pool:
         for _ in range(3):
-            os.kill(_zygote(pool), signal.SIGKILL)
+            os.kill(zygote(pool), signal.SIGKILL)
             assert pool.run("print(6*7)").stdout == "42\n"
 
 
@@ -80,10 +49,10 @@ def test_a_snippet_whose_zygote_is_killed_twice_fails_as_the_sandbox_not_the_cod
     with SandboxPool(limits=Limits(wall_s=30)) as pool:
         future = pool.submit(SLEEP)
         for _ in range(2):
-            old = _zygote(pool)
-            assert _eventually(lambda: bool(pool._supervisor._running))
+            old = zygote(pool)
+            assert eventually(lambda: bool(pool._supervisor._running))
             os.kill(old, signal.SIGKILL)
-            assert _eventually(partial(_is_replaced, pool, old))
+            assert eventually(partial(_is_replaced, pool, old))
         with pytest.raises(SandboxInfraError, match="zygote was killed, 2 times"):
             future.result(20)
         assert pool.run("print(6*7)").stdout == "42\n"
@@ -92,7 +61,7 @@ def test_a_snippet_whose_zygote_is_killed_twice_fails_as_the_sandbox_not_the_cod
 def test_sleeping_children_that_are_killed_are_replaced() -> None:
     with SandboxPool() as pool:
         for _ in range(12):
-            for child in _children(_zygote(pool)):
+            for child in children(zygote(pool)):
                 os.kill(child, signal.SIGKILL)
             assert pool.run("print(6*7)").stdout == "42\n"
 
@@ -100,7 +69,7 @@ def test_sleeping_children_that_are_killed_are_replaced() -> None:
 def test_a_running_child_killed_from_outside_is_killed() -> None:
     with SandboxPool() as pool:
         future = pool.submit(SLEEP)
-        assert _eventually(lambda: bool(pool._supervisor._running))
+        assert eventually(lambda: bool(pool._supervisor._running))
         time.sleep(0.05)
         (run,) = pool._supervisor._running
         os.kill(run.child.pid, signal.SIGKILL)
@@ -122,18 +91,18 @@ def test_no_process_outlives_a_killed_trainer(namespaces: bool) -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as trainer:
         assert trainer.stdout is not None
         zygote = int(trainer.stdout.readline())
-        between = [pid for pid in _children(trainer.pid) if zygote in _children(pid)]
-        processes = [*between, zygote, *_children(zygote)]
+        between = [pid for pid in children(trainer.pid) if zygote in children(pid)]
+        processes = [*between, zygote, *children(zygote)]
         assert len(processes) >= 4
-        assert all(map(_alive, processes))
+        assert all(map(alive, processes))
         trainer.kill()
-    assert _eventually(lambda: not any(map(_alive, processes)), seconds=1.0)
+    assert eventually(lambda: not any(map(alive, processes)), seconds=1.0)
 
 
 def test_close_ends_everything_at_once_and_fails_what_was_waiting() -> None:
-    before = _open_descriptors()
+    before = open_descriptors()
     pool = SandboxPool(workers=2, limits=Limits(wall_s=60))
-    processes = [_zygote(pool), *_children(_zygote(pool))]
+    processes = [zygote(pool), *children(zygote(pool))]
     futures = [pool.submit(SLEEP) for _ in range(5)]
     time.sleep(0.1)
     start = time.monotonic()
@@ -146,14 +115,14 @@ def test_close_ends_everything_at_once_and_fails_what_was_waiting() -> None:
     with pytest.raises(SandboxInfraError, match="closed"):
         pool.run("print(1)")
     pool.close()
-    assert _open_descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_a_pool_that_is_forgotten_ends_its_processes() -> None:
     pool = SandboxPool()
-    zygote = _zygote(pool)
+    first = zygote(pool)
     del pool
-    assert _eventually(lambda: not _alive(zygote))
+    assert eventually(lambda: not alive(first))
 
 
 def test_a_waiting_snippet_can_be_cancelled() -> None:
@@ -197,11 +166,11 @@ def test_nothing_piles_up_over_hundreds_of_snippets() -> None:
     with SandboxPool(workers=2) as pool:
         for code in snippets * 2:
             pool.run(code)
-        assert _eventually(lambda: pool._supervisor._spares.asleep == 3)
-        before = _open_descriptors()
+        assert eventually(lambda: pool._supervisor._spares.asleep == 3)
+        before = open_descriptors()
         for future in [pool.submit(code) for code in snippets * 60]:
             future.result()
-        assert _eventually(lambda: pool._supervisor._spares.asleep == 3)
-        assert len(_children(_zygote(pool))) == 3
-        assert _eventually(lambda: _open_descriptors() == before)
-        assert len(os.listdir(f"/proc/{_zygote(pool)}/fd")) < 16
+        assert eventually(lambda: pool._supervisor._spares.asleep == 3)
+        assert len(children(zygote(pool))) == 3
+        assert eventually(lambda: open_descriptors() == before)
+        assert len(os.listdir(f"/proc/{zygote(pool)}/fd")) < 16

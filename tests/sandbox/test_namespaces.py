@@ -15,8 +15,9 @@ from coevolve.sandbox.base import Status
 from coevolve.sandbox.child import pid_of
 from coevolve.sandbox.pool import SandboxPool
 
+from .processes import eventually, state
+
 Elsewhere = Callable[..., str]
-Eventually = Callable[[Callable[[], bool]], None]
 
 EPERM = 1
 LOOK = """
@@ -24,13 +25,6 @@ import os
 for path in {paths!r}:
     print(os.path.lexists(path))
 """
-
-
-def _state(pid: int | None) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +66,12 @@ def test_its_root_cannot_be_written_even_by_us(hidden: SandboxPool) -> None:
         os.mkdir(f"/proc/{hidden._supervisor.zygote_pid}/root/new")
 
 
-def test_clocks_and_kills_find_the_right_process(hidden: SandboxPool, eventually: Eventually) -> None:
+def test_clocks_and_kills_find_the_right_process(hidden: SandboxPool) -> None:
     future = hidden.submit("import time; print('up', flush=True); time.sleep(60)")
-    eventually(lambda: len(hidden._supervisor._running) == 1)
+    assert eventually(lambda: len(hidden._supervisor._running) == 1)
     (run,) = hidden._supervisor._running
-    assert _state(run.child.pid) in ("S", "R")
+    assert eventually(lambda: run.child.started)
+    assert state(run.child.pid) in ("S", "R")
     assert f"Uid:\t{65534 if os.geteuid() == 0 else os.geteuid()}" in Path(f"/proc/{run.child.pid}/status").read_text()
     os.kill(run.child.pid, signal.SIGKILL)
     assert future.result().status is Status.KILLED
@@ -85,13 +80,13 @@ def test_clocks_and_kills_find_the_right_process(hidden: SandboxPool, eventually
     assert 1_900 < busy.cpu_ms < 3_500
 
 
-def test_the_end_of_the_process_in_between_ends_all_others(hidden: SandboxPool, eventually: Eventually) -> None:
+def test_the_end_of_the_process_in_between_ends_all_others(hidden: SandboxPool) -> None:
     with SandboxPool() as pool:
         zygote = pool._supervisor.zygote_pid
         between = int(Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[1])
         assert between not in (0, 1, os.getpid())
         os.kill(between, signal.SIGKILL)
-        eventually(lambda: _state(zygote) in ("", "Z"))
+        assert eventually(lambda: state(zygote) in ("", "Z"))
         assert pool.run("print(6*7)").stdout == "42\n"
         assert pool._supervisor.zygote_pid != zygote
 
@@ -102,7 +97,7 @@ def test_close_leaves_neither_processes_nor_mounts(hidden: SandboxPool) -> None:
     with SandboxPool() as pool:
         zygote = pool._supervisor.zygote_pid
         assert Path("/proc/self/mountinfo").read_text() == mounts
-    assert _state(zygote) == ""
+    assert state(zygote) == ""
     assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == children
 
 

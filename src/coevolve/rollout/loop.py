@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class Job:
 class _Episode:
     job: Job
     environment: Environment
+    session: str | None = None  # once a tool call has opened one
     tokens: list[Ints] = field(default_factory=list)
     sampled: list[bool] = field(default_factory=list)  # per run of tokens
     logprobs: list[np.ndarray] = field(default_factory=list)
@@ -64,13 +66,29 @@ class RolloutLoop:
 
     A tool result is due a fixed number of decoding steps after its call, however long the tool really took. So the
     composition of every decoding batch, and with it the last bit of every number, depends on the seed alone.
+
+    Args:
+        sampler: writes.
+        tool: runs code; None where no environment asks for it.
+        codec: of the sampler's model.
+        wait_steps: decoding steps from a tool call to its result.
+        eos: tokens that end a text.
+        sessions: the tool calls of one trajectory share their variables, in a session of its own.
     """
 
     def __init__(
-        self, sampler: Sampler, tool: Tool | None, codec: Codec, *, wait_steps: int, eos: frozenset[int]
+        self,
+        sampler: Sampler,
+        tool: Tool | None,
+        codec: Codec,
+        *,
+        wait_steps: int,
+        eos: frozenset[int],
+        sessions: bool = False,
     ) -> None:
         self._sampler, self._tool, self._codec = sampler, tool, codec
         self._wait, self._eos = wait_steps, eos
+        self._sessions = (f"trajectory {i}" for i in count()) if sessions else None
 
     def run(
         self,
@@ -83,6 +101,21 @@ class RolloutLoop:
         """Finish all jobs; trajectories come back in the order of the jobs."""
         begin, stats = time.perf_counter(), LoopStats()
         episodes = [_Episode(job, environment) for job, environment in jobs]
+        try:
+            done = self._play(episodes, sampling, stats)
+        finally:
+            for episode in episodes:
+                self._end_session(episode)
+        version = self._sampler.policy_version
+        trajectories = [self._finish(e, *done[i], policy, version, contract) for i, e in enumerate(episodes)]
+        stats.sampled_tokens = sum(t.sampled for t in trajectories)
+        stats.wall_s = time.perf_counter() - begin
+        return trajectories, stats
+
+    def _play(
+        self, episodes: Sequence[_Episode], sampling: Sampling, stats: LoopStats
+    ) -> dict[int, tuple[StopReason, str | None]]:
+        """Bring all episodes to their end; why each ended, and its answer."""
         done: dict[int, tuple[StopReason, str | None]] = {}
         for id, episode in enumerate(episodes):
             self._start(id, episode, sampling)
@@ -90,13 +123,14 @@ class RolloutLoop:
         clock = 0
         while len(done) < len(episodes):
             for completion in self._sampler.step():
-                action = self._advance(episodes[completion.id], completion)
+                episode = episodes[completion.id]
+                action = self._advance(episode, completion)
                 if isinstance(action, RunCode):
-                    assert self._tool is not None
-                    waiting.append((clock + self._wait, completion.id, self._tool.submit(action.code)))
+                    waiting.append((clock + self._wait, completion.id, self._call(episode, action.code)))
                     stats.tool_calls += 1
                 else:
                     done[completion.id] = (action.stop, action.answer)
+                    self._end_session(episode)
                     if completion.pause is Pause.STOP:
                         self._sampler.release(completion.id)
             clock += 1
@@ -108,13 +142,21 @@ class RolloutLoop:
                 outcome = self._resume(id, episodes[id], future, sampling.max_tokens)
                 if outcome is not None:
                     done[id] = (outcome, None)
+                    self._end_session(episodes[id])
                     self._sampler.release(id)
             stats.tool_wait_s += time.perf_counter() - paused
-        version = self._sampler.policy_version
-        trajectories = [self._finish(e, *done[i], policy, version, contract) for i, e in enumerate(episodes)]
-        stats.sampled_tokens = sum(t.sampled for t in trajectories)
-        stats.wall_s = time.perf_counter() - begin
-        return trajectories, stats
+        return done
+
+    def _call(self, episode: _Episode, code: str) -> Future[ToolResult]:
+        assert self._tool is not None
+        if self._sessions and episode.session is None:
+            episode.session = next(self._sessions)
+        return self._tool.submit(code, episode.session)
+
+    def _end_session(self, episode: _Episode) -> None:
+        if episode.session is not None and self._tool is not None:
+            self._tool.end_session(episode.session)
+            episode.session = None
 
     def _start(self, id: int, episode: _Episode, sampling: Sampling) -> None:
         job = episode.job

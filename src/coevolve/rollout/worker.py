@@ -52,9 +52,16 @@ class RolloutWorker:
         self._config, self._contract, self._own_process = config, contract, own_process
         self._hash = contract_hash(contract, config)
         self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
-        self._tool = open_tool(config.sandbox, config.tool, sessions=0)
+        sessions = config.tool.enabled and config.tool.state == "session"
+        # A sequence that waits for its tool keeps its row, and a session ends with its sequence.
+        self._tool = open_tool(config.sandbox, config.tool, sessions=config.engine.max_rows if sessions else 0)
         self._loop = RolloutLoop(
-            self._sampler, self._tool, Codec(model_path), wait_steps=config.tool.wait_steps, eos=self._sampler.eos
+            self._sampler,
+            self._tool,
+            Codec(model_path),
+            wait_steps=config.tool.wait_steps,
+            eos=self._sampler.eos,
+            sessions=sessions,
         )
 
     @property

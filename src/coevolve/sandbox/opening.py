@@ -33,6 +33,7 @@ def open_tool(sandbox: SandboxSection, tool: ToolSection, *, sessions: int) -> T
             namespaces=sandbox.namespaces == "auto",
             unsafe=sandbox.unsafe,
             cache_size=tool.cache,
+            max_sessions=sessions,
         )
     from coevolve.sandbox.remote.extra import require_aiohttp
 

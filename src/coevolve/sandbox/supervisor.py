@@ -221,7 +221,8 @@ class Supervisor:
         if run:
             child = run.child
             child.drain(self._limits.output_bytes)
-            if child.started:
+            ended = run.job.session and run.job.session.lost  # by the caller, perhaps before it began
+            if child.started or ended:
                 result = child.result(death, ended_at, self._limits)
                 self._sessions.bury(death.identifier, f"an earlier cell ended its process ({result.status})")
                 self._conclude(run.job, result)

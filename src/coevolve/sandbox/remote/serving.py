@@ -92,6 +92,8 @@ def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
         preload=options.preload,
         environment=options.environment,
         unsafe=options.unsafe,
+        max_sessions=options.sessions,
+        session_idle_s=options.idle_s,
     ) as pool:
         asyncio.run(_serve(options, pool, connections, announce))
 
