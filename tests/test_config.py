@@ -231,3 +231,8 @@ def test_a_same_named_key_of_the_likelier_section_is_nearest() -> None:
 def test_a_short_list_repeats_its_last_entry() -> None:
     assert [at_iteration([8, 4], t) for t in (1, 2, 3)] == [8, 4, 4]
     assert at_iteration(5, 3) == 5
+
+
+def test_an_unquoted_off_is_off() -> None:
+    assert load_config(overrides=["sandbox.namespaces=off"]).sandbox.namespaces == "off"
+    assert load_config(overrides=["sandbox.namespaces=auto"]).sandbox.namespaces == "auto"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Scalar = TypeVar("Scalar", int, float)
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -97,6 +97,12 @@ class SandboxSection(Section):
     namespaces: Literal["auto", "off"] = Field(
         "auto", description="hide other files, processes and the network from snippets where the machine allows it"
     )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        """YAML reads a bare ``off`` as false."""
+        return "off" if value is False else value
 
 
 class SamplingSection(Section):

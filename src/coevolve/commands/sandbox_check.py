@@ -17,7 +17,7 @@ from coevolve.commands.sandbox_run import open_alone
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import latency
-from coevolve.sandbox.confine import MISSING, REQUIRED
+from coevolve.sandbox.confine import MISSING, ON, REQUIRED
 
 _TIMES = 200
 _SHORT = {"cpu_s": 0.2, "wall_s": 0.4}  # waiting for the deadlines of a run would take long
@@ -98,7 +98,7 @@ def _as_data(found: Findings) -> dict[str, object]:
     return {
         "ok": refusal is None,
         "layers": {
-            name: {"on": not state.startswith(MISSING), "required": name in REQUIRED, "state": state}
+            name: {"on": state.startswith(ON), "required": name in REQUIRED, "state": state}
             for name, state in found.layers.items()
         },
         "latency_ms": {name: round(value, 3) for name, value in found.milliseconds.items()},

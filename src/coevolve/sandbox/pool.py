@@ -40,7 +40,7 @@ from coevolve.sandbox.launch import Setup
 from coevolve.sandbox.sessions import Sessions
 from coevolve.sandbox.supervisor import Supervisor
 
-Probe = Callable[[Callable[[str], ToolResult], Mapping[str, str]], dict[str, str]]
+Probe = Callable[[Callable[[str], ToolResult]], tuple[selftest.Finding, ...]]
 _DEFAULT_LIMITS = Limits()
 
 
@@ -92,6 +92,7 @@ class SandboxPool:
         self._limits = limits
         self._cache = ResultCache(cache_size)
         self.layers: Mapping[str, str] = {}
+        self.findings: tuple[selftest.Finding, ...] = ()  # what the self-test found, probe by probe
         self._sessions = Sessions(max_sessions, session_idle_s)
         setup = Setup(limits, preload, folder_for(preload, environment), namespaces)
         self._supervisor = Supervisor(setup, workers, self._sessions)
@@ -104,17 +105,16 @@ class SandboxPool:
             raise
 
     def _examine(self, probe: Probe) -> dict[str, str]:
-        """The layers in force, found by probes unless they do not matter."""
-        layers = self._supervisor.layers
+        """The layers in force, found by probes."""
+        layers = dict(self._supervisor.layers)
+        if not self.unsafe:  # nothing is run, not even a probe, where a required layer is missing for sure
+            selftest.require(selftest.judge(layers, ()))
+        self.findings = probe(self.run)
+        layers = selftest.judge(layers, self.findings)
         if self.unsafe:
-            warnings.warn(
-                "SANDBOX UNSAFE: model-written code runs with whatever confinement this machine has.",
-                stacklevel=3,
-            )
-            return dict(layers)
-        selftest.require(layers)
-        layers = probe(self.run, layers)
-        selftest.require(layers)
+            layers["unsafe"] = _warn(selftest.missing(layers))
+        else:
+            selftest.require(layers)
         self._cache.calls, self._supervisor.counters = 0, Counters()
         return layers
 
@@ -182,11 +182,28 @@ class SandboxPool:
             future.set_exception(error)
 
 
+def _warn(missing: Mapping[str, str]) -> str:
+    """Say what unsafe means here; the state of that layer."""
+    without = "; ".join(f"{layer} ({reason})" for layer, reason in missing.items()) or "nothing, all are in force"
+    warnings.warn(
+        f"SANDBOX UNSAFE: model-written code runs although these layers are missing here: {without}.", stacklevel=4
+    )
+    return f"yes, missing: {without}"
+
+
 def _require_platform() -> None:
     """Raises SandboxUnavailable where the walls do not exist."""
+    problem = ""
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        problem = "Model-written code can be confined on Linux (x86-64, aarch64) only."
+    else:
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+        except OSError as error:
+            problem = f"The kernel is too old to confine model-written code, Linux 5.3 is needed: pidfd_open: {error}."
+    if problem:
         raise SandboxUnavailable(
-            "Model-written code can be confined on Linux (x86-64, aarch64) only.",
-            where=f"{platform.system()} on {platform.machine()}",
-            fix="Run in a Linux virtual machine or container.",
+            problem,
+            where=f"{platform.system()} {platform.release()} on {platform.machine()}",
+            fix=f"Run in a Linux virtual machine or container, or {selftest.WAY_OUT}.",
         )

@@ -5,76 +5,133 @@ The layers' own reports say that the kernel took them; these probes say that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from coevolve.errors import SandboxUnavailable
 from coevolve.sandbox.base import Status, ToolResult
-from coevolve.sandbox.confine import MISSING, REQUIRED
+from coevolve.sandbox.confine import ABSENT, MISSING, ON, REQUIRED
 
+WAY_OUT = "let another machine run the snippets (sandbox.backend=remote, sandbox.url=http://host:port)"
 _FIX = {
     "rlimits": "Raise the hard limits of this shell (ulimit -H).",
     "no_new_privs": "Linux 3.5 or newer is needed.",
     "landlock": "Linux 5.13 or newer is needed, with landlock in the kernel's list of security modules (boot "
-    "parameter lsm=landlock,...), and in a container a seccomp profile that allows its calls.",
+    "parameter lsm=landlock,...), and in a container a seccomp profile that allows its calls; or a machine on which "
+    "this user may make namespaces.",
     "privileges": "Run as an ordinary user, or as a root that may change to user 65534.",
     "seccomp": "A kernel with CONFIG_SECCOMP_FILTER on x86-64 or aarch64 is needed.",
 }
-# One snippet for all probes: each prints its layer when that layer lets through what it must refuse.
-_PROBES = """
-import _socket, os
-def refused(layer, call, *arguments):
-    try:
-        call(*arguments)
-    except OSError:
-        return
-    print(layer)
-refused("landlock", open, "/etc/passwd")
-refused("landlock", os.listdir, "/")
-refused("landlock", open, "/proc/self/environ")
-refused("landlock", os.open, "/tmp/coevolve-probe", os.O_CREAT | os.O_WRONLY)
-refused("seccomp", _socket.socket)
-refused("seccomp", os.kill, os.getppid(), 0)
-refused("seccomp", os.kill, os.getpid(), 0)
-refused("seccomp", os.chmod, "/tmp", 0o777)
-try:
-    if os.fork() == 0:
-        os._exit(0)
-    print("seccomp")
-except OSError:
-    pass
-if 0 in (os.getuid(), os.geteuid()):
-    print("privileges")
-try:
-    bytearray(1 << 40)
-    print("rlimits")
-except MemoryError:
-    pass
+# What a snippet tries, the layer that must refuse it (by an OSError or MemoryError), and how it tries. All of it is
+# harmless where nothing refuses it.
+_PROBES = (
+    ("read a file", "landlock", "open('/etc/passwd')"),
+    ("list a folder", "landlock", "os.listdir('/proc')"),
+    ("read its process' entry", "landlock", "open('/proc/self/environ')"),
+    ("make a file", "seccomp", "make('/tmp/coevolve-probe')"),
+    ("change a file", "seccomp", "os.chmod(os.__file__, os.stat(os.__file__).st_mode)"),
+    ("open a socket", "seccomp", "_socket.socket()"),
+    ("start a process", "seccomp", "fork()"),
+    ("signal its parent", "seccomp", "os.kill(os.getppid(), 0)"),
+    ("signal by process number", "seccomp", "os.kill(os.getpid(), 0)"),
+    ("be root", "privileges", "os.seteuid(0) if 0 not in os.getresuid() else None"),
+    ("use a terabyte", "rlimits", "bytearray(1 << 40)"),
+    ("use what it likes", "rlimits", "unlimited()"),
+    ("see a file it may not read", "namespaces", "os.stat('/proc')"),
+)
+_CODE = """
+import _socket, os, resource
+def make(path):
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    os.unlink(path)
+def fork():
+    if os.fork() == 0: os._exit(0)
+def unlimited():
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
+        if resource.RLIM_INFINITY in resource.getrlimit(kind): return
+    raise OSError('limited')
+def outcome(call):
+    try: call()
+    except OSError as error: return error.errno or 0
+    except MemoryError: return 'memory'
+    except BaseException as error: return type(error).__name__
+    return 'done'
 """
+# Few words: a snippet's output may be limited to 64 bytes
+_CODE += f"print({', '.join(f'outcome(lambda: {call})' for _, _, call in _PROBES)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one probe.
+
+    Args:
+        name: what a snippet tried.
+        layer: the layer that must refuse it.
+        passed: it was refused.
+        detail: with which error; or what happened instead.
+    """
+
+    name: str
+    layer: str
+    passed: bool
+    detail: str
+
+
+def probe(run: Callable[[str], ToolResult]) -> tuple[Finding, ...]:
+    """Let one snippet try everything."""
+    result = run(_CODE)
+    words = result.stdout.split()
+    if result.status is not Status.OK or len(words) != len(_PROBES):
+        detail = f"the probes ended with {result.status}: {result.stderr.strip()[-300:]}"
+        return (Finding("end in order", "seccomp", False, detail),)
+    return tuple(_finding(name, layer, word) for (name, layer, _), word in zip(_PROBES, words, strict=True))
+
+
+def _finding(name: str, layer: str, word: str) -> Finding:
+    if word == "memory":
+        return Finding(name, layer, True, "MemoryError")
+    if word.isdigit():
+        return Finding(name, layer, True, os.strerror(int(word)) if int(word) else "limited")
+    return Finding(name, layer, False, "succeeded" if word == "done" else f"ended with {word[:30]}")
+
+
+def judge(layers: Mapping[str, str], findings: Sequence[Finding]) -> dict[str, str]:
+    """The layers as they are found to be.
+
+    One that lets a probe through is not in force, whatever it says. Landlock may be missing where a mount namespace
+    takes its place: then there is no file but the readable ones, and the probes of files decide.
+    """
+    found = dict(layers)
+    if found["landlock"].startswith(MISSING) and found["namespaces"].startswith(ON):
+        found["landlock"] = f"{ON}, by the mount namespace (landlock is {found['landlock']})"
+    for finding in findings:
+        state = found[finding.layer]
+        if not finding.passed and state.startswith(ON):
+            absence = MISSING if finding.layer in REQUIRED else ABSENT
+            found[finding.layer] = f"{absence}in force, but a snippet could {finding.name}: {finding.detail}"
+    return found
+
+
+def missing(layers: Mapping[str, str]) -> dict[str, str]:
+    """The required layers that are not in force, with the reason."""
+    states = {layer: layers.get(layer, f"{MISSING}not reported") for layer in REQUIRED}
+    return {layer: state.removeprefix(MISSING) for layer, state in states.items() if not state.startswith(ON)}
 
 
 def require(layers: Mapping[str, str]) -> None:
     """Refuse to go on without a required layer.
 
     Raises:
-        SandboxUnavailable: naming the first missing layer, the kernel's reason, and what to do.
+        SandboxUnavailable: naming the missing layers, the kernel's reason, and what to do.
     """
-    for layer in REQUIRED:
-        state = layers.get(layer, MISSING + "not reported")
-        if state.startswith(MISSING):
-            raise SandboxUnavailable(
-                f"Snippets cannot be confined here: {layer} is {state}.",
-                where="the sandbox's self-test",
-                fix=f"{_FIX[layer]} With unsafe=True snippets run without it, able to harm this machine.",
-            )
-
-
-def probe(run: Callable[[str], ToolResult], layers: Mapping[str, str]) -> dict[str, str]:
-    """The layers as they are found to be: one that lets a probe through becomes "missing: ..."."""
-    result = run(_PROBES)
-    found = dict(layers)
-    if result.status is not Status.OK:
-        found["seccomp"] = f"{MISSING}the probes ended with {result.status}: {result.stderr.strip()[-300:]}"
-    for layer in result.stdout.split():
-        if not found[layer].startswith(MISSING):
-            found[layer] = f"{MISSING}in force, but it let a probe through"
-    return found
+    lacking = missing(layers)
+    if lacking:
+        list_of_them = " and ".join(f"{name} is missing: {reason}" for name, reason in lacking.items())
+        raise SandboxUnavailable(
+            f"Snippets cannot be confined here: {list_of_them}.",
+            where="the sandbox's self-test",
+            fix=f"{' '.join(_FIX[name] for name in lacking)} Or {WAY_OUT}. With unsafe=True (sandbox.unsafe=true) "
+            "snippets run without it, able to harm this machine.",
+        )
