@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -13,6 +14,9 @@ from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.cells import BEGUN, END
 from coevolve.sandbox.child import Child
 
+# The kernel grants each user so much memory for pipes (64 MiB) and makes new ones tiny beyond, too small for a
+# snippet: hundreds of sessions must not use it up.
+_PIPE_BYTES = 16384
 _LONGEST_MESSAGE = 64  # more than a true one has, so that a longer one is seen to be none
 
 
@@ -39,6 +43,8 @@ class SessionChild(Child):
 
     def __init__(self) -> None:
         super().__init__()
+        for pipe in self.pipes:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._cell = 0
         self._begun = False
         self._failed = False

@@ -149,7 +149,7 @@ class _Server:
         self._pid = os.getpid()
         self._control = control
         self._cpu = {SPAWN: configuration["cpu_seconds"], SPAWN_SESSION: configuration["session_cpu_seconds"]}
-        self._open_files = configuration["open_files"]
+        self._descriptors, self._open_files = configuration["descriptors"], configuration["open_files"]
         threads = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         threads = _USERS_THREADS if threads == resource.RLIM_INFINITY else min(threads, _USERS_THREADS)
         self._threads = (threads, threads)
@@ -209,7 +209,7 @@ class _Server:
         try:
             for target, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, target)
-            os.closerange(_FIRST_CLOSED, 1 << 20)
+            os.closerange(_FIRST_CLOSED, self._descriptors)
             # Its stdin is a pipe of its own that has ended. A shared /dev/null would carry the flags that one
             # snippet sets on it (F_SETFL) to the next one.
             nothing, feed = os.pipe()
