@@ -55,6 +55,12 @@ class Session:
     waiting: deque[Job] = field(default_factory=deque)
     lost: str = ""
 
+    def take_waiting(self) -> list[Job]:
+        """The cells that wait, no longer kept here."""
+        jobs = list(self.waiting)
+        self.waiting.clear()
+        return jobs
+
 
 def broken(reason: str) -> SandboxInfraError:
     """The error of snippets that the sandbox could not run."""

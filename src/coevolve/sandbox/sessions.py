@@ -107,8 +107,8 @@ class Sessions:
         self._resting.pop(session.identifier, None)
         if session.child:
             session.child.kill(None)
-        while session.waiting:
-            answer_lost(session.waiting.popleft(), session)
+        for job in session.take_waiting():
+            answer_lost(job, session)
 
     def bury(self, identifier: int, why: str) -> SessionChild | None:
         """The process has ended, and with it its session; None if it was nobody's."""
@@ -128,10 +128,7 @@ class Sessions:
 
     def take_waiting(self) -> list[Job]:
         """All cells that wait for an earlier one."""
-        jobs = [job for session in self._processes.values() for job in session.waiting]
-        for session in self._processes.values():
-            session.waiting.clear()
-        return jobs
+        return [job for session in self._processes.values() for job in session.take_waiting()]
 
     def clear(self, why: str) -> list[SessionChild]:
         """Lose all sessions that have a process; the processes and spares, which nobody else buries."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future
 
 from coevolve.errors import SandboxInfraError
@@ -21,8 +20,9 @@ from coevolve.sandbox.job import Counters, Job, Session, broken, closed
 from coevolve.sandbox.launch import Setup, Zygote
 from coevolve.sandbox.running import Run, Running
 from coevolve.sandbox.session_child import SessionChild
-from coevolve.sandbox.sessions import Sessions, answer_lost
+from coevolve.sandbox.sessions import Sessions
 from coevolve.sandbox.spares import Spares
+from coevolve.sandbox.waiting import Waiting
 
 _ATTEMPTS = 2
 _STARTS = 3  # of a zygote, one after the other, before what waits for it fails
@@ -43,7 +43,7 @@ class Supervisor:
         self.layers: dict[str, str] = {}
         self.counters = Counters()
         self._setup, self._limits, self._workers = setup, setup.limits, workers
-        self._jobs: deque[Job] = deque()
+        self._waiting = Waiting()
         self._bell = Bell()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
@@ -72,7 +72,7 @@ class Supervisor:
         """Queue a job; after :meth:`stop` its future fails."""
         with self._lock:
             if not self._stopping:
-                self._jobs.append(job)
+                self._waiting.append(job)
                 self._bell.ring()
                 return
         job.future.set_exception(closed())
@@ -168,22 +168,10 @@ class Supervisor:
 
     def _feed(self) -> None:
         """Give waiting jobs to sleeping children, as many as may run at once."""
-        if self._jobs and not self._spares and not self._running:
+        if self._waiting and not self._spares and not self._running:
             self._reopen()
-        while self._jobs and len(self._running) < self._workers:
-            job = self._jobs.popleft()
-            session = job.session
-            if session and session.lost:
-                answer_lost(job, session)
-            elif session and session.busy:
-                session.waiting.append(job)
-            elif not self._has_child(session):
-                self._jobs.appendleft(job)
-                return
-            elif job.may_start():
-                self._begin(job)
-            elif session:
-                self._let_next(session)
+        while len(self._running) < self._workers and (job := self._waiting.take(self._has_child)):
+            self._begin(job)
 
     def _has_child(self, session: Session | None) -> bool:
         """Whether a child is there to take a job at once."""
@@ -206,12 +194,8 @@ class Supervisor:
         self._running.remove(identifier)
         if run.job.session:
             self._sessions.rest(run.job.session)
-            self._let_next(run.job.session)
+            self._waiting.let_next(run.job.session)
         self._conclude(run.job, child.cell_result(self._limits))
-
-    def _let_next(self, session: Session) -> None:
-        if session.waiting:
-            self._jobs.appendleft(session.waiting.popleft())
 
     def _bury(self, death: Death) -> None:
         """A child has ended: by itself, or because we killed it."""
@@ -228,12 +212,12 @@ class Supervisor:
                 self._conclude(run.job, result)
             else:
                 self._sessions.restart(death.identifier)
-                self._miss(run)
+                self._miss([run.job, *(run.job.session.take_waiting() if run.job.session else ())])
         else:
             child = self._sessions.bury(death.identifier, "its process was killed between two cells")
             if child is None:
                 child = self._spares.remove(death.identifier) or self._sessions.spares.remove(death.identifier)
-                self._miss(None)
+                self._miss([])
         assert child is not None
         child.release()
 
@@ -244,14 +228,13 @@ class Supervisor:
         self.counters.cpu_s += result.cpu_ms / 1e3
         job.future.set_result(result)
 
-    def _miss(self, run: Run | None) -> None:
-        """A child ended before it ran anything; the snippet it may have been given goes to the next one."""
+    def _miss(self, jobs: list[Job]) -> None:
+        """A child ended before it ran anything; what it may have been given, and what waits for that, is for others."""
         self.counters.infra_failures += 1
         self._stillborn += 1
-        if run:
-            self._jobs.appendleft(run.job)
+        self._waiting.put_back(jobs)
         if self._stillborn >= _STILLBORN:
-            self._fail_all(broken(f"{_STILLBORN} children in a row ended before they ran anything"))
+            self._waiting.fail(broken(f"{_STILLBORN} children in a row ended before they ran anything"))
 
     def _spoil(self, job: Job, reason: str) -> None:
         self.counters.infra_failures += 1
@@ -259,7 +242,7 @@ class Supervisor:
         if job.session:
             job.future.set_exception(broken(f"{reason} while a session's cell ran, which must not run twice"))
         elif job.spoilt < _ATTEMPTS:
-            self._jobs.appendleft(job)
+            self._waiting.put_back([job])
         else:
             job.future.set_exception(broken(f"{reason}, {_ATTEMPTS} times during one snippet"))
 
@@ -279,7 +262,7 @@ class Supervisor:
             except SandboxInfraError as error:
                 self.counters.infra_failures += 1
                 if attempt == _STARTS or self._stopping:
-                    return self._fail_all(error)
+                    return self._waiting.fail(error)
             time.sleep(_PAUSE_S * attempt)
 
     def _abandon(self) -> list[Job]:
@@ -304,12 +287,6 @@ class Supervisor:
         running = self._abandon()
         with self._lock:
             self._stopping = True
-            self._jobs.extend([*running, *waiting])
             self._bell.close()
-        self._fail_all(reason)
-
-    def _fail_all(self, error: SandboxInfraError) -> None:
-        while self._jobs:
-            job = self._jobs.popleft()
-            if job.may_start():
-                job.future.set_exception(error)
+        self._waiting.put_back([*running, *waiting])
+        self._waiting.fail(reason)
