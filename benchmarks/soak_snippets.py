@@ -104,7 +104,7 @@ _HOSTILE = (
     Hostile("import multiprocessing as m; m.Pool(4)", (_ERROR,)),
     Hostile("import threading, time\n"
             "for _ in range(10000): threading.Thread(target=time.sleep, args=(60,)).start()", (_ERROR, _MEMORY)),
-    Hostile("import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()", ()),
+    Hostile("import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()", (_ERROR,)),
     Hostile("import atexit, time; atexit.register(time.sleep, 60)", ()),
     Hostile("blocks = []\nwhile True: blocks.append(bytearray(10 << 20))", (_MEMORY,)),
     Hostile("[0] * 10**12", (_MEMORY,)),

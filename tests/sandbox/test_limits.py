@@ -108,7 +108,7 @@ def test_endless_recursion_is_an_error(pool: SandboxPool) -> None:
     assert result.stderr.splitlines()[-1].startswith("RecursionError")
     assert len(result.stderr) < 1000
     deeper = pool.run("import sys; sys.setrecursionlimit(10**9)\ndef f(): f()\nf()")
-    assert deeper.status in (Status.MEMORY, Status.KILLED, Status.CPU_LIMIT)
+    assert deeper.status in (Status.MEMORY, Status.KILLED, Status.CPU_LIMIT, Status.TIMEOUT)
 
 
 def test_descriptors_run_out_inside_only(pool: SandboxPool) -> None:
@@ -139,3 +139,15 @@ def test_a_thousand_threads_do_not_outlive_the_snippet(pool: SandboxPool) -> Non
     thread = "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
     code = f"import threading, time\nfor _ in range(1000): {thread}"
     assert pool.run(code).status is not Status.OK
+
+
+def test_twenty_threads_at_once_fit_into_the_memory_of_their_stacks() -> None:
+    code = """import threading
+barrier = threading.Barrier(21)
+threads = [threading.Thread(target=barrier.wait) for _ in range(20)]
+for thread in threads: thread.start()
+barrier.wait()
+for thread in threads: thread.join()
+print(len(threads))"""
+    with SandboxPool(limits=Limits(memory_mb=256)) as pool:
+        assert pool.run(code).stdout == "20\n"

@@ -93,9 +93,10 @@ class Zygote:
         # -P -s instead of -I: the hash seed has to come from the environment, which holds nothing else.
         options = ("-P", "-s", "-S", "-B", "-X", "utf8", "-X", "no_debug_ranges")
         here = str(Path(__file__).resolve().parent)
+        # One arena: by default each thread reserves 64 MB of the address space that Limits.memory_mb is about.
         return subprocess.Popen(
             [interpreter(), *options, "-c", _BOOT, here, str(descriptor)],
-            env={"PYTHONHASHSEED": "0", **dict.fromkeys(_ONE_THREAD, "1")},
+            env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", **dict.fromkeys(_ONE_THREAD, "1")},
             pass_fds=(descriptor,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
