@@ -58,6 +58,7 @@ def run(call: dict[str, Any]) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(call[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.update(call.get("environment", {}))
     if call.get("largest_file"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (call["largest_file"],) * 2)
     if call.get("fault"):

@@ -91,6 +91,11 @@ class Trajectory:
         """Tokens that the policy itself produced."""
         return int(self.mask.sum())
 
+    @property
+    def lost(self) -> bool:
+        """The sandbox failed it: it says nothing about the policy or the task."""
+        return self.stop is StopReason.INFRASTRUCTURE
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:

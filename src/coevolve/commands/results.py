@@ -107,6 +107,8 @@ def _cost_line(summary: Summary) -> str:
     for what in ("sampled", "trained"):
         tokens = number_at(summary, "tokens", what)
         parts += [] if tokens is None else [f"{tokens:,.0f} tokens {what}"]
+    lost = number_at(summary, "answers_lost")
+    parts += [f"{lost:,.0f} answers lost to the sandbox"] if lost else []
     return " · ".join(parts)
 
 

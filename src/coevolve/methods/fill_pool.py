@@ -13,7 +13,7 @@ from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import gate
 from coevolve.curriculum.voting import pool_votes, vote
 from coevolve.methods.base import State, Store
-from coevolve.methods.questions import Written, read_questions
+from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Group, LabelledTask, Origin, Role, Task, Trajectory
 
@@ -44,7 +44,7 @@ class FillPool:
         ]
         with state.spent.grading():
             groups = [
-                Group(task, by_voter[0][n], pool_votes([[x.answer for x in answers[n]] for answers in by_voter]))
+                Group(task, by_voter[0][n], pool_votes([answers_of(answers[n]) for answers in by_voter]))
                 for n, task in enumerate(tasks)
             ]
             section = config.gate

@@ -34,3 +34,8 @@ def read_questions(
             task = Task(f"{prefix}-{i:04d}", (question,), "chain", origin, last_boxed(trajectory.text))
         out.append(Written(trajectory, question or "", task))
     return out
+
+
+def answers_of(trajectories: Sequence[Trajectory]) -> list[str | None]:
+    """The answers that vote on a task: not those that the sandbox lost, unless it lost them all."""
+    return [x.answer for x in trajectories if not x.lost] or [None] * len(trajectories)

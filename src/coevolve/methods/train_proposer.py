@@ -18,7 +18,7 @@ from coevolve.learning.schedule import warmup_lr
 from coevolve.methods.base import State, open_policy
 from coevolve.methods.fill_pool import earlier_questions
 from coevolve.methods.metrics import train_facts
-from coevolve.methods.questions import Written, read_questions
+from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Batch, Group, Role, TrainStats
@@ -57,7 +57,7 @@ class TrainProposer:
         )
         with state.spent.grading():
             groups = {
-                task.id: Group(task, trajectories, vote([x.answer for x in trajectories]))
+                task.id: Group(task, trajectories, vote(answers_of(trajectories)))
                 for task, trajectories in zip(tasks, answers, strict=True)
             }
             rewards = score_questions(config, t, written, groups, archive)
@@ -127,8 +127,9 @@ def score_questions(
         task = written[i].task
         assert task is not None
         group = groups[task.id]
-        agreed = [agrees(x.answer, group.vote) for x in group.trajectories]
-        calls = count_tool_calls([len(x.tool_calls) for x in group.trajectories], agreed, section.tool_count)
+        heard = [x for x in group.trajectories if not x.lost] or group.trajectories
+        agreed = [agrees(x.answer, group.vote) for x in heard]
+        calls = count_tool_calls([len(x.tool_calls) for x in heard], agreed, section.tool_count)
         out[i] = curriculum_reward(
             well_formed=True,
             uncertainty=r_unc(group.vote.p_hat, at_iteration(section.peak, iteration)),

@@ -17,7 +17,7 @@ from coevolve.methods.fill_pool import kept_tasks
 from coevolve.methods.metrics import clip_by_bin, train_facts
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Batch, LabelledTask, Role, StopReason, TrainStats, Trajectory
+from coevolve.types import Batch, LabelledTask, Role, TrainStats, Trajectory
 
 P_HAT_EDGES = (0.3, 0.5, 0.7, 0.8)  # bins of the clip fraction: [0,.3) [.3,.5) [.5,.7) [.7,.8] (.8,1]
 Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
@@ -69,7 +69,7 @@ class TrainSolver:
             "reward": reward,
             "zero_groups": zero_groups,
             "tool_calls": calls,
-            "infrastructure": sum(x.stop is StopReason.INFRASTRUCTURE for group in answers for x in group),
+            "infrastructure": sum(x.lost for group in answers for x in group),
             "tokens_sampled": sampled,
             "max_logp_gap": gap,
         }
@@ -84,7 +84,7 @@ class TrainSolver:
         section = config.executor
         groups = [lessons(config, task, group, r) for (task, group), r in zip(batch, rewards, strict=True)]
         zero = sum(not any(x.advantage for x in group) for group in groups)
-        flat = [x for group in groups for x in group if x.trajectory.stop is not StopReason.INFRASTRUCTURE]
+        flat = [x for group in groups for x in group if not x.trajectory.lost]
         order = np.random.default_rng(seed_of(config.seed, "rows", self.iteration, step)).permutation(len(flat))
         batches, lrs = [], []
         for n, part in enumerate(np.array_split(order, section.minibatches)):
@@ -104,7 +104,7 @@ def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rew
     """
     section, adpo = config.executor, config.adpo
     advantages, clip_high = np.zeros(len(group)), section.clip_high
-    usable = np.array([x.stop is not StopReason.INFRASTRUCTURE for x in group])
+    usable = np.array([not x.lost for x in group])
     advantages[usable] = group_relative(rewards[usable])
     if config.objective == "adpo":
         advantages = advantages * adpo_scale(task.p_hat, floor=adpo.scale_floor, lower=adpo.lower, upper=adpo.upper)

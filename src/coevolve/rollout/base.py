@@ -31,6 +31,7 @@ class RolloutCost:
     tool_s: float = 0.0
     cpu_s: float = 0.0  # of worker processes and sandboxes; what runs in the main process is not in it
     workers: int = 1
+    answers_lost: int = 0  # to a failing sandbox
 
 
 class Rollouts(Protocol):

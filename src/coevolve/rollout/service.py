@@ -24,7 +24,7 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.loop import Job
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.worker import Assignment, RolloutWorker, contract_hash, sampling_for, split
-from coevolve.types import Role, StopReason, Task, Trajectory
+from coevolve.types import Role, Task, Trajectory
 from coevolve.worlds.base import World
 
 _PATIENCE_S = 5.0  # for workers that are asked to end; after it they are killed
@@ -244,11 +244,11 @@ def _check_losses(trajectories: Sequence[Trajectory]) -> None:
     Raises:
         SandboxInfraError: more than one answer in twenty was lost.
     """
-    lost = sum(t.stop is StopReason.INFRASTRUCTURE for t in trajectories)
+    lost = sum(t.lost for t in trajectories)
     if lost > max(_LOSSES_BORNE, len(trajectories) / 20):
         raise SandboxInfraError(
             f"the sandbox lost {lost} of {len(trajectories)} answers",
-            fix="see `coevolve resume`; when it happens again, look for a memory limit that kills the sandbox",
+            fix="then: coevolve resume. Look for a memory limit that kills the sandbox, or whether its server runs",
         )
 
 

@@ -84,6 +84,7 @@ class RolloutWorker:
             tool_calls=stats.tool_calls,
             sample_s=stats.wall_s - stats.tool_wait_s,
             tool_s=stats.tool_wait_s,
+            answers_lost=sum(t.lost for t in trajectories),
             cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
         )
 

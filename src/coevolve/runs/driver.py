@@ -165,6 +165,7 @@ def _times(
         "tokens_sampled": after.sampled_tokens - before.sampled_tokens,
         "tokens_trained": now.tokens_trained - spent.tokens_trained,
         "tool_calls": after.tool_calls - before.tool_calls,
+        "answers_lost": after.answers_lost - before.answers_lost,
     }
 
 

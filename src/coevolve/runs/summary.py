@@ -56,6 +56,7 @@ def summarise(path: Path) -> dict[str, object]:
             "sampled": int(_total(timings, "tokens_sampled")),
             "trained": int(_total(rows, "tokens_trained")),  # every training step logs its own
         },
+        "answers_lost": int(_total(timings, "answers_lost")),  # to a failing sandbox; they taught nothing
         "controls": {str(row["name"]): _rest(row, "event", "name") for row in _events(rows, "control")},
     }
 

@@ -205,8 +205,10 @@ class Courier:
             return read(await self._exchange("GET", path, None, within_s, largest))
         except _SentBack:
             raise self._lost("it is busy") from None
-        except (Undelivered, wire.Malformed) as error:
+        except Undelivered as error:
             raise self._lost(str(error)) from error
+        except wire.Malformed as error:
+            raise self._lost(f"its answer makes no sense: {error}") from error
 
     async def _exchange(
         self, method: str, path: str, message: Mapping[str, object] | None, within_s: float, largest: int

@@ -49,7 +49,7 @@ def request_from_body(body: Body, limits: Limits) -> RunCode:
     if memory_mb is not None and 0 < memory_mb < limits.memory_mb:
         raise Refused(
             f"memory_limit_MB {memory_mb}: every snippet has {limits.memory_mb} MB on this server; "
-            f"start it with --memory-mb {memory_mb}"
+            f"start it with --memory {memory_mb}"
         )
     run_timeout = take_optional(body, "run_timeout", float)
     return RunCode(code, limits.wall_s if run_timeout is None else run_timeout)
