@@ -204,7 +204,7 @@ def sandbox_serve(
     output: Output = None,
     queue: Annotated[int, typer.Option(min=0, help="Snippets that may wait; more are told to come back.")] = 1024,
     queue_wait: Annotated[float, typer.Option(metavar="S", min=0.1, help="How long one may wait.")] = 60.0,
-    sessions: Annotated[int, typer.Option(min=0, help="Sessions open at once, of all clients together.")] = 1024,
+    sessions: Annotated[int, typer.Option(min=0, help="Sessions open at once, of all clients together.")] = 512,
     session_idle: Annotated[float, typer.Option(metavar="S", min=1.0, help="An unused session ends then.")] = 600.0,
     overrides: Overrides = None,
 ) -> None:

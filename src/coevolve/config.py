@@ -251,10 +251,10 @@ class Config(Section):
         if box.url is None:
             raise ValueError("sandbox.backend is remote, but sandbox.url is not given")
         _check_address(box.url)
-        if box.environment is not None:
+        if box.environment is not None or box.namespaces != "auto":
             raise ValueError(
-                "sandbox.environment is for the machine that runs snippets: with sandbox.backend remote, "
-                "start the server with it"
+                "sandbox.environment and sandbox.namespaces are for the machine that runs snippets: "
+                "with sandbox.backend remote, start the server with them"
             )
         if box.dialect == "sandboxfusion":
             if self.tool.state != "stateless":

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
-from coevolve.sandbox.confine import REQUIRED
+from coevolve.sandbox.layers import REQUIRED
 
 
 def call(*arguments: str) -> Result:

@@ -11,7 +11,7 @@ from coevolve.errors import SandboxUnavailable
 from coevolve.sandbox import pool as pool_module
 from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits, Status, ToolResult
-from coevolve.sandbox.confine import REQUIRED
+from coevolve.sandbox.layers import REQUIRED
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.sandbox.selftest import Finding
 

@@ -108,7 +108,7 @@ def _cost_line(summary: Summary) -> str:
         tokens = number_at(summary, "tokens", what)
         parts += [] if tokens is None else [f"{tokens:,.0f} tokens {what}"]
     lost = number_at(summary, "answers_lost")
-    parts += [f"{lost:,.0f} answers lost to the sandbox"] if lost else []
+    parts += [f"{lost:,.0f} answer{'s' if lost > 1 else ''} lost to the sandbox"] if lost else []
     return " · ".join(parts)
 
 

@@ -17,7 +17,7 @@ from coevolve.commands.sandbox_run import open_alone
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import latency
-from coevolve.sandbox.confine import MISSING, ON, REQUIRED
+from coevolve.sandbox.layers import MISSING, ON, REQUIRED
 
 _TIMES = 200
 _SHORT = {"cpu_s": 0.2, "wall_s": 0.4}  # waiting for the deadlines of a run would take long

@@ -39,7 +39,7 @@ def run_files(config: Config, files: Sequence[Path], *, session: bool, as_json: 
 def open_alone(config: Config, *, sessions: int = 0) -> Tool:
     """The tool that a run with this configuration would have, for one snippet at a time and without a memory."""
     alone = config.sandbox.model_copy(update={"workers": 1})
-    return open_tool(alone, config.tool.model_copy(update={"cache": 0}), sessions=sessions)
+    return open_tool(alone, cache=0, sessions=sessions)
 
 
 def _read(file: Path) -> bytes:

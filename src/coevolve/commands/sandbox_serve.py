@@ -6,7 +6,6 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import ConfigError
-from coevolve.sandbox.opening import limits_of
 from coevolve.sandbox.remote.extra import require_aiohttp
 
 
@@ -37,11 +36,7 @@ def serve_sandbox(
     options = ServerOptions(
         host=host,
         port=port,
-        workers=workers,
-        limits=limits_of(section),
-        preload=tuple(section.preload),
-        environment=section.environment,
-        unsafe=section.unsafe,
+        sandbox=section.model_copy(update={"workers": workers}),
         queue=queue,
         wait_s=wait_s,
         sessions=sessions,

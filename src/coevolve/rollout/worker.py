@@ -54,7 +54,9 @@ class RolloutWorker:
         self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
         sessions = config.tool.enabled and config.tool.state == "session"
         # A sequence that waits for its tool keeps its row, and a session ends with its sequence.
-        self._tool = open_tool(config.sandbox, config.tool, sessions=config.engine.max_rows if sessions else 0)
+        self._tool = open_tool(
+            config.sandbox, cache=config.tool.cache, sessions=config.engine.max_rows if sessions else 0
+        )
         self._loop = RolloutLoop(
             self._sampler,
             self._tool,

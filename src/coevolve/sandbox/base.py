@@ -95,6 +95,12 @@ def refused(reason: str) -> ToolResult:
     return ToolResult(Status.ERROR, "", f"{reason}\n", False, 1, None, 0.0, 0.0)
 
 
+def session_lost(why: str) -> ToolResult:
+    """The result of a cell that was not run, in words a model can read."""
+    words = f"SessionLost: this was not run. The session's variables are gone: {why}.\n"
+    return ToolResult(Status.SESSION_LOST, "", words, False, None, None, 0.0, 0.0)
+
+
 def too_long(length: int, allowed: int) -> ToolResult:
     """The result of a snippet of so many bytes, where fewer are allowed."""
     return refused(f"SnippetTooLong: {length} bytes of code, at most {allowed} are run")

@@ -15,12 +15,8 @@ import signal
 from _struct import pack, pack_into, unpack
 
 from . import bpf, library
+from .layers import ON
 from .syscalls import numbers
-
-ON = "on"
-MISSING = "missing: "  # a required layer
-ABSENT = "not available: "  # an optional one
-REQUIRED = ("rlimits", "no_new_privs", "landlock", "privileges", "seccomp")
 
 NOBODY = 65534
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import confine, library
+from .layers import ABSENT, ON
 from .syscalls import numbers
 
 _NEW_MOUNTS, _NEW_NET, _NEW_IPC, _NEW_NAMES, _NEW_PIDS = 0x20000, 0x40000000, 0x8000000, 0x4000000, 0x20000000
@@ -57,7 +58,7 @@ def enter(machine: str, readable: list[tuple[str, str]]) -> Entry:
     except OSError as error:
         for descriptor in (result, result_write, life, life_write):
             os.close(descriptor)
-        return Entry(f"{confine.ABSENT}{error}", -1)
+        return Entry(f"{ABSENT}{error}", -1)
     if pid == 0:
         confine.end_with_parent()
         os.setsid()
@@ -72,7 +73,7 @@ def enter(machine: str, readable: list[tuple[str, str]]) -> Entry:
             os.write(result_write, str(error).encode()[:_REASON_BYTES])
             os._exit(1)
         os.close(result_write)
-        return Entry(f"{confine.ON}: mount, network, ipc, uts, pid{'' if root else ', user'}", life)
+        return Entry(f"{ON}: mount, network, ipc, uts, pid{'' if root else ', user'}", life)
     os.close(result_write)
     os.close(life)
     reason = os.read(result, _REASON_BYTES)
@@ -81,7 +82,7 @@ def enter(machine: str, readable: list[tuple[str, str]]) -> Entry:
         _wait_for(pid, life_write)
     os.close(life_write)
     os.waitpid(pid, 0)
-    return Entry(f"{confine.ABSENT}{reason.decode() or 'the first process ended'}", -1)
+    return Entry(f"{ABSENT}{reason.decode() or 'the first process ended'}", -1)
 
 
 def is_orphan(life: int) -> bool:

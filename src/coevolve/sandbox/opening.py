@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from coevolve.config import SandboxSection, ToolSection
+from coevolve.config import SandboxSection
 from coevolve.sandbox.base import Limits, Tool
 
+if TYPE_CHECKING:
+    from coevolve.sandbox.pool import SandboxPool
+
 TOKEN_VARIABLE = "COEVOLVE_SANDBOX_TOKEN"  # the only place for it: a configuration is kept in the run folder
+SESSION_IDLE_S = 600.0
 
 
-def open_tool(sandbox: SandboxSection, tool: ToolSection, *, sessions: int) -> Tool:
+def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int) -> Tool:
     """The tool of one rollout worker.
 
     Args:
         sandbox: where snippets run and what they may use.
-        tool: how many results are remembered.
+        cache: how many results are remembered; 0 for none.
         sessions: how many sessions will be open at once; 0 for none.
 
     Raises:
         SandboxUnavailable: this machine cannot confine snippets, or the server cannot be used.
         SandboxInfraError: the sandbox does not start.
+        ConfigError: so many sessions need more open files than this process may have.
     """
     if sandbox.backend == "local":
-        from coevolve.sandbox.pool import SandboxPool
-
-        return SandboxPool(
-            limits=limits_of(sandbox),
-            workers=sandbox.workers,
-            preload=tuple(sandbox.preload),
-            environment=sandbox.environment,
-            namespaces=sandbox.namespaces == "auto",
-            unsafe=sandbox.unsafe,
-            cache_size=tool.cache,
-            max_sessions=sessions,
-        )
+        return open_pool(sandbox, cache=cache, sessions=sessions)
     from coevolve.sandbox.remote.extra import require_aiohttp
 
     require_aiohttp()
@@ -50,7 +45,26 @@ def open_tool(sandbox: SandboxSection, tool: ToolSection, *, sessions: int) -> T
         unsafe=sandbox.unsafe,
         sessions=sessions,
         requests=sandbox.requests,
-        cache_size=tool.cache,
+        cache_size=cache,
+    )
+
+
+def open_pool(
+    sandbox: SandboxSection, *, cache: int, sessions: int, session_idle_s: float = SESSION_IDLE_S
+) -> SandboxPool:
+    """The pool of this machine; see :func:`open_tool`."""
+    from coevolve.sandbox.pool import SandboxPool
+
+    return SandboxPool(
+        limits=limits_of(sandbox),
+        workers=sandbox.workers,
+        preload=tuple(sandbox.preload),
+        environment=sandbox.environment,
+        namespaces=sandbox.namespaces == "auto",
+        unsafe=sandbox.unsafe,
+        cache_size=cache,
+        max_sessions=sessions,
+        session_idle_s=session_idle_s,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from coevolve.errors import SandboxUnavailable
 from coevolve.sandbox.base import Status, ToolResult
-from coevolve.sandbox.confine import ABSENT, MISSING, ON, REQUIRED
+from coevolve.sandbox.layers import ABSENT, MISSING, ON, REQUIRED
 
 WAY_OUT = "let another machine run the snippets (sandbox.backend=remote, sandbox.url=http://host:port)"
 _FIX = {

@@ -7,17 +7,17 @@ import resource
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 
 from coevolve.errors import ConfigError, SandboxInfraError
-from coevolve.sandbox.base import Status, ToolResult
+from coevolve.sandbox.base import session_lost
 from coevolve.sandbox.job import Job, Session
 from coevolve.sandbox.session_child import SessionChild
 from coevolve.sandbox.spares import Spares
 
-_DESCRIPTORS = 5  # that a session takes in this process: two pipes, a socket, a pidfd, and one for those just ending
+DESCRIPTORS_EACH = (
+    5  # that a session takes in this process: two pipes, a socket, a pidfd, and one for those just ending
+)
 _OTHER_DESCRIPTORS = 128  # what a training run may open besides
-_LOST = ToolResult(Status.SESSION_LOST, "", "", False, None, None, 0.0, 0.0)
 
 
 class Sessions:
@@ -139,13 +139,12 @@ class Sessions:
 def answer_lost(job: Job, session: Session) -> None:
     """Tell the sender of a cell, in words a model can read, that its session's variables are gone."""
     if job.may_start():
-        words = f"SessionLost: this was not run. The session's variables are gone: {session.lost}.\n"
-        job.future.set_result(replace(_LOST, stderr=words))
+        job.future.set_result(session_lost(session.lost))
 
 
 def _allow_descriptors(sessions: int) -> None:
     """Raise this process' soft limit of open files where so many sessions need it."""
-    needed = len(os.listdir("/proc/self/fd")) + _DESCRIPTORS * sessions + _OTHER_DESCRIPTORS
+    needed = len(os.listdir("/proc/self/fd")) + DESCRIPTORS_EACH * sessions + _OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise ConfigError(

@@ -15,9 +15,9 @@ from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import ToolResult
 from coevolve.sandbox.bell import Bell
 from coevolve.sandbox.child import Birth, Child, Death
-from coevolve.sandbox.confine import REQUIRED
 from coevolve.sandbox.job import Counters, Job, Session, broken, closed
 from coevolve.sandbox.launch import Setup, Zygote
+from coevolve.sandbox.layers import REQUIRED
 from coevolve.sandbox.running import Run, Running
 from coevolve.sandbox.session_child import SessionChild
 from coevolve.sandbox.sessions import Sessions

@@ -26,6 +26,7 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 from . import cells, confine, library, namespaces, snippet
+from .layers import MISSING, ON
 
 STDLIB_PRELOADS = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools",
@@ -54,7 +55,7 @@ def main(control_descriptor: int) -> NoReturn:
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", myself))
     control.sendmsg([marshal.dumps(layers)], [rights])
     os.close(myself)
-    filtered = layers["seccomp"] == confine.ON
+    filtered = layers["seccomp"] == ON
     child_filter = confine.ChildFilter(platform.machine()) if filtered else None
     _Server(control, configuration, child_filter).serve()
 
@@ -110,7 +111,7 @@ def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str
     try:
         layers["rlimits"] = confine.limit_resources(configuration["memory_bytes"], configuration["descriptors"])
     except (OSError, ValueError) as error:
-        layers["rlimits"] = f"{confine.MISSING}{error}"
+        layers["rlimits"] = f"{MISSING}{error}"
     entry = namespaces.Entry("off", -1)
     if configuration["namespaces"]:
         confine.die_with_parent(configuration["parent"])
@@ -125,7 +126,7 @@ def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str
         try:
             layers[name] = enter()
         except (OSError, ValueError) as error:
-            layers[name] = f"{confine.MISSING}{error}"
+            layers[name] = f"{MISSING}{error}"
     return {**layers, "namespaces": entry.state}
 
 

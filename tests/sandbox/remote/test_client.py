@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from coevolve.sandbox.base import Status, ToolResult
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.sandbox.remote.client import RemoteTool
 
-from .conftest import LIMITS, TOKEN, Server, Start
+from .conftest import LIMITS, TOKEN, Fake, Script, Server, Start
 from .waiting import SLEEP, until
 
 CODE = [
@@ -133,12 +134,14 @@ def test_a_server_that_is_not_the_one_asked_for_is_refused_at_start(
 
 
 def test_a_server_without_walls_is_used_only_when_that_is_wanted(
-    start_server: Start, connect: Callable[..., RemoteTool]
+    server: Server, fake: Callable[..., Fake], relay: Script, connect: Callable[..., RemoteTool]
 ) -> None:
-    server = start_server("--set", "sandbox.unsafe=true")
-    with pytest.raises(SandboxUnavailable, match="without testing"):
-        connect(server.url)
-    assert connect(server.url, unsafe=True).run("print(1)").stdout == "1\n"
+    health = server.send("GET", "/health")[2]
+    health["layers"]["landlock"] = "missing: not in this kernel"
+    bare = fake(relay, json.dumps(health).encode())
+    with pytest.raises(SandboxUnavailable, match=r"without landlock \(not in this kernel\)"):
+        connect(bare.url)
+    assert connect(bare.url, unsafe=True).run("print(1)").stdout == "1\n"
 
 
 def test_a_server_that_dies_fails_what_runs_and_its_successor_takes_over(

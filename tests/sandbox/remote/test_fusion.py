@@ -164,6 +164,7 @@ def test_its_own_failures_are_no_results(data: bytes, fake: Callable[..., Fake])
         (["sandbox.backend=remote", "sandbox.url=http://h:99999"], "http://HOST:PORT"),
         (["sandbox.backend=remote", "sandbox.url=http://h:1?token=x"], "http://HOST:PORT"),
         (["sandbox.backend=remote", "sandbox.url=http://h:1", "sandbox.environment=/x"], "environment"),
+        (["sandbox.backend=remote", "sandbox.url=http://h:1", "sandbox.namespaces=off"], "namespaces"),
         (["sandbox.backend=remote", "sandbox.url=http://h:1", "sandbox.dialect=sandboxfusion",
           "sandbox.preload=[numpy]"], "preload"),
         (["sandbox.backend=remote", "sandbox.url=http://h:1", "sandbox.dialect=sandboxfusion",

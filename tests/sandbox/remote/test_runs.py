@@ -1,4 +1,4 @@
-"""Whole runs at a server: the same numbers as with the local sandbox, and what becomes of them when it dies."""
+"""Whole runs at a server: the same numbers as with the local sandbox, and what becomes of them when it fails."""
 
 from __future__ import annotations
 
@@ -11,29 +11,27 @@ from typing import Any
 
 import pytest
 
-from coevolve.config import Config
-from coevolve.errors import SandboxInfraError
 from coevolve.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.checkpoints import read_weights
-from coevolve.types import Origin, Role, StopReason, Task
+from coevolve.types import Origin, Role, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 
-from .conftest import TOKEN, Fake, Server, Start
+from .conftest import TOKEN, Fake, Script, Server, Start
 from .waiting import until
 
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
+TOKEN_SET = {"COEVOLVE_SANDBOX_TOKEN": TOKEN}
+SHORT = ("iterations=1", "evaluation.forced_fence=false", "executor.steps=1")
 ORIGIN = Origin("agent0", Role.PROPOSER, 1)
 TASKS = [Task(f"t{n}", (f"Let a = {n + 40} * 80. Find a.",), "chain", ORIGIN) for n in range(10)]
-OTHERS = [Task(f"o{n}", (f"Let a = {n + 40} * 81. Find a.",), "chain", ORIGIN) for n in range(10)]
 
 
-@pytest.fixture
-def at_defaults(start_server: Start, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server for the configuration's own limits, and the token where a run looks for it."""
-    monkeypatch.setenv("COEVOLVE_SANDBOX_TOKEN", TOKEN)
+@pytest.fixture(scope="module")
+def server(start_server: Start) -> Server:
+    """With the limits that a configuration has by itself."""
     return start_server("--workers", "2", limits=())
 
 
@@ -42,76 +40,88 @@ def remote(url: str) -> tuple[str, str]:
 
 
 def test_a_run_at_a_server_gives_the_bytes_of_a_local_one(
-    at_defaults: Server, start_server: Start, cli: Cli, tiny: Tiny, finished: Path, tmp_path: Path
+    server: Server, cli: Cli, tiny: Tiny, finished: Path, tmp_path: Path
 ) -> None:
-    """It is even the same when the server is killed in between and the run taken up again at its successor."""
     run = tmp_path / "run"
-    threading.Thread(target=_kill_in_mid_run, args=(at_defaults, run), daemon=True).start()
-    ended = cli(*tiny(run, *remote(at_defaults.url)), environment={"COEVOLVE_SANDBOX_TOKEN": TOKEN})
-    ended.assert_clear("the sandbox lost", "coevolve resume", "server")
-    manifest = json.loads((run / "manifest.json").read_text())
-    assert (manifest["status"], len(manifest["phases"]) > 0) == ("failed", True)
-    assert manifest["sandbox"]["server"].startswith(at_defaults.url)
-    assert manifest["sandbox"]["landlock"].startswith("on")
-    start_server("--workers", "2", limits=(), port=at_defaults.port)
-    assert cli("resume", str(run), "--quiet", environment={"COEVOLVE_SANDBOX_TOKEN": TOKEN}).code == 0
+    ended = cli(*tiny(run, *remote(server.url)), environment=TOKEN_SET)
+    assert ended.code == 0, ended.stderr
+    assert not ended.left
     assert (run / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
-    written = b"".join(p.read_bytes() for p in run.rglob("*") if p.is_file())
-    assert TOKEN.encode() not in written
+    layers = json.loads((run / "manifest.json").read_text())["sandbox"]
+    assert layers.pop("server").startswith(server.url)
+    assert layers == json.loads((finished / "manifest.json").read_text())["sandbox"]
+    assert all(TOKEN.encode() not in file.read_bytes() for file in run.rglob("*") if file.is_file())
 
 
-def _kill_in_mid_run(server: Server, run: Path) -> None:
-    until(lambda: (run / "manifest.json").exists() and "iteration-0/evaluate" in (run / "manifest.json").read_text())
-    server.stop(signal.SIGKILL)
-
-
-def rollouts_at(url: str) -> tuple[LocalRollouts, PolicyWeights, Config]:
-    config = load_config("nano", overrides=remote(url))
-    return LocalRollouts(config, MiniatureWorld(), ASSETS), PolicyWeights("base", -1, read_weights(ASSETS)), config
-
-
-def test_an_answer_that_lost_its_snippet_ends_there_and_is_counted(
-    at_defaults: Server, fake: Callable[..., Fake]
+def test_a_server_that_is_killed_ends_the_run_which_goes_on_at_its_successor(
+    start_server: Start, cli: Cli, tiny: Tiny, tmp_path: Path
 ) -> None:
-    """Between client and server, everything but one snippet gets through: the third after the client's own."""
+    run = tmp_path / "run"
+    server = start_server("--workers", "2", limits=())
+    manifest = run / "manifest.json"
+
+    def kill() -> None:
+        until(lambda: manifest.exists() and "iteration-0/evaluate" in manifest.read_text())
+        server.stop(signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    ended = cli(*tiny(run, *SHORT, *remote(server.url)), environment=TOKEN_SET)
+    ended.assert_clear("the sandbox lost", "coevolve resume", "server")
+    assert json.loads(manifest.read_text())["status"] == "failed"
+    again = ("resume", str(run), "--quiet")
+    cli(*again, environment=TOKEN_SET).assert_clear("cannot be reached", server.url, "coevolve sandbox serve")
+    start_server("--workers", "2", limits=(), port=server.port)
+    assert cli(*again, environment=TOKEN_SET).code == 0
+    assert json.loads(manifest.read_text())["status"] == "finished"
+
+
+def test_a_snippet_that_gets_lost_on_the_way_is_counted_in_the_summary(
+    server: Server, fake: Callable[..., Fake], relay: Script, cli: Cli, tiny: Tiny, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    proxy = fake(all_but_one(relay, []))
+    ended = cli(*tiny(run, *SHORT, *remote(proxy.url)), environment=TOKEN_SET)
+    assert ended.code == 0, ended.stderr
+    lost = json.loads(cli("summary", str(run), "--json").stdout)["answers_lost"]
+    assert lost in (1, 2)
+    assert f"{lost} answer{'s' * (lost > 1)} lost to the sandbox" in " ".join(cli("summary", str(run)).stdout.split())
+
+
+def test_an_answer_that_lost_its_snippet_ends_there_and_teaches_nothing(
+    server: Server, fake: Callable[..., Fake], relay: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COEVOLVE_SANDBOX_TOKEN", TOKEN)
     broken: list[str] = []
-
-    def break_one(number: int, path: str, data: bytes) -> tuple[int, bytes] | None:
-        code = json.loads(data)["code"]
-        if number == 3:
-            broken.append(code)
-        if code in broken:
-            return None
-        status, _, answer = at_defaults.send("POST", path, raw=data)
-        return status, json.dumps(answer).encode()
-
-    health = json.dumps(at_defaults.send("GET", "/health")[2]).encode()
-    rollouts, base, _ = rollouts_at(fake(break_one, health).url)
-    whole, _, _ = rollouts_at(at_defaults.url)
-    try:
-        answers = [x for group in rollouts.solve(base, TASKS, 2, seed=1) for x in group]
-        expected = [x for group in whole.solve(base, TASKS, 2, seed=1) for x in group]
-    finally:
-        rollouts.close()
-        whole.close()
+    answers, counted = solved(fake(all_but_one(relay, broken)).url)
+    expected, none = solved(server.url)
     lost = [x for x in answers if x.lost]
-    assert 1 <= len(lost) <= 2
+    assert (len(lost), none) == (counted, 0)
+    assert 1 <= counted <= 2
     for x in lost:
         assert (x.stop, x.answer) == (StopReason.INFRASTRUCTURE, None)
         assert broken[0] in x.text
         assert broken[0] not in [call.code for call in x.tool_calls]
-    assert rollouts.cost.answers_lost == len(lost)
-    kept = {(x.task_id, x.sample): x.text for x in answers if not x.lost}
-    assert kept.items() <= {(x.task_id, x.sample): x.text for x in expected}.items()
+    texts = {(x.task_id, x.sample): x.text for x in expected}
+    assert {(x.task_id, x.sample): x.text for x in answers if not x.lost}.items() <= texts.items()
 
 
-def test_a_server_that_dies_while_answers_are_made_stops_the_run(at_defaults: Server) -> None:
-    rollouts, base, _ = rollouts_at(at_defaults.url)
+def solved(url: str) -> tuple[list[Trajectory], int]:
+    """Two answers to each task, and how many of them were lost."""
+    rollouts = LocalRollouts(load_config("nano", overrides=remote(url)), MiniatureWorld(), ASSETS)
     try:
-        rollouts.solve(base, TASKS, 1, seed=1)
-        at_defaults.stop(signal.SIGKILL)
-        with pytest.raises(SandboxInfraError, match="the sandbox lost") as caught:
-            rollouts.solve(base, OTHERS, 2, seed=2)
-        assert "server" in caught.value.fix
+        groups = rollouts.solve(PolicyWeights("base", -1, read_weights(ASSETS)), TASKS, 2, seed=1)
+        return [x for group in groups for x in group], rollouts.cost.answers_lost
     finally:
         rollouts.close()
+
+
+def all_but_one(relay: Script, broken: list[str]) -> Script:
+    """Everything gets through to the server but one snippet, the third after the client's own."""
+
+    def script(number: int, path: str, data: bytes) -> tuple[int, bytes] | None:
+        code = json.loads(data)["code"]
+        if number == 3:
+            broken.append(code)
+        return None if code in broken else relay(number, path, data)
+
+    return script

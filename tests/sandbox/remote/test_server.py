@@ -29,7 +29,7 @@ from .waiting import SLEEP, until
 def impatient_port(pool: SandboxPool, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The handlers in this process, with less time for a body than they give otherwise."""
     monkeypatch.setattr("coevolve.sandbox.remote.server._BODY_S", 0.1)
-    health = health_of(pool, limits=Limits(), preload=(), unsafe=False, wait_s=1, sessions=0)
+    health = health_of(pool, limits=Limits(), preload=(), wait_s=1, sessions=0)
     admission = Admission(workers=1, limit=0, wait_s=1, stats=lambda: pool.stats)
     app = SandboxServer(pool, health, admission, Sessions(limit=0, idle_s=9, end=pool.end_session), None).application()
     loop = asyncio.new_event_loop()

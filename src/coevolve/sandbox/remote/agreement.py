@@ -34,14 +34,13 @@ def agreed(
             where=f"{url}: {_told(health)}",
             fix=f"start it with {' '.join(options)}, or change the keys of section sandbox",
         )
-    if not unsafe:
-        if health.unsafe:
-            raise SandboxUnavailable(
-                "The sandbox server runs snippets without testing what confines them.",
-                where=url,
-                fix="start it without --unsafe; with sandbox.unsafe=true it is used as it is",
-            )
-        selftest.require(health.layers)
+    lacking = selftest.missing(health.layers)
+    if lacking and not unsafe:
+        raise SandboxUnavailable(
+            f"The sandbox server runs snippets without {', '.join(f'{k} ({v})' for k, v in lacking.items())}.",
+            where=url,
+            fix="serve from a machine that has it; with sandbox.unsafe=true this one is used as it is",
+        )
     about = ", ".join(f"{name} {version}" for name, version in health.versions.items())
     return {**health.layers, "server": f"{url} ({about})"}
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from coevolve.errors import SandboxInfraError, SandboxUnavailable
-from coevolve.sandbox.base import Limits, Stats, ToolResult, too_long
+from coevolve.sandbox.base import Limits, Stats, ToolResult, session_lost, too_long
 from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.remote import wire
 from coevolve.sandbox.remote.agreement import agreed
@@ -34,7 +34,8 @@ class _Session:
 
     number: int
     cells: int = 0
-    lost: bool = False
+    lost: bool = False  # nobody knows what its last cell did
+    ended: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one cell after the other
 
 
@@ -80,7 +81,6 @@ class RemoteTool:
         self._dialect: Dialect = SandboxFusion(limits) if sandboxfusion else Native(limits)
         self._within_s = limits.wall_s + _NETWORK_S
         self._busy_s = self._cpu_s = 0.0
-        self._cells = 0
         self._open: dict[str, _Session] = {}
         self._numbers = 0
         self._courier = Courier(
@@ -115,10 +115,9 @@ class RemoteTool:
         """Queue a snippet and return at once; the future raises SandboxInfraError if the server failed."""
         if session is None:
             return self._cache.submit(code, self._start)
-        future: Future[ToolResult] = Future()
-        self._cells += 1
-        self._courier.start(future, lambda: self._run_cell(code, session))
-        return future
+        return self._cache.pass_by(
+            code, lambda code, future: self._courier.start(future, lambda: self._run_cell(code, session))
+        )
 
     def run(self, code: str, session: str | None = None) -> ToolResult:
         """Run a snippet and wait for it.
@@ -140,8 +139,7 @@ class RemoteTool:
     @property
     def stats(self) -> Stats:
         """What the tool has done so far, its checks at start not counted; seconds are by the server's clocks."""
-        calls = self._cache.calls + self._cells
-        return Stats(calls, self._cache.hits, self._courier.failures, self._busy_s, self._cpu_s)
+        return Stats(self._cache.calls, self._cache.hits, self._courier.failures, self._busy_s, self._cpu_s)
 
     def __enter__(self) -> Self:
         return self
@@ -190,6 +188,8 @@ class RemoteTool:
             self._open[name] = _Session(self._numbers)
         session = self._open[name]
         async with session.turn:
+            if session.ended:
+                return session_lost("it was ended")
             if session.lost:
                 raise SandboxInfraError("The session is lost with its server.", where=self._courier.url)
             refused = self._refused(code)
@@ -206,6 +206,7 @@ class RemoteTool:
     async def _end_session(self, name: str) -> None:
         session = self._open.pop(name, None)
         if session:
+            session.ended = True
             await _end_sessions(self._courier, [session])
 
     async def _deliver(self, message: Mapping[str, object], *, repeatable: bool) -> ToolResult:

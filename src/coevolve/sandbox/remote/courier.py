@@ -67,6 +67,7 @@ class Courier:
         self.url, self.failures = url, 0
         self._headers = dict(headers) | ({} if token is None else {"Authorization": f"Bearer {token}"})
         self._at_once, self._patience_s = at_once, patience_s
+        self._owner = os.getpid()
         self._lock = threading.RLock()
         self._closed = False
         self._farewell: Callable[[], Awaitable[None]] | None = None
@@ -81,9 +82,9 @@ class Courier:
     # Called by any thread.
 
     def start(self, future: Future[Answer], work: Callable[[], Coroutine[None, None, Answer]]) -> None:
-        """Do this work soon, for the future; after :meth:`stop` the future fails."""
+        """Do this work soon, for the future; after :meth:`stop`, or in another process, the future fails."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and os.getpid() == self._owner:
                 self._loop.call_soon_threadsafe(self._begin, future, work)
                 return
         future.set_exception(closed())

@@ -152,12 +152,10 @@ class SandboxServer:
             await task
 
 
-def health_of(
-    pool: Tool, *, limits: Limits, preload: tuple[str, ...], unsafe: bool, wait_s: float, sessions: int
-) -> wire.Health:
+def health_of(pool: Tool, *, limits: Limits, preload: tuple[str, ...], wait_s: float, sessions: int) -> wire.Health:
     """What a server with this pool says of itself."""
     versions = {"coevolve": coevolve.__version__, "python": platform.python_version()}
-    return wire.Health(versions, pool.layers, unsafe, preload, limits, wait_s, sessions)
+    return wire.Health(versions, pool.layers, preload, limits, wait_s, sessions)
 
 
 @web.middleware

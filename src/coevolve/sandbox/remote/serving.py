@@ -14,13 +14,14 @@ from pathlib import Path
 
 from aiohttp import web
 
+from coevolve.config import SandboxSection
 from coevolve.errors import ConfigError, SandboxUnavailable
-from coevolve.sandbox.base import Limits
-from coevolve.sandbox.opening import TOKEN_VARIABLE
+from coevolve.sandbox.opening import TOKEN_VARIABLE, limits_of, open_pool
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.sandbox.remote.admission import Admission
 from coevolve.sandbox.remote.server import SandboxServer, health_of
 from coevolve.sandbox.remote.sessions import Sessions
+from coevolve.sandbox.sessions import DESCRIPTORS_EACH
 
 _SHORTEST_TOKEN = 16
 _IDLE_CONNECTION_S = 60.0  # also how long the head of a request may take; longer than clients keep theirs
@@ -36,11 +37,7 @@ class ServerOptions:
 
     host: str
     port: int
-    workers: int
-    limits: Limits
-    preload: tuple[str, ...]
-    environment: str | None
-    unsafe: bool
+    sandbox: SandboxSection
     queue: int
     wait_s: float
     sessions: int
@@ -85,27 +82,21 @@ def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
             where="coevolve sandbox serve --host",
             fix=f"give a token (--token-file FILE or {TOKEN_VARIABLE}), or leave --host away",
         )
-    connections = _connections()
-    with SandboxPool(
-        limits=options.limits,
-        workers=options.workers,
-        preload=options.preload,
-        environment=options.environment,
-        unsafe=options.unsafe,
-        max_sessions=options.sessions,
-        session_idle_s=options.idle_s,
-    ) as pool:
+    connections = _connections(options.sessions)
+    with open_pool(options.sandbox, cache=0, sessions=options.sessions, session_idle_s=options.idle_s) as pool:
         asyncio.run(_serve(options, pool, connections, announce))
 
 
 async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce: Callable[[str], None]) -> None:
-    admission = Admission(workers=options.workers, limit=options.queue, wait_s=options.wait_s, stats=lambda: pool.stats)
-    sessions = Sessions(limit=options.sessions, idle_s=options.idle_s, end=pool.end_session)
+    admission = Admission(
+        workers=options.sandbox.workers, limit=options.queue, wait_s=options.wait_s, stats=lambda: pool.stats
+    )
+    # A session that was idle for too long is lost; when nobody has asked for it for as long again, it is forgotten.
+    sessions = Sessions(limit=options.sessions, idle_s=2 * options.idle_s, end=pool.end_session)
     health = health_of(
         pool,
-        limits=options.limits,
-        preload=options.preload,
-        unsafe=options.unsafe,
+        limits=limits_of(options.sandbox),
+        preload=tuple(options.sandbox.preload),
         wait_s=options.wait_s,
         sessions=options.sessions,
     )
@@ -116,7 +107,7 @@ async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce:
         handler_cancellation=True,
         keepalive_timeout=_IDLE_CONNECTION_S,
         lingering_time=_LINGER_S,
-        shutdown_timeout=options.limits.wall_s + _GRACE_S,
+        shutdown_timeout=options.sandbox.wall_s + _GRACE_S,
     )
     await runner.setup()
     stop = _stop_at_signals(pool)
@@ -154,7 +145,7 @@ def _ready(options: ServerOptions, pool: SandboxPool, socket: asyncio.Server) ->
     access = "no token" if options.token is None else "token needed"
     layers = "; ".join(f"{layer} {state}" for layer, state in pool.layers.items())
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    return f"sandbox server ready at {address} ({options.workers} at once, {access}): {layers}"
+    return f"sandbox server ready at {address} ({options.sandbox.workers} at once, {access}): {layers}"
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -178,13 +169,14 @@ def _stop_at_signals(pool: SandboxPool) -> asyncio.Event:
     return stop
 
 
-def _connections() -> int:
-    """How many connections there are descriptors for, when this process has raised its limit."""
+def _connections(sessions: int) -> int:
+    """How many connections there are descriptors for besides those of sessions; raises this process' limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_CONNECTIONS + _OWN_FILES
+    others = _OWN_FILES + DESCRIPTORS_EACH * sessions
+    wanted = _MOST_CONNECTIONS + others
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, soft - _OWN_FILES)
+    return max(1, soft - others)
 
 
 def _is_loopback(host: str) -> bool:

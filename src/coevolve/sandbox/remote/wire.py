@@ -35,7 +35,6 @@ class Health:
     Args:
         versions: of coevolve and Python.
         layers: what confines its snippets.
-        unsafe: it was told to go on without a layer that is missing.
         preload: packages that snippets may import.
         limits: of every snippet.
         wait_s: seconds that a snippet may wait in its queue, before it is sent back.
@@ -44,7 +43,6 @@ class Health:
 
     versions: Mapping[str, str]
     layers: Mapping[str, str]
-    unsafe: bool
     preload: tuple[str, ...]
     limits: Limits
     wait_s: float
@@ -132,7 +130,6 @@ def health_from_body(body: Body) -> Health:
     return Health(
         versions=_texts(take(body, "versions", dict)),
         layers=_texts(take(body, "layers", dict)),
-        unsafe=take(body, "unsafe", bool),
         preload=tuple(take({"package": package}, "package", str) for package in take(body, "preload", list)),
         limits=known,
         wait_s=take(body, "wait_s", float),
