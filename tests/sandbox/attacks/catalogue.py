@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from . import computing
+from pathlib import Path
 
-ATTACKS = sorted([*computing.ATTACKS], key=lambda attack: attack.number)
+from . import scenarios
+from .reading import attacks_in
+
+ATTACKS = sorted(
+    [*attacks_in(Path(__file__).with_name("snippets")), *scenarios.ATTACKS], key=lambda attack: (attack.number, attack.name)
+)

@@ -20,16 +20,18 @@ from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.pool import SandboxPool
 
 from . import confinement
+from .attack import OUTPUT_BYTES
 from .surroundings import Surroundings, processes, state
 
 WORKERS = 2
 SPARES = WORKERS + 1
 _LIMITS = {
-    "plain": Limits(cpu_s=0.3, wall_s=1.5, memory_mb=128, output_bytes=20_000, open_files=64),
-    "hasty": Limits(cpu_s=0.3, wall_s=0.4, memory_mb=128, output_bytes=20_000, open_files=64),
-    "science": Limits(cpu_s=4.0, wall_s=20.0, memory_mb=256, output_bytes=20_000, open_files=64),
+    "plain": Limits(cpu_s=0.3, wall_s=1.5, memory_mb=128, output_bytes=OUTPUT_BYTES, open_files=64),
+    "hasty": Limits(cpu_s=0.3, wall_s=0.4, memory_mb=128, output_bytes=OUTPUT_BYTES, open_files=64),
+    "science": Limits(cpu_s=4.0, wall_s=20.0, memory_mb=256, output_bytes=OUTPUT_BYTES, open_files=64),
 }
 _PATIENCE_S = 10.0
+_STEADY = 20
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class Lane:
             packages = {"preload": ("numpy", "sympy"), "environment": self.packages} if name == "science" else {}
             pool = SandboxPool(limits=_LIMITS[name], workers=WORKERS, **packages)  # type: ignore[arg-type]
             self._pools[name] = self._closing.enter_context(pool)
-            eventually(self._is_settled, "the new pool is not ready")
-            self._descriptors, self._threads = _descriptors(), threading.active_count()
+            pool.run("")
+            eventually(self._is_settled, self._unsettled)
+            self._descriptors, self._threads = _steady(_descriptors), threading.active_count()
         return self._pools[name]
 
     def zygote(self, pool: SandboxPool) -> int:
@@ -135,6 +138,15 @@ def eventually(condition: Callable[[], bool], problem: str | Callable[[], str]) 
     while not condition():
         assert time.monotonic() < deadline, problem if isinstance(problem, str) else problem()
         time.sleep(0.002)
+
+
+def _steady(measure: Callable[[], int]) -> int:
+    """A number that has stopped changing: the pool's thread may still be closing what it handed over."""
+    seen = [measure()]
+    while len(seen) < _STEADY or len(set(seen[-_STEADY:])) > 1:
+        time.sleep(0.005)
+        seen.append(measure())
+    return seen[-1]
 
 
 def _descriptors() -> int:
