@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import scenarios
+from . import endings, scenarios, sessions
 from .reading import attacks_in
 
 ATTACKS = sorted(
-    [*attacks_in(Path(__file__).with_name("snippets")), *scenarios.ATTACKS], key=lambda attack: (attack.number, attack.name)
+    [*attacks_in(Path(__file__).with_name("snippets")), *scenarios.ATTACKS, *endings.ATTACKS, *sessions.ATTACKS],
+    key=lambda attack: (attack.number, attack.name),
 )

@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.pool import SandboxPool
@@ -63,12 +64,24 @@ class Lane:
         """The pool of that name, made when it is first asked for."""
         if name not in self._pools:
             packages = {"preload": ("numpy", "sympy"), "environment": self.packages} if name == "science" else {}
-            pool = SandboxPool(limits=_LIMITS[name], workers=WORKERS, **packages)  # type: ignore[arg-type]
-            self._pools[name] = self._closing.enter_context(pool)
+            opened = self.opened(limits=_LIMITS[name], workers=WORKERS, **packages)
+            self._pools[name] = pool = self._closing.enter_context(opened)
             pool.run("")
             eventually(self._is_settled, self._unsettled)
             self._descriptors, self._threads = _steady(_descriptors), threading.active_count()
         return self._pools[name]
+
+    @contextmanager
+    def opened(self, **how: Any) -> Iterator[SandboxPool]:
+        """A pool for one attack; after it, nothing may be left of it."""
+        with SandboxPool(**how) as pool:
+            self.zygote(pool)
+            yield pool
+
+    @property
+    def hides(self) -> bool:
+        """What may not be read is not even there: namespaces are in force."""
+        return self.pool().layers["namespaces"].startswith("on")
 
     def zygote(self, pool: SandboxPool) -> int:
         """The pid of a pool's zygote; waits for it to be born."""

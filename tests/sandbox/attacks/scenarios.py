@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import time
+import platform
 from concurrent.futures import Future
 
 from coevolve.rollout.protocol import CLOSE_FENCE, appended_observation
 from coevolve.sandbox.base import Limits, Status, ToolResult
-from coevolve.sandbox.pool import SandboxPool
 from coevolve.sandbox.syscalls import SETUP_ONLY, numbers
 
 from .attack import OUTPUT_BYTES, Attack, attempt
-from .lane import Lane, eventually
+from .lane import Lane
 
 _PROBES = {335, 336}  # x86-64: for code that a debugger has placed; recent kernels let no filter see these two
 _SLEEPER = "import time\nprint('here', flush=True)\ntime.sleep(0.6)\nprint('done')"
@@ -54,7 +52,7 @@ def _resident() -> int:
 
 def _more_than_a_pipe(lane: Lane) -> None:
     """Honest output that a pipe cannot hold is read while the snippet runs: no timeout."""
-    with SandboxPool(limits=Limits(output_bytes=1_100_000)) as pool:
+    with lane.opened(limits=Limits(output_bytes=1_100_000)) as pool:
         result = lane.hear(pool.run("for i in range(1000): print('x' * 999)"))
     assert (result.status, len(result.stdout), result.truncated) == (Status.OK, 1_000_000, False)
 
@@ -94,7 +92,10 @@ def _sibling(lane: Lane) -> None:
             f"os.open('/proc/{pid}/environ', os.O_RDONLY)",
         ]
     outcome = attempt(lane, calls)
-    assert {line.split()[0] for line in outcome} <= {"EPERM", "EACCES"}, outcome
+    assert {line.split()[0] for line in outcome} <= {"EPERM", "EACCES", *(["ENOENT"] if lane.hides else [])}, outcome
+    guesses = [f"os.getpid() == {pid} and os.kill(1, 0) or os.kill({pid}, 9)" for pid in range(1, 40)]
+    guesses += [f"os.getpid() == {pid} and os.kill(1, 0) or raw('tgkill', {pid}, {pid}, 9)" for pid in range(1, 40)]
+    assert {line.split()[0] for line in attempt(lane, guesses)} == {"EPERM"}
     assert lane.hear(victim.result(20)).stdout == "here\ndone\n"
 
 
@@ -125,11 +126,13 @@ sys.modules['re'] = None; sys.path[:] = []; sys.setrecursionlimit(50); sys.set_i
 def _end_at_the_deadline(lane: Lane) -> None:
     """Whoever is first, there is one status, and it fits the output."""
     seen = set()
-    for milliseconds in range(385, 416, 5):
+    for milliseconds in range(385, 412, 8):
         code = f"import os, time; os.write(1, b'begun '); time.sleep({milliseconds} / 1000); os.write(1, b'ended')"
         result = lane.run(code, "hasty")
         assert result.status in (Status.OK, Status.TIMEOUT), result
-        assert (result.signal, result.exit_code) == ((9, None) if result.status is Status.TIMEOUT else (None, 0)), result
+        assert (result.signal, result.exit_code) == ((9, None) if result.status is Status.TIMEOUT else (None, 0)), (
+            result
+        )
         assert result.stdout == "begun ended" or result.status is Status.TIMEOUT, result
         seen.add(result.status)
     assert seen
@@ -172,8 +175,6 @@ time.sleep(0.3)
 
 def _every_other_call(lane: Lane) -> None:
     """Each number that is not on the list of allowed calls, with no arguments: EPERM, known to this kernel or not."""
-    import platform
-
     table = numbers(platform.machine())
     allowed = {number for name, number in table.items() if name not in SETUP_ONLY or name == "clone3"}
     code = f"""
@@ -191,12 +192,10 @@ print('all')
 
 def _random_calls(lane: Lane) -> None:
     """Allowed calls with arguments that make no sense end one process at most."""
-    import platform
-
     table = numbers(platform.machine())
     blocking = ("pause", "rt_sigsuspend", "rt_sigtimedwait", "exit", "exit_group", "rt_sigreturn", "read", "futex")
     usable = sorted(number for name, number in table.items() if name not in blocking)
-    for seed in range(4):
+    for seed in range(2):
         code = f"""
 import ctypes, random, signal
 random.seed({seed})
@@ -204,14 +203,16 @@ signal.setitimer(signal.ITIMER_REAL, 0.15)
 libc = ctypes.CDLL(None)
 page = ctypes.addressof(ctypes.create_string_buffer(1 << 16))
 values = [0, 1, 2, 3, 7, -1, -100, 4096, 1 << 31, 1 << 40, 1 << 63, page, page + 8]
-while True: libc.syscall(ctypes.c_long(random.choice({usable})), *[ctypes.c_long(random.choice(values)) for _ in range(6)])
+while True:
+    call, *arguments = [random.choice({usable}), *(random.choice(values) for _ in range(6))]
+    libc.syscall(*map(ctypes.c_long, (call, *arguments)))
 """
-        assert lane.run(code).status is not Status.OK
+        assert lane.run(code, "hasty").status is not Status.OK
 
 
 def _results_kept(lane: Lane) -> None:
     """Nothing a snippet does changes what is remembered of another one, and what was killed is not remembered."""
-    with SandboxPool(cache_size=8, limits=Limits(cpu_s=0.3, wall_s=1.0)) as pool:
+    with lane.opened(cache_size=8, limits=Limits(cpu_s=0.3, wall_s=1.0)) as pool:
         question = "print(6*7)"
         lane.hear(pool.run("import builtins; builtins.print = lambda *a: None\nprint(6*7)"))
         assert [pool.run(question).stdout, pool.run(question).stdout] == ["42\n"] * 2
@@ -235,7 +236,7 @@ def _mixed_crowd(lane: Lane) -> None:
         "import ctypes; ctypes.string_at(1)",
     ]
     futures: list[tuple[Future[ToolResult], str]] = []
-    with SandboxPool(limits=Limits(cpu_s=2, wall_s=8, memory_mb=128, output_bytes=OUTPUT_BYTES), workers=2) as pool:
+    with lane.opened(limits=Limits(cpu_s=2, wall_s=8, memory_mb=128, output_bytes=OUTPUT_BYTES), workers=2) as pool:
         for turn in range(100):
             futures += [(pool.submit(lane.fill(code)), "") for code in (hostile[turn % len(hostile)],)]
             if turn % 4 == 0:
@@ -260,15 +261,11 @@ while clone() > 0: made += 1
 print(made > 500, flush=True)
 time.sleep(60)
 """
-    pool = lane.pool()
+    pool = lane.pool("hasty")
     bomb = pool.submit(code)
     assert [lane.run("print(6*7)").stdout for _ in range(6)] == ["42\n"] * 6
     result = lane.hear(bomb.result(30))
     assert result.status in (Status.TIMEOUT, Status.CPU_LIMIT, Status.KILLED), result
-
-
-def _wait(seconds: float) -> None:
-    time.sleep(seconds)
 
 
 ATTACKS = [
@@ -289,4 +286,3 @@ ATTACKS = [
     Attack(119, "thousands of threads", _thousands_of_threads),
     Attack(123, "random calls", _random_calls),
 ]
-_ = (os, eventually)

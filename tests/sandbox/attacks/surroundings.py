@@ -126,8 +126,9 @@ class Surroundings:
     def check(self) -> None:
         """Raises AssertionError when a file has changed or appeared, or a listener was called."""
         now = self._snapshot()
-        assert now == self._before, {key: (self._before.get(key), now.get(key)) for key in now.keys() | self._before.keys()
-                                     if now.get(key) != self._before.get(key)}  # fmt: skip
+        names = now.keys() | self._before.keys()
+        changed = {name: (self._before.get(name), now.get(name)) for name in names}
+        assert now == self._before, {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
         called, _, _ = select.select(self._listeners, [], [], 0)
         assert not called, f"somebody was called: {called}"
 
