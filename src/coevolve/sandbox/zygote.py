@@ -12,6 +12,7 @@ Runs inside the sandbox interpreter: standard library only.
 from __future__ import annotations
 
 import _socket
+import errno
 import gc
 import importlib
 import marshal
@@ -20,6 +21,7 @@ import platform
 import resource
 import select
 import sys
+import time
 from _struct import pack
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -37,7 +39,10 @@ SPAWNED, EXITED = 1, 2
 SPAWN, SPAWN_SESSION, QUIT = b"S", b"C", b"Q"
 # kind, child identifier, then pid (SPAWNED) or wait status (EXITED), CPU microseconds
 REPORT = "=BIiQ"
-_USERS_THREADS = 8192  # of the whole user, as the kernel counts them: keeps a snippet from using up all pids
+# Of the whole user, as the kernel counts them: keeps a snippet from using up all pids. Where the user may have
+# fewer, the last ones are for the zygote, which has to go on making processes.
+_USERS_THREADS, _KEPT_BACK = 8192, 256
+_NO_PROCESS_S = 0.01
 _FIRST_CLOSED = 3
 _MESSAGE_BYTES = 65536
 
@@ -141,6 +146,15 @@ def _filter_calls(machine: str, parent: int, life: int) -> str:
     return confine.base_filter(machine).load()
 
 
+def _limit_of_threads() -> int:
+    """How many threads a snippet's user may have when it starts another; our own limit is raised beyond that."""
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    if most == resource.RLIM_INFINITY:
+        return _USERS_THREADS
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    return min(_USERS_THREADS, most - min(_KEPT_BACK, most // 8))
+
+
 class _Server:
     """Makes a child when told to, and reports each birth and each death."""
 
@@ -151,9 +165,7 @@ class _Server:
         self._control = control
         self._cpu = {SPAWN: configuration["cpu_seconds"], SPAWN_SESSION: configuration["session_cpu_seconds"]}
         self._descriptors, self._open_files = configuration["descriptors"], configuration["open_files"]
-        threads = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        threads = _USERS_THREADS if threads == resource.RLIM_INFINITY else min(threads, _USERS_THREADS)
-        self._threads = (threads, threads)
+        self._threads = (_limit_of_threads(),) * 2
         self._filter = child_filter
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
@@ -185,7 +197,7 @@ class _Server:
             os._exit(0)
 
     def _spawn(self, kind: bytes, identifier: int, descriptors: list[int]) -> None:
-        pid = os.fork()
+        pid = self._fork()
         if pid == 0:
             self._become_child(kind, descriptors)
         for descriptor in descriptors:
@@ -195,6 +207,19 @@ class _Server:
         self._poll.register(watch, select.POLLIN)
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", watch))
         self._control.sendmsg([pack(REPORT, SPAWNED, identifier, pid, 0)], [rights])
+
+    def _fork(self) -> int:
+        """``os.fork``, as soon as the machine has a process to spare: a snippet that uses them up ends in time."""
+        while True:
+            try:
+                return os.fork()
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.ENOMEM):
+                    raise
+            time.sleep(_NO_PROCESS_S)
+            for descriptor, _ in self._poll.poll(0):
+                if descriptor != self._control.fileno():
+                    self._reap(descriptor)
 
     def _reap(self, watch: int) -> None:
         identifier, pid = self._children.pop(watch)

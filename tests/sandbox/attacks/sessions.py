@@ -35,7 +35,8 @@ _FORGERIES = {
     "closing it": "os.close(channel)",
     "shutting it": "socket.socket(fileno=channel).shutdown(2)",
     "stealing the next cell": "os.set_blocking(channel, False) or os.read(channel, 99)",
-    "a listener for cells": "import threading; threading.Thread(target=os.read, args=(channel, 10**6), daemon=True).start()",
+    "a listener for cells": "import threading; "
+    "threading.Thread(target=os.read, args=(channel, 10**6), daemon=True).start()",
     "descriptors": "socket.socket(fileno=channel).sendmsg([b'x'], [(1, 1, struct.pack('=i', 1))])",
     "an urgent byte": "socket.socket(fileno=channel).send(b'x', socket.MSG_OOB)",
     "a change of user": "socket.socket(fileno=os.dup(channel)).setsockopt(1, 16, 1)",
