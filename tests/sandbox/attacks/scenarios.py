@@ -248,7 +248,7 @@ def _mixed_crowd(lane: Lane) -> None:
 
 
 def _thousands_of_threads(lane: Lane) -> None:
-    """As many threads as the user may have, made without memory of their own; others still get processes."""
+    """Threads that take no memory of their own; others still get processes."""
     code = """
 import ctypes, mmap, platform, struct, time
 page = mmap.mmap(-1, 4096, prot=7)
@@ -257,8 +257,8 @@ page.write(b'\\xbf' + struct.pack('<I', flags)  # mov edi, flags
     + bytes.fromhex('31f631d24531d24531c0b8380000000f0585c07401c3b8220000000f05ebf7'))  # clone; the thread: pause
 clone = ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
 made = 0
-while clone() > 0: made += 1
-print(made > 500, flush=True)
+while made < 2000 and clone() > 0: made += 1  # the user's share is 8192, and other lanes run
+print(made, flush=True)
 time.sleep(60)
 """
     pool = lane.pool("hasty")
