@@ -41,6 +41,9 @@ def test_a_machine_with_all_layers_may_run_model_code() -> None:
     assert content["ok"] is True
     assert content["refusal"] is None
     assert all(content["layers"][name]["on"] and content["layers"][name]["required"] for name in REQUIRED)
+    required = [probe for probe in content["probes"] if probe["layer"] in REQUIRED]
+    assert len(required) > 5
+    assert all(probe["passed"] and probe["name"] and probe["detail"] for probe in required)
     times = content["latency_ms"]
     assert set(times) >= {"start", "print_p50", "print_p99", "session_cell_p50"}
     assert 0 < times["print_p50"] <= times["print_p99"] < 10_000
@@ -52,7 +55,7 @@ def test_people_get_tables() -> None:
     called = call("--set", "sandbox.preload=[numpy]")
     assert called.exit_code == 0
     assert called.stdout.rstrip().endswith("model code may run here")
-    for word in (*REQUIRED, "required", "print p50", "numpy p50", "session cell p50"):
+    for word in (*REQUIRED, "required", "open a socket", "print p50", "numpy p50", "session cell p50"):
         assert word in called.stdout
 
 
@@ -64,6 +67,8 @@ def test_a_missing_layer_is_shown_among_the_others_with_its_fix(kernel_call: str
     assert content["ok"] is False
     assert [name for name, found in content["layers"].items() if found["required"] and not found["on"]] == [layer]
     assert layer in content["refusal"]["what"]
+    let_through = {probe["layer"] for probe in content["probes"] if not probe["passed"]}
+    assert let_through <= {layer, "namespaces"}
     assert content["refusal"]["fix"]
 
 

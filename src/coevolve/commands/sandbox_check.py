@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
 
 import typer
@@ -16,11 +16,13 @@ from rich.text import Text
 from coevolve.commands.sandbox_run import open_alone
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, SandboxInfraError, SandboxUnavailable
-from coevolve.sandbox import latency
-from coevolve.sandbox.layers import MISSING, ON, REQUIRED
+from coevolve.sandbox import latency, selftest
+from coevolve.sandbox.base import Tool
+from coevolve.sandbox.layers import ABSENT, MISSING, ON, REQUIRED
+from coevolve.sandbox.pool import SandboxPool
 
 _TIMES = 200
-_SHORT = {"cpu_s": 0.2, "wall_s": 0.4}  # waiting for the deadlines of a run would take long
+_CPU_S, _WALL_S = 0.2, 0.4  # waiting for the limits of a run would take long
 
 
 @dataclass(slots=True)
@@ -29,11 +31,13 @@ class Findings:
 
     Args:
         layers: what confines snippets, and what is in force of it.
+        probes: what a snippet tried against them; a server does not tell.
         milliseconds: what was measured, by name.
         refusal: why model code may not run here; None when it may.
     """
 
     layers: dict[str, str] = field(default_factory=dict)
+    probes: tuple[selftest.Finding, ...] = ()
     milliseconds: dict[str, float] = field(default_factory=dict)
     refusal: CoevolveError | None = None
 
@@ -61,7 +65,7 @@ def examine(config: Config) -> Findings:
     except (SandboxUnavailable, SandboxInfraError) as error:
         found.refusal = error
         if not found.layers:
-            found.layers = _layers_without_refusal(config)
+            _look_regardless(config, found)
     return found
 
 
@@ -70,27 +74,37 @@ def _use(config: Config, found: Findings) -> None:
     begin = perf_counter()
     with closing(open_alone(config, sessions=1)) as tool:
         times["start"] = (perf_counter() - begin) * 1e3
-        found.layers = dict(tool.layers)
+        _look(tool, found)
         for package in ("", *(name for name in config.sandbox.preload if name in latency.ONE_LINERS)):
             spread = latency.snippets(tool, package, _TIMES)
             times[f"{package or 'print'}_p50"], times[f"{package or 'print'}_p99"] = spread.p50_ms, spread.p99_ms
         times["session_cell_p50"] = latency.cells(tool, _TIMES).p50_ms
     if config.sandbox.backend == "remote":
         return  # a server has its own limits
-    hasty = config.model_copy(update={"sandbox": config.sandbox.model_copy(update=_SHORT)})
-    with closing(open_alone(hasty)) as tool:
-        times["kill_after_wall_deadline"] = latency.late_by_wall(tool, _SHORT["wall_s"])
-        times["kill_after_cpu_limit"] = latency.late_by_cpu(tool, _SHORT["cpu_s"])
+    with closing(open_alone(_with(config, wall_s=_WALL_S))) as tool:
+        times["kill_after_wall_deadline"] = latency.late_by_wall(tool, _WALL_S)
+    with closing(open_alone(_with(config, cpu_s=_CPU_S, wall_s=100 * _CPU_S))) as tool:
+        times["kill_after_cpu_limit"] = latency.late_by_cpu(tool, _CPU_S)
 
 
-def _layers_without_refusal(config: Config) -> dict[str, str]:
-    """What the layers say of themselves where a run would be refused; nothing on systems that have none."""
-    lenient = config.model_copy(update={"sandbox": config.sandbox.model_copy(update={"unsafe": True})})
+def _with(config: Config, **values: object) -> Config:
+    """Some keys of the sandbox changed."""
+    return config.model_copy(update={"sandbox": config.sandbox.model_copy(update=values)})
+
+
+def _look(tool: Tool, found: Findings) -> None:
+    found.layers = dict(tool.layers)
+    found.probes = tool.findings if isinstance(tool, SandboxPool) else ()
+
+
+def _look_regardless(config: Config, found: Findings) -> None:
+    """What there is of layers where a run would be refused; the probes do no harm. Nothing on systems without any."""
     try:
-        with closing(open_alone(lenient)) as tool:
-            return dict(tool.layers)
+        with closing(open_alone(_with(config, unsafe=True))) as tool:
+            _look(tool, found)
+            found.layers.pop("unsafe", None)
     except (SandboxUnavailable, SandboxInfraError):
-        return {}
+        return
 
 
 def _as_data(found: Findings) -> dict[str, object]:
@@ -101,21 +115,26 @@ def _as_data(found: Findings) -> dict[str, object]:
             name: {"on": state.startswith(ON), "required": name in REQUIRED, "state": state}
             for name, state in found.layers.items()
         },
+        "probes": [asdict(probe) for probe in found.probes],
         "latency_ms": {name: round(value, 3) for name, value in found.milliseconds.items()},
         "refusal": refusal and {"what": refusal.what, "where": refusal.where, "fix": refusal.fix},
     }
 
 
 def _print(console: Console, found: Findings, *, unsafe: bool) -> None:
-    layers = Table("layer", "", "state", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    layers = _table("layer", "", "state")
     for name, state in found.layers.items():
-        style = "red" if state.startswith(MISSING) else ""
-        layers.add_row(name, "required" if name in REQUIRED else "optional", Text(state, style))
-    times = Table("latency, now", "ms", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        kind = "required" if name in REQUIRED else "optional" if state.startswith((ON, ABSENT)) else ""
+        layers.add_row(name, kind, Text(state, "red" if state.startswith(MISSING) else ""))
+    probes = _table("a snippet tries to", "refused by", "")
+    for probe in found.probes:
+        says = Text(f"ok, {probe.detail}") if probe.passed else Text(f"NOT REFUSED, {probe.detail}", "red")
+        probes.add_row(probe.name, probe.layer, says)
+    times = _table("latency, now", "ms")
     times.columns[1].justify = "right"
     for name, value in found.milliseconds.items():
         times.add_row(name.replace("_", " "), f"{value:.2f}")
-    for table in (layers, times):
+    for table in (layers, probes, times):
         if table.rows:
             console.print(table)
             console.print()
@@ -123,3 +142,7 @@ def _print(console: Console, found: Findings, *, unsafe: bool) -> None:
         console.print(Text("sandbox.unsafe: model code runs with whatever is on above", style="red"))
     elif not found.refusal:
         console.print("model code may run here")
+
+
+def _table(*headings: str) -> Table:
+    return Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="bold")

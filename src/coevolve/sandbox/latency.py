@@ -45,9 +45,13 @@ def run_well(tool: Tool, code: str, session: str | None = None) -> ToolResult:
     Raises:
         SandboxInfraError: it did.
     """
+    return _ended_by(Status.OK, tool, code, session)
+
+
+def _ended_by(end: Status, tool: Tool, code: str, session: str | None = None) -> ToolResult:
     result = tool.run(code, session)
-    if result.status is not Status.OK:
-        what = f"A harmless snippet ended with {result.status}: {result.stderr.strip()[-300:]}"
+    if result.status is not end:
+        what = f"A snippet that had to end with {end} ended with {result.status}: {result.stderr.strip()[-300:]}"
         raise SandboxInfraError(what, where=repr(code), fix="Look at the limits of the sandbox.")
     return result
 
@@ -75,10 +79,18 @@ def cells(tool: Tool, times: int) -> Spread:
 
 
 def late_by_wall(tool: Tool, wall_s: float) -> float:
-    """Milliseconds from the wall deadline of a sleeping snippet to its end."""
-    return tool.run(_SLEEPS).wall_ms - wall_s * 1e3
+    """Milliseconds from the wall deadline of a sleeping snippet to its end.
+
+    Raises:
+        SandboxInfraError: it ended otherwise.
+    """
+    return _ended_by(Status.TIMEOUT, tool, _SLEEPS).wall_ms - wall_s * 1e3
 
 
 def late_by_cpu(tool: Tool, cpu_s: float) -> float:
-    """Milliseconds of CPU that a computing snippet got beyond its limit."""
-    return tool.run(_COMPUTES).cpu_ms - cpu_s * 1e3
+    """Milliseconds of CPU that a computing snippet got beyond its limit. The wall limit must be far away.
+
+    Raises:
+        SandboxInfraError: it ended otherwise.
+    """
+    return _ended_by(Status.CPU_LIMIT, tool, _COMPUTES).cpu_ms - cpu_s * 1e3
