@@ -55,7 +55,10 @@ class RolloutWorker:
         sessions = config.tool.enabled and config.tool.state == "session"
         # A sequence that waits for its tool keeps its row, and a session ends with its sequence.
         self._tool = open_tool(
-            config.sandbox, cache=config.tool.cache, sessions=config.engine.max_rows if sessions else 0
+            config.sandbox,
+            cache=config.tool.cache,
+            sessions=config.engine.max_rows if sessions else 0,
+            sharing=max(config.engine.workers, 1),
         )
         self._loop = RolloutLoop(
             self._sampler,

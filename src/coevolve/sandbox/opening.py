@@ -15,13 +15,14 @@ TOKEN_VARIABLE = "COEVOLVE_SANDBOX_TOKEN"  # the only place for it: a configurat
 SESSION_IDLE_S = 600.0
 
 
-def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int) -> Tool:
+def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: int = 1) -> Tool:
     """The tool of one rollout worker.
 
     Args:
         sandbox: where snippets run and what they may use.
         cache: how many results are remembered; 0 for none.
         sessions: how many sessions will be open at once; 0 for none.
+        sharing: how many rollout workers like this one will use the same server.
 
     Raises:
         SandboxUnavailable: this machine cannot confine snippets, or the server cannot be used.
@@ -43,7 +44,7 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int) -> Tool:
         limits=limits_of(sandbox),
         preload=tuple(sandbox.preload),
         unsafe=sandbox.unsafe,
-        sessions=sessions,
+        sessions=sessions * sharing,
         requests=sandbox.requests,
         cache_size=cache,
     )

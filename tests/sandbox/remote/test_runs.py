@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from coevolve.errors import SandboxUnavailable
 from coevolve.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.checkpoints import read_weights
+from coevolve.sandbox.opening import open_tool
 from coevolve.types import Origin, Role, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 
@@ -92,8 +94,8 @@ def test_an_answer_that_lost_its_snippet_ends_there_and_teaches_nothing(
 ) -> None:
     monkeypatch.setenv("COEVOLVE_SANDBOX_TOKEN", TOKEN)
     broken: list[str] = []
-    answers, counted = solved(fake(all_but_one(relay, broken)).url)
-    expected, none = solved(server.url)
+    answers, counted = solved(*remote(fake(all_but_one(relay, broken)).url))
+    expected, none = solved(*remote(server.url))
     lost = [x for x in answers if x.lost]
     assert (len(lost), none) == (counted, 0)
     assert 1 <= counted <= 2
@@ -105,9 +107,26 @@ def test_an_answer_that_lost_its_snippet_ends_there_and_teaches_nothing(
     assert {(x.task_id, x.sample): x.text for x in answers if not x.lost}.items() <= texts.items()
 
 
-def solved(url: str) -> tuple[list[Trajectory], int]:
+def test_answers_with_sessions_are_those_of_the_local_sandbox(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COEVOLVE_SANDBOX_TOKEN", TOKEN)
+    session = "tool.state=session"
+    there, here = (solved(*settings)[0] for settings in ((*remote(server.url), session), (session,)))
+    assert [(x.text, x.stop) for x in there] == [(x.text, x.stop) for x in here]
+    assert any(len(x.tool_calls) > 1 for x in here)
+    assert server.send("GET", "/health")[2]["sessions_open"] == 0
+
+
+def test_a_server_must_have_room_for_the_sessions_of_all_workers(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COEVOLVE_SANDBOX_TOKEN", TOKEN)
+    with pytest.raises(SandboxUnavailable, match="--sessions 1200"):
+        open_tool(load_config("nano", overrides=remote(server.url)).sandbox, cache=0, sessions=600, sharing=2)
+
+
+def solved(*overrides: str) -> tuple[list[Trajectory], int]:
     """Two answers to each task, and how many of them were lost."""
-    rollouts = LocalRollouts(load_config("nano", overrides=remote(url)), MiniatureWorld(), ASSETS)
+    rollouts = LocalRollouts(load_config("nano", overrides=overrides), MiniatureWorld(), ASSETS)
     try:
         groups = rollouts.solve(PolicyWeights("base", -1, read_weights(ASSETS)), TASKS, 2, seed=1)
         return [x for group in groups for x in group], rollouts.cost.answers_lost

@@ -22,7 +22,7 @@ from coevolve.sandbox.remote.dialects import Dialect, Native, SandboxFusion
 
 Answer = TypeVar("Answer")
 _PATIENCE_S = 600.0
-_HEALTH_S, _GOODBYE_S = 10.0, 3.0
+_HEALTH_S, _GOODBYE_S = 10.0, 10.0
 _NETWORK_S = 15.0  # beyond what a snippet may wait and run at the server
 _LARGEST_FACTS = 1 << 16
 _PROBE, _PROBED = "print(6 * 7)", "42\n"
@@ -54,7 +54,7 @@ class RemoteTool:
         limits: that every snippet must have. A server of ours must have been started with them.
         preload: packages that snippets must be able to import, and no others.
         unsafe: accept a server that lacks a layer.
-        sessions: how many sessions will be open at once.
+        sessions: how many sessions will be open at once, those of other clients of the same run included.
         requests: how many snippets are at the server at once; the others wait here.
         cache_size: as for the local pool.
         patience_s: how long a busy server is asked again before a snippet counts as lost.

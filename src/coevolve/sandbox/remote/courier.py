@@ -26,7 +26,7 @@ from coevolve.sandbox.remote import wire
 Answer = TypeVar("Answer")
 _ATTEMPTS = 2
 _PAUSE_S = 0.5  # before the second attempt: what serves a port again after a crash needs a moment
-_CONNECT_S = 10.0
+_CONNECT_S, _FAREWELL_S = 10.0, 3.0
 _IDLE_CONNECTION_S = 15.0  # shorter than servers keep theirs, so that no message meets a closing one
 _LONGEST_REST_S = 30.0  # whatever Retry-After says
 _REST_S = 2.0  # where the server says that it is busy, and not for how long
@@ -128,7 +128,9 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             if self._farewell:
-                await self._farewell()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL_S):
+                        await self._farewell()
 
     def _begin(self, future: Future[Answer], work: Callable[[], Coroutine[None, None, Answer]]) -> None:
         task = self._loop.create_task(self._perform(future, work))
