@@ -10,7 +10,7 @@ import time
 import pytest
 
 from coevolve.errors import SandboxInfraError
-from coevolve.sandbox import supervisor
+from coevolve.sandbox import zygotes
 from coevolve.sandbox.launch import Zygote
 from coevolve.sandbox.pool import SandboxPool
 
@@ -27,7 +27,7 @@ def doom(monkeypatch: pytest.MonkeyPatch, starts: int) -> list[int]:
                 killed.append(process.pid)
             return process
 
-    monkeypatch.setattr(supervisor, "Zygote", Doomed)
+    monkeypatch.setattr(zygotes, "Zygote", Doomed)
     return killed
 
 

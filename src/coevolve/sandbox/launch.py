@@ -56,21 +56,22 @@ class Setup:
 
 
 class Zygote:
-    """A running zygote. Must be made, and kept, by a thread that lives as long as it: its death ends the
-    zygote.
+    """A zygote, which starts at once and is ready once it has introduced itself. Must be made, and kept, by a
+    thread that lives as long as it: its death ends the zygote.
 
     Args:
         setup: what it is started with.
         children: how many children there can be at once.
 
     Raises:
-        SandboxInfraError: the interpreter did not start or could not prepare itself.
+        SandboxInfraError: the interpreter cannot be started.
     """
 
     def __init__(self, setup: Setup, children: int) -> None:
-        self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with remote:
-            self._process = self._start(remote.fileno())  # in namespaces, this only waits for the zygote's end
+        self.pid = 0
+        self.layers: dict[str, str] = {}
+        self.forks = 0
+        self.living: set[int] = set()  # identifiers of the children asked for, their death not reported yet
         self._watch = -1
         configuration = {
             "parent": os.getpid(),
@@ -84,10 +85,12 @@ class Zygote:
             "namespaces": setup.namespaces,
         }
         try:
-            self.layers = self._introduce(configuration)
-        except BaseException:
-            self.kill()
-            raise
+            self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with remote:
+                self._socket.send(marshal.dumps(configuration))
+                self._process = self._start(remote.fileno())  # in namespaces, this only waits for the zygote's end
+        except OSError as error:
+            raise _no_start(str(error)) from error
 
     def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
         # -P -s instead of -I: the hash seed has to come from the environment, which holds nothing else.
@@ -105,13 +108,19 @@ class Zygote:
             start_new_session=True,
         )
 
-    def _introduce(self, configuration: dict[str, object]) -> dict[str, str]:
-        self._socket.settimeout(_START_SECONDS)
+    def introduce(self, *, wait: bool) -> bool:
+        """Hear that it is ready, and in which layers; False if it does not say so yet, and is not waited for.
+
+        Raises:
+            SandboxInfraError: it could not prepare itself.
+        """
+        self._socket.settimeout(_START_SECONDS if wait else 0.0)
         try:
-            self._socket.send(marshal.dumps(configuration))
             answer, ancillary, _, _ = self._socket.recvmsg(
                 _MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
             )
+        except BlockingIOError:
+            return False
         except OSError as error:
             raise _no_start(str(error)) from error
         if not answer:
@@ -120,9 +129,9 @@ class Zygote:
         if "error" in layers:
             raise _no_start(layers["error"])
         self._watch = int.from_bytes(ancillary[0][2], sys.byteorder)
-        self.pid = pid_of(self._watch)
+        self.pid, self.layers = pid_of(self._watch), layers
         self._socket.setblocking(True)
-        return layers
+        return True
 
     def fileno(self) -> int:
         """Readable when a report waits or the zygote is gone."""
@@ -134,6 +143,8 @@ class Zygote:
         Raises:
             OSError: the zygote is gone.
         """
+        self.forks += 1
+        self.living.add(identifier)
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         self._socket.sendmsg([kind + identifier.to_bytes(4, "little")], [rights])
 
@@ -148,6 +159,7 @@ class Zygote:
         kind, identifier, number, microseconds = _REPORT.unpack(data)
         if kind == _SPAWNED:
             return Birth(identifier, int.from_bytes(ancillary[0][2], sys.byteorder))
+        self.living.discard(identifier)
         return Death(identifier, number, microseconds / 1e6)
 
     def quit(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from coevolve.sandbox.base import Limits, Status
@@ -67,9 +67,9 @@ class Running:
                 self._unlisten(run.child)
         return run
 
-    def clear(self) -> list[Run]:
-        """All of them, no longer kept an eye on."""
-        return [run for identifier in list(self._runs) if (run := self.remove(identifier))]
+    def clear(self, among: Container[int]) -> list[Run]:
+        """What runs in the children with these identifiers, no longer kept an eye on."""
+        return [run for identifier in list(self._runs) if identifier in among and (run := self.remove(identifier))]
 
     def read(self, descriptor: int) -> None:
         """A watched pipe has something to read."""

@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from collections import deque
+from collections.abc import Container
 
 from coevolve.errors import ConfigError, SandboxInfraError
 from coevolve.sandbox.base import session_lost
@@ -130,10 +131,12 @@ class Sessions:
         """All cells that wait for an earlier one."""
         return [job for session in self._processes.values() for job in session.take_waiting()]
 
-    def clear(self, why: str) -> list[SessionChild]:
-        """Lose all sessions that have a process; the processes and spares, which nobody else buries."""
-        children = [self.bury(identifier, why) for identifier in list(self._processes)]
-        return [*self.spares.clear(), *(child for child in children if child)]
+    def clear(self, why: str, among: Container[int]) -> list[SessionChild]:
+        """Lose the sessions of the children with these identifiers; those and the spares among them, which nobody
+        else buries.
+        """
+        children = [self.bury(identifier, why) for identifier in list(self._processes) if identifier in among]
+        return [*self.spares.clear(among), *(child for child in children if child)]
 
 
 def answer_lost(job: Job, session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -54,20 +55,21 @@ class Spares(Generic[Kind]):
             self._asleep[birth.identifier] = child
 
     def take(self) -> tuple[int, Kind]:
-        """One that is asleep, with its identifier.
+        """The eldest that is asleep, with its identifier.
 
         Raises:
             KeyError: none is.
         """
-        return self._asleep.popitem()
+        identifier = next(iter(self._asleep), None)
+        if identifier is None:
+            raise KeyError("no spare is asleep")
+        return identifier, self._asleep.pop(identifier)
 
     def remove(self, identifier: int) -> Kind | None:
         """One that has died; None if it was not one of these."""
         return self._asleep.pop(identifier, None)
 
-    def clear(self) -> list[Kind]:
-        """All of them, no longer kept here."""
-        children = [*self._unborn.values(), *self._asleep.values()]
-        self._unborn.clear()
-        self._asleep.clear()
-        return children
+    def clear(self, among: Container[int]) -> list[Kind]:
+        """Those with these identifiers, no longer kept here."""
+        gone = [identifier for identifier in (*self._unborn, *self._asleep) if identifier in among]
+        return [self._unborn.pop(identifier, None) or self._asleep.pop(identifier) for identifier in gone]

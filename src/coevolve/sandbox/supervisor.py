@@ -17,12 +17,12 @@ from coevolve.sandbox.bell import Bell
 from coevolve.sandbox.child import Birth, Child, Death
 from coevolve.sandbox.job import Counters, Job, Session, broken, closed
 from coevolve.sandbox.launch import Setup, Zygote
-from coevolve.sandbox.layers import REQUIRED
 from coevolve.sandbox.running import Run, Running
 from coevolve.sandbox.session_child import SessionChild
 from coevolve.sandbox.sessions import Sessions
 from coevolve.sandbox.spares import Spares
 from coevolve.sandbox.waiting import Waiting
+from coevolve.sandbox.zygotes import Zygotes
 
 _ATTEMPTS = 2
 _STARTS = 3  # of a zygote, one after the other, before what waits for it fails
@@ -40,14 +40,16 @@ class Supervisor:
     """
 
     def __init__(self, setup: Setup, workers: int, sessions: Sessions) -> None:
-        self.layers: dict[str, str] = {}
         self.counters = Counters()
-        self._setup, self._limits, self._workers = setup, setup.limits, workers
+        self._limits, self._workers = setup.limits, workers
         self._waiting = Waiting()
         self._bell = Bell()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
-        self._zygote: Zygote | None = None
+        children = 2 * workers + 1
+        if sessions.maximum:
+            children += workers + 1 + sessions.maximum
+        self._zygotes = Zygotes(setup, children, self._poll)
         self._spares = Spares(Child, workers + 1)
         self._sessions = sessions
         self._running = Running(setup.limits, self._poll)
@@ -95,8 +97,13 @@ class Supervisor:
 
     @property
     def zygote_pid(self) -> int | None:
-        """None between the death of one and the birth of the next."""
-        return self._zygote.pid if self._zygote else None
+        """Of the one that makes children; None between the death of one and the birth of the next."""
+        return self._zygotes.current.pid if self._zygotes.current else None
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """What confines the children, as the last zygote has told."""
+        return self._zygotes.layers
 
     # The thread.
 
@@ -113,6 +120,7 @@ class Supervisor:
             while not self._stopping:
                 self._sessions.sweep()
                 self._feed()
+                self._recycle()
                 for descriptor, _ in self._poll.poll(self._patience_ms()):
                     self._handle(descriptor)
                 self._running.check()
@@ -126,15 +134,8 @@ class Supervisor:
         return min(spans) if spans else None
 
     def _open(self) -> None:
-        children = 2 * self._workers + 1
-        if self._sessions.maximum:
-            children += self._workers + 1 + self._sessions.maximum
-        zygote = Zygote(self._setup, children)
-        if self.layers and any(self.layers[name] != zygote.layers[name] for name in REQUIRED):
-            zygote.kill()
-            raise broken(f"a restart found other layers than before ({zygote.layers})")
-        self._zygote, self.layers, self._stillborn = zygote, zygote.layers, 0
-        self._poll.register(zygote.fileno(), select.POLLIN)
+        zygote = self._zygotes.open()
+        self._stillborn = 0
         self._replenish(zygote)
 
     def _replenish(self, zygote: Zygote) -> None:
@@ -144,9 +145,9 @@ class Supervisor:
     def _handle(self, descriptor: int) -> None:
         if descriptor == self._bell.fileno():
             self._bell.silence()
-        elif self._zygote and descriptor == self._zygote.fileno():
-            self._listen(self._zygote)
-        else:
+        elif zygote := self._zygotes.of(descriptor):
+            self._listen(zygote)
+        elif not self._takes_over(descriptor):
             self._running.read(descriptor)
             ended = self._running.ended(descriptor)
             if ended:
@@ -159,10 +160,26 @@ class Supervisor:
             self._sessions.spares.born(report)
         elif isinstance(report, Death):
             self._bury(report)
-            if self._stillborn < _STILLBORN:
-                self._replenish(zygote)
+            self._zygotes.part_if_done(zygote)
+            if self._zygotes.current and self._stillborn < _STILLBORN:
+                self._replenish(self._zygotes.current)
         else:
-            self._lose_zygote()
+            self._lose(zygote)
+
+    def _recycle(self) -> None:
+        """Start a zygote to take over from the current one when that has made enough children."""
+        try:
+            self._zygotes.look_after()
+        except SandboxInfraError:
+            self.counters.infra_failures += 1  # the current one still works
+
+    def _takes_over(self, descriptor: int) -> bool:
+        """Whether that was the next zygote's word that it is ready, or cannot be."""
+        try:
+            return self._zygotes.welcome(descriptor)
+        except SandboxInfraError:
+            self.counters.infra_failures += 1
+            return True
 
     # Snippets.
 
@@ -175,9 +192,9 @@ class Supervisor:
 
     def _has_child(self, session: Session | None) -> bool:
         """Whether a child is there to take a job at once."""
-        if session and not session.child and self._zygote:
+        if session and not session.child and self._zygotes.current:
             self._sessions.spares.number = self._workers + 1  # from the first session on
-            self._sessions.spares.replenish(self._zygote)
+            self._sessions.spares.replenish(self._zygotes.current)
         return bool(session and session.child) or (self._sessions.spares if session else self._spares).asleep > 0
 
     def _begin(self, job: Job) -> None:
@@ -248,14 +265,15 @@ class Supervisor:
 
     # The zygote's end, and ours.
 
-    def _lose_zygote(self) -> None:
-        """It was killed, and with it its children: start what was running once more, in a new one."""
-        for job in self._abandon():
+    def _lose(self, zygote: Zygote) -> None:
+        """It was killed, and with it its children: start what was running once more, in another one's."""
+        for job in self._abandon(zygote):
             self._spoil(job, "the zygote was killed")
 
     def _reopen(self) -> None:
         """Start a new zygote. What killed the last one (memory that ran out) may kill it too, so more than once."""
-        self._abandon()
+        if self._zygotes.current:
+            self._abandon(self._zygotes.current)
         for attempt in range(1, _STARTS + 1):
             try:
                 return self._open()
@@ -265,18 +283,18 @@ class Supervisor:
                     return self._waiting.fail(error)
             time.sleep(_PAUSE_S * attempt)
 
-    def _abandon(self) -> list[Job]:
-        """End the zygote and all its children; the jobs that were running."""
-        runs = self._running.clear()
-        children: list[Child] = [*self._spares.clear(), *(run.child for run in runs if not run.job.session)]
-        children += self._sessions.clear("the sandbox had to be started again")
+    def _abandon(self, zygote: Zygote) -> list[Job]:
+        """End a zygote and all its children; the jobs that were running."""
+        runs = self._running.clear(zygote.living)
+        children: list[Child] = [
+            *self._spares.clear(zygote.living),
+            *(run.child for run in runs if not run.job.session),
+        ]
+        children += self._sessions.clear("the sandbox had to be started again", zygote.living)
         for child in children:
             child.kill(None)
             child.hang_up()
-        if self._zygote:
-            self._poll.unregister(self._zygote.fileno())
-            self._zygote.quit()
-            self._zygote = None
+        self._zygotes.part(zygote)
         for child in children:
             child.reap_if_ours()
             child.release()
@@ -284,7 +302,8 @@ class Supervisor:
 
     def _shut(self, reason: SandboxInfraError) -> None:
         waiting = self._sessions.take_waiting()
-        running = self._abandon()
+        running = [job for zygote in self._zygotes.all() for job in self._abandon(zygote)]
+        self._zygotes.close()
         with self._lock:
             self._stopping = True
             self._bell.close()

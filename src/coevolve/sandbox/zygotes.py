@@ -1,0 +1,145 @@
+"""The zygotes of a pool, one after the other: each makes some thousands of children, then a fresh one takes over.
+
+A process that forks for days collects what nobody thought of: fragmented memory, a leak in a library. The next one
+starts beside it, so that no snippet waits, and the children of the old one, asleep or at work, are used up.
+"""
+
+from __future__ import annotations
+
+import resource
+import select
+
+from coevolve.errors import SandboxInfraError
+from coevolve.sandbox.layers import REQUIRED
+from coevolve.sandbox.job import broken
+from coevolve.sandbox.launch import Setup, Zygote
+
+_FORKS = 5000  # after so many a zygote is relieved
+_GROWTH_BYTES = 64 << 20  # or when its resident memory has grown so much
+_LOOKS = 256  # how many forks between two looks at its memory
+
+
+class Zygotes:
+    """Owned by the supervisor's thread.
+
+    Args:
+        setup: what each is started with.
+        children: how many children each can have at once.
+        poll: where their sockets are registered.
+    """
+
+    def __init__(self, setup: Setup, children: int, poll: select.poll) -> None:
+        self._setup, self._children, self._poll = setup, children, poll
+        self.current: Zygote | None = None  # makes children
+        self._next: Zygote | None = None  # still starting
+        self._relieved: list[Zygote] = []  # their last children are not used up
+        self._look_at = self._relieve_at = 0  # at how many forks
+        self._first_bytes = 0
+        self.layers: dict[str, str] = {}
+
+    def all(self) -> list[Zygote]:
+        """Those that have, or may have, children."""
+        return [*self._relieved, *([self.current] if self.current else [])]
+
+    def of(self, descriptor: int) -> Zygote | None:
+        """The zygote that reports through this descriptor."""
+        return next((zygote for zygote in self.all() if zygote.fileno() == descriptor), None)
+
+    def open(self) -> Zygote:
+        """Start one, and wait until it can make children.
+
+        Raises:
+            SandboxInfraError: it did not start.
+        """
+        zygote = Zygote(self._setup, self._children)
+        try:
+            zygote.introduce(wait=True)
+            self._appoint(zygote)
+        except SandboxInfraError:
+            zygote.kill()
+            raise
+        self._poll.register(zygote.fileno(), select.POLLIN)
+        return zygote
+
+    def look_after(self) -> None:
+        """Start the next one when it is time.
+
+        Raises:
+            SandboxInfraError: it could not be started. The current one goes on for as long again.
+        """
+        if self.current is None or self._next or self.current.forks < self._look_at:
+            return
+        self._look_at = min(self.current.forks + _LOOKS, self._relieve_at)
+        if self.current.forks < self._relieve_at and _resident(self.current) < self._first_bytes + _GROWTH_BYTES:
+            return
+        self._postpone(self.current)
+        self._next = Zygote(self._setup, self._children)
+        self._poll.register(self._next.fileno(), select.POLLIN)
+
+    def welcome(self, descriptor: int) -> bool:
+        """The next one takes over, if it is that which has something to say, and it is ready.
+
+        Raises:
+            SandboxInfraError: it ended instead. The current one goes on for as long again.
+        """
+        if self._next is None or self._next.fileno() != descriptor:
+            return False
+        zygote, before = self._next, self.current
+        try:
+            if not zygote.introduce(wait=False):
+                return False
+            self._next = None
+            self._appoint(zygote)
+        except SandboxInfraError:
+            self._next = None
+            self._end(zygote)
+            raise
+        if before:
+            self._relieved.append(before)
+            self.part_if_done(before)
+        return True
+
+    def part_if_done(self, zygote: Zygote) -> None:
+        """End one that was relieved and has no children any more."""
+        if zygote in self._relieved and not zygote.living:
+            self.part(zygote)
+
+    def part(self, zygote: Zygote) -> None:
+        """End one whose children have been killed, or have ended."""
+        if zygote is self.current:
+            self.current = None
+        else:
+            self._relieved.remove(zygote)
+        self._poll.unregister(zygote.fileno())
+        zygote.quit()
+
+    def close(self) -> None:
+        """End one that is still starting; the others have been parted with."""
+        if self._next:
+            self._end(self._next)
+            self._next = None
+
+    def _end(self, zygote: Zygote) -> None:
+        self._poll.unregister(zygote.fileno())
+        zygote.kill()
+
+    def _appoint(self, zygote: Zygote) -> None:
+        changed = [name for name in REQUIRED if self.layers and self.layers[name] != zygote.layers[name]]
+        if changed:
+            raise broken(f"a restart found other layers than before ({zygote.layers})")
+        self.current, self.layers = zygote, zygote.layers
+        self._first_bytes = _resident(zygote)
+        self._postpone(zygote)
+
+    def _postpone(self, zygote: Zygote) -> None:
+        self._relieve_at = zygote.forks + _FORKS
+        self._look_at = min(zygote.forks + _LOOKS, self._relieve_at)
+
+
+def _resident(zygote: Zygote) -> int:
+    """Bytes of resident memory; 0 where nobody may know."""
+    try:
+        with open(f"/proc/{zygote.pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
