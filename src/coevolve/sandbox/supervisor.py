@@ -185,7 +185,7 @@ class Supervisor:
 
     def _feed(self) -> None:
         """Give waiting jobs to sleeping children, as many as may run at once."""
-        if self._waiting and not self._spares and not self._running:
+        if self._waiting and not self._spares and not (self._zygotes.current and self._running):
             self._reopen()
         while len(self._running) < self._workers and (job := self._waiting.take(self._has_child)):
             self._begin(job)

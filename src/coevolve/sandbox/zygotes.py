@@ -10,9 +10,9 @@ import resource
 import select
 
 from coevolve.errors import SandboxInfraError
-from coevolve.sandbox.layers import REQUIRED
 from coevolve.sandbox.job import broken
 from coevolve.sandbox.launch import Setup, Zygote
+from coevolve.sandbox.layers import REQUIRED
 
 _FORKS = 5000  # after so many a zygote is relieved
 _GROWTH_BYTES = 64 << 20  # or when its resident memory has grown so much
