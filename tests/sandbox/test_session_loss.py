@@ -28,6 +28,7 @@ def pids(pool: SandboxPool) -> list[int]:
 
 def test_an_ended_session_is_forgotten_and_its_process_ends(pool: SandboxPool, name: str) -> None:
     pool.run("x = 1", name)
+    assert eventually(lambda: len(pids(pool)) == 1)  # those of earlier tests have ended
     (pid,) = pids(pool)
     pool.end_session(name)
     assert eventually(lambda: not alive(pid))

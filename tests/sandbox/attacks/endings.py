@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 from coevolve.errors import SandboxInfraError
@@ -103,7 +104,8 @@ def _killed_children(lane: Lane) -> None:
             zygote = lane.zygote(pool)
             for process in processes():
                 if process.parent == zygote:
-                    os.kill(process.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it has just ended
+                        os.kill(process.pid, signal.SIGKILL)
             assert pool.run("print(6*7)").stdout == "42\n"
         future = pool.submit("import time; print('here', flush=True); time.sleep(60)")
         eventually(lambda: len(pool._supervisor._running) == 1, "nothing runs")

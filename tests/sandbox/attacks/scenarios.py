@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from concurrent.futures import Future
 
@@ -268,6 +269,14 @@ time.sleep(60)
     assert result.status in (Status.TIMEOUT, Status.CPU_LIMIT, Status.KILLED), result
 
 
+def _machine(lane: Lane) -> None:
+    """What can be learnt of the machine: its kernel, cores and load always; names of others only without namespaces."""
+    code = "import os; print(os.uname().release, os.cpu_count(), os.path.exists('/etc/passwd'), os.uname().nodename)"
+    result = lane.run(code).stdout.split()
+    assert result[:2] == [platform.release(), str(os.cpu_count())], result
+    assert result[2:] == (["False", "sandbox"] if lane.hides else ["True", platform.node()]), result
+
+
 ATTACKS = [
     Attack(17, "long sources", _long_sources),
     Attack(26, "one large write", _one_large_write),
@@ -285,4 +294,5 @@ ATTACKS = [
     Attack(116, "remembered results", _results_kept),
     Attack(119, "thousands of threads", _thousands_of_threads),
     Attack(123, "random calls", _random_calls),
+    Attack(143, "what may be learnt about the machine", _machine),
 ]
