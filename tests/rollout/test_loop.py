@@ -3,159 +3,17 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import pytest
 
-from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
-from coevolve.errors import SandboxInfraError
-from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
-from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
-from coevolve.sandbox.base import Stats, Status, ToolResult
-from coevolve.types import Ints, StopReason, Trajectory
+from coevolve.engine.base import Pause
+from coevolve.rollout.environments import PythonToolEnvironment
+from coevolve.sandbox.base import Status, ToolResult
+from coevolve.types import StopReason
 from coevolve.worlds.miniature.contract import MiniatureContract
-from coevolve.worlds.miniature.learner import ASSETS
 
-EOS = 1
-Segment = tuple[Sequence[str], Pause]  # pieces that are encoded one by one, and why the sampler pauses after them
-
-
-@cache
-def codec() -> Codec:
-    return Codec(ASSETS)
-
-
-def ids_of(pieces: Iterable[str]) -> Ints:
-    """Token ids of the pieces as they stand; decoding and encoding them again would merge some."""
-    return np.concatenate([codec().encode(p) for p in pieces]).astype(np.int32)
-
-
-@dataclass
-class ScriptedSampler:
-    """Each sequence gives its next segment at each step in which it is active."""
-
-    scripts: dict[int, list[Segment]]
-    policy_version: int = 3
-    requests: dict[int, SampleRequest] = field(default_factory=dict)
-    extended: dict[int, list[Ints]] = field(default_factory=dict)
-    given: dict[int, list[Completion]] = field(default_factory=dict)
-    released: list[int] = field(default_factory=list)
-    ready: set[int] = field(default_factory=set)
-    history: list[tuple[int, ...]] = field(default_factory=list)  # who was active at each step
-
-    def submit(self, request: SampleRequest) -> None:
-        self.requests[request.id] = request
-        self.ready.add(request.id)
-
-    def extend(self, id: int, tokens: Ints) -> None:
-        self.extended.setdefault(id, []).append(tokens)
-        self.ready.add(id)
-
-    def release(self, id: int) -> None:
-        self.released.append(id)
-
-    @property
-    def active(self) -> int:
-        return len(self.ready)
-
-    def step(self) -> list[Completion]:
-        self.history.append(tuple(sorted(self.ready)))
-        out = []
-        for id in sorted(self.ready):
-            pieces, pause = self.scripts[id].pop(0)
-            tokens = ids_of(pieces)
-            if pause is Pause.EOS:
-                tokens = np.append(tokens, np.int32(EOS)).astype(np.int32)
-            logprobs = -0.25 * np.arange(1, len(tokens) + 1, dtype=np.float32)
-            out.append(Completion(id, tokens, logprobs, pause))
-            self.given.setdefault(id, []).append(out[-1])
-        self.ready.clear()
-        return out
-
-
-@dataclass
-class TableTool:
-    """Answers from a table; code that it does not know prints 7. ``lost`` code fails in the infrastructure."""
-
-    table: dict[str, ToolResult] = field(default_factory=dict)
-    lost: frozenset[str] = frozenset()
-    slow: random.Random | None = None
-    asked: list[str] = field(default_factory=list)
-    layers: Mapping[str, str] = field(default_factory=dict)
-
-    def submit(self, code: str, session: str | None = None) -> Future[ToolResult]:
-        self.asked.append(code)
-        future: Future[ToolResult] = Future()
-        if self.slow is None:
-            self._answer(code, future)
-        else:
-            threading.Timer(self.slow.uniform(0, 0.05), self._answer, (code, future)).start()
-        return future
-
-    def run(self, code: str, session: str | None = None) -> ToolResult:
-        return self.submit(code, session).result()
-
-    def end_session(self, session: str) -> None:
-        return
-
-    @property
-    def stats(self) -> Stats:
-        return Stats(len(self.asked), 0, 0, 0.0, 0.0)
-
-    def close(self) -> None:
-        return
-
-    def _answer(self, code: str, future: Future[ToolResult]) -> None:
-        if code in self.lost:
-            future.set_exception(SandboxInfraError("the sandbox was lost"))
-        else:
-            future.set_result(self.table.get(code, printed("7\n")))
-
-
-def printed(text: str) -> ToolResult:
-    return ToolResult(Status.OK, text, "", False, 0, None, 1.0, 1.0)
-
-
-@dataclass
-class Played:
-    """What came of a scripted loop."""
-
-    trajectories: list[Trajectory]
-    stats: LoopStats
-    sampler: ScriptedSampler
-    tool: TableTool
-
-
-def play(
-    *scripts: list[Segment],
-    opening: str = "",
-    max_tokens: int = 200,
-    max_turns: int = 2,
-    tool: TableTool | None = None,
-    tooled: bool = True,
-) -> Played:
-    """Run the loop over scripts with the tool environment of the miniature world."""
-    sampler, tool = ScriptedSampler({i: list(s) for i, s in enumerate(scripts)}), tool or TableTool()
-    forced = codec().encode(opening) if opening else np.zeros(0, np.int32)
-    prompt = codec().encode("<question>Let a = 1 + 2. Find a.</question>\n")
-    jobs = [(Job(f"t{i}", 0, prompt, forced, seed=i), _environment(max_turns, tooled)) for i in range(len(scripts))]
-    loop = RolloutLoop(sampler, tool, codec(), wait_steps=3, eos=frozenset({EOS}))
-    trajectories, stats = loop.run(jobs, Sampling(max_tokens=max_tokens), policy="solver-1", contract="c")
-    return Played(trajectories, stats, sampler, tool)
-
-
-def _environment(max_turns: int, tooled: bool) -> Environment:
-    return PythonToolEnvironment(MiniatureContract(), max_turns) if tooled else WritingEnvironment(("</question>",))
-
-
-CALL = ["a:\n", "```python\n", "print(", "1+2", ")", "\n```\n", "```output\n"]
-ANSWER = ["\\boxed{", "3", "}"]
+from .scripted import ANSWER, CALL, Segment, TableTool, codec, ids_of, play, printed
 
 
 def test_only_what_the_policy_sampled_is_trained_on() -> None:
