@@ -35,12 +35,12 @@ class Findings:
     examples: list[str]
 
 
-def left_over(leaders: set[int]) -> int:
-    """How many processes outlived the pool by more than a second."""
+def left_over(leaders: set[int]) -> list[str]:
+    """The processes that outlived the pool by more than a second."""
     deadline = time.monotonic() + 1.0
     while time.monotonic() < deadline and process_table.of_sessions(leaders):
         time.sleep(0.05)
-    return len(process_table.of_sessions(leaders)) + len(process_table.descendants())
+    return [f"left over: {process}" for process in {*process_table.of_sessions(leaders), *process_table.descendants()}]
 
 
 def measured(options: argparse.Namespace) -> Findings:
@@ -78,7 +78,7 @@ def measured(options: argparse.Namespace) -> Findings:
         "memory_mb_warm": round(warm.memory_mb, 2),
         "memory_mb_end": round(end.memory_mb, 2),
         "zombies": warm.zombies + end.zombies,
-        "processes_left": remaining,
+        "processes_left": len(remaining),
     }
     checks = {
         "every snippet came back": tally.lost == 0 and tally.good + tally.hostile + tally.sessions == options.snippets,
@@ -87,11 +87,11 @@ def measured(options: argparse.Namespace) -> Findings:
         "no zombies": figures["zombies"] == 0,
         "descriptors flat within 5 %": end.descriptors <= warm.descriptors * (1 + FLAT),
         "no descriptors left": after == before,
-        "no processes left": remaining == 0,
+        "no processes left": not remaining,
     }
     if options.snippets >= JUDGES_MEMORY:
         checks["memory flat within 5 %"] = end.memory_mb <= warm.memory_mb * (1 + FLAT)
-    return Findings(figures, checks, tally.examples)
+    return Findings(figures, checks, [*tally.examples, *remaining])
 
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -111,7 +111,7 @@ class Soak:
 
     def __init__(self, pool: SandboxPool, mixture: Mixture) -> None:
         self.tally = Tally()
-        self.leaders: set[int] = set()  # every interpreter seen; each of their kernel sessions is led by one
+        self.leaders: set[int] = set()  # interpreters, living or with survivors; each kernel session is led by one
         self._pool, self._mixture = pool, mixture
         self._chance = random.Random(mixture.seed)
         self._ended: SimpleQueue[tuple[Flight, Future[ToolResult]]] = SimpleQueue()
@@ -204,7 +204,9 @@ class Soak:
         return time.monotonic() + (self._chance.expovariate(1 / mean) if mean else float("inf"))
 
     def _see_interpreters(self) -> None:
-        self.leaders.update(process_table.interpreters())
+        """Those that are gone with all their session are forgotten: the kernel gives their numbers to others."""
+        peopled = {process.session for process in process_table.of_sessions(self.leaders)}
+        self.leaders = (self.leaders & peopled) | set(process_table.interpreters())
 
     def _kill_an_interpreter(self) -> None:
         """By its pidfd, so that no other process of the same number can be hit."""
