@@ -54,3 +54,20 @@ except SandboxUnavailable as error:
     print(error)
 """
     assert "sandbox.backend=remote" in elsewhere(code)
+
+
+def test_without_the_extra_package_both_sides_say_how_to_install_it() -> None:
+    code = """
+import sys
+sys.modules["aiohttp"] = None
+from coevolve.cli import main
+main()
+"""
+    for arguments in (
+        ["sandbox", "serve", "--port", "0"],
+        ["sandbox", "check", "--set", "sandbox.backend=remote", "--set", "sandbox.url=http://127.0.0.1:9"],
+    ):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "fix: pip install 'coevolve[remote]'" in done.stderr
+        assert "Traceback" not in done.stderr
