@@ -36,11 +36,16 @@ class Findings:
 
 
 def left_over(leaders: set[int]) -> list[str]:
-    """The processes that outlived the pool by more than a second."""
+    """The processes that outlived the pool by more than a second; dead orphans are init's to bury, when it likes."""
+
+    def found() -> set[process_table.Process]:
+        living = [process for process in process_table.of_sessions(leaders) if process.state != "Z"]
+        return {*living, *process_table.descendants()}
+
     deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline and process_table.of_sessions(leaders):
+    while time.monotonic() < deadline and found():
         time.sleep(0.05)
-    return [f"left over: {process}" for process in {*process_table.of_sessions(leaders), *process_table.descendants()}]
+    return [f"left over: {process}" for process in found()]
 
 
 def measured(options: argparse.Namespace) -> Findings:

@@ -229,12 +229,9 @@ class Soak:
             time.sleep(0.1)
             gc.collect()
             self._see_interpreters()
-            level = (process_table.open_descriptors(), len(self._zombies()))
+            zombies = sum(process.state == "Z" for process in process_table.descendants())
+            level = (process_table.open_descriptors(), zombies)
             if level == previous and not level[1]:
                 break
             previous = level
         return Level(level[0], process_table.resident_mb(), level[1])
-
-    def _zombies(self) -> list[process_table.Process]:
-        ours = [*process_table.descendants(), *process_table.of_sessions(self.leaders)]
-        return [process for process in ours if process.state == "Z"]
