@@ -1,4 +1,4 @@
-"""The Python tool for model-written code: a pool of confined, single-use processes.
+"""The Python tool for model-written code: a pool of confined processes, each for one snippet or one session.
 
 What it holds back: reading any file but the standard library and the preloaded packages, every write, every
 network connection, other processes and their memory, privileges, and more CPU, time, memory or output than
@@ -12,7 +12,7 @@ What it does NOT cover:
 * what the machine is: kernel version, core count, load, its own user id;
 * timing and cache side channels between snippets and other programs on the same cores;
 * memory in total: a snippet's limit is its own address space, so ``workers`` times the limit must fit into
-  memory;
+  memory, and with sessions ``max_sessions`` times the limit;
 * determinism beyond ``random``, ``numpy.random``, hashes and the time zone: clocks, ``os.urandom`` and
   addresses differ;
 * other systems than Linux on x86-64 and aarch64: there it refuses to start.
@@ -45,7 +45,7 @@ _DEFAULT_LIMITS = Limits()
 
 
 class SandboxPool:
-    """Runs each snippet in a fresh, confined process. Implements :class:`coevolve.sandbox.base.Tool`.
+    """Runs snippets in confined processes: a fresh one for each, or one for each session. Implements :class:`coevolve.sandbox.base.Tool`.
 
     ``submit`` and ``run`` may be called by any thread of the process that made the pool. Callbacks of the
     futures run in the pool's thread and must be short.

@@ -27,7 +27,13 @@ class Contract(Protocol):
         """The prompt that makes the model answer a task."""
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
-        """What the model is shown of a finished tool call, without fences. ``status``: "ok" or a failure."""
+        """What the model is shown of a finished tool call, without fences.
+
+        Args:
+            status: "ok" or a failure. At "session_lost" nothing was run, and the variables of earlier code are gone.
+            stdout: what the code printed.
+            stderr: a traceback, or in words what happened; a model that can read should be shown it.
+        """
 
 
 class World(Protocol):
