@@ -59,7 +59,7 @@ def elsewhere() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[SandboxPool]:
-    with SandboxPool(limits=Limits(cpu_s=0.3, wall_s=1.0, memory_mb=128, output_bytes=20_000)) as pool:
+    with SandboxPool(limits=Limits(cpu_s=0.3, wall_s=2.0, memory_mb=128, output_bytes=20_000)) as pool:
         yield pool
 
 

@@ -45,7 +45,9 @@ _DEFAULT_LIMITS = Limits()
 
 
 class SandboxPool:
-    """Runs snippets in confined processes: a fresh one for each, or one for each session. Implements :class:`coevolve.sandbox.base.Tool`.
+    """Runs snippets in confined processes: a fresh one for each, or one for each session.
+
+    Implements :class:`coevolve.sandbox.base.Tool`.
 
     ``submit`` and ``run`` may be called by any thread of the process that made the pool. Callbacks of the
     futures run in the pool's thread and must be short.
