@@ -20,6 +20,13 @@ def run(pool: SandboxPool, name: str, *cells: str) -> list[ToolResult]:
     return [pool.run(cell, name) for cell in cells]
 
 
+def pid_of(pool: SandboxPool, name: str) -> int:
+    """The process of a session that lives."""
+    child = pool._sessions._names[name].child
+    assert child
+    return child.pid
+
+
 def is_lost(result: ToolResult, why: str) -> bool:
     """The cell was not run, because its session is lost for this reason."""
     words = f"SessionLost: this was not run. The session's variables are gone: {why}"

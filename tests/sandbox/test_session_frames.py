@@ -12,7 +12,8 @@ from coevolve.sandbox.base import Status
 from coevolve.sandbox.cells import BEGUN, END
 from coevolve.sandbox.pool import SandboxPool
 
-from .cells import is_lost, new_name, run
+from .cells import is_lost, new_name, pid_of, run
+from .processes import eventually, state
 
 EVERYWHERE = """import os
 def tell(*messages):
@@ -72,8 +73,7 @@ def test_an_end_told_too_early_stops_the_cell_there(pool: SandboxPool, name: str
     ended = pool.run(cell, name)
     assert (ended.status, ended.exit_code) == (Status.OK, 0)
     assert ended.cpu_ms < 300
-    (process,) = (s.child for s in pool._sessions._processes.values() if s.identifier == max(pool._sessions._processes))
-    assert process
+    assert eventually(lambda: state(pid_of(pool, name)) == "T"), "it is stopped though it wants to go on"
     following = pool.run("print('after')", name)
     assert following.status is Status.CPU_LIMIT, "the first cell goes on under the limits of the next one"
     assert is_lost(pool.run("1", name), "an earlier cell ended its process (cpu_limit)")

@@ -15,7 +15,7 @@ from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits, Status
 from coevolve.sandbox.pool import SandboxPool
 
-from .cells import is_lost
+from .cells import is_lost, pid_of
 from .processes import alive, children, eventually, open_descriptors, zygote
 
 SLEEP = "import time; print('started', flush=True); time.sleep(60)"
@@ -28,8 +28,7 @@ def pids(pool: SandboxPool) -> list[int]:
 
 def test_an_ended_session_is_forgotten_and_its_process_ends(pool: SandboxPool, name: str) -> None:
     pool.run("x = 1", name)
-    assert eventually(lambda: len(pids(pool)) == 1)  # those of earlier tests have ended
-    (pid,) = pids(pool)
+    pid = pid_of(pool, name)
     pool.end_session(name)
     assert eventually(lambda: not alive(pid))
     assert "NameError" in pool.run("x", name).stderr, "the name means a new session now"

@@ -10,7 +10,7 @@ import pytest
 from coevolve.sandbox.base import Limits, Status
 from coevolve.sandbox.pool import SandboxPool
 
-from .cells import is_lost, new_name, run
+from .cells import is_lost, new_name, pid_of, run
 from .processes import eventually, state
 
 
@@ -167,7 +167,7 @@ def test_threads_stand_still_between_cells(pool: SandboxPool, name: str) -> None
     spin = "import threading\nn = 0\ndef spin():\n    global n\n    while True: n += 1; print('x' * 99)"
     quiet = spin.replace("; print('x' * 99)", "")
     pool.run(f"{quiet}\nthreading.Thread(target=spin, daemon=True).start()", name)
-    (pid,) = (s.child.pid for s in pool._sessions._processes.values() if s.child)
+    pid = pid_of(pool, name)
     assert eventually(lambda: state(pid) == "T")
     used = (before := _ticks(pid), time.sleep(0.3), _ticks(pid) - before)[-1]
     assert used == 0
