@@ -95,7 +95,9 @@ class SandboxSection(Section):
         "default: one that is made of sandbox.preload and what that requires",
     )
     namespaces: Literal["auto", "off"] = Field(
-        "auto", description="hide other files, processes and the network from snippets where the machine allows it"
+        "auto",
+        description="the walls that not every machine has: namespaces, which hide other files, processes and the "
+        "network from snippets, and a control group, which bounds their memory together",
     )
 
     @field_validator("namespaces", mode="before")

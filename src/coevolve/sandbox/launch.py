@@ -17,6 +17,7 @@ from pathlib import Path
 
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits
+from coevolve.sandbox.cgroups import Group
 from coevolve.sandbox.child import Birth, Death, pid_of
 
 _START_SECONDS = 120.0
@@ -46,7 +47,7 @@ class Setup:
         limits: the limits of each snippet.
         preload: packages to import before the first fork.
         packages: the folder to import them from (see :mod:`environment`); None for none.
-        namespaces: enter namespaces where that is possible.
+        namespaces: use namespaces and a control group where that is possible.
     """
 
     limits: Limits
@@ -62,17 +63,19 @@ class Zygote:
     Args:
         setup: what it is started with.
         children: how many children there can be at once.
+        group: the control group to put it into.
 
     Raises:
         SandboxInfraError: the interpreter cannot be started.
     """
 
-    def __init__(self, setup: Setup, children: int) -> None:
+    def __init__(self, setup: Setup, children: int, group: Group) -> None:
         self.pid = 0
         self.layers: dict[str, str] = {}
         self.forks = 0
         self.living: set[int] = set()  # identifiers of the children asked for, their death not reported yet
         self._watch = -1
+        self._group = group
         configuration = {
             "parent": os.getpid(),
             "memory_bytes": setup.limits.memory_mb << 20,
@@ -84,13 +87,16 @@ class Zygote:
             "packages": str(setup.packages or ""),
             "namespaces": setup.namespaces,
         }
+        self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with remote:
-                self._socket.send(marshal.dumps(configuration))
                 self._process = self._start(remote.fileno())  # in namespaces, this only waits for the zygote's end
         except OSError as error:
+            self._socket.close()
             raise _no_start(str(error)) from error
+        group.add(self._process.pid)  # before it is told to go on, and so before it can fork
+        with contextlib.suppress(OSError):  # it has ended already, as its introduction will show
+            self._socket.send(marshal.dumps(configuration))
 
     def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
         # -P -s instead of -I: the hash seed has to come from the environment, which holds nothing else.
@@ -129,7 +135,7 @@ class Zygote:
         if "error" in layers:
             raise _no_start(layers["error"])
         self._watch = int.from_bytes(ancillary[0][2], sys.byteorder)
-        self.pid, self.layers = pid_of(self._watch), layers
+        self.pid, self.layers = pid_of(self._watch), {**layers, "cgroup": self._group.state}
         self._socket.setblocking(True)
         return True
 

@@ -58,7 +58,8 @@ class SandboxPool:
         preload: packages to import once beforehand; snippets then have them for nothing.
         environment: the folder of packages that snippets may import, or a virtual environment; by default a folder
             that holds the preloads and what they require, and nothing when there are none.
-        namespaces: hide other files, processes and the network where this machine allows it.
+        namespaces: hide other files, processes and the network, and bound the memory of all snippets together, where
+            this machine allows it.
         unsafe: go on without the layers that this machine lacks; those it has still apply.
         cache_size: how many results to keep by code text (least recently used go first); only OK and ERROR
             are kept.

@@ -10,6 +10,7 @@ import resource
 import select
 
 from coevolve.errors import SandboxInfraError
+from coevolve.sandbox.cgroups import Group, make
 from coevolve.sandbox.job import broken
 from coevolve.sandbox.launch import Setup, Zygote
 from coevolve.sandbox.layers import REQUIRED
@@ -30,6 +31,7 @@ class Zygotes:
 
     def __init__(self, setup: Setup, children: int, poll: select.poll) -> None:
         self._setup, self._children, self._poll = setup, children, poll
+        self._group = make(children, setup.limits.memory_mb << 20) if setup.namespaces else Group(None, "off")
         self.current: Zygote | None = None  # makes children
         self._next: Zygote | None = None  # still starting
         self._relieved: list[Zygote] = []  # their last children are not used up
@@ -51,7 +53,7 @@ class Zygotes:
         Raises:
             SandboxInfraError: it did not start.
         """
-        zygote = Zygote(self._setup, self._children)
+        zygote = Zygote(self._setup, self._children, self._group)
         try:
             zygote.introduce(wait=True)
             self._appoint(zygote)
@@ -73,7 +75,7 @@ class Zygotes:
         if self.current.forks < self._relieve_at and _resident(self.current) < self._first_bytes + _GROWTH_BYTES:
             return
         self._postpone(self.current)
-        self._next = Zygote(self._setup, self._children)
+        self._next = Zygote(self._setup, self._children, self._group)
         self._poll.register(self._next.fileno(), select.POLLIN)
 
     def welcome(self, descriptor: int) -> bool:
@@ -114,10 +116,11 @@ class Zygotes:
         zygote.quit()
 
     def close(self) -> None:
-        """End one that is still starting; the others have been parted with."""
+        """End one that is still starting, and all that is left; the others have been parted with."""
         if self._next:
             self._end(self._next)
             self._next = None
+        self._group.remove()
 
     def _end(self, zygote: Zygote) -> None:
         self._poll.unregister(zygote.fileno())
