@@ -212,7 +212,7 @@ class Soak:
         """By its pidfd, so that no other process of the same number can be hit."""
         self._see_interpreters()
         pid = self._chance.choice(process_table.interpreters() or [0])
-        with suppress(ProcessLookupError, OSError):  # none is there, or it was just being replaced
+        with suppress(OSError):  # none is there, or it was just being replaced
             watch = os.pidfd_open(pid)
             try:
                 if pid in process_table.interpreters():
