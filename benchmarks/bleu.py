@@ -20,7 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core, also for the linear a
 import numpy as np
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from coevolve.curriculum.similarity import bleu_distance, cluster_shares
+from coevolve.curriculum.bleu import bleu_distance
+from coevolve.curriculum.similarity import cluster_shares
 
 NAMES = ["Ada", "Ben", "Chloe", "Dmitri", "Elif", "Farid", "Grace", "Hugo", "Ines", "Jun"]
 THINGS = ["apples", "books", "coins", "dice", "eggs", "flowers", "games", "hats", "icons", "jars"]

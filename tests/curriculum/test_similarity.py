@@ -1,96 +1,15 @@
-"""Distances against nltk, clusters and shares against what they must be."""
+"""Clusters and shares against what they must be, of small batches and of large ones."""
 
 from __future__ import annotations
 
-import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from coevolve.curriculum.similarity import bleu_distance, cluster_shares, clusters, masked
-
-EDGE_CASES = [
-    "",
-    " ",
-    "one",
-    "one",
-    "one two",
-    "two one",
-    "one two three",
-    "one two three",
-    "one two three four",
-    "one one one one one one",
-    "one one",
-    "größe Größe größe 数 数 数 数",
-    "é é",  # composed and decomposed forms are different tokens
-    "tab\tand\nline\u2003space",
-    "the cat sat on the mat",
-    "the cat sat on the mat",
-    "the cat sat on the mat and the cat slept",
-]
-
-
-def nltk_distance(hypothesis: str, reference: str) -> float:
-    smoothing = SmoothingFunction(epsilon=0.1).method1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        score = sentence_bleu([reference.split()], hypothesis.split(), smoothing_function=smoothing)
-    return 1.0 - float(score)
-
-
-def random_texts(count: int, seed: int) -> list[str]:
-    """Texts of 0 to 30 tokens over few words, so that n-grams of all orders match; each fifth a near copy."""
-    rng = np.random.default_rng(seed)
-    texts: list[str] = []
-    for index in range(count):
-        words = [f"w{min(int(rank), 40)}" for rank in rng.zipf(1.4, int(rng.integers(0, 31)))]
-        if index % 5 == 4:
-            words = texts[int(rng.integers(index))].split()
-            if words:
-                words[int(rng.integers(len(words)))] = f"v{index % 7}"
-        texts.append(" ".join(words))
-    return texts
-
-
-def test_distances_are_those_of_nltk_on_all_pairs_of_edge_cases() -> None:
-    distance = bleu_distance(EDGE_CASES)
-    for i, earlier in enumerate(EDGE_CASES):
-        assert distance[i, i] == 0
-        for j in range(i + 1, len(EDGE_CASES)):
-            assert distance[i, j] == pytest.approx(nltk_distance(earlier, EDGE_CASES[j]), abs=1e-12)
-            assert distance[j, i] == distance[i, j]
-
-
-def test_distances_are_those_of_nltk_on_five_hundred_texts() -> None:
-    texts = random_texts(600, seed=0)
-    distance = bleu_distance(texts)
-    rng = np.random.default_rng(1)
-    pairs = {tuple(sorted(map(int, rng.choice(len(texts), 2, replace=False)))) for _ in range(3000)}
-    assert len({index for pair in pairs for index in pair}) >= 500
-    expected = [nltk_distance(texts[i], texts[j]) for i, j in pairs]
-    measured = [distance[i, j] for i, j in pairs]
-    np.testing.assert_allclose(measured, expected, atol=1e-12, rtol=0)
-    assert 0 < sum(value < 0.5 for value in expected) < len(expected)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(alphabet="ab é\n", max_size=12), max_size=6))
-def test_distances_are_those_of_nltk_on_any_text(texts: list[str]) -> None:
-    distance = bleu_distance(texts)
-    assert distance.shape == (len(texts), len(texts))
-    for i in range(len(texts)):
-        for j in range(i + 1, len(texts)):
-            assert distance[i, j] == pytest.approx(nltk_distance(texts[i], texts[j]), abs=1e-12)
-
-
-def test_masked_numbers_make_templates_equal() -> None:
-    assert masked("Add 12 and -3.5 to x1") == "Add # and -#.# to x#"
-    texts = ["what is 3 plus 44 today", "what is 71 plus 9 today"]
-    assert bleu_distance(texts)[0, 1] > 0.5
-    assert bleu_distance(texts, mask_numbers=True)[0, 1] == pytest.approx(0, abs=1e-12)
+from coevolve.curriculum.bleu import bleu_distance
+from coevolve.curriculum.near_pairs import LEAST_APART, near_components
+from coevolve.curriculum.similarity import SPARSE_ABOVE, cluster_shares, clusters, sparse_clusters
 
 
 def test_clusters_merge_by_average_linkage_below_the_threshold_only() -> None:
@@ -125,3 +44,72 @@ def test_short_duplicates_share_a_cluster_and_others_stay_alone() -> None:
 @pytest.mark.parametrize(("texts", "shares"), [([], []), (["alone"], [1.0])])
 def test_batches_of_none_and_one(texts: list[str], shares: list[float]) -> None:
     assert cluster_shares(texts).tolist() == shares
+
+
+def questions(count: int, seed: int) -> list[str]:
+    """Texts of one of a few templates each, some words replaced by words that no other text has: distances do not tie."""
+    rng = np.random.default_rng(seed)
+    templates = [[f"t{number}w{place}" for place in range(int(rng.integers(6, 30)))] for number in range(6)]
+    texts = []
+    for number in range(count):
+        words = list(templates[int(rng.integers(len(templates)))])
+        for place in rng.choice(len(words), int(rng.integers(1, 1 + len(words) // 3)), replace=False):
+            words[int(place)] = f"own{number}-{place}"
+        texts.append(" ".join([*words, *(f"end{number}-{i}" for i in range(int(rng.integers(0, 5))))]))
+    return texts
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.65, 0.8])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sparse_clusters_are_the_dense_ones_where_nothing_ties(seed: int, threshold: float) -> None:
+    texts = untied(questions(80, seed))
+    assert len(texts) > 20
+    dense = clusters(bleu_distance(texts), threshold)
+    assert sparse_clusters(texts, threshold=threshold).tolist() == dense.tolist()
+    assert 1 < dense.max() + 1 < len(texts)
+
+
+def untied(texts: list[str]) -> list[str]:
+    """The texts of which no two pairs are equally far apart, unless they are too far to matter."""
+    kept: list[str] = []
+    for text in texts:
+        distance = bleu_distance([*kept, text])
+        near = distance[np.triu_indices(len(kept) + 1, 1)]
+        near = np.sort(near[near < LEAST_APART])
+        if not len(near) or np.diff(near, prepend=-1).min() > 1e-6:
+            kept.append(text)
+    return kept
+
+
+def test_every_near_pair_is_in_one_component() -> None:
+    texts = questions(150, seed=9)
+    distance = bleu_distance(texts)
+    for threshold in (0.1, 0.5, LEAST_APART):
+        components = near_components([text.split() for text in texts], threshold)
+        for i, j in combinations(range(len(texts)), 2):
+            assert distance[i, j] >= threshold or components[i] == components[j]
+    assert len(set(components.tolist())) > 1
+
+
+def test_short_and_empty_texts_cluster_alike_in_large_batches() -> None:
+    texts = ["", "why", "sum 1 2", "why", "", " ", "one two", "two one", "one two", "sum 3 4 5 6", "sum 3 4 5 6 7"]
+    for mask_numbers in (False, True):
+        sparse = sparse_clusters(texts, mask_numbers=mask_numbers)
+        assert (np.bincount(sparse)[sparse] / len(texts)).tolist() == pytest.approx(
+            cluster_shares(texts, mask_numbers=mask_numbers).tolist()
+        )
+    assert sparse_clusters([]).tolist() == []
+    assert sparse_clusters(["alone"]).tolist() == [0]
+
+
+def test_a_threshold_that_pairs_without_a_shared_bigram_could_reach_is_refused_by_the_sparse_clusters() -> None:
+    assert bleu_distance(["w", "w"])[0, 1] == pytest.approx(LEAST_APART)
+    with pytest.raises(ValueError, match="threshold"):
+        sparse_clusters(["w", "w"], threshold=0.9)
+
+
+def test_a_large_batch_has_the_shares_of_a_small_one() -> None:
+    texts = ["the very same question every time", "a short one", *(f"lonely number{i}" for i in range(SPARSE_ABOVE))]
+    shares = cluster_shares([*texts, texts[0]])
+    assert shares[[0, -1]].tolist() == pytest.approx([2 / len(shares)] * 2)
+    assert shares[1:-1].max() == pytest.approx(1 / len(shares))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from coevolve.config import Config
+from coevolve.curriculum.near_pairs import nearest_distances
 from coevolve.methods.base import Row, State
 from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks, voters
 from coevolve.rollout.base import PolicyWeights, RolloutCost
@@ -205,6 +207,20 @@ def test_questions_of_earlier_pools_are_duplicates(filled: Callable[..., Pool]) 
     assert earlier_questions(first.store, 2) == [KNOWN]
     second = filled([f"{KNOWN}</question>", f"{SUM}</question>"], ANSWERS, store=first.store)
     assert [r["reason"] for r in second.rows] == ["duplicate", "kept"]
+
+
+def test_the_pool_is_measured_against_earlier_ones(filled: Callable[..., Pool]) -> None:
+    first = filled([f"{SUM}</question>"], ANSWERS)
+    assert first.heard.facts["archive_nearest_mean"] is None
+    assert first.heard.facts["archive_near_share"] is None
+    other_numbers = re.sub(r"[0-9]", "7", SUM)
+    answers = ANSWERS | {other_numbers: [["1", "1", "1", "2"]]}
+    texts = [f"{other_numbers}</question>", f"{PRODUCT}</question>"]
+    settings = ["reward.mask_numbers=true", "reward.bleu_threshold=0.4"]
+    facts = filled(texts, answers, *settings, store=first.store).heard.facts
+    far = 2 * facts["archive_nearest_mean"]  # the twin is at distance 0
+    assert far == pytest.approx(nearest_distances([PRODUCT], [SUM], mask_numbers=True)[0])
+    assert facts["archive_near_share"] == 0.5
 
 
 def test_the_next_phase_reads_the_kept_tasks_with_their_labels(filled: Callable[..., Pool]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coevolve.curriculum.similarity import masked
+from coevolve.curriculum.bleu import masked
 
 
 def canonical_question(text: str) -> str:

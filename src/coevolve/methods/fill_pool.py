@@ -11,6 +11,7 @@ import numpy as np
 from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import gate
+from coevolve.curriculum.near_pairs import nearest_distances
 from coevolve.curriculum.voting import pool_votes, vote
 from coevolve.methods.base import State, Store
 from coevolve.methods.questions import Written, answers_of, read_questions
@@ -34,7 +35,8 @@ class FillPool:
         role, last = (Role.PROPOSER, t) if config.curriculum.train else (Role.PROPOSER, 0)
         texts = state.rollouts.write(state.checkpoints.weights(role, last), config.pool.size, seed=seed)
         written = read_questions(state.world, texts, method=config.method, iteration=t, prefix=f"p{t}")
-        fates = _fates(state, written, Archive(earlier_questions(state.store, t)))
+        earlier = earlier_questions(state.store, t)
+        fates = _fates(state, written, Archive(earlier))
         tasks = [w.task for w, fate in zip(written, fates, strict=True) if w.task is not None and fate == "asked"]
         by_voter = [
             state.rollouts.solve(
@@ -52,6 +54,7 @@ class FillPool:
             passed = gate(groups, lower, upper, enabled=section.enabled)
         kept = {g.task.id for g in passed.kept}
         facts = _facts(state, t, written, fates, groups, kept, {str(k): n for k, n in passed.reasons.items()})
+        facts |= _novelty(config, [task.question for task in tasks], earlier)
         state.listener.on_pool(t, groups, sorted(kept), facts)
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"written": len(texts), "kept": len(kept), "tokens": tokens})
@@ -135,6 +138,18 @@ def _facts(
         "reasons": reasons | {name: fate[name] for name in ("malformed", "duplicate", "reserved")},
         "tied": sum(g.vote.tied for g in groups),
         "own_answer_agreement": sum(own) / len(own) if own else None,
+    }
+
+
+def _novelty(config: Config, questions: Sequence[str], earlier: Sequence[str]) -> dict[str, object]:
+    """How far the questions asked are from those of earlier pools, by the measure of the repetition penalty."""
+    if not questions or not earlier:
+        return {"archive_nearest_mean": None, "archive_near_share": None}
+    section = config.reward
+    nearest = nearest_distances(questions, earlier, mask_numbers=section.mask_numbers)
+    return {
+        "archive_nearest_mean": float(nearest.mean()),
+        "archive_near_share": float((nearest < section.bleu_threshold).mean()),
     }
 
 
