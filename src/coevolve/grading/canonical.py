@@ -20,6 +20,9 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from coevolve.grading.plain import VULGAR, outer_box
+from coevolve.grading.words import option, words
+
 MAX_LENGTH = 300
 MAX_DIGITS = 64
 MAX_EXPONENT = 64
@@ -31,20 +34,18 @@ _NUMBER = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0
 _WHOLE_AND_FRACTION = re.compile(r"([+-]?)([0-9]+)(?:[ ]([0-9]+))?/([0-9]+)")
 _THOUSANDS = re.compile(r"([+-]?[0-9]{1,3}(?:,[0-9]{3})+)((?:\.[0-9]+)?%?)")
 _ASSIGNMENT = re.compile(r"[A-Za-z] ?= ?([^=<>]+)")
-_WORDS = re.compile(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*")
-_OPTION = re.compile(r"\(([A-Za-z])\)")
+_LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
 
 _STYLED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname|mbox)\*? ?\{([^{}]*)\}")
 _FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{([^{}]*)\}|([0-9])) ?(?:\{([^{}]*)\}|([0-9]))")
-_DIGIT_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}(?=[0-9])|\\[,!;: ](?=[0-9]{3}(?![0-9])))")
+_DIGIT_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}(?=[0-9])|,\\! ?(?=[0-9]{3}(?![0-9]))|\\[,!;: ](?=[0-9]{3}(?![0-9])))")
 _LATEX_SPACE = re.compile(r"\\(?:[,;:! ]|q?quad\b|displaystyle\b|left(?![A-Za-z])|right(?![A-Za-z]))|[~\s]")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
-_SINGLE_BRACED = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}")
+_SINGLE_BRACED = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}(?![0-9])")
 _FREE_SPACE = re.compile(r"(?<![\w]) | (?![\w])")
 
-_VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _CHARACTERS = str.maketrans(
-    {letter: " " + unicodedata.normalize("NFKC", letter).replace("\u2044", "/") for letter in _VULGAR}
+    VULGAR
     | dict.fromkeys("−–—‐‑﹣", "-")
     | {"×": r"\times", "·": r"\cdot", "÷": "/", "π": r"\pi", "∞": r"\infty", "\u2044": "/", "’": "'"}
 )
@@ -59,7 +60,7 @@ def canonical(answer: str) -> str | None:
 
     Raises nothing, whatever the text.
     """
-    text = answer.strip()
+    text = outer_box(answer).strip()
     for _ in range(_ROUNDS):  # one or two do; Unicode can compose again what a rule has joined
         if _PLAIN_INTEGER.fullmatch(text) or len(text) > MAX_LENGTH:
             return text
@@ -103,6 +104,8 @@ def _unwrap(text: str) -> str:
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1]
     assignment = _ASSIGNMENT.fullmatch(text)
+    if assignment and _LETTER.search(assignment[1]):
+        assignment = None  # y = 2x is another line than z = 2x
     return (assignment[1] if assignment else text).strip()
 
 
@@ -165,10 +168,8 @@ def _fractions_as_text(text: str) -> str:
 
 def _word(text: str) -> str | None:
     """The key of letters only: words, names, option letters such as ``(B)``."""
-    option = _OPTION.fullmatch(text)
-    if option:
-        return option[1].casefold()
-    return text.casefold() if _WORDS.fullmatch(text) else None
+    letter = option(text)
+    return letter or words(text)
 
 
 def _expression(text: str) -> str:

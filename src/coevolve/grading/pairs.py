@@ -1,11 +1,24 @@
-"""What our own rules say about a pair of answers."""
+"""Whether two answers are the same, as far as our own rules can tell; everything here is bounded and pure.
+
+``decide`` returns None for what is still open: two expressions that agree where all variables are positive and differ
+elsewhere. Only those are a matter for math-verify, in the LaTeX that our own tree was rendered to.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
+from coevolve.grading import values
 from coevolve.grading.canonical import canonical
+from coevolve.grading.forms import form
+from coevolve.grading.plain import plain
+from coevolve.grading.scalars import Decimal, Form, rendered
+from coevolve.grading.tokens import Refused
 from coevolve.grading.verdict import Stage, Verdict
+
+MOST_LETTERS = 1000  # of an answer that is looked into
+LEAST_DIGITS = 4  # significant digits of a decimal that may stand for an exact value
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,29 +27,113 @@ class Parsed:
 
     Args:
         key: the canonical key, None for a missing answer.
-        class_key: answers with equal ones are exactly the same; None when the answer has none.
-        latex: rendered from our own tree for math-verify, None when it must not be asked.
+        form: what it is taken for; None for a missing answer, and for one too large to be looked into.
     """
 
     key: str | None
-    class_key: str | None
-    latex: str | None
+    form: Form | None
+
+    @property
+    def class_key(self) -> str | None:
+        """Answers with equal ones are exactly the same; None when the answer has none."""
+        return self.form.key if self.form is not None else None
+
+    @property
+    def latex(self) -> str | None:
+        """The answer for math-verify, rendered from our own tree; None when it must not be asked."""
+        return rendered(self.form) if self.form is not None and not self.form.bounded else None
 
 
 def parsed(answer: str) -> Parsed:
-    """Read one answer. Raises nothing."""
+    """Read one answer. Raises nothing, whatever the text, and takes a few milliseconds."""
     key = canonical(answer)
-    return Parsed(key, key, None)
+    if key is None or len(answer) > MOST_LETTERS:
+        return Parsed(key, None)
+    try:
+        return Parsed(key, form(plain(answer)))
+    except Refused:
+        return Parsed(key, None)
 
 
 def decide(first: Parsed, second: Parsed) -> Verdict | None:
     """The verdict of our own rules, None when they leave the pair open. Symmetric."""
     if first.key is None or second.key is None:
         return Verdict(False, Stage.MISSING, "a missing answer equals nothing")
-    same = first.key == second.key
-    return Verdict(same, Stage.TEXT, f"both have {'the same' if same else 'another'} canonical text")
+    a, b = first.form, second.form
+    if a is None or b is None:
+        same = first.key == second.key
+        why = f"one is too long or too deep to be looked into, and the texts are {'the same' if same else 'different'}"
+        return Verdict(same, Stage.TEXT if same else Stage.LIMIT, why)
+    stage = Stage.LIMIT if a.bounded or b.bounded else _stage(a, b)
+    if a.key == b.key:
+        return Verdict(True, stage, f"both are the {a.kind} {min(a.shown, b.shown)}")
+    if first.key == second.key and a.unit == b.unit:
+        return Verdict(True, Stage.TEXT, "both have the same canonical text")
+    if a.unit and b.unit and a.unit != b.unit:
+        return Verdict(False, Stage.UNIT, " and ".join(sorted((a.unit, b.unit))) + " are different units")
+    if a.unit != b.unit and (a.bare or a.key) == (b.bare or b.key):
+        return Verdict(True, Stage.UNIT, f"the same number, and only one has a unit ({a.unit or b.unit})")
+    if b.key == a.alias or a.key == b.alias:
+        return Verdict(True, Stage.UNIT, "the same, and only one has names")
+    if _rounds(a, b) or _rounds(b, a):
+        return Verdict(True, Stage.ROUNDED, "one is the other to the digits given")
+    if _may_agree(a, b):
+        return None
+    one, other = sorted((a, b), key=lambda form: (form.shown, form.key))
+    return Verdict(False, stage, f"the {one.kind} {one.shown} is not the {other.kind} {other.shown}")
 
 
 def weaker(first: Parsed, second: Parsed) -> bool:
-    """Of two answers that are the same by stage UNIT or ROUNDED: whether the first lacks the unit or is rounded."""
-    return False
+    """Of two answers that are the same by stage UNIT or ROUNDED: whether the first says less than the second."""
+    a, b = first.form, second.form
+    if a is None or b is None:
+        return False
+    if (a.bare or a.key) == (b.bare or b.key):
+        return a.unit is None and b.unit is not None
+    if b.alias == a.key:
+        return True
+    return a.decimal is not None and b.decimal is None
+
+
+def _stage(a: Form, b: Form) -> Stage:
+    kinds = {a.kind, b.kind}
+    if kinds <= {"number", "quantity"}:
+        return Stage.NUMBER
+    if kinds <= {"number", "quantity", "expression"}:
+        return Stage.FINGERPRINT
+    return Stage.TEXT if kinds <= {"words", "text"} else Stage.FORM
+
+
+def _may_agree(a: Form, b: Form) -> bool:
+    """Whether two expressions agree at the point where all variables are positive."""
+    if a.numbers is None or b.numbers is None or a.unit or b.unit:
+        return False
+    return len(a.numbers.keys) > 1 and a.numbers.keys[0] == b.numbers.keys[0]
+
+
+def _rounds(one: Form, other: Form) -> bool:
+    """Whether a decimal is the rounding, or the first digits, of a value without a finite decimal expansion."""
+    decimal = one.decimal
+    if decimal is None or decimal.digits < LEAST_DIGITS or other.decimal is not None or other.numbers is None:
+        return False
+    if len(other.numbers.keys) > 1 or other.tree is None or _finite(other.numbers.exact):
+        return False
+    value = values.real_value(other.tree)
+    return value is not None and decimal.value in _rounded(value, decimal)
+
+
+def _rounded(value: Fraction, decimal: Decimal) -> tuple[Fraction, Fraction]:
+    sign = -1 if value < 0 else 1
+    steps = abs(value) / decimal.step
+    return sign * (steps // 1) * decimal.step, sign * ((steps + Fraction(1, 2)) // 1) * decimal.step
+
+
+def _finite(value: Fraction | None) -> bool:
+    """Whether a rational number has a finite decimal expansion."""
+    if value is None:
+        return False
+    bottom = value.denominator
+    for prime in (2, 5):
+        while bottom % prime == 0:
+            bottom //= prime
+    return bottom == 1

@@ -1,0 +1,168 @@
+r"""One line of plain mathematics from an answer in Unicode and LaTeX of all sorts, for the parser.
+
+Styling, spacing and delimiters go; what carries meaning stays as LaTeX commands (``\frac``, ``\cup``, ``\{``).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from coevolve.grading.extract import last_boxed
+
+ROW = "\ue000"  # stands for LaTeX's \\, the end of a matrix row
+
+VULGAR = {c: " " + unicodedata.normalize("NFKC", c).replace("\u2044", "/") for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩϕϵµℓℏ",
+        r"alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
+        r"Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega phi epsilon mu ell hbar".split(),
+        strict=True,
+    )
+)
+_CHARACTERS = str.maketrans(
+    VULGAR
+    | dict.fromkeys("−–—‐‑﹣－", "-")
+    | {letter: f"\\{name} " for letter, name in _GREEK.items()}
+    | {
+        "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "∗": "*", "÷": "/", "∕": "/", "\u2044": "/",
+        "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ", "∛": r"\sqrt[3]", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ",
+        "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap ",
+        "∈": r"\in ", "∅": r"\emptyset ", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "°": r"\degree ",
+        "º": r"\degree ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "‘": "'", "′": "'", "“": '"', "”": '"', "∣": "|",
+        "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∧": r"\land ", "∨": r"\lor ",
+        "→": r"\to ", "…": r"\dots ", "⋯": r"\dots ", "∠": r"\angle ", "△": r"\triangle ",
+    }
+)  # fmt: skip
+_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
+_SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u061c\u202a-\u202e\u2066-\u2069]")
+_SPACING = re.compile(r"\\[hv](?:space|phantom)\*? ?\{[^{}]*\}|\\!\s*|\\label\{[^{}]*\}")
+_SPACES = re.compile(
+    r"\\(?:[,;:> ]|(?:q?quad|displaystyle|textstyle|scriptstyle|limits|nolimits|thinspace|medspace|thickspace|enspace|"
+    r"hfill|[bB]igg?[lrm]?|(?:left|right)\s?\.|left|middle|right|rm|bf|it|cal)(?![A-Za-z]))|[~\s]"
+)
+_GROUPED = re.compile(r"(?<![0-9.^_/}])([0-9]{1,3}(?:(?:\{,\}|\\[,;: ]|[\u2009\u202f\u00a0 ])[0-9]{3})+)(?![0-9/]| ?/)")
+_GROUP = re.compile(r"\{,\}|\\[,;: ]|[\u2009\u202f\u00a0 ]")
+_NAMES = {
+    "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom", "leq": r"\le ",
+    "geq": r"\ge ", "leqslant": r"\le ", "geqslant": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">", "colon": ":",
+    "varnothing": r"\emptyset ", "lbrace": r"\{", "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|",
+    "lbrack": "[", "rbrack": "]", "degrees": r"\degree ", "simeq": r"\approx ", "wedge": r"\land ", "vee": r"\lor ",
+    "approxeq": r"\approx ", "varepsilon": r"\epsilon ", "varphi": r"\phi ", "vartheta": r"\theta ", "ast": "*", "div": "/",
+    "bullet": r"\cdot ", "union": r"\cup ", "backslash": r"\setminus ", "ldots": r"\dots ", "cdots": r"\dots ", "Vert": "|",
+    "lparen": "(", "rparen": ")", "prime": "'", "arcsinh": r"\arsinh ", "Reals": r"\mathbb{R}", "reals": r"\mathbb{R}",
+    "rightarrow": r"\to ", "dollar": r"\money ", "textdollar": r"\money ", "textdegree": r"\degree ", "cdotp": r"\cdot ",
+}  # fmt: skip
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_STYLES = frozenset(
+    "text textbf textit textrm textsf texttt textnormal textup emph mathrm mathbf mathit mathsf mathcal mathtt operatorname mbox "
+    "hbox bold boldsymbol bm fbox boxed ensuremath mathop vec overrightarrow underline mathord mathbin mathrel pmb".split()
+)
+_STYLED = re.compile(r"\\([A-Za-z]+)\*?\s?\{")
+_DEGREE = re.compile(r"\^\s?(?:\{\s?(?:\\circ|\\degree|o)\s?\}|\\circ(?![A-Za-z])|\\degree(?![A-Za-z]))|\\circ(?=\s?[CF]?$)")
+_TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
+_PERCENT = re.compile(r"(?<=[0-9})])\s*(?:percent|per cent)(?![a-z])")
+_ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
+
+
+def plain(answer: str) -> str:
+    """The answer on one line. Raises nothing; the length is the caller's to bound."""
+    text = outer_box(answer).replace(r"\\", ROW).strip()
+    text = _INVISIBLE.sub("", text)
+    text = _SUPERSCRIPTS.sub(lambda match: "^{" + unicodedata.normalize("NFKC", match[0]) + "}", text)
+    text = _SUBSCRIPTS.sub(lambda match: "_{" + unicodedata.normalize("NFKC", match[0]) + "}", text)
+    text = _SPACING.sub("", text)
+    text = _GROUPED.sub(lambda match: _GROUP.sub("", match[1]), text)
+    text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
+    text = _without_dollars(text).replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", " and ")
+    for delimiter in (r"\(", r"\)", r"\[", r"\]"):
+        text = text.replace(delimiter, " ")
+    text = _unstyled(_SPACES.sub(" ", text).replace("**", "^" if re.search(r"[0-9A-Za-z)]\*\*[0-9A-Za-z({]", text) else ""))
+    text = _DEGREE.sub(r"\\degree ", _COMMAND.sub(lambda match: _NAMES.get(match[1], match[0]), text))
+    text = _GROUPED.sub(lambda match: _GROUP.sub("", match[1]), _TIMES.sub(r" \\times ", text))
+    text = _PERCENT.sub("%", text)
+    return unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1))
+
+
+def outer_box(answer: str) -> str:
+    r"""What the last ``\boxed`` of an answer holds, the answer itself when it has none; empty for an empty box."""
+    return last_boxed(answer) or "" if r"\boxed{" in answer else answer
+
+
+def _without_dollars(text: str) -> str:
+    """Dollar signs that are meant become a command; those around mathematics go."""
+    text = text.replace(r"\$", r"\money ")
+    if text.count("$") % 2 and re.match(r"[-+ ]*\$ ?[0-9.]", text):
+        text = text.replace("$", r"\money ", 1)
+    return text.replace("$", " ")
+
+
+def _unstyled(text: str) -> str:
+    """Without the commands that only say how their text looks; every round takes one away."""
+    position = 0
+    while match := _STYLED.search(text, position):
+        end = closing(text, match.end() - 1)
+        if match[1] not in _STYLES or end < 0:
+            position = match.end()
+            continue
+        content = text[match.end() : end]
+        space = " " if match[1].startswith(("text", "mbox", "mathrm", "hbox")) else ""
+        text = f"{text[: match.start()]}{space}{content}{space}{text[end + 1 :]}"
+        position = match.start()
+    return text
+
+
+def unwrapped(text: str) -> str:
+    """Without braces around everything, a closing period, or quotes; braces around a list are those of a set."""
+    previous = None
+    while text != previous:
+        previous = text
+        if text.startswith("{") and "," not in text and closing(text, 0) == len(text) - 1:
+            text = text[1:-1]
+        if text.endswith((".", ";", ",")) and not text.endswith((r"\,", r"\;", "..")):
+            text = text[:-1]
+        if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'`*":
+            text = text[1:-1]
+        text = text.strip()
+    return text
+
+
+def closing(text: str, start: int) -> int:
+    r"""Index of the bracket that closes the one at ``start``, -1 when none does; ``\{`` counts as a bracket."""
+    depth = 0
+    for index in range(start, len(text)):
+        if text[index] in "([{":
+            depth += 1
+        elif text[index] in ")]}":
+            depth -= 1
+            if depth == 0:
+                return index
+    return -1
+
+
+def top_level(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """The matches of a pattern outside of all brackets."""
+    depth, index = 0, 0
+    while index < len(text):
+        letter = text[index]
+        if letter in ")]}":
+            depth -= 1
+        if depth == 0 and (found := pattern.match(text, index)) and found.end() > index:
+            yield found
+            index = found.end()
+            continue
+        if letter in "([{":
+            depth += 1
+        index += 1
+
+
+def split(text: str, separators: re.Pattern[str]) -> list[str]:
+    """The parts between separators that stand outside of all brackets."""
+    parts, start = [], 0
+    for match in top_level(text, separators):
+        parts.append(text[start : match.start()].strip())
+        start = match.end()
+    return [*parts, text[start:].strip()]

@@ -1,0 +1,162 @@
+"""Answers with a relation sign: assignments, equations, inequalities as intervals, memberships."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from coevolve.grading import values
+from coevolve.grading.expression import Sum, Variable, negated, variables
+from coevolve.grading.parser import parse
+from coevolve.grading.plain import split, top_level
+from coevolve.grading.scalars import Form, scalar
+from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, interval, joined, listed, parts_of, without
+from coevolve.grading.tokens import Refused
+
+_RELATION = re.compile(r"\s*(<=|>=|!=|==|:=|=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])|\\approx|\\equiv)\s*")
+_SPELLED = {r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\approx": "=", "==": "=", ":=": "=", r"\equiv": "=="}
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "==": "=="}
+_MEMBER = re.compile(r"\s*\\in(?![a-z])\s*")
+_LETTER = r"(?:[A-Za-z]|\\[A-Za-z]+)"
+_VARIABLE = re.compile(rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?")
+_NAME = re.compile(
+    rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?'*(?: ?\^ ?\{{? ?(?:\( ?[0-9n] ?\)|-1) ?\}}?)?(?: ?\([^()=]*\))?|"  # x, x_1, f'(x), f^{-1}(x)
+    r"[A-Za-z][A-Za-z ]*[A-Za-z]|\\(?:angle|triangle|overline|bar|hat|overarc|widehat) ?\{? ?[A-Za-z]+ ?\}?|"  # Area, \angle ABC
+    r"m ?\\angle ?[A-Z]+|\|[A-Z]+\||\([A-Za-z]( ?, ?[A-Za-z])+\)|\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}"
+)
+_CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
+
+
+def relation(text: str, read: Read) -> Form | None:
+    """The form of a text with relation signs, None when there are none."""
+    member = split(text, _MEMBER)
+    if len(member) == 2 and _NAME.fullmatch(member[0]) and not split(text, LIST)[1:]:
+        return read(member[1])
+    if next(top_level(text, _RELATION), None) is None or text.startswith("<"):
+        return None
+    if len(split(text, LIST)) > 1:
+        return _related(text, read)
+    sides = parts_of(text, _RELATION)
+    signs = [_SPELLED.get(match[1], match[1]) for match in top_level(text, _RELATION)]
+    if set(signs) == {"="}:
+        return _equality(sides, read)
+    if len(sides) == 3 and "=" not in signs:
+        return _between(sides, signs)
+    if len(sides) != 2:
+        raise Refused("a chain of relations")
+    return _inequality(sides[0], sides[1], signs[0], read)
+
+
+def _equality(sides: list[str], read: Read) -> Form:
+    if len(sides) > 2:
+        forms = [read(side) for side in sides[0 if not _NAME.fullmatch(sides[0]) else 1 :]]
+        if len({form.key for form in forms}) > 1:
+            raise Refused("a chain of different values")
+        return forms[-1]
+    left, right = sides
+    if _NAME.fullmatch(right) and not _NAME.fullmatch(left):
+        left, right = right, left
+    if not _NAME.fullmatch(left):
+        equation = _equation(left, right, "=")
+        if equation is None:
+            raise Refused("an equation of other things than expressions")
+        return equation
+    found = elements(right, read)
+    value = found[0] if len(found) == 1 else listed(found)
+    if value.tree is not None and variables(value.tree) and not _CALLED.fullmatch(left):
+        equation = _equation(left, right, "=")
+        if equation is not None and len(variables(value.tree) | {left}) > 1:
+            return equation if left in variables(value.tree) else replace(equation, alias=value.key)
+    return value
+
+
+def _related(text: str, read: Read) -> Form:
+    r"""``x = 1 or x = 2`` is a list; ``x = 1, y = 2`` keeps its names; ``x < 1 or x > 2`` is a union."""
+    parts = parts_of(text, LIST)
+    pairs = [split(part, _RELATION) for part in parts]
+    equal = [len(pair) == 2 and "=" in part and _NAME.fullmatch(pair[0]) for pair, part in zip(pairs, parts, strict=True)]
+    names = [pair[0].replace(" ", "") for pair in pairs if len(pair) == 2]
+    if all(equal) and len(set(names)) == len(parts):
+        forms = [read(pair[1]) for pair in pairs]
+        ordered = sorted(zip(names, forms, strict=True), key=lambda item: item[0])
+        return Form(
+            "values",
+            "{" + "; ".join(f"{name}={form.key}" for name, form in ordered) + "}",
+            ", ".join(f"{name} = {form.shown}" for name, form in ordered),
+            alias="(" + "; ".join(form.key for _, form in ordered) + ")",
+        )
+    if equal[0] and all(len(pair) == 1 for pair in pairs[1:]):  # x = 1, 2
+        return listed([form for part in (pairs[0][1], *parts[1:]) for form in elements(part, read)])
+    forms = [form for part in parts for form in elements(part, read)]
+    lines = all(form.kind in ("interval", "tuple") for form in forms)
+    if lines and any("or" in match[0] for match in top_level(text, AND_OR)):
+        return joined(forms)
+    if lines and len(forms) == 2 and (both := _both(forms, read)):
+        return both
+    if lines and not list(top_level(text, COMMA)) and not any("and" in match[0] for match in top_level(text, AND_OR)):
+        return joined(forms)
+    return listed(forms)
+
+
+def _both(forms: list[Form], read: Read) -> Form | None:
+    """The interval that two half lines have in common."""
+    below = next((form for form in forms if form.key.startswith("(-infinity; ")), None)
+    above = next((form for form in forms if form.key.endswith("; infinity)")), None)
+    if below is None or above is None or below is above:
+        return None
+    low, high = above.key[: -len("; infinity)")], below.key[len("(-infinity; ") :]
+    return Form("interval", f"{low}; {high}", f"{above.shown} and {below.shown}")
+
+
+def _inequality(left: str, right: str, sign: str, read: Read) -> Form:
+    if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
+        left, right, sign = right, left, _FLIPPED[sign]
+    if _VARIABLE.fullmatch(left):
+        if sign == "!=":
+            found = scalar(right) if "," not in right and "pm" not in right else None
+            if found is None or found.numbers is not None and len(found.numbers.keys) == 1:
+                return without([right], read)
+        elif sign != "==":
+            end = scalar(right)
+            if end.tree is not None and not variables(end.tree):
+                return _half_line(end, sign)
+    found = _equation(left, right, sign)
+    if found is None:
+        raise Refused("a relation of other things than expressions")
+    return found
+
+
+def _half_line(end: Form, sign: str) -> Form:
+    infinity = Form("number", "infinity", "infinity")
+    if sign.startswith("<"):
+        low = Form("number", "-infinity", "-infinity")
+        return replace(interval("(", low, end, "]" if sign == "<=" else ")"), kind="interval")
+    return replace(interval("[" if sign == ">=" else "(", end, infinity, ")"), kind="interval")
+
+
+def _between(sides: list[str], signs: list[str]) -> Form:
+    if all(sign.startswith(">") for sign in signs):
+        sides, signs = sides[::-1], [_FLIPPED[sign] for sign in signs[::-1]]
+    if not all(sign.startswith("<") for sign in signs) or not isinstance(parse(sides[1]), Variable):
+        raise Refused("a chain of inequalities about more than one variable")
+    return interval(
+        "[" if signs[0] == "<=" else "(", scalar(sides[0]), scalar(sides[2]), "]" if signs[1] == "<=" else ")"
+    )
+
+
+def _equation(left: str, right: str, sign: str) -> Form | None:
+    """A relation, with a key that others share which differ by a factor only; None where there are no values."""
+    try:
+        difference = Sum((parse(left), negated(parse(right))))
+    except Refused:
+        return None
+    names = sorted(variables(difference))
+    if not names:
+        return None
+    if sign in (">", ">="):
+        sign, difference = _FLIPPED[sign], negated(difference)
+    keys = values.scaled(difference, names, up_to_sign=sign in ("=", "!=", "=="))
+    if keys is None:
+        return None
+    return Form("relation", f"{sign} 0: {'~'.join(keys)} in {','.join(names)}", f"{left} {sign} {right}")
+

@@ -1,0 +1,152 @@
+"""What one answer is taken for (:class:`Form`), and the forms of single values: numbers, expressions, quantities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from coevolve.grading import values
+from coevolve.grading.expression import Constant, Expression, Variable, latex, negated, structure, times, variables
+from coevolve.grading.parser import parse
+from coevolve.grading.tokens import Refused, TooLarge
+from coevolve.grading.units import counted, quantities
+
+_DECIMAL = re.compile(
+    r"[-+]? ?(?P<whole>[0-9]*)\.(?P<part>[0-9]+)(?:[eE](?P<e>[-+]?[0-9]{1,3})|"
+    r" ?(?:\\times|\\cdot|\*) ?10 ?\^ ?(?:\{ ?(?P<braced>[-+]?[0-9]{1,3}) ?\}|(?P<power>[-+]?[0-9]{1,3})))?(?P<percent> ?%)?"
+)
+_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
+_SHORT_UNIT = re.compile(r"[A-Za-z]{1,2}")
+_INFINITY = Constant("infinity")
+
+
+@dataclass(frozen=True, slots=True)
+class Decimal:
+    """A decimal as written: its value, the unit of its last place, and its number of significant digits."""
+
+    value: Fraction
+    step: Fraction
+    digits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer is taken for.
+
+    Args:
+        kind: a word for it: number, expression, list, interval, ...
+        key: equal exactly if two forms are the same.
+        shown: for people.
+        bare: the key without the unit; None when it has no unit.
+        unit: its name.
+        tree: of a single value.
+        numbers: the values of that tree.
+        decimal: when it is written as one.
+        alias: the key of what is left when the names are dropped from ``y = 2x`` or ``x = 1, y = 2``.
+        bounded: it was too large to be computed, so its key is its structure.
+    """
+
+    kind: str
+    key: str
+    shown: str
+    bare: str | None = None
+    unit: str | None = None
+    tree: Expression | None = None
+    numbers: values.Values | None = None
+    decimal: Decimal | None = None
+    alias: str | None = None
+    bounded: bool = False
+
+
+def scalar(text: str) -> Form:
+    """A number, an expression, or a number with a unit.
+
+    Raises:
+        Refused: it is none of these; TooLarge, a kind of it, when a bound was met.
+    """
+    text = joined_thousands(text)
+    if text.startswith(r"\approx"):
+        text = text.removeprefix(r"\approx").strip()
+    for number, unit in quantities(text):
+        found = _quantity(number, unit)
+        if found:
+            return found
+    try:
+        return of_tree(parse(text), text)
+    except TooLarge:
+        raise
+    except Refused:
+        noun = counted(text)
+        found = _quantity(*noun) if noun else None
+        if found is None:
+            raise
+        return found
+
+
+def joined_thousands(text: str) -> str:
+    """Without the commas of thousands groups: ``1,234`` is one number, ``12,34`` and ``1, 234`` are two."""
+    return _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+
+
+def of_tree(tree: Expression, text: str) -> Form:
+    """The form of an expression, ``text`` being how it was written."""
+    if tree in (_INFINITY, negated(_INFINITY)):
+        sign = "" if tree == _INFINITY else "-"
+        return Form("number", f"{sign}infinity", f"{sign}infinity", tree=tree)
+    names = sorted(variables(tree))
+    try:
+        numbers = values.evaluate(tree, names)
+    except values.Undefined:
+        return Form("expression", "undefined " + structure(tree), text, tree=tree)
+    except values.OutOfBounds:
+        return Form("expression", "large " + structure(tree), text, tree=tree, bounded=True)
+    if numbers.exact is not None:
+        shown = str(numbers.exact) if numbers.keys[0].__len__() < 80 else text
+        return Form("number", numbers.keys[0], shown, tree=tree, numbers=numbers, decimal=_decimal(text, numbers.exact))
+    return Form("expression", "~".join(numbers.keys), text, tree=tree, numbers=numbers)
+
+
+def _quantity(number: str, unit: str) -> Form | None:
+    """A constant with a unit. A unit of one or two letters has the key of a product, as ``5 m`` may be one."""
+    try:
+        tree = parse(joined_thousands(number))
+    except TooLarge:
+        raise
+    except Refused:
+        return None
+    if variables(tree):
+        return None
+    found = of_tree(tree, joined_thousands(number))
+    key = f"{found.key} {unit}"
+    if _SHORT_UNIT.fullmatch(unit):
+        product = tree
+        for letter in unit:
+            product = times(product, Variable(letter))
+        key = of_tree(product, number).key
+    return replace(found, kind="quantity", key=key, bare=found.key, unit=unit, shown=f"{found.shown} {unit}")
+
+
+def _decimal(text: str, value: Fraction) -> Decimal | None:
+    match = _DECIMAL.fullmatch(text.strip())
+    if not match:
+        return None
+    power = int(match["e"] or match["braced"] or match["power"] or 0) - (2 if match["percent"] else 0)
+    step = Fraction(10) ** (power - len(match["part"]))
+    return Decimal(value, step, len((match["whole"] + match["part"]).lstrip("0")))
+
+
+def joined_keys(forms: Iterable[Form], opener: str, closer: str) -> str:
+    """The key of a structure from those of its parts."""
+    return opener + "; ".join(form.key for form in forms) + closer
+
+
+def joined_shown(forms: Iterable[Form], opener: str, closer: str) -> str:
+    """A structure for people."""
+    return opener + ", ".join(form.shown for form in forms) + closer
+
+
+def rendered(form: Form) -> str | None:
+    """The LaTeX of a single value, from its tree."""
+    return latex(form.tree) if form.tree is not None else None

@@ -1,0 +1,185 @@
+"""Answers of several parts: lists, sets, tuples, intervals and their unions, matrices, ratios."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+from coevolve.grading import values
+from coevolve.grading.expression import Number, times
+from coevolve.grading.parser import parse
+from coevolve.grading.plain import ROW, closing, split
+from coevolve.grading.scalars import Form, joined_keys, joined_shown, joined_thousands, of_tree
+from coevolve.grading.tokens import Refused, TooLarge
+
+Read = Callable[[str], Form]
+
+MOST_PARTS = 64
+
+COMMA = re.compile(r"\s*[,;]\s*")
+AND_OR = re.compile(r"\s*[,;]?\s*(?:(?<![A-Za-z\\])(?:and|or|AND|OR)(?![A-Za-z])|\\land(?![a-z])|\\lor(?![a-z]))\s*")
+LIST = re.compile(rf"{AND_OR.pattern}|{COMMA.pattern}")
+_UNION = re.compile(r"\s*(?:\\cup(?![a-z])|(?<=[\])}])\s*U\s*(?=[\[({\\\]]))\s*")
+_WITHOUT = re.compile(r"\\setminus|(?<=\})\s*-\s*(?=\\\{)|\\backslash")
+_SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
+_MATRIX = re.compile(
+    r"(.*?)\\begin ?\{((?:[pbBvV]|small)?matrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\2\}", re.DOTALL
+)
+
+
+def parts_of(text: str, separators: re.Pattern[str]) -> list[str]:
+    """The parts of a text, empty ones refused."""
+    parts = split(text, separators)
+    if len(parts) > MOST_PARTS:
+        raise TooLarge(f"more than {MOST_PARTS} parts")
+    if not all(parts):
+        raise Refused("an empty part")
+    return parts
+
+
+def several(text: str, read: Read) -> Form | None:
+    """A list without brackets, and both values of a plus-minus; order is free, repeats count."""
+    parts = parts_of(joined_thousands(text), LIST)
+    if len(parts) < 2 and not _SIGNS.search(text):
+        return None
+    forms = [form for part in parts for form in elements(part, read)]
+    return listed(forms)
+
+
+def elements(text: str, read: Read) -> list[Form]:
+    """The one form that a text has, or the two of a plus-minus."""
+    if not _SIGNS.search(text):
+        return [read(text)]
+    upper = read(_SIGNS.sub(lambda match: "-" if match[1] == "mp" else "+", text))
+    lower = read(_SIGNS.sub(lambda match: "+" if match[1] == "mp" else "-", text))
+    if "text" in (upper.kind, lower.kind):
+        raise Refused("a sign of no expression")
+    return [upper] if upper.key == lower.key else [upper, lower]
+
+
+def listed(forms: list[Form], *, distinct: bool = False) -> Form:
+    """A list; a set if distinct."""
+    forms = sorted(forms, key=lambda form: form.key)
+    if distinct:
+        forms = [form for before, form in zip([None, *forms], forms, strict=False) if not before or before.key != form.key]
+    return Form("list", joined_keys(forms, "{", "}"), joined_shown(forms, "{", "}"))
+
+
+def bracketed(text: str, read: Read) -> Form | None:
+    """A set, tuple, interval or list of rows in brackets of its own."""
+    for opener, closer in (("\\{", "\\}"), ("{", "}")):
+        if text.startswith(opener) and closing(text, len(opener) - 1) == len(text) - 1 and text.endswith(closer):
+            return _set(text[len(opener) : -len(closer)].strip(), read)
+    french = re.fullmatch(r"([\][])([^][(){}]*[,;][^][(){}]*)([\][])", text)
+    if french and (french[1], french[3]) != ("[", "]"):
+        text = ("(" if french[1] == "]" else "[") + french[2] + (")" if french[3] == "[" else "]")
+    angled = re.fullmatch(r"(?:\\langle|<)(.*,.*)(?:\\rangle|>)", text)
+    if angled:
+        text = f"({angled[1]})"
+    if text[:1] not in ("(", "[") or closing(text, 0) != len(text) - 1 or text[-1] not in ")]":
+        return None
+    parts = parts_of(text[1:-1], COMMA)
+    if len(parts) == 1:
+        one = read(parts[0]) if (text[0], text[-1]) == ("(", ")") else None
+        return one if one is None or one.kind not in ("words", "text") else None
+    if text[0] == "[" and all(part.startswith("[") and part.endswith("]") for part in parts):
+        return _rows([parts_of(part[1:-1], COMMA) for part in parts], read, None)
+    forms = [read(part) for part in parts]
+    if len(parts) == 2:
+        return interval(text[0], forms[0], forms[1], text[-1])
+    return Form("tuple", joined_keys(forms, "(", ")"), joined_shown(forms, "(", ")"))
+
+
+def _set(content: str, read: Read) -> Form:
+    builder = re.fullmatch(r"[a-z](?: ?\\in ?(?:\\mathbb ?\{? ?R ?\}?|R))? ?[|:] ?(.*)", content)
+    if builder:
+        return read(builder[1])
+    return listed([form for part in parts_of(content, COMMA) for form in elements(part, read)], distinct=True)
+
+
+def interval(opener: str, low: Form, high: Form, closer: str) -> Form:
+    """An interval; an open one has the key of the pair of its ends."""
+    opener = "(" if low.key == "-infinity" else opener
+    closer = ")" if high.key == "infinity" else closer
+    kind = "interval" if (opener, closer) != ("(", ")") or "infinity" in low.key + high.key else "tuple"
+    return Form(kind, joined_keys([low, high], opener, closer), joined_shown([low, high], opener, closer))
+
+
+def joined(forms: list[Form]) -> Form:
+    """A union of intervals and sets."""
+    forms = sorted({form.key: form for form in forms}.values(), key=lambda form: form.key)
+    if len(forms) == 1:
+        return forms[0]
+    return Form("interval", " U ".join(form.key for form in forms), " U ".join(form.shown for form in forms))
+
+
+def union(text: str, read: Read) -> Form | None:
+    """A union, or the real numbers without some."""
+    pieces = split(text, _UNION)
+    if len(pieces) > 1:
+        forms = [read(piece) for piece in parts_of(text, _UNION)]
+        if any(form.kind not in ("interval", "tuple", "list") for form in forms):
+            raise Refused("a union of other things than sets")
+        return joined(forms)
+    whole, *rest = split(text, _WITHOUT)
+    if len(rest) == 1 and rest[0].startswith(r"\{") and read(whole).key == "(-infinity; infinity)":
+        return without(parts_of(rest[0][2:-2], COMMA), read)
+    return None
+
+
+def without(points: list[str], read: Read) -> Form:
+    """The real numbers without these points."""
+    ends: list[tuple[Fraction, Form]] = []
+    for form in (form for point in points for form in elements(point, read)):
+        value = values.real_value(form.tree) if form.tree is not None else None
+        if value is None or form.unit:
+            raise Refused("a point that is no real number")
+        ends.append((value, form))
+    ends.sort(key=lambda end: end[0])
+    forms = [read(r"-\infty"), *(form for _, form in ends), read(r"\infty")]
+    return joined([interval("(", low, high, ")") for low, high in zip(forms, forms[1:], strict=False)])
+
+
+def matrix(text: str, read: Read) -> Form | None:
+    """A matrix, times a number perhaps; a determinant is another thing."""
+    if text[:1] in ("[", "(") and text[1:].lstrip().startswith("\\begin") and closing(text, 0) == len(text) - 1:
+        text = text[1:-1].strip()
+    match = _MATRIX.fullmatch(text)
+    if not match:
+        return None
+    rows = [[cell.strip() for cell in row.split("&")] for row in match[3].split(ROW) if row.strip()]
+    found = _rows(rows, read, match[1].strip(" *") or None)
+    return Form("matrix", "|" + found.key + "|", "the determinant " + found.shown) if match[2][0] in "vV" else found
+
+
+def _rows(rows: list[list[str]], read: Read, factor: str | None) -> Form:
+    if not rows or len({len(row) for row in rows}) != 1 or sum(map(len, rows)) > MOST_PARTS:
+        raise Refused("rows of different lengths")
+    cells = [[read(cell) for cell in row] for row in rows]
+    if factor is not None:
+        number = Number(Fraction(-1)) if factor == "-" else parse(factor.removesuffix(r"\cdot"))
+        cells = [[_scaled(cell, number) for cell in row] for row in cells]
+    lines = [Form("row", joined_keys(row, "[", "]"), joined_shown(row, "[", "]")) for row in cells]
+    return Form("matrix", joined_keys(lines, "matrix [", "]"), joined_shown(lines, "[", "]"))
+
+
+def _scaled(cell: Form, factor: Number) -> Form:
+    if cell.tree is None:
+        raise Refused("a cell that is no expression")
+    return of_tree(times(factor, cell.tree), cell.shown)
+
+
+def ratio(text: str) -> Form | None:
+    """``3:4`` is the number 3/4; more than two terms are compared up to a factor."""
+    parts = split(text, re.compile(r"\s*:\s*"))
+    if len(parts) < 2:
+        return None
+    numbers = [values.exact(parse(part)) for part in parts]
+    known = [number for number in numbers if number is not None and number > 0]
+    if len(known) < len(numbers):
+        raise Refused("a ratio of other things than numbers")
+    if len(known) == 2:
+        return of_tree(Number(known[0] / known[1]), text)
+    shown = ":".join(str(number / known[0]) for number in known)
+    return Form("ratio", f"ratio {shown}", shown)

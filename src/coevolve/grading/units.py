@@ -1,0 +1,138 @@
+"""Units of quantities: one name per unit however it is spelled; nothing is converted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from coevolve.grading.tokens import FUNCTIONS, GREEK
+
+_SPELLINGS = """
+m meter metre; cm centimeter centimetre; mm millimeter millimetre; km kilometer kilometre; nm nanometer nanometre
+um micrometer micrometre micron; in inch inches; ft foot feet; yd yard; mi mile; ly lightyear; AU au; pc parsec; Å Angstrom angstrom
+g gram gramme gm; kg kilogram kilogramme; mg milligram; ug microgram; ton tonne; lb pound lbs; oz ounce
+s sec second; ms millisecond; us microsecond; ns nanosecond; min minute mins; h hr hour hrs; day; week; month; yr year yrs
+L l liter litre; mL ml milliliter millilitre; gallon gal; dollar USD usd money buck; cent ¢; euro € EUR eur; £ gbp GBP; ¥ yen; ₹ rupee
+degree deg; rad radian; K kelvin Kelvin; N newton Newton; kN kilonewton; J joule Joule; kJ kilojoule; W watt Watt; kW kilowatt
+V volt Volt; A ampere amp Ampere; mA milliampere; Hz hertz Hertz; kHz kilohertz; MHz megahertz; GHz; Pa pascal Pascal; kPa kilopascal
+MPa; atm atmosphere; bar; mol mole; C coulomb Coulomb; T tesla Tesla; F farad; H henry; ohm Ω Ohm; eV electronvolt; MeV; keV; GeV
+cal calorie; kcal kilocalorie; erg; dyn dyne; unit; bit; byte; people person persons; child children; man men; woman women; sr; lux
+arcsec; arcmin; acre; hectare ha; °C celsius Celsius centigrade; °F fahrenheit Fahrenheit; rpm; knot; parts; M molar; nF; pF
+"""
+_NAMES: dict[str, str] = {}
+for _line in _SPELLINGS.replace("\n", ";").split(";"):
+    for _spelling in _line.split():
+        _NAMES[_spelling] = _line.split()[0]
+_COMPOUND = {"mph": (("mi", 1), ("h", -1)), "kph": (("km", 1), ("h", -1)), "kmh": (("km", 1), ("h", -1))}
+_COMPOUND |= {"fps": (("ft", 1), ("s", -1)), "sqft": (("ft", 2),), "cc": (("cm", 3),)}
+_BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_AFTER = {"squared": 2, "cubed": 3}
+_LETTERS = r"[A-Za-zÅ°Ω£€¥₹¢]+"
+_PART = re.compile(
+    rf"(?P<word>{_LETTERS})\.?|\^ ?(?P<power>-?[0-9])|(?P<sign>[/*()]|\\cdot|\\times)|\s+|(?P<other>.)"
+)
+_START = re.compile(rf"\\money|\\mu ?(?=[msg])|\\Omega|\\AA|\\frac ?\{{|\\degree|(?<![A-Za-z\\]){_LETTERS}")
+_SYMBOLS = (
+    (re.compile(r"\\degree ?([CF])(?![A-Za-z])"), r" °\1 "),
+    (re.compile(r"\\degree"), " degree "),
+    (re.compile(r"\bdegrees? (?=[CcFf](?:elsius|ahrenheit)?\b)"), " "),
+    (re.compile(r"(?<![A-Za-z°])degrees? "), " degree "),
+    (re.compile(r"\\mu ?(?=[msg]\b)"), " u"),
+    (re.compile(r"\\Omega|\\ohm"), " Ω "),
+    (re.compile(r"\\AA|\\angstrom"), " Å "),
+    (re.compile(r"\\money"), " dollar "),
+    (re.compile(r"\\frac ?\{([^{}]*)\} ?\{([^{}]*)\}"), r"\1 / ( \2 )"),
+)
+_EXPONENT_BRACES = re.compile(r"\^ ?\{ ?(-?[0-9]) ?\}")
+_ANGULAR = re.compile("sin|cos|tan|sec|csc|cot")
+_MOST_WORDS = 6
+_NO_NOUN = frozenset([*FUNCTIONS, *GREEK, "and", "or", "pi", "mod", "sqrt", "infinity", "infty", "to", "if", "choose", "is", "for"])
+
+
+def quantities(text: str) -> Iterator[tuple[str, str]]:
+    """Every way to read a text as a number, which may be any text, with a unit that we know; longest unit first."""
+    rate = re.fullmatch(r"([-+]?) ?\\money ?([0-9.,]+) ?((?:/|per ).+)", text)
+    if rate and (unit := unit_name("dollar " + rate[3])):
+        yield rate[1] + rate[2], unit
+        return
+    money = re.fullmatch(r"([-+]?) ?(?:\\money|US\\money) ?([-+]?)(.+?)(?: ?(?:dollars?|USD|usd))?", text)
+    if money:
+        yield money[1] + money[2] + money[3], "dollar"
+        return
+    symbol = re.fullmatch(r"([-+]?)([£€¥₹]|USD |EUR |Rs\.? )(.+)", text)
+    if symbol:
+        yield symbol[1] + symbol[3], _NAMES.get(symbol[2].strip(), symbol[2].strip())
+        return
+    for match in _START.finditer(text):
+        start = match.start()
+        number = text[:start].rstrip()
+        attached = number == text[:start] and number[-1:] not in (")", "}", "]")
+        if not re.search(r"[0-9]|\\pi", number) or number[-1:] in "^_+-*/({":
+            continue
+        if attached and match[0] in ("mg", "e", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") and start + len(match[0]) == len(text):
+            continue  # 5m and 2mg may be products; a unit is set off
+        if match[0] == r"\degree" and _ANGULAR.search(number):
+            continue
+        unit = unit_name(text[start:])
+        if unit:
+            yield re.sub(r" ?(?:\\cdot|\*|\\times|of)$", "", number), unit
+
+
+def unit_name(text: str) -> str | None:
+    """One name for all spellings of a unit: ``square feet`` is ``ft^2``, ``miles per hour`` is ``h^-1 mi``."""
+    text = _EXPONENT_BRACES.sub(r"^\1", text)
+    for pattern, symbol in _SYMBOLS:
+        text = pattern.sub(symbol, text)
+    powers: dict[str, int] = {}
+    last: list[str] = []
+    sign, pending = 1, 1
+    for match in _PART.finditer(text):
+        if match["other"]:
+            return None
+        if match["sign"] == "/" or match["word"] == "per":
+            sign = -1
+        elif match["power"]:
+            if len(last) != 1 or pending != 1:
+                return None
+            powers[last[0]] += sign * (int(match["power"]) - 1)
+            last = []
+        elif word := match["word"]:
+            if word in _BEFORE:
+                pending = _BEFORE[word]
+                continue
+            if word in _AFTER and len(last) == 1:
+                powers[last[0]] += sign * (_AFTER[word] - 1)
+                continue
+            names = _known(word)
+            if names is None:
+                return None
+            for name, power in names:
+                powers[name] = powers.get(name, 0) + sign * power * pending
+            last, pending = [name for name, _ in names], 1
+    if pending != 1:
+        return None
+    return " ".join(name if power == 1 else f"{name}^{power}" for name, power in sorted(powers.items()) if power) or None
+
+
+def _known(word: str) -> tuple[tuple[str, int], ...] | None:
+    for spelling in (word, word.removesuffix("s") if len(word) > 3 else word):
+        for form in (spelling, spelling.lower() if len(spelling) > 3 else spelling):
+            if form in _COMPOUND:
+                return _COMPOUND[form]
+            if form in _NAMES:
+                return ((_NAMES[form], 1),)
+    return None
+
+
+def counted(text: str) -> tuple[str, str] | None:
+    """The number and the noun of a text such as ``12 red apples``; None when it is not of that kind."""
+    match = re.fullmatch(r"(.*[0-9)}])((?: ?[-A-Za-z]+)+)", text)
+    if not match or not match[1].strip():
+        return None
+    words = match[2].casefold().split()
+    if len(words) > _MOST_WORDS or any(word in _NO_NOUN for word in words) or not any(len(word) > 2 for word in words):
+        return None
+    if len(words) == 1 and match[2][0] != " " and len(words[0]) < 4:
+        return None
+    words[-1] = words[-1].removesuffix("s") if len(words[-1]) > 3 else words[-1]
+    return match[1].strip(), " ".join(words)
