@@ -69,7 +69,8 @@ def test_an_explanation_names_stage_reason_and_keys() -> None:
     words = {line.split("  ")[0]: line.split("  ")[-1] for line in map(str.strip, result.stdout.splitlines())}
     assert list(words)[:3] == ["same", "why", "stage"]
     assert words["key of gold"] == words["key of pred"] == "1/2"
-    assert "no answer" in call("", "1", "--explain").stdout
+    missing = call("", "1", "--explain").stdout
+    assert [line.split()[-1] for line in missing.splitlines() if line.startswith("key of gold")] == ["none"]
 
 
 def test_a_file_is_graded_row_by_row(write: Write) -> None:

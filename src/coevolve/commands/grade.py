@@ -16,9 +16,9 @@ from rich.text import Text
 
 from coevolve.commands.grade_pairs import Pair, read_pairs
 from coevolve.errors import ConfigError
-from coevolve.grading.canonical import canonical
 from coevolve.grading.equivalence import Judge
 from coevolve.grading.grade import Referee
+from coevolve.grading.pairs import parsed
 from coevolve.grading.verdict import Stage, Verdict
 from coevolve.runs.progress import time_left
 
@@ -172,13 +172,19 @@ def _print_verdict(console: Console, gold: str, pred: str, verdict: Verdict, *, 
     table.add_row("stage", str(verdict.stage))
     for name, values in _keys(gold, pred).items():
         for side, value in zip(("gold", "pred"), values, strict=True):
-            table.add_row(f"{name[:-1]} of {side}", Text("no answer" if value is None else visible(value, 200)))
+            label = {"keys": "key", "classes": "class", "forms": "parsed form"}[name]
+            table.add_row(f"{label} of {side}", Text("none" if value is None else visible(value, 200)))
     console.print(table)
 
 
 def _keys(gold: str, pred: str) -> dict[str, list[str | None]]:
-    """Canonical keys and parsed forms of both answers."""
-    return {"keys": [canonical(gold), canonical(pred)]}
+    """What our own rules make of both answers; None where there is no answer, or no such form of it."""
+    both = [parsed(gold), parsed(pred)]
+    return {
+        "keys": [one.key for one in both],
+        "classes": [one.class_key for one in both],
+        "forms": [one.latex for one in both],
+    }
 
 
 def visible(text: str, most: int = _WIDEST) -> str:
