@@ -3,7 +3,8 @@ r"""Short answers of BBEH: words, option letters, numbers, lists.
 The official match of BBEH overlooks case, spaces after commas, bold marks, quotation marks, a closing period or
 question mark, brackets around everything and parentheses around a letter, and compares numbers by value. The
 paper-compatible mode overlooks the same. The strict mode overlooks only case, spaces, LaTeX dress, a closing period and
-parentheses around an option letter; lists keep their order in both. Numbers are compared exactly, not as floating point.
+parentheses around an option letter; lists keep their order in both. Numbers are compared
+exactly, not as floating point.
 """
 
 from __future__ import annotations
