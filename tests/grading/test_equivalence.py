@@ -7,6 +7,7 @@ import builtins
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -15,40 +16,17 @@ from coevolve.config import GradingSection
 from coevolve.errors import ConfigError
 from coevolve.grading import equivalence
 from coevolve.grading.equivalence import OWN_RULES, Judge, open_judge
-from coevolve.grading.pairs import Parsed
-from coevolve.grading.verdict import Stage, Verdict
+from coevolve.grading.verdict import Stage
 
-MIXED = [
-    "42",
-    "42.0",
-    "1/2",
-    r"\frac{1}{2}",
-    "0.5",
-    "50%",
-    "Monday",
-    "monday",
-    "listen",
-    "silent",
-    "x^2",
-    "2x",
-    None,
-    "",
-]
+MIXED = ["42", "42.0", "1/2", r"\frac{1}{2}", "0.5", "50%", "Monday", "monday", "listen", "silent", "x^2", "2x", "x x"]
+MIXED += ["5 cm", "5", r"\sqrt{2}", "1.4142", "1.414", r"\{1,2\}", "2,1", "(1,2)", "[0,1)", r"0 \le x < 1", "x+x"]
+MIXED_AND_MISSING = [*MIXED, None, ""]
+BEYOND_US = ("1000!", r"1000 \cdot 999!", r"1000 \cdot 999 \cdot 998!")  # too large for our own rules
+ENDLESS = ("10^{10^{10^{10}}}", "7^{7^{7^7}}")
 
 
 @pytest.fixture
-def everything_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own rules leave every pair open whose keys differ: what reaches the judge's last stage."""
-
-    def decide(first: Parsed, second: Parsed) -> Verdict | None:
-        return Verdict(True, Stage.TEXT, "") if first.key == second.key else None
-
-    monkeypatch.setattr(equivalence, "parsed", lambda answer: Parsed(answer.replace(" ", ""), None, answer))
-    monkeypatch.setattr(equivalence, "decide", decide)
-
-
-@pytest.fixture
-def patient(everything_open: None) -> Iterator[Judge]:
+def patient() -> Iterator[Judge]:
     with Judge(timeout_s=30.0) as judge:
         yield judge
 
@@ -82,7 +60,7 @@ def test_pairs_are_counted_by_stage_and_remembered_in_either_order() -> None:
 
 
 def test_classes_do_not_depend_on_the_order_of_mixed_answers() -> None:
-    answers = [answer for answer in MIXED for _ in range(2)]
+    answers = [answer for answer in MIXED_AND_MISSING for _ in range(2)]
     expected = OWN_RULES.classes(answers)
     for seed in range(100):
         order = list(range(len(answers)))
@@ -100,39 +78,48 @@ def test_numbers_and_words_start_no_worker() -> None:
 
 
 def test_what_our_rules_leave_open_is_asked_of_math_verify(patient: Judge) -> None:
-    verdict = patient.same("(x+1)^2", "x^2+2x+1")
-    assert (verdict.same, verdict.stage) == (True, Stage.SYMBOLIC)
-    assert not patient.same("(x+1)^2", "x^2+2x+2").same
-    found = patient.classes(["x^2+2x+1", "(x+1)^2", "x+x", "2x", "(1+x)^2", "y"])
-    assert found.members == ((0, 1, 4), (2, 3), (5,))
-    assert found.keys == ("(1+x)^2", "2x", "y")
-    assert found.forms[1] == ("2x", "x+x")
+    for first, second in combinations(BEYOND_US, 2):
+        verdict = patient.same(first, second)
+        assert (verdict.same, verdict.stage) == (True, Stage.SYMBOLIC)
+    found = patient.classes([BEYOND_US[0], "2", BEYOND_US[1], "2.0", BEYOND_US[2]])
+    assert found.members == ((0, 2, 4), (1, 3))
+    assert found.keys == ("1000!", "2")
 
 
-def test_a_pair_that_runs_out_of_time_is_different_counted_and_not_tried_again(everything_open: None) -> None:
+def test_a_pair_that_runs_out_of_time_is_different_counted_and_not_tried_again() -> None:
     with Judge(timeout_s=1.0) as judge:
-        judge.same("x", "y")
+        judge.same(*BEYOND_US[:2])
         (before,) = judge.worker_processes
-        verdict = judge.same("(10^{7})!", "a")
+        verdict = judge.same(*ENDLESS)
         assert (verdict.same, verdict.stage) == (False, Stage.TIMEOUT)
         (after,) = judge.worker_processes
         assert after != before
-        assert judge.classes(["a", "(10^{7})!"]).timeouts == 1
+        found = judge.classes(ENDLESS)
+        assert (len(found.members), found.timeouts) == (2, 1)
         assert judge.worker_processes == (after,), "remembered"
         assert judge.stats.timeouts == 2
     assert judge.worker_processes == ()
 
 
-def test_without_the_symbolic_stage_an_open_pair_is_different_and_says_why(
-    everything_open: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "switched off" in Judge(symbolic=False).same("x+x", "2x").why
+def test_without_the_symbolic_stage_an_open_pair_is_different_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "switched off" in Judge(symbolic=False).same(*BEYOND_US[:2]).why
     monkeypatch.setattr(equivalence, "installed_version", lambda: None)
     judge = Judge()
     assert not judge.symbolic_stage
-    verdict = judge.same("x+x", "2x")
+    verdict = judge.same(*BEYOND_US[:2])
     assert (verdict.same, verdict.stage) == (False, Stage.SYMBOLIC)
     assert "not installed" in verdict.why
+
+
+def test_weak_forms_join_the_only_strong_class() -> None:
+    def members(*answers: str) -> tuple[tuple[int, ...], ...]:
+        return OWN_RULES.classes(answers).members
+
+    assert members("5", "5 cm", "5 centimeters") == ((0, 1, 2),)
+    assert sorted(members("5", "5 cm", "5 m")) == [(0,), (1,), (2,)]
+    assert members("1.4142", r"\sqrt{2}", "1.41421") == ((0, 1, 2),)
+    assert sorted(members("1.4142", "1.41421")) == [(0,), (1,)]
+    assert OWN_RULES.classes(["5", "5 cm"]).keys == ("5 cm",)
 
 
 def test_a_run_that_asks_for_math_verify_must_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +135,7 @@ def test_a_run_that_asks_for_math_verify_must_have_it(monkeypatch: pytest.Monkey
 
 
 def test_several_threads_and_coroutines_may_ask_one_judge(patient: Judge) -> None:
-    answers = ["x+x", "2x", "x^2", r"x\cdot x", "y"]
+    answers = [*BEYOND_US, "y", "1001!"]
     expected = patient.classes(answers)
 
     async def main() -> list[object]:
@@ -178,10 +165,11 @@ def test_no_answer_is_executed_in_our_process(tmp_path: Path, monkeypatch: pytes
         f"{{{{open('{target}','w')}}}}",
         f'f\'{{open("{target}","w")}}\'',
     ]
-    for module, function in (
-        (sympy, "sympify"), (sympy_parser, "parse_expr"), (latex, "parse_latex"), (builtins, "eval"), (builtins, "exec"),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, function, refuse)
+    monkeypatch.setattr(sympy, "sympify", refuse)
+    monkeypatch.setattr(sympy_parser, "parse_expr", refuse)
+    monkeypatch.setattr(latex, "parse_latex", refuse)
+    monkeypatch.setattr(builtins, "eval", refuse)
+    monkeypatch.setattr(builtins, "exec", refuse)
     with Judge(timeout_s=30.0) as judge:
         for payload in payloads:
             judge.same(payload, "1")

@@ -80,14 +80,14 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
     for a, b in combinations(forest.keys, 2):
         if forest.root(a) == forest.root(b):
             continue
-        for x, y in product(spellings[a], spellings[b]):
-            verdict = rules.own(x, y)
-            if verdict is None:
-                open_pairs.setdefault((a, b), (x, y))
-            elif verdict.same and verdict.stage in BRIDGES:
-                weak_to_strong.append((a, b) if rules.weaker(x, y) else (b, a))
-            elif verdict.same:
-                forest.join(a, b)
+        pairs = list(product(spellings[a], spellings[b]))
+        verdicts = [rules.own(x, y) for x, y in pairs]
+        if any(v is not None and v.same and v.stage not in BRIDGES for v in verdicts):
+            forest.join(a, b)
+        elif None in verdicts:
+            open_pairs[a, b] = pairs[verdicts.index(None)]
+        elif all(v is not None and v.same for v in verdicts):  # one key may have spellings that say more: $5 and 5
+            weak_to_strong.append((a, b) if rules.weaker(*pairs[0]) else (b, a))
     timeouts = _close(forest, open_pairs, rules.symbolic)
     return _with_weak_forms(forest, weak_to_strong), timeouts
 

@@ -140,7 +140,7 @@ def _point(name: str, index: int) -> Value:
 def _value(tree: Expression, at: Mapping[str, Value]) -> Value:
     try:
         value = _context.mpc(_numeric(tree, at))
-    except (ArithmeticError, ValueError, TypeError, MemoryError, mpmath.NoConvergence) as error:
+    except (ArithmeticError, ValueError, TypeError, MemoryError, mpmath.libmp.NoConvergence) as error:
         raise Undecided(str(error)) from error
     if not (_context.isfinite(value.real) and _context.isfinite(value.imag)):
         raise Undecided("not a finite number")
