@@ -32,14 +32,17 @@ _WHOLE_AND_FRACTION = re.compile(r"([+-]?)([0-9]+)(?:[ ]([0-9]+))?/([0-9]+)")
 _THOUSANDS = re.compile(r"([+-]?[0-9]{1,3}(?:,[0-9]{3})+)((?:\.[0-9]+)?%?)")
 _ASSIGNMENT = re.compile(r"[A-Za-z] ?= ?([^=<>]+)")
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*")
+_LONGER = re.compile(r"[^\W\d_]{2}")  # a word; single letters may be variables, whose case counts
 _OPTION = re.compile(r"\(([A-Za-z])\)")
 
-_STYLED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname|mbox)\*? ?\{([^{}]*)\}")
+_STYLED = re.compile(
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname|mbox|boxed|fbox)\*? ?\{([^{}]*)\}"
+)
 _FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{([^{}]*)\}|([0-9])) ?(?:\{([^{}]*)\}|([0-9]))")
-_DIGIT_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}(?=[0-9])|\\[,!;: ](?=[0-9]{3}(?![0-9])))")
+_DIGIT_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}(?=[0-9])|,\\! ?(?=[0-9]{3}(?![0-9]))|\\[,!;: ](?=[0-9]{3}(?![0-9])))")
 _LATEX_SPACE = re.compile(r"\\(?:[,;:! ]|q?quad\b|displaystyle\b|left(?![A-Za-z])|right(?![A-Za-z]))|[~\s]")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
-_SINGLE_BRACED = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}")
+_SINGLE_BRACED = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}(?![0-9])")
 _FREE_SPACE = re.compile(r"(?<![\w]) | (?![\w])")
 
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
@@ -167,8 +170,10 @@ def _word(text: str) -> str | None:
     """The key of letters only: words, names, option letters such as ``(B)``."""
     option = _OPTION.fullmatch(text)
     if option:
-        return option[1].casefold()
-    return text.casefold() if _WORDS.fullmatch(text) else None
+        return option[1]
+    if not _WORDS.fullmatch(text):
+        return None
+    return text.casefold() if _LONGER.search(text) else text
 
 
 def _expression(text: str) -> str:

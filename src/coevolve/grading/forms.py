@@ -7,15 +7,13 @@ structure around them: a list, set, tuple, interval, matrix, relation, or words.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from coevolve.grading import values
-from coevolve.grading.expression import Constant, Expression, Number, Product, Variable, latex, negated, variables
+from coevolve.grading.expression import Number, Variable, negated, variables
 from coevolve.grading.expression import Sum as Added
 from coevolve.grading.parser import Refused, TooLarge, parse
-from coevolve.grading.plain import ROW, closing, split, unwrapped
-from coevolve.grading.units import quantity
+from coevolve.grading.plain import MONEY, ROW, closing, split, unwrapped
+from coevolve.grading.scalars import Form, scalar, scalar_key, valued
 
 MOST_PARTS = 64
 
@@ -25,6 +23,9 @@ _RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|[<>]=?|!=|==?")
 _COMMA = re.compile(r",")
 _COLON = re.compile(r":")
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '/&.-]+[^\W\d_]+)*")
+_LETTERS = re.compile(
+    r"(?!n/a$)[a-z]{1,2}(?: ?[-/] ?[a-z]{1,2})+|[a-z]{1,3} ?/ ?[a-z]|[a-z] ?/ ?[a-z]{1,3}", re.IGNORECASE
+)
 # Two numbers with a colon are a ratio, unless something shows that a clock is meant.
 _TIME = re.compile(
     r"[0-9]{1,2}(?::[0-9]{2}){0,2} ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9]|[0-9]{1,2}(?::[0-9]{2}){2}", re.IGNORECASE
@@ -43,36 +44,12 @@ _MATRIX = re.compile(
     r"\\begin ?\{(array)\} ?\{[^{}]*\}(.*)\\end ?\{array\}"
 )
 _CHOICE = re.compile(r"\(?([A-Za-z])[).]|\(([A-Za-z])\)")
-_DECIMAL = re.compile(r"[-+]?[0-9]*\.[0-9]+")
-_PERCENT = re.compile(r"(.*?) ?(?:%|percent|per cent)")
 _SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z])|\+/-|\+-")
-_THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3}(?:,[0-9]{3})+)(?![0-9,])")
+_ONE_NUMBER = re.compile(rf"[-+ ]*{MONEY}?[-+ ]*[0-9]{{1,3}}(?:,[0-9]{{3}})+(?![0-9,])")
+_GROUPS = re.compile(r",(?=[0-9]{3})")
+_NAMED_TUPLE = re.compile(r"\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(\(.*)")
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 _SPELLED = {r"\le": "<=", r"\ge": ">=", r"\ne": "!=", "==": "="}
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """An answer as a thing.
-
-    Args:
-        kind: number, expression, words, list, tuple, interval, matrix, relation, text.
-        key: shared by exactly the same things; for an ``open`` one, by those written alike only.
-        open: our own means do not tell its value, so unequal keys prove nothing.
-        unit: of a quantity; it is not in the key.
-        decimal: the digits as written, of a decimal number.
-        tree: of a scalar.
-        also: another key under which it counts: of ``y = 2x + 1``, which is ``2x + 1``, that of the equation; of a
-            single letter, which may be a choice, that of the variable.
-    """
-
-    kind: str
-    key: str
-    open: bool = False
-    unit: str | None = None
-    decimal: str | None = None
-    tree: Expression | None = None
-    also: str | None = None
 
 
 def form(text: str) -> Form:
@@ -83,20 +60,20 @@ def form(text: str) -> Form:
     """
     text = unwrapped(text)
     if _EMPTY.fullmatch(text):
-        return Form("list", "[]")
+        return Form("list", "list[]")
     if _REALS.fullmatch(text):
         return Form("interval", _interval("(", "-infinity", "infinity", ")"))
     if _TIME.fullmatch(text) or _DATE.fullmatch(text):
         return _verbatim(text.replace(".", ""))
     choice = _CHOICE.fullmatch(text)
     if choice:
-        return Form("words", "w:" + (choice[1] or choice[2]).casefold())
+        return Form("words", "w:" + (choice[1] or choice[2]))
     if len(text) == 1 and text.isalpha() and not _is_mathematics(text):
-        return Form("words", "w:" + text.casefold(), also=_scalar_key(text))
+        return Form("words", "w:" + text, also=scalar_key(text))
     if _WORDS.fullmatch(text) and not _is_mathematics(text):
         several = split(text, re.compile(" and | or "))
         return _listed(several) if len(several) > 1 else Form("words", "w:" + " ".join(text.casefold().split()))
-    for reading in (_matrix, _relation, _union, _bracketed, _several, _ratio, _scalar):
+    for reading in (_matrix, _relation, _union, _bracketed, _several, _ratio, scalar):
         try:
             found = reading(text)
         except TooLarge:
@@ -113,77 +90,8 @@ def _verbatim(text: str) -> Form:
 
 
 def _is_mathematics(text: str) -> bool:
-    """A single letter that is a constant, or infinity."""
-    return text in ("e", "i", "pi", "infinity", "Infinity", "inf", "oo")
-
-
-# Scalars.
-
-
-def _scalar(text: str) -> Form | None:
-    if not any(letter in "([{" for letter in text):
-        text = _THOUSANDS.sub(lambda match: match[1].replace(",", ""), text)
-    percent = _PERCENT.fullmatch(text)
-    if percent and percent[1]:
-        return _valued(Product((parse(percent[1]), Number(Fraction(1, 100)))), None)
-    measured = _measured(text, known=True)
-    if measured is not None:
-        return measured
-    try:
-        return _valued(parse(text), text)
-    except TooLarge:
-        raise
-    except Refused:
-        return _measured(text, known=False)
-
-
-def _measured(text: str, *, known: bool) -> Form | None:
-    """A number with a unit: one that we know, or any words."""
-    found = quantity(text, known=known)
-    if found is None:
-        return None
-    try:
-        number = _valued(parse(_THOUSANDS.sub(lambda match: match[1].replace(",", ""), found[0])), found[0])
-    except TooLarge:
-        raise
-    except Refused:
-        return None
-    if number.tree is None or variables(number.tree):
-        return None
-    return replace(number, unit=found[1])
-
-
-def _scalar_key(text: str) -> str | None:
-    try:
-        found = _valued(parse(text), None)
-    except Refused:
-        return None
-    return None if found.open else found.key
-
-
-def _valued(tree: Expression, text: str | None) -> Form:
-    rational = values.exact(tree)
-    if rational is not None:
-        decimal = text if text is not None and _DECIMAL.fullmatch(text.replace(" ", "")) else None
-        return Form("number", f"n:{rational}", decimal=decimal, tree=tree)
-    infinite = _infinite(tree)
-    if infinite:
-        return Form("number", f"n:{infinite}", tree=tree)
-    names = variables(tree)
-    try:
-        key = values.fingerprint(values.at_points(tree, names))
-    except values.Undecided:
-        return Form("expression", "o:" + latex(tree), open=True, tree=tree)
-    if values.beyond_exact(tree):
-        return Form("expression", "o:" + latex(tree), open=True, tree=tree)
-    simple = re.fullmatch(r"-?[0-9]+(?:/[0-9]+)?", key)
-    return Form("number" if simple else "expression", f"n:{key}", tree=tree)
-
-
-def _infinite(tree: Expression) -> str | None:
-    if tree == Constant("infinity"):
-        return "infinity"
-    return "-infinity" if tree == negated(Constant("infinity")) else None
+    """A letter that is a constant, infinity, or letters in a quotient or a difference (``mg/k``, ``p - q``)."""
+    return text in ("e", "i", "pi", "infinity", "Infinity", "inf", "oo") or bool(_LETTERS.fullmatch(text))
 
 
 # Structures.
@@ -201,7 +109,7 @@ def _listed(texts: list[str], *, distinct: bool = False) -> Form:
     keys = sorted(_whole_key(part) for part in forms)
     if distinct:
         keys = sorted(set(keys))
-    return Form("list", "[" + "; ".join(keys) + "]", open=any(part.open for part in forms))
+    return Form("list", "list[" + "; ".join(keys) + "]", open=any(part.open for part in forms))
 
 
 def _whole_key(part: Form) -> str:
@@ -210,13 +118,10 @@ def _whole_key(part: Form) -> str:
 
 def _several(text: str) -> Form | None:
     """A list without brackets, and both values of a plus-minus."""
-    signs = _SIGNS.search(text)
-    if signs:
-        upper = _SIGNS.sub(lambda match: "-" if match[1] == "mp" else "+", text)
-        lower = _SIGNS.sub(lambda match: "+" if match[1] == "mp" else "-", text)
-        parts = [*_parts(upper, _LIST), *_parts(lower, _LIST)]
-        return _listed(parts, distinct=True)
-    if _THOUSANDS.fullmatch(text.lstrip("+-").partition(" ")[0]) and "(" not in text:
+    both = _both(text)
+    if len(both) > 1:
+        return _listed([part for one in both for part in _parts(one, _LIST)], distinct=True)
+    if _ONE_NUMBER.match(text) and len(_parts(text, _LIST)) == len(_GROUPS.findall(text)) + 1:
         return None
     parts = _parts(text, _LIST)
     return _listed(parts) if len([part for part in parts if part]) > 1 else None
@@ -251,7 +156,16 @@ def _set(content: str) -> Form:
     builder = _BUILDER.fullmatch(content)
     if builder and _RELATION.search(builder[1]):
         return form(builder[1])
-    return _listed(_parts(content, re.compile(r"[,;]")), distinct=True)
+    parts = _parts(content, re.compile(r"[,;]"))
+    return _listed([one for part in parts for one in _both(part)], distinct=True)
+
+
+def _both(text: str) -> list[str]:
+    """The two values of a text with a plus-minus; any other text alone."""
+    if not _SIGNS.search(text):
+        return [text]
+    upper = _SIGNS.sub(lambda match: "-" if match[1] == "mp" else "+", text)
+    return [upper, _SIGNS.sub(lambda match: "+" if match[1] == "mp" else "-", text)]
 
 
 def _ends(opener: str, ends: list[str], closer: str) -> Form:
@@ -308,7 +222,7 @@ def _ratio(text: str) -> Form | None:
         raise Refused("a ratio of other things than numbers")
     known = [number for number in numbers if number is not None]
     if len(known) == 2:
-        return _valued(Number(known[0] / known[1]), None)
+        return valued(Number(known[0] / known[1]), None)
     return Form("tuple", "ratio " + ":".join(str(number / known[0]) for number in known))
 
 
@@ -316,6 +230,9 @@ def _ratio(text: str) -> Form | None:
 
 
 def _relation(text: str) -> Form | None:
+    named = _NAMED_TUPLE.fullmatch(text)
+    if named:
+        return form(named[1])
     if any(letter in text for letter in ",;") or " or " in text or " and " in text:
         return _related_list(text)
     sides = split(text, _RELATION)
@@ -379,7 +296,7 @@ def _half_line(left: str, right: str, sign: str) -> Form | None:
         one, other, sign = other, one, _FLIPPED[sign]
     if not isinstance(one, Variable) or variables(other) or sign in ("=", "!="):
         return None
-    end = _valued(other, None)
+    end = valued(other, None)
     if sign.startswith("<"):
         return Form("interval", _interval("(", "-infinity", end.key, "]" if sign == "<=" else ")"), end.open)
     return Form("interval", _interval("[" if sign == ">=" else "(", end.key, "infinity", ")"), end.open)
@@ -391,7 +308,7 @@ def _between(sides: list[str], signs: list[str]) -> Form:
     low, middle, high = map(parse, sides)
     if not isinstance(middle, Variable) or any(sign.startswith(">") for sign in signs):
         raise Refused("a chain of inequalities about more than one variable")
-    ends = _valued(low, None), _valued(high, None)
+    ends = valued(low, None), valued(high, None)
     opener, closer = "[" if signs[0] == "<=" else "(", "]" if signs[1] == "<=" else ")"
     return Form("interval", _interval(opener, ends[0].key, ends[1].key, closer), ends[0].open or ends[1].open)
 

@@ -13,9 +13,10 @@ from fractions import Fraction
 from coevolve.grading import values
 from coevolve.grading.canonical import MAX_LENGTH, canonical
 from coevolve.grading.expression import Expression, latex, variables
-from coevolve.grading.forms import Form, form
+from coevolve.grading.forms import form
 from coevolve.grading.parser import TooLarge
 from coevolve.grading.plain import plain
+from coevolve.grading.scalars import Form
 from coevolve.grading.verdict import Stage, Verdict
 
 LEAST_DIGITS = 4  # significant digits of a decimal that may stand for an exact value

@@ -13,16 +13,21 @@ MONEY = "\ue001"  # stands for \$, a dollar sign that is meant
 
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 # fmt: off
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Sigma Phi Psi"
+)
 _CHARACTERS = str.maketrans(
     {letter: " " + unicodedata.normalize("NFKC", letter).replace("\u2044", "/") for letter in _VULGAR}
     | dict.fromkeys("−–—‐‑﹣－", "-")
+    | {letter: f"\\{name} " for letter, name in zip("αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨ", _GREEK.split(), strict=True)}
     | {
         "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/", "∕": "/", "\u2044": "/",
         "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ", "≥": r"\ge ",
         "≠": r"\ne ", "⩽": r"\le ", "⩾": r"\ge ", "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
         "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "°": r"^\circ ", "º": r"^\circ ", "⟨": "(", "⟩": ")", "’": "'",
         "‘": "'", "“": '"', "”": '"', "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
-        "∣": "|",
+        "∣": "|", "∗": "*",
     }
 )
 # fmt: on
@@ -32,15 +37,17 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u061c\u202a-\u2
 
 _STYLED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mathcal|operatorname|mbox|"
-    r"hbox|bold|boldsymbol|underline|boxed|fbox|ensuremath|mathop)\*? ?\{([^{}]*)\}"
+    r"hbox|bold|boldsymbol|underline|boxed|fbox|ensuremath|mathop)\*? ?(?=\{)"
 )
+_INFIX = re.compile(r"\{([^{}]*)\\(over|choose)(?![A-Za-z])([^{}]*)\}")  # TeX's own fractions and binomials
+_TIMES = re.compile(r"(?<=[0-9]) ?[xX] ?(?=10 ?\^)")  # 1.6 x 10^-19
 _SPACES = re.compile(
     r"\\(?:[,;:! >]|(?:q?quad|displaystyle|textstyle|limits|nolimits|thinspace|medspace|enspace|hfill|"
     r"[bB]igg?[lrm]?|left|middle|right)(?![A-Za-z]))|[~\s]"
 )
 _SPACING = re.compile(r"\\(?:hspace|vspace|phantom|hphantom)\*? ?\{[^{}]*\}")
-_GROUPED = re.compile(r"(?<![0-9.])([0-9]{1,3}(?:(?:\{,\}|\\[,!;: ]|[\u2009\u202f\u00a0 ])[0-9]{3})+)(?![0-9])")
-_GROUP = re.compile(r"\{,\}|\\[,!;: ]|[\u2009\u202f\u00a0 ]")
+_GROUPED = re.compile(r"(?<![0-9.])([0-9]{1,3}(?:(?:\{,\}|,\\! ?|\\[,!;: ]|[\u2009\u202f\u00a0 ])[0-9]{3})+)(?![0-9])")
+_GROUP = re.compile(r"\{,\}|,\\! ?|\\[,!;: ]|[\u2009\u202f\u00a0 ]")
 # fmt: off
 _NAMES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
@@ -67,10 +74,39 @@ def plain(answer: str) -> str:
         text = text.replace(delimiter, " ")
     text = _SPACES.sub(" ", _SPACING.sub(" ", text))
     text = _COMMAND.sub(_renamed, text)
+    text = _TIMES.sub(r"\\times ", _unstyled(text))
     count = 1
-    while count:  # from the innermost braces outwards; every round takes braces away
-        text, count = _STYLED.subn(r" \1 ", text)
+    while count:  # from the innermost braces outwards; every round takes a command away
+        text, count = _INFIX.subn(_prefix, text)
     return " ".join(text.split())
+
+
+def _unstyled(text: str) -> str:
+    """Without the commands of style and the braces around what they style."""
+    ends: list[bool] = []  # of each open brace, whether it goes
+    kept: list[str] = []
+    position = 0
+    while position < len(text):
+        style = _STYLED.match(text, position)
+        if style:
+            ends.append(True)
+            kept.append(" ")
+            position = style.end() + 1
+            continue
+        letter = text[position]
+        if letter == "\\":
+            kept.append(text[position : position + 2])
+            position += 2
+            continue
+        if letter == "{":
+            ends.append(False)
+        kept.append(" " if letter == "}" and ends and ends.pop() else letter)
+        position += 1
+    return "".join(kept)
+
+
+def _prefix(match: re.Match[str]) -> str:
+    return ("\\frac" if match[2] == "over" else "\\binom") + f"{{{match[1]}}}{{{match[3]}}}"
 
 
 def _dollars(text: str) -> str:

@@ -25,12 +25,16 @@ _NAMES = {
 }
 # May be a variable as well: a unit only after a space.
 _BASE_ONLY = frozenset("mgshtlLNJWVAKCT")
+_COMPOSED = {"mph": (("mi", 1), ("h", -1)), "kph": (("km", 1), ("h", -1))}
 _POWER = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _WORD = re.compile(r"[A-Za-z°Ω£€¥¢µ]+")
 _PART = re.compile(
     r"(?P<word>[A-Za-z°Ω£€¥¢µ]+)|\^ ?\{? ?(?P<power>-?[0-9]+) ?\}?|(?P<sign>[/*·()]|\\cdot|\\times)|\s+|(?P<other>.)"
 )
 _MOST_WORDS = 6
+_QUOTIENT = re.compile(
+    r"([0-9]) ?\\frac ?\{ ?(m|km|mi|kg|g|ft) ?\} ?\{ ?((?:s|h|hr|m|cm|L|mL)(?: ?\^ ?\{?[23]\}?)?) ?\}"
+)
 _ANGULAR = re.compile(r"(?:sin|cos|tan|sec|csc|cot)")
 _IGNORED = frozenset(
     ("of", "the", "a", "an", "total", "in", "all", "each", "approximately", "about", "exactly", "units", "unit")
@@ -55,6 +59,7 @@ def quantity(text: str, *, known: bool) -> tuple[str, str] | None:
     degree = re.fullmatch(r"(.*?)\s*\^ ?\{? ?\\circ ?\}? ?([CF]?)", text)
     if degree and degree[1] and "\\circ" not in degree[1] and not _ANGULAR.search(degree[1]):
         return degree[1].strip(), f"°{degree[2]}" if degree[2] else "degree"
+    text = _QUOTIENT.sub(r"\1 \2/\3", text)
     for start in _starts(text):
         name = canonical_unit(text[start:], after_space=text[start - 1] == " ", known=known)
         if name and re.search(r"[0-9]|\\pi|\\sqrt", text[:start]):
@@ -113,8 +118,11 @@ def canonical_unit(text: str, *, after_space: bool, known: bool) -> str | None:
                 if known or len(word) < 3:
                     return None
                 name = _singular(word.lower())
-            words.append([name, -pending if below else pending])
+            parts = _COMPOSED.get(name, ((name, 1),))
+            words += [[part, power * (-pending if below else pending)] for part, power in parts]
             pending = 1
+    if any(name in ("°C", "°F") for name, _ in words):
+        words = [word for word in words if word[0] != "degree"]
     if not words or len(words) > _MOST_WORDS:
         return None
     return " ".join(f"{name}^{power}" if power != 1 else str(name) for name, power in sorted(words, key=str))

@@ -19,21 +19,25 @@ from coevolve.grading.expression import Call, Constant, Expression, Number, Powe
 Value: TypeAlias = Any  # a real or complex number of mpmath, which has no type annotations
 
 POINTS = 3  # at which expressions with variables are compared
-DIGITS = 25  # significant digits compared
-_PRECISION = 60  # digits computed with
+DIGITS = 36  # significant digits compared
+_PRECISION = 80  # digits computed with
 _MOST_BITS = 8192  # of an exact numerator or denominator
 _MOST_ARGUMENT = 500  # of an exact factorial or binomial
-_LARGEST = 10**9  # of an exponent, or an argument of a function that grows quickly, in numbers
+_LARGEST = 10**6  # of an exponent, or an argument of a function that grows quickly, in numbers
 _SIMPLE = 10**6  # largest denominator in which digits are recognised as a rational number
 
 _context = mpmath.MPContext()
 _context.dps = _PRECISION
-_ZERO = _context.mpf(10) ** -45
-_CLOSE = _context.mpf(10) ** -40
+_ZERO = _context.mpf(10) ** -55
+_CLOSE = _context.mpf(10) ** -50
 
 
 class Undecided(Exception):
     """The expression has no value here, or one out of bounds."""
+
+
+class OutOfBounds(Undecided):
+    """An exponent or an argument is too large to be looked into, for us and for anybody else in a short time."""
 
 
 def exact(tree: Expression) -> Fraction | None:
@@ -169,14 +173,14 @@ def _numeric(tree: Expression, at: Mapping[str, Value]) -> Value:
 
 def _numeric_power(base: Value, exponent: Value) -> Value:
     if abs(exponent) > _LARGEST or (base != 0 and abs(_context.log(abs(base))) * abs(exponent) > _LARGEST):
-        raise Undecided("an exponent out of bounds")
+        raise OutOfBounds("an exponent out of bounds")
     return _context.power(base, exponent)
 
 
 def _numeric_call(function: str, arguments: list[Value]) -> Value:
     first = arguments[0]
     if max(map(abs, arguments)) > _LARGEST and function not in ("abs", "floor", "ceil", "ln", "log", "sqrt"):
-        raise Undecided("an argument out of bounds")
+        raise OutOfBounds("an argument out of bounds")
     match function:
         case "abs":
             return abs(first)
@@ -239,7 +243,7 @@ def decimal_digits(value: Value) -> Decimal | None:
 
 
 def fingerprint(values: tuple[Value, ...]) -> str:
-    """A key of values: equal for equal expressions, different for others but by a chance of 1 in 10**25."""
+    """A key of values: equal for equal expressions, different for others but by a chance of 1 in 10**36."""
     shown = [_shown(value) for value in values]
     return shown[0] if len(set(shown)) == 1 else "~" + "~".join(shown)
 
@@ -256,8 +260,8 @@ def _shown(value: Value) -> str:
 def _part(number: Value) -> str:
     """A simple rational number as such, any other by its leading digits."""
     if abs(number) < 10**12:
-        scaled = int(_context.nint(number * _context.mpf(2) ** 160))
-        guess = Fraction(scaled, 1 << 160).limit_denominator(_SIMPLE)
+        scaled = int(_context.nint(number * _context.mpf(2) ** 200))
+        guess = Fraction(scaled, 1 << 200).limit_denominator(_SIMPLE)
         if abs(_context.mpf(guess.numerator) / guess.denominator - number) < _CLOSE * max(1, abs(number)):
             return str(guess)
     return str(_context.nstr(number, DIGITS, strip_zeros=False, min_fixed=0, max_fixed=0))
