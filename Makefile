@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-trl bench-sandbox soak clean
+.PHONY: help demo test lint bench bench-trl bench-sandbox bench-grading soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
+	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
 	@echo "make clean   remove the environment and caches; runs/ stays"
 
 demo: $(CORE)
@@ -31,11 +32,14 @@ lint: $(DEV)
 	@$(BIN)/mypy
 
 bench: $(DEV)
-	@for name in sampler scoring bleu sandbox; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in sampler scoring bleu sandbox grading; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	@echo "== grpo_step"; $(BIN)/python benchmarks/grpo_step.py $(if $(wildcard $(TRL)/bin/python),--trl-python $(TRL)/bin/python)
 
 bench-sandbox: $(DEV)
 	@$(BIN)/python benchmarks/sandbox.py
+
+bench-grading: $(DEV)
+	@$(BIN)/python benchmarks/grading.py
 
 soak: $(DEV)
 	@$(BIN)/python benchmarks/soak.py

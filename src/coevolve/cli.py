@@ -141,6 +141,24 @@ def solve(
     print_answer(Console(), ask(run, question))
 
 
+@app.command(context_settings={"ignore_unknown_options": True})  # -3 is an answer, not an option
+def grade(
+    gold: Annotated[str | None, typer.Argument(metavar="GOLD", help="The true answer.")] = None,
+    pred: Annotated[str | None, typer.Argument(metavar="PRED", help="The answer to grade.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='JSON lines {"gold", "pred"}; optional "expected", "mode": answer or text.'),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say how it is known.")] = False,
+    no_symbolic: Annotated[bool, typer.Option("--no-symbolic", help="Without math-verify.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Are two answers the same? For a file, how often is the grader right?"""
+    from coevolve.commands import grade as grading
+
+    grading.run(gold, pred, pairs, symbolic=not no_symbolic, explain=explain, as_json=as_json)
+
+
 @world_app.command("build")
 def world_build(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the model to write.")],

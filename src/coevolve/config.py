@@ -202,6 +202,20 @@ class EvaluationSection(Section):
     forced_fence: bool = Field(True, description="measure the base model once with the code fence forced at the start")
 
 
+class GradingSection(Section):
+    symbolic: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="ask math-verify about pairs of answers that our own rules leave open; auto: if it is installed",
+    )
+    timeout_s: float = Field(2.0, gt=0, le=3600, description="wall seconds of one pair, then it counts as different")
+
+    @field_validator("symbolic", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: object) -> object:
+        """YAML reads a bare ``on`` or ``off`` as a truth value."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class Config(Section):
     """Everything a run depends on."""
 
@@ -223,6 +237,7 @@ class Config(Section):
     gate: GateSection = GateSection()
     executor: ExecutorSection = ExecutorSection()
     adpo: AdpoSection = AdpoSection()
+    grading: GradingSection = GradingSection()
     evaluation: EvaluationSection = EvaluationSection()
 
     @model_validator(mode="after")

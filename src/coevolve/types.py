@@ -101,12 +101,14 @@ class Trajectory:
 class Vote:
     """The majority among k answers. Missing answers stay in the denominator and are never a vote."""
 
-    answer: str | None  # a representative of the largest class; None when nobody answered
+    answer: str | None  # the canonical key that stands for the largest class; None when nobody answered
     p_hat: float  # size of the largest class / k
     k: int
     valid: int  # trajectories with an answer
-    counts: tuple[tuple[str, int], ...]  # (canonical answer, votes), largest first, ties by canonical form
+    counts: tuple[tuple[str, int], ...]  # (key that stands for the class, votes), largest first, ties by key
     tied: bool
+    forms: tuple[tuple[str, ...], ...] = ()  # all canonical keys of each class of ``counts``
+    timeouts: int = 0  # pairs of answers that count as different because math-verify did not finish
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def test_batches_of_none_and_one(texts: list[str], shares: list[float]) -> None:
 
 
 def questions(count: int, seed: int) -> list[str]:
-    """Texts of one of a few templates each, some words replaced by words that no other text has: distances do not tie."""
+    """Texts of one of a few templates each, some words replaced by words that no other text has."""
     rng = np.random.default_rng(seed)
     templates = [[f"t{number}w{place}" for place in range(int(rng.integers(6, 30)))] for number in range(6)]
     texts = []

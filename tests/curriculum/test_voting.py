@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +62,31 @@ def test_pooled_votes_are_one_vote_over_all_answers(first: list[str | None], sec
 def test_a_vote_without_answers_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         vote([])
+
+
+def test_equally_many_votes_go_to_the_first_key_and_are_recorded_across_forms() -> None:
+    result = vote(["1/2", "0.5", "2", "2.0"])
+    assert (result.answer, result.tied, result.p_hat) == ("1/2", True, 0.5)
+    assert result.forms == (("1/2",), ("2",))
+
+
+def test_spelling_an_answer_otherwise_changes_no_vote() -> None:
+    spellings = [
+        ["1234", "1,234", "$1234$", "1234.0"],
+        [r"\frac{1}{3}", "1/3", r"\dfrac13", "2/6"],
+        ["Monday", r"\text{Monday}", "monday."],
+        ["x^2+1", "x^{2} + 1", "$x^2+1$"],
+    ]
+    rng = random.Random(0)
+    chosen = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]
+    expected = vote([spellings[i][0] for i in chosen])
+    for _ in range(100):
+        rng.shuffle(chosen)
+        assert vote([rng.choice(spellings[i]) for i in chosen]) == expected
+
+
+def test_an_answer_that_has_not_voted_is_compared_with_the_majority() -> None:
+    result = vote(["1/2", "1/2", "3"])
+    assert agrees("0.5", result)
+    assert not agrees("3", result)
+    assert not agrees("4", result)

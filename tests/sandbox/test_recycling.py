@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -94,8 +94,8 @@ def test_a_successor_that_dies_while_it_starts_is_done_without(
     first, killed = zygote(recycling), []
 
     class Doomed(Zygote):
-        def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
-            process = super()._start(descriptor)
+        def _start(self, wrapper: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+            process = super()._start(wrapper, descriptors)
             if not killed:
                 process.kill()
                 killed.append(process.pid)

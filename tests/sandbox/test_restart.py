@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,8 +21,8 @@ def doom(monkeypatch: pytest.MonkeyPatch, starts: int) -> list[int]:
     killed: list[int] = []
 
     class Doomed(Zygote):
-        def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
-            process = super()._start(descriptor)
+        def _start(self, wrapper: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+            process = super()._start(wrapper, descriptors)
             if len(killed) < starts:
                 process.kill()
                 killed.append(process.pid)

@@ -14,7 +14,7 @@ from coevolve.curriculum.bleu import EPSILON, Array, bleu, ngram_matrices, words
 
 Index = NDArray[np.int64]
 
-# Without a shared bigram BLEU is at most (1 * 0.1 * 0.1 * 0.1) ** (1/4): pairs that are not looked at are this far apart.
+# Without a shared bigram BLEU is at most (1 * 0.1 * 0.1 * 0.1) ** (1/4): the least distance of such pairs.
 LEAST_APART = 1.0 - EPSILON**0.75
 _PAIRS_AT_ONCE = 1 << 18  # bounds the temporary arrays to tens of MB
 _ROUNDING = 1e-9  # bounds and distances are computed in different orders

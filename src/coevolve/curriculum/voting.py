@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from coevolve.grading.canonical import canonical
+from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.types import Vote
 
 
-def vote(answers: Sequence[str | None]) -> Vote:
+def vote(answers: Sequence[str | None], *, judge: Judge = OWN_RULES) -> Vote:
     """Vote over the k answers of one task.
 
-    Answers are grouped by canonical key. None, and text that holds no answer, is never a vote but stays in
-    the denominator k = len(answers), so an executor that does not finish looks uncertain. The largest class
-    wins; among equally large ones the first by canonical key, recorded in ``tied``. The result does not
-    depend on the order of the answers: ``Vote.answer`` is the canonical key of the class, not one of its
-    spellings.
+    Answers that the judge puts into one class vote together. None, and text that holds no answer, is never a vote but
+    stays in the denominator k = len(answers), so an executor that does not finish looks uncertain. The largest class
+    wins; among equally large ones the first by canonical key, recorded in ``tied``. The result does not depend on the
+    order of the answers: ``Vote.answer`` is a canonical key of the class (its shortest strong form), not one of its
+    spellings. A pair that math-verify did not decide in time counts as different, and is counted.
 
     Source: Agent0 (arXiv 2511.16043), section 3.2, p_hat.
 
@@ -25,21 +25,21 @@ def vote(answers: Sequence[str | None]) -> Vote:
     """
     if not answers:
         raise ValueError("a vote needs at least one answer (None counts as a missing one)")
-    keys = (canonical(answer) for answer in answers if answer is not None)
-    votes = Counter(key for key in keys if key is not None)
-    counts = tuple(sorted(votes.items(), key=lambda item: (-item[1], item[0])))
-    largest = counts[0][1] if counts else 0
+    classes = judge.classes(answers)
+    sizes = [len(members) for members in classes.members]
     return Vote(
-        answer=counts[0][0] if counts else None,
-        p_hat=largest / len(answers),
+        answer=classes.keys[0] if sizes else None,
+        p_hat=sizes[0] / len(answers) if sizes else 0.0,
         k=len(answers),
-        valid=sum(votes.values()),
-        counts=counts,
-        tied=len(counts) > 1 and counts[1][1] == largest,
+        valid=sum(sizes),
+        counts=tuple(zip(classes.keys, sizes, strict=True)),
+        tied=len(sizes) > 1 and sizes[1] == sizes[0],
+        forms=classes.forms,
+        timeouts=classes.timeouts,
     )
 
 
-def pool_votes(answers_by_policy: Sequence[Sequence[str | None]]) -> Vote:
+def pool_votes(answers_by_policy: Sequence[Sequence[str | None]], *, judge: Judge = OWN_RULES) -> Vote:
     """One vote over the answers of several policies to the same task; k is the number of all answers.
 
     Every answer counts the same, whoever gave it. Pooling an older policy keeps a newer one from confirming
@@ -48,9 +48,20 @@ def pool_votes(answers_by_policy: Sequence[Sequence[str | None]]) -> Vote:
     Raises:
         ValueError: no policy gave an answer.
     """
-    return vote([answer for answers in answers_by_policy for answer in answers])
+    return vote([answer for answers in answers_by_policy for answer in answers], judge=judge)
 
 
-def agrees(answer: str | None, result: Vote) -> bool:
-    """Whether an answer belongs to the majority class; a missing answer never does."""
-    return answer is not None and result.answer is not None and canonical(answer) == result.answer
+def agrees(answer: str | None, result: Vote, *, judge: Judge = OWN_RULES) -> bool:
+    """Whether an answer belongs to the majority class; a missing answer never does.
+
+    An answer that has voted belongs to the class it was counted in. Any other is compared with ``Vote.answer``.
+    """
+    if answer is None or result.answer is None:
+        return False
+    place = counted_as(canonical(answer), result.forms)
+    return place == 0 if place is not None else judge.same(answer, result.answer).same
+
+
+def counted_as(key: str | None, forms: Sequence[Sequence[str]]) -> int | None:
+    """The index of the class that a canonical key was counted in, None for one that has not voted."""
+    return next((index for index, keys in enumerate(forms) if key in keys), None)

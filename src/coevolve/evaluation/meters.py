@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from coevolve.evaluation.scoring import is_right
 from coevolve.evaluation.statistics import mean
+from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.types import Group, LabelledTask, Task, Trajectory
 from coevolve.worlds.base import Meter
 
@@ -22,15 +23,15 @@ class PoolMeter:
     fractions, NaN while there is nothing to measure.
     """
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, meter: Meter, *, judge: Judge = OWN_RULES) -> None:
+        self._meter, self._judge = meter, judge
         self._all: list[dict[str, object]] = []
         self._kept: list[bool] = []
 
     def labelled(self, groups: Sequence[Group], kept: Sequence[LabelledTask]) -> None:
         """Take note of a pool's votes and of the tasks that passed the gate, in place of an earlier pool."""
         self._all = [self._row(group) for group in groups]
-        self._kept = [is_right(item.label, self._meter.truth(item.task)) for item in kept]
+        self._kept = [is_right(item.label, self._meter.truth(item.task), judge=self._judge) for item in kept]
 
     @property
     def label_accuracy_all(self) -> float:
@@ -48,10 +49,13 @@ class PoolMeter:
 
     def _row(self, group: Group) -> dict[str, object]:
         truth = self._meter.truth(group.task)
-        return {"task_id": group.task.id, "truth": truth, "label_right": is_right(group.vote.answer, truth)}
+        right = is_right(group.vote.answer, truth, judge=self._judge)
+        return {"task_id": group.task.id, "truth": truth, "label_right": right}
 
 
-def true_accuracy(meter: Meter, trajectories: Sequence[Trajectory], tasks: Sequence[Task]) -> float:
+def true_accuracy(
+    meter: Meter, trajectories: Sequence[Trajectory], tasks: Sequence[Task], *, judge: Judge = OWN_RULES
+) -> float:
     """Share of answers that equal the true answer of their task, NaN of no answers.
 
     Args:
@@ -62,4 +66,4 @@ def true_accuracy(meter: Meter, trajectories: Sequence[Trajectory], tasks: Seque
         KeyError: an answer belongs to none of the tasks.
     """
     truths = {task.id: meter.truth(task) for task in tasks}
-    return mean([is_right(trajectory.answer, truths[trajectory.task_id]) for trajectory in trajectories])
+    return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])

@@ -16,6 +16,7 @@ import numpy as np
 from coevolve.config import EvaluationSection
 from coevolve.evaluation import statistics
 from coevolve.evaluation.scoring import Problem, Scores, score
+from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.rollout.base import PolicyWeights, Rollouts
 from coevolve.types import Task, Trajectory
 from coevolve.worlds.base import Meter
@@ -46,7 +47,13 @@ class PoolMeasure(NamedTuple):
 
 
 def evaluate_held_out(
-    rollouts: Rollouts, meter: Meter, policy: PolicyWeights, config: EvaluationSection, *, seed: int
+    rollouts: Rollouts,
+    meter: Meter,
+    policy: PolicyWeights,
+    config: EvaluationSection,
+    *,
+    seed: int,
+    judge: Judge = OWN_RULES,
 ) -> Evaluation:
     """mean@k, maj@k and greedy accuracy on all levels: one batch of sampled answers, one of greedy answers.
 
@@ -61,8 +68,8 @@ def evaluate_held_out(
     problems = _held_out(meter, config)
     sampled = _solve(rollouts, policy, problems, config.samples, seed=_stream(seed, "held-out"))
     greedy = _solve(rollouts, policy, problems, 1, seed=_stream(seed, "greedy"), greedy=True)
-    scores = _score(problems, sampled)
-    greedy_scores = _score(problems, greedy)
+    scores = _score(problems, sampled, judge)
+    greedy_scores = _score(problems, greedy, judge)
     levels = [problem.set.removeprefix("level-") for problem in problems]
     row = _sampled_row(scores, config.samples) | {
         "maj_at_8": statistics.mean(scores.majority_right),
@@ -76,7 +83,13 @@ def evaluate_held_out(
 
 
 def evaluate_transfer(
-    rollouts: Rollouts, meter: Meter, policy: PolicyWeights, config: EvaluationSection, *, seed: int
+    rollouts: Rollouts,
+    meter: Meter,
+    policy: PolicyWeights,
+    config: EvaluationSection,
+    *,
+    seed: int,
+    judge: Judge = OWN_RULES,
 ) -> Evaluation:
     """mean@k on problems unlike those the base model was raised on, all sets in one batch.
 
@@ -88,7 +101,7 @@ def evaluate_transfer(
     sets = meter.transfer_sets(n, PROBLEM_SEED) if n else {}
     problems = [Problem(f"transfer-{name}", task, meter.truth(task)) for name, tasks in sets.items() for task in tasks]
     sampled = _solve(rollouts, policy, problems, config.transfer_samples, seed=_stream(seed, "transfer"))
-    scores = _score(problems, sampled)
+    scores = _score(problems, sampled, judge)
     row: dict[str, object] = {}
     for name in sets:
         members = np.array([problem.set == f"transfer-{name}" for problem in problems], dtype=np.bool_)
@@ -98,7 +111,14 @@ def evaluate_transfer(
 
 
 def evaluate_pool(
-    rollouts: Rollouts, meter: Meter, policy: PolicyWeights, tasks: Sequence[Task], samples: int, seed: int
+    rollouts: Rollouts,
+    meter: Meter,
+    policy: PolicyWeights,
+    tasks: Sequence[Task],
+    samples: int,
+    seed: int,
+    *,
+    judge: Judge = OWN_RULES,
 ) -> PoolMeasure:
     """How often a policy answers the tasks of a pool rightly, and with how many tool calls.
 
@@ -113,7 +133,7 @@ def evaluate_pool(
         seed: the run's seed.
     """
     problems = [Problem("pool", task, meter.truth(task)) for task in tasks]
-    scores = _score(problems, _solve(rollouts, policy, problems, samples, seed=_stream(seed, "pool")))
+    scores = _score(problems, _solve(rollouts, policy, problems, samples, seed=_stream(seed, "pool")), judge)
     rates = scores.rates
     return PoolMeasure(statistics.mean(rates), statistics.mean(scores.tool_calls), tuple(rates.tolist()))
 
@@ -126,6 +146,7 @@ def forced_fence_control(
     opening: str,
     *,
     seed: int,
+    judge: Judge = OWN_RULES,
 ) -> Evaluation:
     """mean@k on the held-out problems when every answer is made to begin with a tool call.
 
@@ -136,7 +157,7 @@ def forced_fence_control(
     """
     problems = _held_out(meter, config)
     sampled = _solve(rollouts, policy, problems, config.samples, seed=_stream(seed, "fence"), opening=opening)
-    scores = _score(problems, sampled)
+    scores = _score(problems, sampled, judge)
     row = _sampled_row(scores, config.samples)
     return Evaluation(row, _problem_rows(problems, scores), _by_set(problems, sampled))
 
@@ -165,8 +186,8 @@ def _solve(
     return rollouts.solve(policy, tasks, samples, seed=seed, greedy=greedy, opening=opening)
 
 
-def _score(problems: Sequence[Problem], groups: Sequence[tuple[Trajectory, ...]]) -> Scores:
-    return score([problem.truth for problem in problems], groups)
+def _score(problems: Sequence[Problem], groups: Sequence[tuple[Trajectory, ...]], judge: Judge) -> Scores:
+    return score([problem.truth for problem in problems], groups, judge=judge)
 
 
 def _stream(seed: int, purpose: str) -> int:

@@ -1,4 +1,4 @@
-"""What grading says about a pair of answers."""
+"""What came of comparing two answers: the same or not, and which stage of the grader said so."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """The stage of grading that decided a pair."""
+    """The stages of the grader, cheapest first, and the ways in which it gives up."""
 
     MISSING = "missing"  # one of the two is no answer
-    TEXT = "text"
-    NUMBER = "number"
-    FORM = "form"  # structure: sets, intervals, lists
-    FINGERPRINT = "fingerprint"  # values at fixed points
-    ROUNDED = "rounded"  # a decimal against an exact value
-    UNIT = "unit"  # a unit on one side only
-    SYMBOLIC = "symbolic"
-    TIMEOUT = "timeout"
-    LIMIT = "limit"  # over a bound, and so compared as text
+    TEXT = "text"  # canonical keys, words
+    NUMBER = "number"  # exact rational values
+    FORM = "form"  # structures: lists, sets, tuples, intervals, matrices, relations
+    FINGERPRINT = "fingerprint"  # numeric values at fixed points
+    ROUNDED = "rounded"  # a decimal against the exact value that it rounds
+    UNIT = "unit"  # only one of the two has a unit
+    SYMBOLIC = "symbolic"  # math-verify
+    TIMEOUT = "timeout"  # math-verify was killed; counts as different
+    LIMIT = "limit"  # too large to be looked into; compared as text
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether two answers are the same, which stage said so, and why in one sentence."""
+    """Whether two answers are the same, the stage that decided it, and why in one sentence."""
 
     same: bool
     stage: Stage

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from coevolve.config import Config, TrainingSection
 from coevolve.engine.base import Trainer
+from coevolve.grading.equivalence import Judge
 from coevolve.rollout.base import PolicyWeights, Rollouts
 from coevolve.rollout.policy import Policy
 from coevolve.types import Group, LabelledTask, Role, Trajectory
@@ -103,6 +104,7 @@ class State:
     store: Store
     listener: Listener
     progress: Steps
+    judge: Judge
     spent: Spent = field(default_factory=Spent)
 
 

@@ -12,7 +12,7 @@ from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import gate
 from coevolve.curriculum.near_pairs import nearest_distances
-from coevolve.curriculum.voting import pool_votes, vote
+from coevolve.curriculum.voting import agrees, pool_votes
 from coevolve.methods.base import State, Store
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.seeds import seed_of
@@ -46,7 +46,7 @@ class FillPool:
         ]
         with state.spent.grading():
             groups = [
-                Group(task, by_voter[0][n], pool_votes([answers_of(answers[n]) for answers in by_voter]))
+                Group(task, by_voter[0][n], pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge))
                 for n, task in enumerate(tasks)
             ]
             section = config.gate
@@ -121,7 +121,8 @@ def _facts(
 ) -> dict[str, object]:
     """What the pool looks like without knowing any truth."""
     described = [state.world.describe(g.task.question) for g in groups]
-    own = [vote([g.task.proposed_answer]).answer == g.vote.answer for g in groups if g.task.proposed_answer]
+    proposed = [g for g in groups if g.task.proposed_answer]
+    own = [agrees(g.task.proposed_answer, g.vote, judge=state.judge) for g in proposed]
     fate = Counter(fates)
     return {
         "event": "pool",
@@ -137,6 +138,7 @@ def _facts(
         "topics": dict(sorted(Counter(str(d["topic"]) for d in described).items())),
         "reasons": reasons | {name: fate[name] for name in ("malformed", "duplicate", "reserved")},
         "tied": sum(g.vote.tied for g in groups),
+        "pairs_unfinished": sum(g.vote.timeouts for g in groups),
         "own_answer_agreement": sum(own) / len(own) if own else None,
     }
 
@@ -181,6 +183,7 @@ def _rows(
                 "p_hat": v.p_hat if v else None,
                 "label": v.answer if v else None,
                 "counts": [{"answer": a, "votes": c} for a, c in v.counts] if v else [],
+                "forms": [list(keys) for keys in v.forms] if v else [],
                 "valid": v.valid if v else None,
                 "k": v.k if v else None,
                 "tied": v.tied if v else None,

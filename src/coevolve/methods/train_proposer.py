@@ -57,7 +57,7 @@ class TrainProposer:
         )
         with state.spent.grading():
             groups = {
-                task.id: Group(task, trajectories, vote(answers_of(trajectories)))
+                task.id: Group(task, trajectories, vote(answers_of(trajectories), judge=state.judge))
                 for task, trajectories in zip(tasks, answers, strict=True)
             }
             rewards = score_questions(config, t, written, groups, archive)
@@ -65,6 +65,7 @@ class TrainProposer:
         facts = _reward_facts(rewards) | {
             "duplicates": Archive().duplicate_share([w.question for w in written if w.task]),
             "p_hat": float(np.mean([g.vote.p_hat for g in groups.values()])) if groups else None,
+            "pairs_unfinished": sum(g.vote.timeouts for g in groups.values()),
             "tool_calls": _mean([len(x.tool_calls) for g in groups.values() for x in g.trajectories]),
             "zero_groups": zero_groups,
             "tokens_sampled": sum(x.sampled for x in texts) + sum(x.sampled for g in answers for x in g),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config, at_iteration
-from coevolve.grading.canonical import canonical
+from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
@@ -56,7 +56,7 @@ class TrainSolver:
         batch = list(zip(tasks, answers, strict=True))
         gap = policy.probe([x for group in answers for x in group])
         with state.spent.grading():
-            rewards = [label_rewards(task, group) for task, group in batch]
+            rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
         reward = float(np.mean(np.concatenate(rewards)))
         calls = float(np.mean([len(x.tool_calls) for group in answers for x in group]))
@@ -117,10 +117,9 @@ def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rew
     return [Lesson(x, float(a), section.clip_low, clip_high, bin) for x, a in zip(group, advantages, strict=True)]
 
 
-def label_rewards(task: LabelledTask, group: Sequence[Trajectory]) -> np.ndarray:
+def label_rewards(task: LabelledTask, group: Sequence[Trajectory], *, judge: Judge = OWN_RULES) -> np.ndarray:
     """1 for every trajectory whose answer is the pseudo-label, else 0 (methods: executor reward)."""
-    key = canonical(task.label)
-    return np.array([float(x.answer is not None and canonical(x.answer) == key) for x in group])
+    return np.array([float(x.answer is not None and judge.same(x.answer, task.label).same) for x in group])
 
 
 def p_hat_bin(p_hat: float) -> int:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coevolve.curriculum.voting import counted_as
 from coevolve.grading.canonical import canonical
 from coevolve.report.segments import segments
 from coevolve.runs.records import RunRecords
@@ -49,15 +50,17 @@ def browser_tasks(folder: RunRecords, budget: int) -> tuple[list[dict[str, Any]]
         RunError: a file of a finished pool is missing or damaged.
     """
     everything = _tasks(folder)
+    forms = [task.pop("forms") for task in everything]  # the page shows one form of each answer
     order = sorted(range(len(everything)), key=lambda i: (not everything[i]["kept"], *_turn(everything[i])))
     chosen = order[:MOST_TASKS]
     tasks = [everything[i] for i in sorted(chosen)]
     groups = _groups(folder, {(task["iteration"], task["task_id"]) for task in tasks})
     budget -= _size(tasks)
     dropped = samples = 0
-    for task in (everything[i] for i in chosen):
+    for i in chosen:
+        task = everything[i]
         group = groups.get((task["iteration"], task["task_id"]), [])
-        shown = [_trajectory(row, task["counts"]) for row in group[:MOST_TRAJECTORIES]]
+        shown = [_trajectory(row, forms[i]) for row in group[:MOST_TRAJECTORIES]]
         cost = _size(shown)
         if cost > budget:
             dropped, shown = dropped + 1, []
@@ -87,6 +90,7 @@ def _tasks(folder: RunRecords) -> list[dict[str, Any]]:
                 {column: row.get(column) for column in _SHOWN}
                 | {
                     "counts": [[count["answer"], count["votes"]] for count in counts],
+                    "forms": row.get("forms") or [[count["answer"]] for count in counts],
                     "truth": known.get("truth"),
                     "right": known.get("label_right"),
                     "first": first.get(key, {}).get("pass_rate"),
@@ -116,15 +120,13 @@ def _groups(folder: RunRecords, wanted: set[tuple[Any, Any]]) -> dict[tuple[Any,
     return groups
 
 
-def _trajectory(row: Mapping[str, Any], counts: Sequence[Sequence[object]]) -> dict[str, Any]:
-    """One trajectory as the page shows it; ``vote`` is the index of its answer among the counts, or null."""
-    key = canonical(row["answer"]) if row["answer"] is not None else None
-    answers = [answer for answer, _ in counts]
+def _trajectory(row: Mapping[str, Any], forms: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """One trajectory as the page shows it; ``vote`` is the index of its answer among the votes, or null."""
     return {
         "sample": row["sample"],
         "policy": row["policy"],
         "answer": row["answer"],
-        "vote": answers.index(key) if key in answers else None,
+        "vote": counted_as(canonical(row["answer"]), forms) if row["answer"] is not None else None,
         "stop": row["stop"],
         "segments": segments(row["text"], row["tool_calls"] or ()),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.engine.base import Sampling
+from coevolve.grading.symbolic import symbolic_version
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
@@ -38,6 +39,7 @@ def contract_hash(contract: Contract, config: Config) -> str:
     """Twelve hex digits over everything that decides what an answer to a task means (methods: one contract)."""
     parts = [contract.name, contract.proposer_prompt(), config.tool.model_dump(exclude={"cache"})]
     parts += [config.sampling.model_dump(), config.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
+    parts += [{"timeout_s": config.grading.timeout_s, "math-verify": symbolic_version(config.grading.symbolic)}]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

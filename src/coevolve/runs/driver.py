@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
 from coevolve.errors import RunError
+from coevolve.grading.equivalence import open_judge
+from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
 from coevolve.rollout.base import RolloutCost
 from coevolve.rollout.service import LocalRollouts, worker_count
@@ -41,6 +43,7 @@ def start(config: Config, progress: Progress) -> Path:
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine.workers)})
     config = config.model_copy(update={"engine": engine})
     base_model(config, MiniatureWorld())  # before a folder is made
+    symbolic_version(config.grading.symbolic)
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
     _execute(RunFolder.create(path, config), progress)
     return path
@@ -91,20 +94,17 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
     try:
         base = base_model(config, world)
         _check_same_base(folder, base)
-        rollouts = LocalRollouts(config, world, base)
-        try:
+        with open_judge(config.grading) as judge, closing(LocalRollouts(config, world, base)) as rollouts:
             todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
             progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
             folder.set_status("running", contract=rollouts.contract, base=_digest(base))
-            recorder = Recorder(folder, meter)
-            checkpoints = RunCheckpoints(folder, base)
-            state = State(config, world, rollouts, checkpoints, _Trainers(config), folder, recorder, progress)
+            recorder = Recorder(folder, meter, judge)
+            checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config)
+            state = State(config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge)
             folder.set_status("running", sandbox=rollouts.layers)
             for phase in todo:
                 _run_phase(folder, phase, state, meter, recorder, progress)
             folder.set_status("finished")
-        finally:
-            rollouts.close()
     except KeyboardInterrupt:
         _mark(folder, "interrupted")
         raise

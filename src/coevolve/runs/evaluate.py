@@ -37,13 +37,13 @@ class Evaluate:
         config, t = self._config, self.iteration
         section = config.evaluation
         policy = state.checkpoints.weights(Role.SOLVER, t)
-        held_out = evaluate_held_out(state.rollouts, meter, policy, section, seed=config.seed)
+        held_out = evaluate_held_out(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
         done = 1
         state.progress.step(done, {"held out": held_out.row["mean_at_8"]})
         row: dict[str, object] = {"event": "evaluation", "iteration": t, "held_out": held_out.row}
         parts = [held_out]
         if self._transfer:
-            transfer = evaluate_transfer(state.rollouts, meter, policy, section, seed=config.seed)
+            transfer = evaluate_transfer(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
             row["transfer"] = transfer.row
             parts.append(transfer)
             done += 1
@@ -53,7 +53,13 @@ class Evaluate:
         self._keep(recorder, parts)
         if self._control:
             control = forced_fence_control(
-                state.rollouts, meter, policy, section, state.world.contract.tool_opening, seed=config.seed
+                state.rollouts,
+                meter,
+                policy,
+                section,
+                state.world.contract.tool_opening,
+                seed=config.seed,
+                judge=state.judge,
             )
             state.store.log({"event": "control", "name": "fence_forced_base"} | control.row)
         state.progress.step(self.steps, {})
@@ -70,7 +76,7 @@ class Evaluate:
         ]
         first = state.checkpoints.weights(Role.SOLVER, 1)
         samples = self._config.evaluation.pool_samples
-        measure = evaluate_pool(state.rollouts, meter, first, tasks, samples, self._config.seed)
+        measure = evaluate_pool(state.rollouts, meter, first, tasks, samples, self._config.seed, judge=state.judge)
         rows = [{"task_id": x.id, "pass_rate": p} for x, p in zip(tasks, measure.per_task, strict=True)]
         recorder.table(f"meter/first-executor-{t}.parquet", rows)
         return {

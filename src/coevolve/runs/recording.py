@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coevolve.evaluation.meters import PoolMeter, true_accuracy
+from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Row
 from coevolve.runs.store import RunFolder
 from coevolve.runs.trajectories import trajectory_rows
@@ -16,14 +17,14 @@ from coevolve.worlds.base import Meter
 class Recorder:
     """Implements :class:`coevolve.methods.base.Listener`: measures labels and answers against the truth."""
 
-    def __init__(self, folder: RunFolder, meter: Meter) -> None:
-        self._folder, self._meter = folder, meter
+    def __init__(self, folder: RunFolder, meter: Meter, judge: Judge) -> None:
+        self._folder, self._meter, self._judge = folder, meter, judge
         self._files: list[Path] = []
         self.last: dict[str, object] = {}  # the newest row, for the progress display
 
     def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
         """Log the pool with the accuracy of its labels; store truths and trajectories."""
-        measured = PoolMeter(self._meter)
+        measured = PoolMeter(self._meter, judge=self._judge)
         chosen = set(kept)
         labelled = [
             LabelledTask(g.task, g.vote.answer, g.vote.p_hat) for g in groups if g.task.id in chosen and g.vote.answer
@@ -44,7 +45,7 @@ class Recorder:
     ) -> None:
         """Log the step with the true accuracy of its answers beside the reward."""
         answers = [t for _, group in batch for t in group]
-        accuracy = true_accuracy(self._meter, answers, [task.task for task, _ in batch])
+        accuracy = true_accuracy(self._meter, answers, [task.task for task, _ in batch], judge=self._judge)
         self.log(dict(facts) | {"true_accuracy": accuracy})
 
     def log(self, row: Row) -> None:

@@ -24,6 +24,7 @@ _TASKS = {
     "p_hat": _real,
     "label": _text,
     "counts": pa.list_(pa.struct([("answer", _text), ("votes", _integer)])),
+    "forms": pa.list_(pa.list_(_text)),
     "valid": _integer,
     "k": _integer,
     "tied": _flag,

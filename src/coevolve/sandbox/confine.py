@@ -45,6 +45,13 @@ def _call(number: int, name: str, *arguments: int | bytes) -> int:
     return _check(_syscall(ctypes.c_long(number), *converted), name)
 
 
+def entry(proc: int, name: str, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of something in this process' folder of /proc, which is itself given as a descriptor: where the
+    zygote runs it may have no path.
+    """
+    return os.open(f"self/{name}", flags | os.O_CLOEXEC, dir_fd=proc)
+
+
 def end_with_parent() -> None:
     """Be killed when the parent (the thread that made this process) ends."""
     _check(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "PR_SET_PDEATHSIG")
@@ -57,9 +64,9 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def limit_resources(memory_bytes: int, open_files: int) -> str:
+def limit_resources(proc: int, memory_bytes: int, open_files: int) -> str:
     """Limits that children inherit. ``memory_bytes`` counts on top of the address space in use now."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
+    with open(entry(proc, "statm"), encoding="ascii") as statm:
         in_use = int(statm.read().split()[0]) * resource.getpagesize()
     limits = {
         resource.RLIMIT_AS: in_use + memory_bytes,
@@ -76,9 +83,9 @@ def limit_resources(memory_bytes: int, open_files: int) -> str:
     return ON
 
 
-def prefer_for_oom_killer() -> None:
+def prefer_for_oom_killer(proc: int) -> None:
     """When memory runs out, let the kernel take a snippet rather than the training run."""
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+    with open(entry(proc, "oom_score_adj", os.O_WRONLY), "w", encoding="ascii") as file:
         file.write("1000")
 
 

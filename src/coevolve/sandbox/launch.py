@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,18 +65,21 @@ class Zygote:
         setup: what it is started with.
         children: how many children there can be at once.
         group: the control group to put it into.
+        wrapper: a command to start it through (see :mod:`bubblewrap`).
 
     Raises:
         SandboxInfraError: the interpreter cannot be started.
     """
 
-    def __init__(self, setup: Setup, children: int, group: Group) -> None:
+    def __init__(self, setup: Setup, children: int, group: Group, wrapper: Sequence[str] = ()) -> None:
         self.pid = 0
         self.layers: dict[str, str] = {}
+        self.readable: list[str] = []  # paths for somebody else to put a wall around; empty when Landlock does
         self.forks = 0
         self.living: set[int] = set()  # identifiers of the children asked for, their death not reported yet
         self._watch = -1
         self._group = group
+        proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         configuration = {
             "parent": os.getpid(),
             "memory_bytes": setup.limits.memory_mb << 20,
@@ -86,27 +90,31 @@ class Zygote:
             "preload": setup.preload,
             "packages": str(setup.packages or ""),
             "namespaces": setup.namespaces,
+            "wrapped": bool(wrapper),
+            "proc": proc,
         }
         self._socket, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            with remote:
-                self._process = self._start(remote.fileno())  # in namespaces, this only waits for the zygote's end
+            with remote:  # in namespaces, what is started only waits for the zygote's end
+                self._process = self._start(wrapper, (remote.fileno(), *([proc] if wrapper else [])))
         except OSError as error:
             self._socket.close()
             raise _no_start(str(error)) from error
+        finally:
+            os.close(proc)
         group.add(self._process.pid)  # before it is told to go on, and so before it can fork
         with contextlib.suppress(OSError):  # it has ended already, as its introduction will show
             self._socket.send(marshal.dumps(configuration))
 
-    def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
+    def _start(self, wrapper: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
         # -P -s instead of -I: the hash seed has to come from the environment, which holds nothing else.
         options = ("-P", "-s", "-S", "-B", "-X", "utf8", "-X", "no_debug_ranges")
         here = str(Path(__file__).resolve().parent)
         # One arena: by default each thread reserves 64 MB of the address space that Limits.memory_mb is about.
         return subprocess.Popen(
-            [interpreter(), *options, "-c", _BOOT, here, str(descriptor)],
+            [*wrapper, interpreter(), *options, "-c", _BOOT, here, str(descriptors[0])],
             env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", **dict.fromkeys(_ONE_THREAD, "1")},
-            pass_fds=(descriptor,),
+            pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -131,9 +139,10 @@ class Zygote:
             raise _no_start(str(error)) from error
         if not answer:
             raise _no_start("it ended before it said anything")
-        layers: dict[str, str] = marshal.loads(answer)
+        layers = marshal.loads(answer)
         if "error" in layers:
             raise _no_start(layers["error"])
+        self.readable = layers.pop("readable", [])
         self._watch = int.from_bytes(ancillary[0][2], sys.byteorder)
         self.pid, self.layers = pid_of(self._watch), {**layers, "cgroup": self._group.state}
         self._socket.setblocking(True)

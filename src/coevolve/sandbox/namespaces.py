@@ -15,11 +15,11 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from . import confine, library
+from . import confine
 from .layers import ABSENT, ON
+from .layout import layout
 from .syscalls import numbers
 
 _NEW_MOUNTS, _NEW_NET, _NEW_IPC, _NEW_NAMES, _NEW_PIDS = 0x20000, 0x40000000, 0x8000000, 0x4000000, 0x20000000
@@ -32,6 +32,7 @@ _KEPT = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 # Folders that exist nearly everywhere and that nothing is imported from: the new root is put together there
 _SPOTS = ("/mnt", "/media", "/srv", "/boot", "/opt", "/home", "/sys")
 _REASON_BYTES = 4096
+OUTSIDE = 0  # what a parent outside of the pid namespace is called
 _HOST = b"sandbox"
 
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
     life: int
 
 
-def enter(machine: str, readable: list[tuple[str, str]]) -> Entry:
+def enter(machine: str, readable: list[str]) -> Entry:
     """Go on in namespaces of our own, in which only the readable paths exist; or as before, saying why."""
     root = os.geteuid() == 0
     flags = _NEW_MOUNTS | _NEW_NET | _NEW_IPC | _NEW_NAMES | _NEW_PIDS | (0 if root else _NEW_USER)
@@ -132,25 +133,19 @@ def _map_user(user: int, group: int) -> None:
             file.write(text)
 
 
-def _change_root(machine: str, readable: list[tuple[str, str]]) -> None:
+def _change_root(machine: str, readable: list[str]) -> None:
     """Put together a root that holds the readable paths and nothing else, and move there."""
-    tops: list[str] = []
-    for path, _ in readable:
-        if not path.startswith(tuple(f"{top}/" for top in tops)) or os.path.islink(path):
-            tops.append(path)
-    spot = _spot(tops)
+    parts = layout(readable)
+    spot = _spot(parts.places)
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("sandbox", spot, "tmpfs", _NOSUID | _NODEV, "mode=755,size=4m")
-    bound: set[str] = set()
-    no_links: set[str] = set()
-    for path in tops:
-        real = _lead_to(spot, path, no_links)
-        if not f"{real}/".startswith(tuple(f"{folder}/" for folder in bound)):
-            _bind(spot, real)
-            bound.add(real)
-    for folder in library.foreign_folders():
-        if not any(path == folder or path.startswith(f"{folder}/") for path in bound):
-            _mount("sandbox", spot + folder, "tmpfs", _RDONLY | _NOSUID | _NODEV, "mode=755,size=4k")
+    for here, target in parts.links:
+        os.makedirs(spot + os.path.dirname(here), exist_ok=True)
+        os.symlink(target, spot + here)
+    for place in parts.places:
+        _bind(spot, place)
+    for folder in parts.hidden:
+        _mount("sandbox", spot + folder, "tmpfs", _RDONLY | _NOSUID | _NODEV, "mode=755,size=4k")
     os.chdir(spot)
     _check(_libc.syscall(ctypes.c_long(numbers(machine)["pivot_root"]), b".", b"."), "pivot_root")
     _check(_libc.umount2(b".", _DETACH), "umount2")
@@ -158,34 +153,11 @@ def _change_root(machine: str, readable: list[tuple[str, str]]) -> None:
     _mount(None, "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
-def _spot(paths: Iterable[str]) -> str:
+def _spot(places: list[str]) -> str:
     for spot in _SPOTS:
-        if os.path.isdir(spot) and not any(f"{path}/".startswith(f"{spot}/") for path in map(os.path.realpath, paths)):
+        if os.path.isdir(spot) and not any(place == spot or place.startswith(f"{spot}/") for place in places):
             return spot
     raise OSError(f"none of {', '.join(_SPOTS)} is free to put the new root together")
-
-
-def _lead_to(root: str, path: str, no_links: set[str]) -> str:
-    """Copy the symbolic links on the way to a path; its real path. ``no_links`` remembers what is none."""
-    real, rest = "", path.split("/")[::-1]
-    while rest:
-        part = rest.pop()
-        here = f"{real}/{part}"
-        if part in ("", "."):
-            continue
-        if part == "..":
-            real = os.path.dirname(real)
-        elif here not in no_links and os.path.islink(here):
-            target = os.readlink(here)
-            os.makedirs(root + real, exist_ok=True)
-            if not os.path.lexists(root + here):
-                os.symlink(target, root + here)
-            real = "" if target.startswith("/") else real
-            rest += target.split("/")[::-1]
-        else:
-            no_links.add(here)
-            real = here
-    return real
 
 
 def _bind(root: str, real: str) -> None:

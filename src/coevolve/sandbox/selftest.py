@@ -19,7 +19,7 @@ _FIX = {
     "no_new_privs": "Linux 3.5 or newer is needed.",
     "landlock": "Linux 5.13 or newer is needed, with landlock in the kernel's list of security modules (boot "
     "parameter lsm=landlock,...), and in a container a seccomp profile that allows its calls; or a machine on which "
-    "this user may make namespaces.",
+    "this user, or a set-uid bubblewrap, may make namespaces.",
     "privileges": "Run as an ordinary user, or as a root that may change to user 65534.",
     "seccomp": "A kernel with CONFIG_SECCOMP_FILTER on x86-64 or aarch64 is needed.",
 }
@@ -106,6 +106,8 @@ def judge(layers: Mapping[str, str], findings: Sequence[Finding]) -> dict[str, s
     found = dict(layers)
     if found["landlock"].startswith(MISSING) and found["namespaces"].startswith(ON):
         found["landlock"] = f"{ON}, by the mount namespace (landlock is {found['landlock']})"
+    elif found["landlock"].startswith(MISSING) and found["namespaces"].startswith(ABSENT):
+        found["landlock"] += f"; namespaces, which could take its place, are {found['namespaces']}"
     for finding in findings:
         state = found[finding.layer]
         if not finding.passed and state.startswith(ON):

@@ -269,6 +269,8 @@ class Supervisor:
         """It was killed, and with it its children: start what was running once more, in another one's."""
         for job in self._abandon(zygote):
             self._spoil(job, "the zygote was killed")
+        if self._zygotes.current:
+            self._replenish(self._zygotes.current)
 
     def _reopen(self) -> None:
         """Start a new zygote. What killed the last one (memory that ran out) may kill it too, so more than once."""

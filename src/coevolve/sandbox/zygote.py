@@ -65,8 +65,10 @@ def main(control_descriptor: int) -> NoReturn:
     _Server(control, configuration, child_filter).serve()
 
 
-def _prepare(configuration: dict[str, Any]) -> dict[str, str]:
-    """Import, freeze, confine. The keys of the answer are the layers, the values what is in force."""
+def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Import, freeze, confine. The keys of the answer are the layers, the values what is in force; with "readable",
+    the paths that somebody else may put a wall around.
+    """
     machine = platform.machine()
     real_register: Any = os.register_at_fork
     os.register_at_fork = _ignore
@@ -77,15 +79,19 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, str]:
     library.preload(configuration["preload"], configuration["packages"])
     os.register_at_fork = real_register
     sys.modules["random"].seed(0)
-    readable = library.readable(configuration["packages"])
-    if len(os.listdir("/proc/self/task")) > 1:
+    wrapped = configuration["wrapped"]  # bubblewrap has taken away what is not readable
+    readable = [] if wrapped else library.readable(configuration["packages"])
+    proc = configuration["proc"] if wrapped else os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    tasks = confine.entry(proc, "task", os.O_DIRECTORY)
+    if len(os.listdir(tasks)) > 1:
         raise RuntimeError("a preload started a thread, which the confinement would not reach")
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     os.environ.clear()
     _collect()  # what is not touched after this is shared with the process that waits for us, and with snippets
-    layers = _enter(configuration, machine, readable)
+    os.close(tasks)
+    layers = _enter(configuration, machine, readable, proc)
     _forget_ourselves()
     return layers
 
@@ -108,37 +114,45 @@ def _collect() -> None:
     gc.freeze()
 
 
-def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str, str]]) -> dict[str, str]:
+def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str, str]], proc: int) -> dict[str, Any]:
     """Enter every wall, in the order in which each is still allowed; one that refuses is "missing: why"."""
-    confine.prefer_for_oom_killer()
+    confine.prefer_for_oom_killer(proc)
     must_read = [library.directory(), *filter(None, [configuration["packages"]])]
-    layers = {}
+    paths = [path for path, _ in readable]
+    parent = configuration["parent"]
+    layers: dict[str, Any] = {}
     try:
-        layers["rlimits"] = confine.limit_resources(configuration["memory_bytes"], configuration["descriptors"])
+        layers["rlimits"] = confine.limit_resources(proc, configuration["memory_bytes"], configuration["descriptors"])
     except (OSError, ValueError) as error:
         layers["rlimits"] = f"{MISSING}{error}"
+    os.close(proc)
     entry = namespaces.Entry("off", -1)
-    if configuration["namespaces"]:
-        confine.die_with_parent(configuration["parent"])
-        entry = namespaces.enter(machine, readable)
+    if configuration["wrapped"]:
+        entry = namespaces.Entry(f"{ON}: mount, network, ipc, uts, pid, by bubblewrap", -1)
+        parent = namespaces.OUTSIDE
+    elif configuration["namespaces"]:
+        confine.die_with_parent(parent)
+        entry = namespaces.enter(machine, paths)
+        parent = parent if entry.life < 0 else namespaces.OUTSIDE
     walls: dict[str, Callable[[], str]] = {
         "no_new_privs": confine.no_new_privileges,
         "landlock": lambda: confine.landlock(machine, readable),
         "privileges": lambda: confine.drop_privileges(machine, must_read),
-        "seccomp": lambda: _filter_calls(machine, configuration["parent"], entry.life),
+        "seccomp": lambda: _filter_calls(machine, parent, entry.life),
     }
     for name, enter in walls.items():
         try:
             layers[name] = enter()
         except (OSError, ValueError) as error:
             layers[name] = f"{MISSING}{error}"
-    return {**layers, "namespaces": entry.state}
+    layers["namespaces"] = entry.state
+    return layers if layers["landlock"].startswith(ON) else {**layers, "readable": paths}
 
 
 def _filter_calls(machine: str, parent: int, life: int) -> str:
     """The last wall. What it forbids comes first; a change of user would have undone these two."""
     confine.not_dumpable()
-    confine.die_with_parent(parent if life < 0 else 0)  # a parent outside of the pid namespace is called 0
+    confine.die_with_parent(parent)
     if life >= 0:
         if namespaces.is_orphan(life):
             os._exit(1)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import resource
 import select
+from collections.abc import Sequence
 
 from coevolve.errors import SandboxInfraError
+from coevolve.sandbox import bubblewrap
 from coevolve.sandbox.cgroups import Group, make
 from coevolve.sandbox.job import broken
-from coevolve.sandbox.launch import Setup, Zygote
-from coevolve.sandbox.layers import REQUIRED
+from coevolve.sandbox.launch import Setup, Zygote, interpreter
+from coevolve.sandbox.layers import ON, REQUIRED
 
 _FORKS = 5000  # after so many a zygote is relieved
 _GROWTH_BYTES = 64 << 20  # or when its resident memory has grown so much
@@ -32,6 +34,7 @@ class Zygotes:
     def __init__(self, setup: Setup, children: int, poll: select.poll) -> None:
         self._setup, self._children, self._poll = setup, children, poll
         self._group = make(children, setup.limits.memory_mb << 20) if setup.namespaces else Group(None, "off")
+        self._wrapper: Sequence[str] = ()
         self.current: Zygote | None = None  # makes children
         self._next: Zygote | None = None  # still starting
         self._relieved: list[Zygote] = []  # their last children are not used up
@@ -53,15 +56,39 @@ class Zygotes:
         Raises:
             SandboxInfraError: it did not start.
         """
-        zygote = Zygote(self._setup, self._children, self._group)
+        zygote = self._introduced(())
+        if zygote.readable and self._setup.namespaces and not zygote.layers["namespaces"].startswith(ON):
+            zygote = self._wrapped(zygote)
         try:
-            zygote.introduce(wait=True)
             self._appoint(zygote)
         except SandboxInfraError:
             zygote.kill()
             raise
         self._poll.register(zygote.fileno(), select.POLLIN)
         return zygote
+
+    def _introduced(self, wrapper: Sequence[str]) -> Zygote:
+        zygote = Zygote(self._setup, self._children, self._group, wrapper or self._wrapper)
+        try:
+            zygote.introduce(wait=True)
+        except SandboxInfraError:
+            zygote.kill()
+            raise
+        return zygote
+
+    def _wrapped(self, zygote: Zygote) -> Zygote:
+        """One behind bubblewrap in its place, if that is possible; else the same, saying why not."""
+        wrapper = bubblewrap.command(zygote.readable)
+        if wrapper is None:
+            return zygote
+        problem = bubblewrap.problem([*wrapper, interpreter(), "-S", "-c", ""])
+        if problem:
+            zygote.layers["namespaces"] += f"; by bubblewrap: {problem}"
+            return zygote
+        zygote.kill()
+        wrapped = self._introduced(wrapper)
+        self._wrapper = wrapper
+        return wrapped
 
     def look_after(self) -> None:
         """Start the next one when it is time.
@@ -75,7 +102,7 @@ class Zygotes:
         if self.current.forks < self._relieve_at and _resident(self.current) < self._first_bytes + _GROWTH_BYTES:
             return
         self._postpone(self.current)
-        self._next = Zygote(self._setup, self._children, self._group)
+        self._next = Zygote(self._setup, self._children, self._group, self._wrapper)
         self._poll.register(self._next.fileno(), select.POLLIN)
 
     def welcome(self, descriptor: int) -> bool:

@@ -1,0 +1,149 @@
+"""From verdicts on pairs to classes of answers, without regard to the order of the answers.
+
+Answers that are exactly the same make up classes: those with one class key, and of the pairs that only math-verify
+can decide the transitive closure. Then a weak form joins the class of a strong one (5 that of 5 cm, 1.4142 that of the
+root of 2) if all strong forms that it fits are of one class. The joined forms are no bridge: no two classes become one
+over them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from coevolve.grading.verdict import Stage, Verdict
+
+BRIDGES = (Stage.UNIT, Stage.ROUNDED)  # the stages whose "same" is not transitive
+PATIENCE = 2  # comparisons of one answer that may run out of time; it is given no more of them afterwards
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Answers in classes; the largest first, ties by key.
+
+    Args:
+        members: indices into the answers.
+        keys: the canonical key that stands for a class: of its strong forms the shortest, ties by alphabet.
+        forms: all canonical keys of a class, sorted.
+        timeouts: pairs that counted as different because math-verify did not finish.
+    """
+
+    members: tuple[tuple[int, ...], ...]
+    keys: tuple[str, ...]
+    forms: tuple[tuple[str, ...], ...]
+    timeouts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is known about spellings of answers; functions of two are symmetric except ``weaker``.
+
+    Args:
+        class_key: equal keys mean exactly the same; None when the spelling has none.
+        own: our own verdict on two, None when it is left open.
+        weaker: whether the first says less than the second: no unit, or a rounded value.
+        symbolic: the verdict of math-verify on two that are left open.
+    """
+
+    class_key: Callable[[str], str | None]
+    own: Callable[[str, str], Verdict | None]
+    weaker: Callable[[str, str], bool]
+    symbolic: Callable[[str, str], Verdict]
+
+
+def largest_first(groups: Iterable[tuple[Sequence[str], Sequence[int]]], timeouts: int = 0) -> Classes:
+    """Classes from groups of (canonical keys, the one to show first; indices)."""
+    ordered = sorted(groups, key=lambda group: (-len(group[1]), group[0][0]))
+    return Classes(
+        members=tuple(tuple(indices) for _, indices in ordered),
+        keys=tuple(keys[0] for keys, _ in ordered),
+        forms=tuple(tuple(sorted(keys)) for keys, _ in ordered),
+        timeouts=timeouts,
+    )
+
+
+def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[list[list[str]], int]:
+    """Groups of canonical keys, in each the one to show first; and the number of pairs that ran out of time.
+
+    Args:
+        spellings: the spellings of each canonical key, sorted.
+    """
+    forest = _Forest(sorted(spellings))
+    by_class_key: dict[str, str] = {}
+    for key in forest.keys:
+        for class_key in filter(None, map(rules.class_key, spellings[key])):
+            forest.join(key, by_class_key.setdefault(class_key, key))
+    weak_to_strong: list[tuple[str, str]] = []
+    open_pairs: dict[tuple[str, str], tuple[str, str]] = {}
+    for a, b in combinations(forest.keys, 2):
+        if forest.root(a) == forest.root(b):
+            continue
+        pairs = list(product(spellings[a], spellings[b]))
+        verdicts = [rules.own(x, y) for x, y in pairs]
+        if any(v is not None and v.same and v.stage not in BRIDGES for v in verdicts):
+            forest.join(a, b)
+        elif None in verdicts:
+            open_pairs[a, b] = pairs[verdicts.index(None)]
+        elif all(v is not None and v.same for v in verdicts):  # one key may have spellings that say more: $5 and 5
+            weak_to_strong.append((a, b) if rules.weaker(*pairs[0]) else (b, a))
+    timeouts = _close(forest, open_pairs, rules.symbolic)
+    return _with_weak_forms(forest, weak_to_strong), timeouts
+
+
+def _close(
+    forest: _Forest, pairs: Mapping[tuple[str, str], tuple[str, str]], symbolic: Callable[[str, str], Verdict]
+) -> int:
+    """Join what math-verify calls the same. The pairs come sorted: what is skipped depends on the answers alone."""
+    late: Counter[str] = Counter()
+    for (a, b), (x, y) in pairs.items():
+        if forest.root(a) == forest.root(b) or max(late[a], late[b]) >= PATIENCE:
+            continue
+        verdict = symbolic(x, y)
+        if verdict.same:
+            forest.join(a, b)
+        elif verdict.stage is Stage.TIMEOUT:
+            late.update((a, b))
+    return late.total() // 2
+
+
+def _with_weak_forms(forest: _Forest, weak_to_strong: Iterable[tuple[str, str]]) -> list[list[str]]:
+    stronger: dict[str, set[str]] = {root: set() for root in map(forest.root, forest.keys)}
+    for weak, strong in ((forest.root(a), forest.root(b)) for a, b in weak_to_strong):
+        if weak != strong:
+            stronger[weak].add(strong)
+    home: dict[str, str] = {}
+
+    def find(root: str, above: tuple[str, ...] = ()) -> str:
+        """The class that a class joins: that of everything stronger, when it fits that class itself."""
+        if root not in home:
+            if root in above:  # each says less than the other: neither is the strong one
+                return root
+            found = {find(other, (*above, root)) for other in sorted(stronger[root])}
+            home[root] = found.pop() if len(found) == 1 and found <= stronger[root] else root
+        return home[root]
+
+    own: dict[str, list[str]] = {root: [] for root in stronger}
+    joined: dict[str, list[str]] = {root: [] for root in stronger}
+    for key in sorted(forest.keys, key=lambda key: (len(key), key)):
+        root = forest.root(key)
+        (own if find(root) == root else joined)[find(root)].append(key)
+    return [own[root] + joined[root] for root in stronger if own[root]]
+
+
+class _Forest:
+    """Disjoint sets of keys; the root of a set is its first key, however it was put together."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = keys
+        self._parent = {key: key for key in keys}
+
+    def root(self, key: str) -> str:
+        while self._parent[key] != key:
+            key = self._parent[key]
+        return key
+
+    def join(self, a: str, b: str) -> None:
+        first, second = sorted((self.root(a), self.root(b)))
+        self._parent[second] = first
