@@ -19,7 +19,17 @@ MOST_DEPTH = 12  # structures in structures
 _CLOCK = re.compile(r"(?i)[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})? ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9](?::[0-9]{2})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}")
 _BASED = re.compile(r"([-+]?[0-9A-Fa-f.]*[0-9][0-9A-Fa-f.]*) ?_ ?\{? ?\(? ?([0-9]{1,2}|[a-z]{3,}) ?\)? ?\}?")
-_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
+_BASES = {
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
+}
 _REALS = re.compile(r"\\(?:mathbb|Bbb) ?\{? ?R ?\}?|(?:the set of )?all real(?:s| numbers)?|real numbers")
 _EMPTY = re.compile(r"\\emptyset|\\\{ ?\\\}|\{\}|(?:the )?empty set")
 
@@ -85,4 +95,8 @@ def as_text(text: str) -> Form:
         return Form("words", "words " + phrase, phrase)
     text = re.sub(r"(?<=[\^_])\{(\w)\}", r"\1", joined_thousands(text))
     kept = re.sub(r"(?<![\w]) | (?![\w])", "", text)
-    return Form("text", "text " + (kept.casefold() if re.search("[A-Za-z]{4}", re.sub(r"\\[A-Za-z]+", "", kept)) else kept), text)
+    return Form(
+        "text",
+        "text " + (kept.casefold() if re.search("[A-Za-z]{4}", re.sub(r"\\[A-Za-z]+", "", kept)) else kept),
+        text,
+    )

@@ -1,7 +1,8 @@
 """Whether two answers are the same, as far as our own rules can tell; everything here is bounded and pure.
 
 ``decide`` returns None for what is still open: two expressions that agree where all variables are positive and differ
-elsewhere. Only those are a matter for math-verify, in the LaTeX that our own tree was rendered to.
+elsewhere, and two that are too large for our own arithmetic. Only those are a matter for math-verify, in the LaTeX that
+our own tree was rendered to.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Parsed:
     @property
     def latex(self) -> str | None:
         """The answer for math-verify, rendered from our own tree; None when it must not be asked."""
-        return rendered(self.form) if self.form is not None and not self.form.bounded else None
+        return rendered(self.form) if self.form is not None else None
 
 
 def parsed(answer: str) -> Parsed:
@@ -77,7 +78,7 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
         return Verdict(True, Stage.UNIT, "the same, and only one has names")
     if _rounds(a, b) or _rounds(b, a):
         return Verdict(True, Stage.ROUNDED, "one is the other to the digits given")
-    if _may_agree(a, b):
+    if (a.bounded and b.bounded) or _may_agree(a, b):
         return None
     one, other = sorted((a, b), key=lambda form: (form.shown, form.key))
     return Verdict(False, stage, f"the {one.kind} {one.shown} is not the {other.kind} {other.shown}")

@@ -31,10 +31,21 @@ MOST_DEPTH = 32
 
 _CONSTANTS = {"pi": "pi", "infty": "infinity", "infinity": "infinity", "e": "e", "i": "i"}
 _ANGULAR = frozenset(("sin", "cos", "tan", "sec", "csc", "cot"))
-_CLOSERS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil", "|": "|", r"\|": r"\|"}
+_CLOSERS = {
+    "(": ")",
+    "[": "]",
+    "{": "}",
+    r"\{": r"\}",
+    r"\lfloor": r"\rfloor",
+    r"\lceil": r"\rceil",
+    "|": "|",
+    r"\|": r"\|",
+}
 _FENCES = {r"\lfloor": "floor", r"\lceil": "ceil", "|": "abs", r"\|": "abs"}
 _ACCENTS = frozenset(("bar", "hat", "tilde", "dot", "overline"))
-_NO_FACTOR = frozenset([*"+-*/^_!),]}%'", r"\}", r"\rfloor", r"\rceil", r"\cdot", r"\times", r"\over", r"\choose", r"\degree"])
+_NO_FACTOR = frozenset(
+    [*"+-*/^_!),]}%'", r"\}", r"\rfloor", r"\rceil", r"\cdot", r"\times", r"\over", r"\choose", r"\degree"]
+)
 _DEGREE = Product((Constant("pi"), Number(Fraction(1, 180))))
 _HALF = Number(Fraction(1, 2))
 
@@ -216,10 +227,10 @@ class _Parser:
                 whole_parts = top.value.denominator == bottom.value.denominator == 1
                 if whole_parts and self.peek() != "^":
                     return Number(whole + top.value / bottom.value)
-        elif rest[0].isdigit() and rest[1] == "/" and rest[2].isdigit() and rest[3] != "^":
-            if 0 < int(rest[0]) < int(rest[2]):
-                self._at += 3
-                return Number(whole + Fraction(int(rest[0]), int(rest[2])))
+        slashed = rest[0].isdigit() and rest[1] == "/" and rest[2].isdigit() and rest[3] != "^"
+        if slashed and 0 < int(rest[0]) < int(rest[2]):
+            self._at = start + 3
+            return Number(whole + Fraction(int(rest[0]), int(rest[2])))
         self._at = start
         return Number(whole)
 
@@ -294,7 +305,9 @@ class _Parser:
             tree = self._group()
         else:
             tree = self._signed()
-            while self._starts_factor(self.peek()) and self.peek()[1:] not in FUNCTIONS and self.peek() not in ("(", "["):
+            while (
+                self._starts_factor(self.peek()) and self.peek()[1:] not in FUNCTIONS and self.peek() not in ("(", "[")
+            ):
                 tree = times(tree, self._factor())
             pi_over_number = tree == Constant("pi") or (isinstance(tree, Product) and Constant("pi") in tree.factors)
             if self.peek() == "/" and pi_over_number and is_number(self.peek(1)):

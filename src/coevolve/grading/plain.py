@@ -17,8 +17,12 @@ VULGAR = {c: " " + unicodedata.normalize("NFKC", c).replace("\u2044", "/") for c
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩϕϵµℓℏ",
-        r"alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-        r"Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega phi epsilon mu ell hbar".split(),
+        re.findall(
+            r"\S+",
+            r"alpha beta gamma delta epsilon zeta eta theta iota kappa lambda "
+            r"mu nu xi rho sigma tau upsilon phi chi psi omega "
+            r"Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega phi epsilon mu ell hbar",
+        ),
         strict=True,
     )
 )
@@ -31,7 +35,8 @@ _CHARACTERS = str.maketrans(
         "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ", "∛": r"\sqrt[3]", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ",
         "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap ",
         "∈": r"\in ", "∅": r"\emptyset ", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "°": r"\degree ",
-        "º": r"\degree ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "‘": "'", "′": "'", "“": '"', "”": '"', "∣": "|",
+        "º": r"\degree ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "‘": "'", "′": "'", "“": '"',
+    "”": '"', "∣": "|",
         "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∧": r"\land ", "∨": r"\lor ",
         "→": r"\to ", "…": r"\dots ", "⋯": r"\dots ", "∠": r"\angle ", "△": r"\triangle ",
     }
@@ -51,18 +56,27 @@ _NAMES = {
     "geq": r"\ge ", "leqslant": r"\le ", "geqslant": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">", "colon": ":",
     "varnothing": r"\emptyset ", "lbrace": r"\{", "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|",
     "lbrack": "[", "rbrack": "]", "degrees": r"\degree ", "simeq": r"\approx ", "wedge": r"\land ", "vee": r"\lor ",
-    "approxeq": r"\approx ", "varepsilon": r"\epsilon ", "varphi": r"\phi ", "vartheta": r"\theta ", "ast": "*", "div": "/",
-    "bullet": r"\cdot ", "union": r"\cup ", "backslash": r"\setminus ", "ldots": r"\dots ", "cdots": r"\dots ", "Vert": "|",
+    "approxeq": r"\approx ", "varepsilon": r"\epsilon ", "varphi": r"\phi ", "vartheta": r"\theta ",
+    "ast": "*", "div": "/",
+    "bullet": r"\cdot ", "union": r"\cup ", "backslash": r"\setminus ", "ldots": r"\dots ",
+    "cdots": r"\dots ", "Vert": "|",
     "lparen": "(", "rparen": ")", "prime": "'", "arcsinh": r"\arsinh ", "Reals": r"\mathbb{R}", "reals": r"\mathbb{R}",
-    "rightarrow": r"\to ", "dollar": r"\money ", "textdollar": r"\money ", "textdegree": r"\degree ", "cdotp": r"\cdot ",
+    "rightarrow": r"\to ", "dollar": r"\money ", "textdollar": r"\money ", "textdegree": r"\degree ",
+    "cdotp": r"\cdot ",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _STYLES = frozenset(
-    "text textbf textit textrm textsf texttt textnormal textup emph mathrm mathbf mathit mathsf mathcal mathtt operatorname mbox "
-    "hbox bold boldsymbol bm fbox boxed ensuremath mathop vec overrightarrow underline mathord mathbin mathrel pmb".split()
+    re.findall(
+        r"\S+",
+        "text textbf textit textrm textsf texttt textnormal textup emph "
+        "mathrm mathbf mathit mathsf mathcal mathtt operatorname mbox "
+        "hbox bold boldsymbol bm fbox boxed ensuremath mathop vec overrightarrow underline mathord mathbin mathrel pmb",
+    )
 )
 _STYLED = re.compile(r"\\([A-Za-z]+)\*?\s?\{")
-_DEGREE = re.compile(r"\^\s?(?:\{\s?(?:\\circ|\\degree|o)\s?\}|\\circ(?![A-Za-z])|\\degree(?![A-Za-z]))|\\circ(?=\s?[CF]?$)")
+_DEGREE = re.compile(
+    r"\^\s?(?:\{\s?(?:\\circ|\\degree|o)\s?\}|\\circ(?![A-Za-z])|\\degree(?![A-Za-z]))|\\circ(?=\s?[CF]?$)"
+)
 _TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
 _PERCENT = re.compile(r"(?<=[0-9})])\s*(?:percent|per cent)(?![a-z])")
 _ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
@@ -80,7 +94,9 @@ def plain(answer: str) -> str:
     text = _without_dollars(text).replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", " and ")
     for delimiter in (r"\(", r"\)", r"\[", r"\]"):
         text = text.replace(delimiter, " ")
-    text = _unstyled(_SPACES.sub(" ", text).replace("**", "^" if re.search(r"[0-9A-Za-z)]\*\*[0-9A-Za-z({]", text) else ""))
+    text = _unstyled(
+        _SPACES.sub(" ", text).replace("**", "^" if re.search(r"[0-9A-Za-z)]\*\*[0-9A-Za-z({]", text) else "")
+    )
     text = _DEGREE.sub(r"\\degree ", _COMMAND.sub(lambda match: _NAMES.get(match[1], match[0]), text))
     text = _GROUPED.sub(lambda match: _GROUP.sub("", match[1]), _TIMES.sub(r" \\times ", text))
     text = _PERCENT.sub("%", text)

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from coevolve.grading import values
-from coevolve.grading.expression import Sum, Variable, negated, variables
+from coevolve.grading.expression import Expression, Sum, Variable, negated, variables
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import split, top_level
 from coevolve.grading.scalars import Form, scalar
@@ -19,9 +19,10 @@ _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "=
 _MEMBER = re.compile(r"\s*\\in(?![a-z])\s*")
 _LETTER = r"(?:[A-Za-z]|\\[A-Za-z]+)"
 _VARIABLE = re.compile(rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?")
+# x, x_1, f'(x), f^{-1}(x), Area, \angle ABC, |AB|, (x, y), dy/dx
 _NAME = re.compile(
-    rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?'*(?: ?\^ ?\{{? ?(?:\( ?[0-9n] ?\)|-1) ?\}}?)?(?: ?\([^()=]*\))?|"  # x, x_1, f'(x), f^{-1}(x)
-    r"[A-Za-z][A-Za-z ]*[A-Za-z]|\\(?:angle|triangle|overline|bar|hat|overarc|widehat) ?\{? ?[A-Za-z]+ ?\}?|"  # Area, \angle ABC
+    rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?'*(?: ?\^ ?\{{? ?(?:\( ?[0-9n] ?\)|-1) ?\}}?)?(?: ?\([^()=]*\))?|"
+    r"[A-Za-z][A-Za-z ]*[A-Za-z]|\\(?:angle|triangle|overline|bar|hat|overarc|widehat) ?\{? ?[A-Za-z]+ ?\}?|"
     r"m ?\\angle ?[A-Z]+|\|[A-Z]+\||\([A-Za-z]( ?, ?[A-Za-z])+\)|\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}"
 )
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
@@ -74,7 +75,9 @@ def _related(text: str, read: Read) -> Form:
     r"""``x = 1 or x = 2`` is a list; ``x = 1, y = 2`` keeps its names; ``x < 1 or x > 2`` is a union."""
     parts = parts_of(text, LIST)
     pairs = [split(part, _RELATION) for part in parts]
-    equal = [len(pair) == 2 and "=" in part and _NAME.fullmatch(pair[0]) for pair, part in zip(pairs, parts, strict=True)]
+    equal = [
+        len(pair) == 2 and "=" in part and _NAME.fullmatch(pair[0]) for pair, part in zip(pairs, parts, strict=True)
+    ]
     names = [pair[0].replace(" ", "") for pair in pairs if len(pair) == 2]
     if all(equal) and len(set(names)) == len(parts):
         forms = [read(pair[1]) for pair in pairs]
@@ -114,7 +117,7 @@ def _inequality(left: str, right: str, sign: str, read: Read) -> Form:
     if _VARIABLE.fullmatch(left):
         if sign == "!=":
             found = scalar(right) if "," not in right and "pm" not in right else None
-            if found is None or found.numbers is not None and len(found.numbers.keys) == 1:
+            if found is None or (found.numbers is not None and len(found.numbers.keys) == 1):
                 return without([right], read)
         elif sign != "==":
             end = scalar(right)
@@ -147,7 +150,7 @@ def _between(sides: list[str], signs: list[str]) -> Form:
 def _equation(left: str, right: str, sign: str) -> Form | None:
     """A relation, with a key that others share which differ by a factor only; None where there are no values."""
     try:
-        difference = Sum((parse(left), negated(parse(right))))
+        difference: Expression = Sum((parse(left), negated(parse(right))))
     except Refused:
         return None
     names = sorted(variables(difference))
@@ -159,4 +162,3 @@ def _equation(left: str, right: str, sign: str) -> Form | None:
     if keys is None:
         return None
     return Form("relation", f"{sign} 0: {'~'.join(keys)} in {','.join(names)}", f"{left} {sign} {right}")
-

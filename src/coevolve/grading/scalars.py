@@ -15,7 +15,8 @@ from coevolve.grading.units import counted, quantities
 
 _DECIMAL = re.compile(
     r"[-+]? ?(?P<whole>[0-9]*)\.(?P<part>[0-9]+)(?:[eE](?P<e>[-+]?[0-9]{1,3})|"
-    r" ?(?:\\times|\\cdot|\*) ?10 ?\^ ?(?:\{ ?(?P<braced>[-+]?[0-9]{1,3}) ?\}|(?P<power>[-+]?[0-9]{1,3})))?(?P<percent> ?%)?"
+    r" ?(?:\\times|\\cdot|\*) ?10 ?\^ ?"
+    r"(?:\{ ?(?P<braced>[-+]?[0-9]{1,3}) ?\}|(?P<power>[-+]?[0-9]{1,3})))?(?P<percent> ?%)?"
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _SHORT_UNIT = re.compile(r"[A-Za-z]{1,2}")

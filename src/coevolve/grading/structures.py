@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 from coevolve.grading import values
-from coevolve.grading.expression import Number, times
+from coevolve.grading.expression import Expression, Number, times
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import ROW, closing, split
+from coevolve.grading.rationals import exact
 from coevolve.grading.scalars import Form, joined_keys, joined_shown, joined_thousands, of_tree
 from coevolve.grading.tokens import Refused, TooLarge
 
@@ -62,7 +64,9 @@ def listed(forms: list[Form], *, distinct: bool = False) -> Form:
     """A list; a set if distinct."""
     forms = sorted(forms, key=lambda form: form.key)
     if distinct:
-        forms = [form for before, form in zip([None, *forms], forms, strict=False) if not before or before.key != form.key]
+        forms = [
+            form for before, form in zip([None, *forms], forms, strict=False) if not before or before.key != form.key
+        ]
     return Form("list", joined_keys(forms, "{", "}"), joined_shown(forms, "{", "}"))
 
 
@@ -138,7 +142,7 @@ def without(points: list[str], read: Read) -> Form:
         ends.append((value, form))
     ends.sort(key=lambda end: end[0])
     forms = [read(r"-\infty"), *(form for _, form in ends), read(r"\infty")]
-    return joined([interval("(", low, high, ")") for low, high in zip(forms, forms[1:], strict=False)])
+    return joined([interval("(", low, high, ")") for low, high in pairwise(forms)])
 
 
 def matrix(text: str, read: Read) -> Form | None:
@@ -164,7 +168,7 @@ def _rows(rows: list[list[str]], read: Read, factor: str | None) -> Form:
     return Form("matrix", joined_keys(lines, "matrix [", "]"), joined_shown(lines, "[", "]"))
 
 
-def _scaled(cell: Form, factor: Number) -> Form:
+def _scaled(cell: Form, factor: Expression) -> Form:
     if cell.tree is None:
         raise Refused("a cell that is no expression")
     return of_tree(times(factor, cell.tree), cell.shown)
@@ -175,7 +179,7 @@ def ratio(text: str) -> Form | None:
     parts = split(text, re.compile(r"\s*:\s*"))
     if len(parts) < 2:
         return None
-    numbers = [values.exact(parse(part)) for part in parts]
+    numbers = [exact(parse(part)) for part in parts]
     known = [number for number in numbers if number is not None and number > 0]
     if len(known) < len(numbers):
         raise Refused("a ratio of other things than numbers")

@@ -11,16 +11,25 @@ _LONGEST_PRODUCT = 3  # letters side by side; more are a word, unless they have 
 FUNCTIONS = {
     name: name
     for name in (
-        "arcsin arccos arctan arcsec arccsc arccot sinh cosh tanh sin cos tan sec csc cot ln exp abs floor ceil lg".split()
+        re.findall(
+            r"\S+",
+            "arcsin arccos arctan arcsec arccsc arccot sinh cosh tanh sin cos tan sec csc cot ln exp abs floor ceil lg",
+        )
     )
 } | {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "log": "ln", "factorial": "factorial", "ceiling": "ceil"}
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar".split()
+    re.findall(
+        r"\S+",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda "
+        "mu nu xi rho sigma tau upsilon phi chi psi omega "
+        "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar",
+    )
 )
 _KNOWN = sorted([*FUNCTIONS, *GREEK, "sqrt", "pi", "infty", "infinity"], key=len, reverse=True)
 _SHORT_GREEK = frozenset(("mu", "nu", "xi"))  # elsewhere these are two letters
-_NEVER_PRODUCTS = frozenset("and or the mod min max gcd lcm lim det not one two six ten all yes no of to is".split())
+_NEVER_PRODUCTS = frozenset(
+    re.findall(r"\S+", "and or the mod min max gcd lcm lim det not one two six ten all yes no of to is")
+)
 _VOWELS = frozenset("aeiou")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3}(?![0-9A-Za-z.]))?)|"

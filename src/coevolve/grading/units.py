@@ -8,29 +8,33 @@ from collections.abc import Iterator
 from coevolve.grading.tokens import FUNCTIONS, GREEK
 
 _SPELLINGS = """
-m meter metre; cm centimeter centimetre; mm millimeter millimetre; km kilometer kilometre; nm nanometer nanometre
-um micrometer micrometre micron; in inch inches; ft foot feet; yd yard; mi mile; ly lightyear; AU au; pc parsec; Å Angstrom angstrom
-g gram gramme gm; kg kilogram kilogramme; mg milligram; ug microgram; ton tonne; lb pound lbs; oz ounce
-s sec second; ms millisecond; us microsecond; ns nanosecond; min minute mins; h hr hour hrs; day; week; month; yr year yrs
-L l liter litre; mL ml milliliter millilitre; gallon gal; dollar USD usd money buck; cent ¢; euro € EUR eur; £ gbp GBP; ¥ yen; ₹ rupee
-degree deg; rad radian; K kelvin Kelvin; N newton Newton; kN kilonewton; J joule Joule; kJ kilojoule; W watt Watt; kW kilowatt
-V volt Volt; A ampere amp Ampere; mA milliampere; Hz hertz Hertz; kHz kilohertz; MHz megahertz; GHz; Pa pascal Pascal; kPa kilopascal
-MPa; atm atmosphere; bar; mol mole; C coulomb Coulomb; T tesla Tesla; F farad; H henry; ohm Ω Ohm; eV electronvolt; MeV; keV; GeV
-cal calorie; kcal kilocalorie; erg; dyn dyne; unit; bit; byte; people person persons; child children; man men; woman women; sr; lux
-arcsec; arcmin; acre; hectare ha; °C celsius Celsius centigrade; °F fahrenheit Fahrenheit; rpm; knot; parts; M molar; nF; pF
+m meter metre; cm centimeter centimetre; mm millimeter millimetre; km kilometer kilometre
+nm nanometer nanometre; um micrometer micrometre micron; in inch inches; ft foot feet; yd yard; mi mile
+ly lightyear; AU au; pc parsec; Å Angstrom angstrom; g gram gramme gm; kg kilogram kilogramme; mg milligram
+ug microgram; ton tonne; lb pound lbs; oz ounce; s sec second; ms millisecond; us microsecond; ns nanosecond
+min minute mins; h hr hour hrs; day; week; month; yr year yrs; L l liter litre; mL ml milliliter millilitre
+gallon gal; dollar USD usd money buck; cent ¢; euro € EUR eur; £ gbp GBP; ¥ yen; ₹ rupee; degree deg
+rad radian; K kelvin Kelvin; N newton Newton; kN kilonewton; J joule Joule; kJ kilojoule; W watt Watt
+kW kilowatt; V volt Volt; A ampere amp Ampere; mA milliampere; Hz hertz Hertz; kHz kilohertz; MHz megahertz
+GHz; Pa pascal Pascal; kPa kilopascal; MPa; atm atmosphere; bar; mol mole; C coulomb Coulomb; T tesla Tesla
+F farad; H henry; ohm Ω Ohm; eV electronvolt; MeV; keV; GeV; cal calorie; kcal kilocalorie; erg; dyn dyne
+unit; bit; byte; people person persons; child children; man men; woman women; sr; lux; arcsec; arcmin; acre
+hectare ha; °C celsius Celsius centigrade; °F fahrenheit Fahrenheit; rpm; knot; parts; M molar; nF; pF
 """
 _NAMES: dict[str, str] = {}
 for _line in _SPELLINGS.replace("\n", ";").split(";"):
     for _spelling in _line.split():
         _NAMES[_spelling] = _line.split()[0]
-_COMPOUND = {"mph": (("mi", 1), ("h", -1)), "kph": (("km", 1), ("h", -1)), "kmh": (("km", 1), ("h", -1))}
+_COMPOUND: dict[str, tuple[tuple[str, int], ...]] = {
+    "mph": (("mi", 1), ("h", -1)),
+    "kph": (("km", 1), ("h", -1)),
+    "kmh": (("km", 1), ("h", -1)),
+}
 _COMPOUND |= {"fps": (("ft", 1), ("s", -1)), "sqft": (("ft", 2),), "cc": (("cm", 3),)}
 _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
 _LETTERS = r"[A-Za-zÅ°Ω£€¥₹¢]+"
-_PART = re.compile(
-    rf"(?P<word>{_LETTERS})\.?|\^ ?(?P<power>-?[0-9])|(?P<sign>[/*()]|\\cdot|\\times)|\s+|(?P<other>.)"
-)
+_PART = re.compile(rf"(?P<word>{_LETTERS})\.?|\^ ?(?P<power>-?[0-9])|(?P<sign>[/*()]|\\cdot|\\times)|\s+|(?P<other>.)")
 _START = re.compile(rf"\\money|\\mu ?(?=[msg])|\\Omega|\\AA|\\frac ?\{{|\\degree|(?<![A-Za-z\\]){_LETTERS}")
 _SYMBOLS = (
     (re.compile(r"\\degree ?([CF])(?![A-Za-z])"), r" °\1 "),
@@ -46,7 +50,9 @@ _SYMBOLS = (
 _EXPONENT_BRACES = re.compile(r"\^ ?\{ ?(-?[0-9]) ?\}")
 _ANGULAR = re.compile("sin|cos|tan|sec|csc|cot")
 _MOST_WORDS = 6
-_NO_NOUN = frozenset([*FUNCTIONS, *GREEK, "and", "or", "pi", "mod", "sqrt", "infinity", "infty", "to", "if", "choose", "is", "for"])
+_NO_NOUN = frozenset(
+    [*FUNCTIONS, *GREEK, "and", "or", "pi", "mod", "sqrt", "infinity", "infty", "to", "if", "choose", "is", "for"]
+)
 
 
 def quantities(text: str) -> Iterator[tuple[str, str]]:
@@ -69,7 +75,11 @@ def quantities(text: str) -> Iterator[tuple[str, str]]:
         attached = number == text[:start] and number[-1:] not in (")", "}", "]")
         if not re.search(r"[0-9]|\\pi", number) or number[-1:] in "^_+-*/({":
             continue
-        if attached and match[0] in ("mg", "e", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") and start + len(match[0]) == len(text):
+        if (
+            attached
+            and match[0] in ("mg", "e", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+            and start + len(match[0]) == len(text)
+        ):
             continue  # 5m and 2mg may be products; a unit is set off
         if match[0] == r"\degree" and _ANGULAR.search(number):
             continue
@@ -111,7 +121,9 @@ def unit_name(text: str) -> str | None:
             last, pending = [name for name, _ in names], 1
     if pending != 1:
         return None
-    return " ".join(name if power == 1 else f"{name}^{power}" for name, power in sorted(powers.items()) if power) or None
+    return (
+        " ".join(name if power == 1 else f"{name}^{power}" for name, power in sorted(powers.items()) if power) or None
+    )
 
 
 def _known(word: str) -> tuple[tuple[str, int], ...] | None:

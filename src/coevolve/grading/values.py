@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import comb, factorial, isqrt
 from typing import Any
 
 import mpmath
 
 from coevolve.grading.expression import Call, Constant, Expression, Number, Power, Product, Sum, Variable
+from coevolve.grading.rationals import MOST_ARGUMENT, MOST_BITS, exact
 
 DIGITS = 60  # significant digits that a key holds
 _PRECISIONS = (150, 200)  # digits computed with, and checked at
 _AGREE = 100  # digits in which both must agree
 _SURE = 65  # digits in which a rational number is recognised
-_MOST_BITS = 8192  # of an exact numerator or denominator
-_MOST_ARGUMENT = 500  # of a factorial or binomial
 _LARGEST = 400  # decimal exponent of any value on the way
-_SMALLEST_TERM = 40  # digits that the smallest term of a sum may lie below the largest
+_SMALLEST_TERM = 45  # digits that the smallest term of a sum may lie below the largest
 _SIMPLE = 10**9  # largest denominator in which digits are recognised as a rational number
 
 Complex = Any  # mpmath carries no types
@@ -51,85 +49,6 @@ class Values:
 
     keys: tuple[str, ...]
     exact: Fraction | None = None
-
-
-def exact(tree: Expression) -> Fraction | None:
-    """The value of a constant expression where integer arithmetic gives it; None for any other."""
-    match tree:
-        case Number(value):
-            return value
-        case Sum(terms):
-            return _folded(terms, lambda a, b: a + b)
-        case Product(factors):
-            return _folded(factors, lambda a, b: a * b)
-        case Power(base, exponent):
-            return _bounded(_power(exact(base), exact(exponent)))
-        case Call(function, arguments):
-            return _bounded(_called(function, [exact(argument) for argument in arguments]))
-        case _:
-            return None
-
-
-def _bounded(value: Fraction | None) -> Fraction | None:
-    if value is None or max(value.numerator.bit_length(), value.denominator.bit_length()) > _MOST_BITS:
-        return None
-    return value
-
-
-def _folded(parts: Sequence[Expression], combine: Callable[[Fraction, Fraction], Fraction]) -> Fraction | None:
-    total = exact(parts[0])
-    for part in parts[1:]:
-        value = exact(part) if total is not None else None
-        if total is None or value is None:
-            return None
-        total = _bounded(combine(total, value))
-    return total
-
-
-def _power(base: Fraction | None, exponent: Fraction | None) -> Fraction | None:
-    if base is None or exponent is None or (base == 0 and exponent <= 0):
-        return None
-    if exponent.denominator == 1:
-        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-        small = base in (0, 1, -1) or abs(exponent) * bits <= 2 * _MOST_BITS
-        return base ** (exponent.numerator if base not in (0, 1, -1) else exponent.numerator % 2 or 2) if small else None
-    if exponent.denominator > 64 or (base < 0 and exponent.denominator % 2 == 0):
-        return None
-    if base < 0:  # an odd root is meant as the real one
-        positive = _power(-base, exponent)
-        return -positive if positive is not None and exponent.numerator % 2 else positive
-    top, bottom = (_root(part, exponent.denominator) for part in (base.numerator, base.denominator))
-    return None if top is None or bottom is None else _power(Fraction(top, bottom), Fraction(exponent.numerator))
-
-
-def _root(number: int, degree: int) -> int | None:
-    """The exact root of a natural number, None when it has none."""
-    if degree == 2:
-        low = isqrt(number)
-    else:
-        low, high = 0, 1 << (number.bit_length() // degree + 1)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if middle**degree <= number else (low, middle - 1)
-    return low if low**degree == number else None
-
-
-def _called(function: str, arguments: Sequence[Fraction | None]) -> Fraction | None:
-    given = [argument for argument in arguments if argument is not None]
-    if len(given) < len(arguments):
-        return None
-    first = given[0]
-    if function == "abs":
-        return abs(first)
-    if function == "floor":
-        return Fraction(first.numerator // first.denominator)
-    if function == "ceil":
-        return Fraction(-(-first.numerator // first.denominator))
-    if any(value.denominator != 1 or not 0 <= value <= _MOST_ARGUMENT for value in given):
-        return None
-    if function == "factorial":
-        return Fraction(factorial(int(first)))
-    return Fraction(comb(int(first), int(given[1]))) if function == "binomial" else None
 
 
 def evaluate(tree: Expression, names: Sequence[str]) -> Values:
@@ -222,7 +141,8 @@ def _checked(tree: Expression, names: Sequence[str], index: int) -> Complex:
 
 def _fraction(number: Complex) -> Fraction:
     sign, mantissa, exponent, _ = number._mpf_
-    return Fraction(-int(mantissa) if sign else int(mantissa)) * Fraction(2) ** exponent
+    magnitude = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    return -magnitude if sign else magnitude
 
 
 def _rational(value: Complex) -> Fraction | None:
@@ -235,7 +155,7 @@ def _rational(value: Complex) -> Fraction | None:
     scale = Fraction(10) ** round(_contexts()[1].mag(value) * 0.30103)
     for factor in (Fraction(1), scale):
         guess = (digits / factor).limit_denominator(_SIMPLE) * factor
-        if abs(guess - digits) < abs(digits) / 10**_SURE and guess.denominator.bit_length() < _MOST_BITS:
+        if abs(guess - digits) < abs(digits) / 10**_SURE and guess.denominator.bit_length() < MOST_BITS:
             return guess
     return None
 
@@ -250,7 +170,9 @@ def _shown(value: Complex) -> str:
 
 
 # Letters for sizes, which nobody means to be negative.
-_POSITIVE = frozenset(["g", "h", "l", "r", "n", "N", "R", "L", "M", "T", "V", "E", "H", "\\ell", "\\rho", "\\omega", "\\lambda", "\\hbar"])
+_POSITIVE = frozenset(
+    ["g", "h", "l", "r", "n", "N", "R", "L", "M", "T", "V", "E", "H", "\\ell", "\\rho", "\\omega", "\\lambda", "\\hbar"]
+)
 
 
 def _point(name: str, index: int) -> Fraction:
@@ -330,7 +252,7 @@ class _Evaluation:
     def _call(self, function: str, arguments: list[Complex]) -> Complex:
         context, first = self._context, arguments[0]
         growing = function in ("factorial", "binomial", "sinh", "cosh", "tanh")
-        if growing and max(map(abs, arguments)) > (_MOST_ARGUMENT if function in ("factorial", "binomial") else 900):
+        if growing and max(map(abs, arguments)) > (MOST_ARGUMENT if function in ("factorial", "binomial") else 900):
             raise OutOfBounds("an argument too large")
         match function:
             case "abs":

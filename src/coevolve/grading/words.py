@@ -6,7 +6,13 @@ import re
 
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '/-][^\W\d_]+)*")
 _OPTION = re.compile(r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-Za-z])\)|([A-Z])[.)]|([A-Za-z]))[.:]?")
-_TWO_LETTER_WORDS = frozenset("ad ah am an as at aw ax be by do ed ex go ha he hi id if in is it lo ma me my no of oh ok on or ow ox pa so to up us we".split())
+_TWO_LETTER_WORDS = frozenset(
+    re.findall(
+        r"\S+",
+        "ad ah am an as at aw ax be by do ed ex go ha he hi id if in "
+        "is it lo ma me my no of oh ok on or ow ox pa so to up us we",
+    )
+)
 _CONSTANTS = frozenset(("pi", "infinity", "infty", "e", "i"))
 _PRODUCT = re.compile("[wxyz]{2,4}|abc?d?|ac|ad|bc|bcd|bd|cd|acd|abd|pqr?s?|qrs?|rst?|mn|mnp|kmn?|xyzt?")
 
