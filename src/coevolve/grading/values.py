@@ -28,7 +28,7 @@ _SIMPLE = 10**6  # largest denominator in which digits are recognised as a ratio
 
 _context = mpmath.MPContext()
 _context.dps = _PRECISION
-_ZERO = _context.mpf(10) ** -55
+_RESIDUE = _context.mpf(10) ** -60  # what is left of a cancellation, relative to what cancelled
 _CLOSE = _context.mpf(10) ** -50
 
 
@@ -162,7 +162,8 @@ def _numeric(tree: Expression, at: Mapping[str, Value]) -> Value:
         case Variable(name):
             return at[name]
         case Sum(terms):
-            return _context.fsum(_numeric(term, at) for term in terms)
+            parts = [_numeric(term, at) for term in terms]
+            return _cleared(_context.fsum(parts), max(map(abs, parts)))
         case Product(factors):
             return _context.fprod(_numeric(factor, at) for factor in factors)
         case Power(base, exponent):
@@ -194,11 +195,18 @@ def _numeric_call(function: str, arguments: list[Value]) -> Value:
         case "log":
             return _context.log(first) / _context.log(arguments[1])
         case "ln":
-            return _context.log(first)
+            return _cleared(_context.log(first), 1)
         case "arcsin" | "arccos" | "arctan":
             return getattr(_context, function.replace("arc", "a"))(first)
+        case "sin" | "cos" | "tan" | "cot":  # near a zero other than 0 itself the argument was rounded
+            return _cleared(getattr(_context, function)(first), 1 if abs(first) > 1 else 0)
         case _:
             return getattr(_context, function)(first)
+
+
+def _cleared(value: Value, scale: Value) -> Value:
+    """Zero instead of what rounding leaves of it."""
+    return _context.mpf(0) if abs(value) <= scale * _RESIDUE else value
 
 
 def _settled(value: Value) -> Value:
@@ -250,7 +258,7 @@ def fingerprint(values: tuple[Value, ...]) -> str:
 
 def _shown(value: Value) -> str:
     size = abs(value)
-    if size == 0 or size < _ZERO:
+    if size == 0:
         return "0"
     parts = [_context.mpf(0) if abs(part) < size * _CLOSE else part for part in (value.real, value.imag)]
     real, imaginary = (_part(part) for part in parts)
@@ -262,6 +270,6 @@ def _part(number: Value) -> str:
     if abs(number) < 10**12:
         scaled = int(_context.nint(number * _context.mpf(2) ** 200))
         guess = Fraction(scaled, 1 << 200).limit_denominator(_SIMPLE)
-        if abs(_context.mpf(guess.numerator) / guess.denominator - number) < _CLOSE * max(1, abs(number)):
+        if abs(_context.mpf(guess.numerator) / guess.denominator - number) <= _CLOSE * abs(number):
             return str(guess)
     return str(_context.nstr(number, DIGITS, strip_zeros=False, min_fixed=0, max_fixed=0))
