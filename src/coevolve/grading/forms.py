@@ -24,7 +24,7 @@ _COMMA = re.compile(r",")
 _COLON = re.compile(r":")
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '/&.-]+[^\W\d_]+)*")
 _LETTERS = re.compile(
-    r"(?!n/a$)[a-z]{1,2}(?: ?[-/] ?[a-z]{1,2})+|[a-z]{1,3} ?/ ?[a-z]|[a-z] ?/ ?[a-z]{1,3}", re.IGNORECASE
+    r"(?!n/a$)(?:[a-z]{1,2}(?: ?[-/] ?[a-z]{1,2})+|[a-z]{1,3} ?/ ?[a-z]|[a-z] ?/ ?[a-z]{1,3})", re.IGNORECASE
 )
 # Two numbers with a colon are a ratio, unless something shows that a clock is meant.
 _TIME = re.compile(

@@ -68,6 +68,10 @@ def quantity(text: str, *, known: bool) -> tuple[str, str] | None:
 
 
 def _with_dollars(sign: str, value: str) -> tuple[str, str] | None:
+    rate = re.fullmatch(r"([0-9.,]+) ?((?:per |/ ?)[A-Za-z]+)", value)
+    if rate:
+        unit = canonical_unit("dollar " + rate[2], after_space=True, known=False)
+        return (sign + rate[1], unit) if unit else None
     rest = re.fullmatch(r"(.*?) ?(?:dollars?|USD|usd)?", value)
     return (sign + rest[1], "dollar") if rest and rest[1] else None
 
