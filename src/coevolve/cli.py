@@ -228,13 +228,14 @@ def sandbox_serve(
 ) -> None:
     """Run snippets for trainers on this or other machines, until Ctrl-C."""
     from coevolve.commands.sandbox_serve import serve_sandbox
+    from coevolve.cores import usable_cores
     from coevolve.loading import load_config
 
     serve_sandbox(
         load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]),
         host=host,
         port=port,
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers or usable_cores(),
         token_file=token_file,
         queue=queue,
         wait_s=queue_wait,

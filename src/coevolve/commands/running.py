@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from coevolve.commands import faults
 from coevolve.commands.plan import plan_json, print_plan
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
+from coevolve.cores import usable_cores
 from coevolve.errors import RunError
 from coevolve.runs import manifest
 from coevolve.runs.progress import progress_for
@@ -27,7 +27,7 @@ def show_plan(config: Config, *, as_json: bool) -> None:
     if as_json:
         print(plan_json(config, phases))
     else:
-        print_plan(Console(), config, phases, cores=len(os.sched_getaffinity(0)))
+        print_plan(Console(), config, phases, cores=usable_cores())
 
 
 def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:

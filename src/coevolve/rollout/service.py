@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 import traceback
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config
+from coevolve.cores import usable_cores
 from coevolve.engine.base import Sampling
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
 from coevolve.rollout.base import PolicyWeights, RolloutCost
@@ -36,7 +36,7 @@ _LOSSES_BORNE = 2  # lost answers that any call may have, however small it is
 
 def worker_count(configured: int) -> int:
     """Rollout processes for a configured number; 0 means one per core this process may use."""
-    return configured or len(os.sched_getaffinity(0)) or 1
+    return configured or usable_cores()
 
 
 class LocalRollouts:

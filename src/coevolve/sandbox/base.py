@@ -14,7 +14,11 @@ LONGEST_CODE = 65_000
 
 
 class Status(StrEnum):
-    """How a snippet ended. Decided outside the snippet's process, never by what it printed."""
+    """How a snippet ended, decided outside the snippet's process.
+
+    What it printed decides nothing but one thing: an exit code of failure reads MEMORY rather than ERROR if stderr ends
+    in a MemoryError. A snippet can forge that, and gains another word for its failure.
+    """
 
     OK = "ok"
     ERROR = "error"
