@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from coevolve.config import EvaluationSection
+from coevolve.errors import SandboxInfraError
 from coevolve.evaluation.runner import (
     evaluate_held_out,
     evaluate_pool,
     evaluate_transfer,
     forced_fence_control,
 )
+from coevolve.types import StopReason
 
 CONFIG = EvaluationSection(levels=2, per_level=3, samples=4, transfer_per_set=2, transfer_samples=2)
 
@@ -168,3 +171,32 @@ def test_forced_fence_passes_the_opening_on_and_uses_the_held_out_problems(meter
     assert call.tasks == rollouts.calls[0].tasks
     assert set(forced.row) == {"mean_at_8", "tool_calls", "n", "k", "ci95"}
     assert all(forced.row[key] == plain.row[key] for key in forced.row)
+
+
+def lossy(rollouts, batches: int):
+    """The first answer of each of the first batches is lost to the sandbox."""
+    answer, left = rollouts.solve, [batches]
+
+    def solve(*arguments, **keywords):
+        groups = answer(*arguments, **keywords)
+        if left[0]:
+            left[0] -= 1
+            lost = replace(groups[0][0], stop=StopReason.INFRASTRUCTURE, answer=None)
+            groups[0] = (lost, *groups[0][1:])
+        return groups
+
+    rollouts.solve = solve
+    return rollouts
+
+
+def test_a_batch_with_lost_answers_is_asked_for_again_and_counts_as_if_unbroken(meter, policy, scripted) -> None:
+    unbroken = evaluate_held_out(scripted(level_script), meter, policy, CONFIG, seed=0)
+    rollouts = lossy(scripted(level_script), 1)
+    assert evaluate_held_out(rollouts, meter, policy, CONFIG, seed=0).row == unbroken.row
+    assert len(rollouts.calls) == 3
+    assert rollouts.calls[0] == rollouts.calls[1]
+
+
+def test_answers_lost_twice_are_an_error_and_never_wrong_answers(meter, policy, scripted) -> None:
+    with pytest.raises(SandboxInfraError, match="lost 1 of 24 answers"):
+        evaluate_held_out(lossy(scripted(level_script), 2), meter, policy, CONFIG, seed=0)

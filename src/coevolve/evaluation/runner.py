@@ -14,14 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from coevolve.config import EvaluationSection
+from coevolve.errors import SandboxInfraError
 from coevolve.evaluation import statistics
 from coevolve.evaluation.scoring import Problem, Scores, score
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.rollout.base import PolicyWeights, Rollouts
-from coevolve.types import Task, Trajectory
+from coevolve.types import StopReason, Task, Trajectory
 from coevolve.worlds.base import Meter
 
 PROBLEM_SEED = 12_345
+_ATTEMPTS = 2  # at a batch of answers of which the sandbox lost some
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +182,27 @@ def _solve(
     greedy: bool = False,
     opening: str = "",
 ) -> list[tuple[Trajectory, ...]]:
+    """All answers to all problems.
+
+    With equal seeds equal answers come back, so a batch of which the sandbox lost any is asked for once more, and the
+    numbers are those of an unbroken run.
+
+    Raises:
+        SandboxInfraError: answers were lost again; they would count as wrong.
+    """
     if not problems:
         return []
     tasks = [problem.task for problem in problems]
-    return rollouts.solve(policy, tasks, samples, seed=seed, greedy=greedy, opening=opening)
+    lost = 0
+    for _ in range(_ATTEMPTS):
+        groups = rollouts.solve(policy, tasks, samples, seed=seed, greedy=greedy, opening=opening)
+        lost = sum(answer.stop is StopReason.INFRASTRUCTURE for group in groups for answer in group)
+        if not lost:
+            return groups
+    raise SandboxInfraError(
+        f"the sandbox lost {lost} of {len(tasks) * samples} answers of a measurement, {_ATTEMPTS} times",
+        fix="go on with `coevolve resume`; when it happens again, see `coevolve sandbox check`",
+    )
 
 
 def _score(problems: Sequence[Problem], groups: Sequence[tuple[Trajectory, ...]], judge: Judge) -> Scores:
