@@ -23,7 +23,7 @@ FLOORS = (
     {"curriculum"},
     {"methods"},
     {"runs", "evaluation", "report"},
-    {"cli", "commands", "__main__"},
+    {"cli", "cli_options", "cli_sandbox", "commands", "__main__"},
 )
 
 

@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 import coevolve
+from coevolve.cli_options import Json, Overrides, Quiet, RunArgument
+from coevolve.cli_sandbox import sandbox_app
 from coevolve.commands.faults import FaultReporting
 
 app = typer.Typer(
@@ -26,20 +28,7 @@ app = typer.Typer(
 )
 world_app = typer.Typer(help="The world that tasks and base model come from.", no_args_is_help=True)
 app.add_typer(world_app, name="world")
-sandbox_app = typer.Typer(help="The confined processes that run model-written code.", no_args_is_help=True)
 app.add_typer(sandbox_app, name="sandbox")
-
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
-]
-Preload = Annotated[str | None, typer.Option(metavar="NAMES", help="Packages it may import, such as numpy,sympy.")]
-Cpu = Annotated[float | None, typer.Option(metavar="S", help="CPU seconds (sandbox.cpu_s).")]
-Wall = Annotated[float | None, typer.Option(metavar="S", help="Wall seconds (sandbox.wall_s).")]
-Memory = Annotated[int | None, typer.Option(metavar="MB", help="Address space (sandbox.memory_mb).")]
-Output = Annotated[int | None, typer.Option(metavar="BYTES", help="Output (sandbox.output_bytes).")]
 
 
 def main() -> None:
@@ -171,86 +160,6 @@ def world_build(
     build_world(out, seed=seed, progress=None if quiet else lambda line: print(line, flush=True))
     if not quiet:
         print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
-
-
-@sandbox_app.command("run")
-def sandbox_run(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Python; - = standard input."),
-    ],
-    preload: Preload = None,
-    cpu: Cpu = None,
-    wall: Wall = None,
-    memory: Memory = None,
-    output: Output = None,
-    session: Annotated[bool, typer.Option("--session", help="Run the files as cells of one session.")] = False,
-    overrides: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file instead.")] = False,
-) -> None:
-    """Run files as a model's snippets are run; 0 unless the sandbox itself fails."""
-    from coevolve.commands import sandbox_run as running
-    from coevolve.loading import load_config
-
-    asked = _as_keys(preload, cpu, wall, memory, output)
-    running.run_files(load_config(overrides=[*(overrides or []), *asked]), files, session=session, as_json=as_json)
-
-
-@sandbox_app.command("check")
-def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
-    """Whether model code may run here: the layers found, and how quick they are; 1 if it may not."""
-    from coevolve.commands.sandbox_check import check
-    from coevolve.loading import load_config
-
-    check(load_config(overrides=overrides or []), as_json=as_json)
-
-
-@sandbox_app.command("serve")
-def sandbox_serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine's own need a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
-    workers: Annotated[int, typer.Option(min=0, help="Snippets that run at once; 0 = one per core.")] = 0,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Holds the token; default: $COEVOLVE_SANDBOX_TOKEN, or none.")
-    ] = None,
-    preload: Preload = None,
-    cpu: Cpu = None,
-    wall: Wall = None,
-    memory: Memory = None,
-    output: Output = None,
-    queue: Annotated[int, typer.Option(min=0, help="Snippets that may wait; more are told to come back.")] = 1024,
-    queue_wait: Annotated[float, typer.Option(metavar="S", min=0.1, help="How long one may wait.")] = 60.0,
-    sessions: Annotated[int, typer.Option(min=0, help="Sessions open at once, of all clients together.")] = 512,
-    session_idle: Annotated[float, typer.Option(metavar="S", min=1.0, help="An unused session ends then.")] = 600.0,
-    overrides: Overrides = None,
-) -> None:
-    """Run snippets for trainers on this or other machines, until Ctrl-C."""
-    from coevolve.commands.sandbox_serve import serve_sandbox
-    from coevolve.cores import usable_cores
-    from coevolve.loading import load_config
-
-    serve_sandbox(
-        load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]),
-        host=host,
-        port=port,
-        workers=workers or usable_cores(),
-        token_file=token_file,
-        queue=queue,
-        wait_s=queue_wait,
-        sessions=sessions,
-        idle_s=session_idle,
-    )
-
-
-def _as_keys(
-    preload: str | None, cpu: float | None, wall: float | None, memory: int | None, output: int | None
-) -> list[str]:
-    """Options of a sandbox as the overrides that they stand for."""
-    given = {"preload": preload and f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
-    given["output_bytes"] = output
-    return [f"sandbox.{key}={value}" for key, value in given.items() if value is not None]
 
 
 @app.command("config")
