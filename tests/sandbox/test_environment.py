@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.errors import SandboxUnavailable
+from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox.environment import folder_for
 from coevolve.sandbox.pool import SandboxPool
 
@@ -158,3 +158,19 @@ def test_a_cache_folder_that_cannot_be_written_is_named(installed: Path, monkeyp
         folder_for(("outer",), None)
     assert caught.value.where == "/proc/coevolve/sandbox"
     assert "XDG_CACHE_HOME" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "a thread"),
+        ("import os; os.dup2(0, 900)", "a file that snippets would keep open"),
+        ("raise OSError('no luck')", "OSError: no luck"),
+    ],
+)
+def test_a_preload_that_snippets_would_inherit_something_from_is_refused(
+    tmp_path: Path, code: str, reason: str
+) -> None:
+    (tmp_path / "careless.py").write_text(code)
+    with pytest.raises(SandboxInfraError, match=reason):
+        SandboxPool(preload=("careless",), environment=str(tmp_path), max_sessions=0)

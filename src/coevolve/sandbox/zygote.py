@@ -49,7 +49,7 @@ _MESSAGE_BYTES = 65536
 
 def main(control_descriptor: int) -> NoReturn:
     """Confine this process as the first message says, answer with what is in force, serve until told to quit."""
-    control = _socket.socket(fileno=control_descriptor)
+    control = _socket.socket(fileno=_moved_down(control_descriptor))
     configuration = marshal.loads(control.recv(_MESSAGE_BYTES))
     try:
         layers = _prepare(configuration)
@@ -63,6 +63,15 @@ def main(control_descriptor: int) -> NoReturn:
     filtered = layers["seccomp"] == ON
     child_filter = confine.ChildFilter(platform.machine()) if filtered else None
     _Server(control, configuration, child_filter).serve()
+
+
+def _moved_down(descriptor: int) -> int:
+    """The same under the lowest free number: what a trainer with many open files hands over has a high one, and
+    children close their descriptors up to the limit of open files only.
+    """
+    low = os.dup(descriptor)
+    os.close(descriptor)
+    return low
 
 
 def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
@@ -82,15 +91,18 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
     wrapped = configuration["wrapped"]  # bubblewrap has taken away what is not readable
     readable = [] if wrapped else library.readable(configuration["packages"])
     proc = configuration["proc"] if wrapped else os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
-    tasks = confine.entry(proc, "task", os.O_DIRECTORY)
+    tasks, opened = (confine.entry(proc, name, os.O_DIRECTORY) for name in ("task", "fd"))
     if len(os.listdir(tasks)) > 1:
         raise RuntimeError("a preload started a thread, which the confinement would not reach")
+    if max(map(int, os.listdir(opened))) >= configuration["descriptors"]:
+        raise RuntimeError("a preload opened a file that snippets would keep open")
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     os.environ.clear()
     _collect()  # what is not touched after this is shared with the process that waits for us, and with snippets
     os.close(tasks)
+    os.close(opened)
     layers = _enter(configuration, machine, readable, proc)
     _forget_ourselves()
     return layers

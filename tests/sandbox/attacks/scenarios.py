@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from concurrent.futures import Future
+from contextlib import ExitStack
 
 from coevolve.rollout.protocol import CLOSE_FENCE, appended_observation
 from coevolve.sandbox.base import Limits, Status, ToolResult
@@ -277,6 +278,23 @@ def _machine(lane: Lane) -> None:
     assert result[2:] == (["False", "sandbox"] if lane.hides else ["True", platform.node()]), result
 
 
+def _descriptors_of_a_busy_trainer(lane: Lane) -> None:
+    """A trainer with many open files hands none of them on, whatever their numbers: not even the zygote's socket."""
+    there = """
+import os
+def is_open(number):
+    try: return bool(os.fstat(number))
+    except OSError: return False
+print([number for number in range(1 << 16) if is_open(number)])
+"""
+    with ExitStack() as stack:
+        for _ in range(600):
+            stack.callback(os.close, os.dup(0))
+        pool = stack.enter_context(lane.opened(limits=Limits(open_files=64, output_bytes=OUTPUT_BYTES)))
+        assert lane.hear(pool.run(there)).stdout == "[0, 1, 2]\n"
+        assert lane.hear(pool.run(there, session="one")).stdout == "[0, 1, 2, 4]\n"  # 4: what its cells come through
+
+
 ATTACKS = [
     Attack(17, "long sources", _long_sources),
     Attack(26, "one large write", _one_large_write),
@@ -294,5 +312,6 @@ ATTACKS = [
     Attack(116, "remembered results", _results_kept),
     Attack(119, "thousands of threads", _thousands_of_threads),
     Attack(123, "random calls", _random_calls),
+    Attack(57, "descriptors of a busy trainer", _descriptors_of_a_busy_trainer),
     Attack(143, "what may be learnt about the machine", _machine),
 ]
