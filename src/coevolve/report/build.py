@@ -23,7 +23,7 @@ from coevolve.runs.summary import summarise
 TASK_BYTES = 5_500_000  # of tasks with their trajectories; the page stays below about 6 MB
 
 _STYLES = ("page.css", "tasks.css")
-_SCRIPTS = ("dom.js", "charts.js", "sections.js", "tasks.js", "page.js")
+_SCRIPTS = ("dom.js", "charts.js", "data.js", "sections.js", "tasks.js", "page.js")
 
 
 def build_report(path: Path) -> Path:
@@ -43,8 +43,13 @@ def build_report(path: Path) -> Path:
     return target
 
 
-def page_data(folder: RunFolder) -> dict[str, Any]:
+def page_data(folder: RunFolder, live: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What the page shows, as JSON values.
+
+    Args:
+        folder: the run.
+        live: of a page that a server keeps up to date: ``events``, the address of server-sent events. Each message
+            is such data again, in JSON; where it leaves out ``tasks`` and ``left_out``, the page keeps those it has.
 
     Raises:
         RunError: a file of the run is missing or damaged.
@@ -71,6 +76,7 @@ def page_data(folder: RunFolder) -> dict[str, Any]:
         "timings": folder.timings(),
         "tasks": tasks,
         "left_out": left_out,
+        "live": live,
     }
 
 
@@ -98,6 +104,7 @@ def render(data: Mapping[str, Any]) -> str:
     parts = {
         "title": escape(f"{data['run']['name']} · coevolve"),
         "headline": escape(data["headline"]),
+        "connect": "; connect-src 'self'" if data["live"] else "",
         "style": "\n".join(_template(name) for name in _STYLES),
         "script": "\n".join(_template(name) for name in _SCRIPTS),
         "data": embedded_json(data),

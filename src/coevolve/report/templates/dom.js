@@ -1,7 +1,3 @@
-// The data of the run, then everything that draws it.
-
-const data = JSON.parse(document.getElementById("data").textContent);
-
 // Elements, numbers and the parts that every figure shares. Text from models only ever becomes a text node.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -89,7 +85,7 @@ async function copyText(text) {
 // A figure with its caption, its plot drawn for the width there is, and its numbers one click away.
 function figure({ title, note, head, rows, draw, wide = "" }) {
   const plot = el("div", { class: "plot" });
-  const frame = el("figure", { class: wide });
+  const frame = el("figure", { class: wide, "data-title": title });
   const button = el("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Data");
   put(frame, [el("figcaption", {}, el("b", {}, title), rows.length ? button : null, note ? el("span", {}, note) : null), plot]);
   if (!rows.length) {
@@ -110,6 +106,15 @@ function figure({ title, note, head, rows, draw, wide = "" }) {
   queueMicrotask(redraw); // by then it is part of the page: nobody sees, prints or saves it empty
   new ResizeObserver(() => requestAnimationFrame(redraw)).observe(plot);
   return frame;
+}
+
+// Figures whose numbers are open, by title, so that they are open again after a redraw.
+const openFigures = () => [...document.querySelectorAll("figure:has(.data)")].map((frame) => frame.dataset.title);
+
+function reopenFigures(titles) {
+  for (const frame of document.querySelectorAll("figure[data-title]")) {
+    if (titles.includes(frame.dataset.title)) frame.querySelector("figcaption button")?.click();
+  }
 }
 
 function dataTable(head, rows) {

@@ -1,4 +1,4 @@
-// Puts the page together.
+// Puts the page together, and again whenever new data comes.
 
 const MARKS = { good: "✓", watch: "!", bad: "✕" };
 const TONES = { good: "good", watch: "worth a look", bad: "needs attention" };
@@ -40,22 +40,51 @@ function finding({ tone, title, text }) {
   return el("li", {}, el("span", { class: `badge ${tone}`, role: "img", "aria-label": TONES[tone] }, MARKS[tone]), el("div", {}, el("b", {}, title), el("p", {}, text)));
 }
 
-function page() {
+// Everything above the tasks, drawn from `data`.
+function drawPage() {
   const { method, preset, seed, status } = data.summary;
-  put(byId("run"), [el("b", {}, data.run.name), ` · ${method} · ${preset} · seed ${seed} · ${status}`]);
+  byId("run").replaceChildren(el("b", {}, data.run.name), ` · ${method} · ${preset} · seed ${seed} · ${status}`);
+  byId("headline").textContent = data.headline;
   byId("lead").textContent = lead();
   byId("standing").textContent = data.standing;
   byId("standing").hidden = !data.standing;
-  put(byId("outcome"), [accuracyFigure(), levelFigure()]);
-  put(byId("growing"), [passRateFigure(), toolFigure(), stepsFigure()]);
-  put(byId("health"), data.health.length ? data.health.map(finding) : [el("li", {}, "There is nothing to judge yet.")]);
-  put(byId("healthy"), [histogramFigure(), labelFigure(), paidFigure(), writingFigure(), rewardFigure(), entropyFigure(), klFigure(), clipFigure()]);
-  put(byId("time"), [timeFigure()]);
-  put(byId("other"), [transferTable(), controlTable()]);
-  taskBrowser();
+  byId("outcome").replaceChildren(accuracyFigure(), levelFigure());
+  byId("growing").replaceChildren(passRateFigure(), toolFigure(), stepsFigure());
+  byId("health").replaceChildren(...(data.health.length ? data.health.map(finding) : [el("li", {}, "There is nothing to judge yet.")]));
+  byId("healthy").replaceChildren(histogramFigure(), labelFigure(), paidFigure(), writingFigure(), rewardFigure(), entropyFigure(), klFigure(), clipFigure());
+  byId("time").replaceChildren(timeFigure());
+  byId("other").replaceChildren(transferTable(), controlTable());
   byId("config").textContent = data.run.config;
   byId("made").textContent = `Made by coevolve ${data.run.version}. Make it again: coevolve report RUN`;
 }
 
+// New data of the same run: everything is drawn again where it stands. Tasks that the new data leaves out stay.
+function update(newData) {
+  const [x, y] = [window.scrollX, window.scrollY];
+  take({ ...newData, tasks: newData.tasks ?? data.tasks, left_out: newData.left_out ?? data.left_out });
+  const open = openFigures();
+  drawPage();
+  reopenFigures(open);
+  refreshTasks();
+  queueMicrotask(() => window.scrollTo({ left: x, top: y, behavior: "instant" }));  // after the figures have their height
+}
+
+// A page that a server keeps up to date names where its news comes from.
+function follow(address) {
+  const news = new EventSource(address);
+  const tell = (text, lost) => {
+    byId("live").textContent = text;
+    byId("live").className = lost ? "live lost" : "live";
+    byId("live").hidden = false;
+  };
+  news.addEventListener("open", () => tell("live", false));
+  news.addEventListener("error", () => tell("connection lost, trying again", true));
+  news.addEventListener("message", (event) => update(JSON.parse(event.data)));
+}
+
+window.coevolvePage = { update };
 themes();
-page();
+take(JSON.parse(byId("data").textContent));
+drawPage();
+taskBrowser();
+if (data.live) follow(data.live.events);

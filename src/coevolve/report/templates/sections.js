@@ -4,8 +4,6 @@ const EXECUTOR = "var(--executor)";
 const CURRICULUM = "var(--curriculum)";
 const ramp = (letter, i, of) => `var(--${letter}${of === 1 ? 4 : Math.min(5, 1 + Math.round((i * 4) / (of - 1)))})`;
 
-const iterations = data.summary.iterations;
-const trained = iterations.filter((entry) => entry.iteration > 0);
 const wholePercent = (value) => `${Math.round(100 * value)}\u00a0%`;
 
 const byIteration = (from) => ({

@@ -115,10 +115,16 @@ function listTasks(keep = false) {
 }
 
 function taskBrowser() {
-  put(byId("browser"), data.tasks.length ? [
+  byId("browser").replaceChildren(...(data.tasks.length ? [
     filterForm(), el("p", { class: "found", id: "found", tabindex: -1, "aria-live": "polite" }), el("ul", { class: "tasks", id: "list" }),
     el("button", { type: "button", class: "quiet more", id: "more", onclick: () => { shownTasks += PAGE * 2; listTasks(true); } }, "Show more"),
     data.left_out ? el("p", { class: "found" }, data.left_out) : null,
-  ] : [el("p", { class: "empty" }, "No pool is finished yet.")]);
+  ].filter(Boolean) : [el("p", { class: "empty" }, "No pool is finished yet.")]));
   if (data.tasks.length) listTasks();
+}
+
+// After new data: the same filters on the new tasks.
+function refreshTasks() {
+  taskBrowser();
+  for (const [name, value] of Object.entries(filters)) if (byId(`filter-${name}`)) byId(`filter-${name}`).value = value;
 }
