@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
+from coevolve.runs.forecast import Forecast
 from coevolve.runs.progress import (
     HEARTBEAT_S,
-    Forecast,
     LiveProgress,
     PlainProgress,
     Progress,

@@ -7,19 +7,16 @@ place and disappears. Nothing here starts a thread, because rollout processes ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-Clock = Callable[[], float]
-PhaseKey = tuple[int, str]  # iteration (0 = the base model) and the phase's name without its prefix
+from coevolve.runs.forecast import Clock, Forecast
 
 SHOWN_NAMES = {"evaluate": "held out"}
-# How long a phase takes next to the others, until one of its kind has been timed.
-TYPICAL_SHARES = {"evaluate": 1.0, "curriculum": 3.0, "pool": 1.0, "executor": 2.0}
 REDRAW_S = 0.1
 BAR_CELLS = 8
 HEARTBEAT_S = 30.0
@@ -45,55 +42,6 @@ class Progress(Protocol):
 
     def close(self) -> None:
         """Leave the terminal as it was. Safe to call twice."""
-
-
-class Forecast:
-    """How long the rest takes: seconds per step of each kind of phase, typical shares until measured."""
-
-    def __init__(self, phases: Sequence[tuple[int, str, int]], clock: Clock = time.monotonic) -> None:
-        self._steps = {(iteration, name): max(steps, 1) for iteration, name, steps in phases}
-        self._clock = clock
-        self._spent: dict[str, tuple[float, int]] = {}  # kind -> seconds, steps
-        self._current: PhaseKey | None = None
-        self._began = self._last = clock()
-        self._done = 0
-
-    def begin(self, key: PhaseKey) -> None:
-        """A phase starts; every phase listed before it counts as finished."""
-        if key not in self._steps:
-            raise KeyError(f"phase {key} was not announced")
-        self._current, self._done = key, 0
-        self._began = self._last = self._clock()
-
-    def advance(self, done: int) -> None:
-        """``done`` steps of the current phase are finished."""
-        assert self._current is not None
-        kind, now = self._current[1], self._clock()
-        seconds, steps = self._spent.get(kind, (0.0, 0))
-        self._spent[kind] = (seconds + now - self._last, steps + max(done - self._done, 0))
-        self._last, self._done = now, done
-
-    @property
-    def phase_s(self) -> float:
-        """Seconds since the current phase began."""
-        return self._clock() - self._began
-
-    def remaining_s(self) -> float | None:
-        """Seconds until the last phase ends; None before the first step is finished."""
-        measured = {kind: seconds / steps for kind, (seconds, steps) in self._spent.items() if steps}
-        if not measured or self._current is None:
-            return None
-        order = list(self._steps)
-        rest = order[order.index(self._current) :]
-        # Seconds of one typical share, from the phases that were timed.
-        timed = [key for key in order if key[1] in measured]
-        unit = sum(measured[key[1]] * self._steps[key] for key in timed) / sum(_share(key[1]) for key in timed)
-        total = 0.0
-        for key in rest:
-            left = self._steps[key] - (self._done if key == self._current else 0)
-            whole = measured[key[1]] * self._steps[key] if key[1] in measured else unit * _share(key[1])
-            total += whole * max(left, 0) / self._steps[key]
-        return max(total - (self._clock() - self._last), 0.0)
 
 
 class SilentProgress:
@@ -278,7 +226,3 @@ def _number(value: object) -> str:
 
 def _label(name: str, done: int, steps: int) -> str:
     return f"   {shown_name(name):<12} step {done}/{steps}"
-
-
-def _share(kind: str) -> float:
-    return TYPICAL_SHARES.get(kind, 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import resource
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from coevolve.addresses import http_url, is_loopback
 from coevolve.config import SandboxSection
 from coevolve.errors import ConfigError, SandboxUnavailable
 from coevolve.sandbox.opening import TOKEN_VARIABLE, limits_of, open_pool
@@ -76,7 +76,7 @@ def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
         ConfigError: others could reach the server, and there is no token.
         SandboxUnavailable: snippets cannot be confined here, or the address cannot be used.
     """
-    if options.token is None and not _is_loopback(options.host):
+    if options.token is None and not is_loopback(options.host):
         raise ConfigError(
             f"other machines could run code here: {options.host} is not a loopback address, and there is no token",
             where="coevolve sandbox serve --host",
@@ -144,8 +144,7 @@ def _ready(options: ServerOptions, pool: SandboxPool, socket: asyncio.Server) ->
     host, port = options.host, socket.sockets[0].getsockname()[1]
     access = "no token" if options.token is None else "token needed"
     layers = "; ".join(f"{layer} {state}" for layer, state in pool.layers.items())
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    return f"sandbox server ready at {address} ({options.sandbox.workers} at once, {access}): {layers}"
+    return f"sandbox server ready at {http_url(host, port)} ({options.sandbox.workers} at once, {access}): {layers}"
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -177,10 +176,3 @@ def _connections(sessions: int) -> int:
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return max(1, soft - others)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
