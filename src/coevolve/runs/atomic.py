@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coevolve.errors import RunError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CHUNK = 1 << 20
@@ -45,36 +50,67 @@ def _full_disk(error: BaseException | None) -> str | None:
     return None
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: Buffer) -> None:
     """Write every byte; one call of ``os.write`` may take only a part of them.
 
     Raises:
         OSError: the system refused, for example for want of space.
     """
-    view = memoryview(data)
+    view = memoryview(data).cast("B")
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Give ``path`` this content in one step: a temporary sibling, flushed to the disk, then renamed.
+class Sink(io.RawIOBase):
+    """A file that is being written and takes every byte it is given, or raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: Buffer) -> int:
+        write_all(self._descriptor, data)
+        return memoryview(data).nbytes
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Sink]:
+    """Give ``path`` what the block writes, in one step: a temporary sibling, flushed to the disk, then renamed.
 
     Raises:
         OSError: the system refused; ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        write_all(descriptor, data)
-        os.fsync(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk the half of a file is what fills it
-        raise
-    finally:
-        os.close(descriptor)
+    with Sink(temporary) as sink:
+        try:
+            yield sink
+            os.fsync(sink.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)  # on a full disk the half of a file is what fills it
+            raise
     temporary.replace(path)
     flush(path.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give ``path`` this content in one step.
+
+    Raises:
+        OSError: the system refused; ``path`` is as it was.
+    """
+    with replacing(path) as sink:
+        sink.write(data)
 
 
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:

@@ -64,12 +64,12 @@ class Recorder:
         """Store trajectories by set as ``trajectories/NAME.parquet`` unless the configuration says not to."""
         if not self._folder.config.run.keep_trajectories:
             return
-        rows = [
-            row
-            for set, trajectories in sets.items()
-            for row in trajectory_rows(trajectories, iteration=iteration, phase=phase, set=set, questions=questions)
-        ]
-        if rows:
+        if any(sets.values()):
+            rows = (
+                row
+                for set, trajectories in sets.items()
+                for row in trajectory_rows(trajectories, iteration=iteration, phase=phase, set=set, questions=questions)
+            )
             self._files.append(self._folder.write_table(f"trajectories/{name}.parquet", rows))
 
     def table(self, relative: str, rows: Sequence[Row]) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pyarrow as pa
 
 from coevolve.config import Config
 from coevolve.errors import RunError
@@ -52,13 +56,18 @@ class RunRecords:
             RunError: the file is missing or damaged.
         """
         path = self.path / relative
-        try:
-            return tables.decode(path.read_bytes())
-        except FileNotFoundError:
-            raise self._damage("a table of the run is missing", path) from None
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise self._damage(f"a table of the run is damaged: {reason}", path) from error
+        with self._reading(path):
+            return tables.read(path)
+
+    def scan(self, relative: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of a Parquet file of this run in parts that fit in memory, see :func:`coevolve.runs.tables.batches`.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        path = self.path / relative
+        with self._reading(path):
+            yield from tables.batches(path, columns)
 
     def recorded(self, prefix: str = "") -> list[str]:
         """Relative paths of all files of finished phases that start with ``prefix``."""
@@ -106,6 +115,16 @@ class RunRecords:
             RunError: a line is damaged.
         """
         return rows_of(self.path / TIMINGS, self._restore())
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise self._damage("a table of the run is missing", path) from None
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise self._damage(f"a table of the run is damaged: {reason}", path) from error
 
     def _length(self, name: str) -> int:
         if not self._state.phases:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -146,17 +146,16 @@ class RunFolder(RunRecords):
         self._writable()
         self._save(self._state.model_copy(update={"status": status, **facts}))
 
-    def write_table(self, relative: str, rows: Sequence[Mapping[str, object]]) -> Path:
-        """Write rows as Parquet (zstd) and return the path.
+    def write_table(self, relative: str, rows: Iterable[Mapping[str, object]]) -> Path:
+        """Write rows as Parquet (zstd) and return the path; they may come from a generator and are not all held.
 
         Raises:
             RunError: the file belongs to a finished phase, or the disk refuses.
             ValueError: a value does not fit its column.
         """
         path = self._target(relative)
-        data = tables.encode(relative, rows)
-        with self._writing(path):
-            atomic.replace_file(path, data)
+        with self._writing(path), atomic.replacing(path) as sink:
+            tables.write(sink, relative, rows)
         return path
 
     def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:

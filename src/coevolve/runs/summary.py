@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from coevolve.runs.counting import count_trajectories
 from coevolve.runs.store import RunFolder
 
 Row = Mapping[str, object]
@@ -34,7 +35,8 @@ def summarise(path: Path) -> dict[str, object]:
     Iteration 0 is the base model and has no pool, curriculum or executor. ``curriculum`` and ``executor`` of
     an iteration are its last step so far (``step`` of ``steps``). A pool is measured again whenever a later
     executor is evaluated; its ``first_executor_pass_rate`` and ``fixed_executor_tool_calls`` are the newest
-    values. All rates are fractions from 0 to 1, times are seconds, ``ci95`` is [low, high].
+    values. ``trajectories`` counts what finished phases stored, in ``total`` and ``by_phase``. All rates are fractions
+    from 0 to 1, times are seconds, ``ci95`` is [low, high].
 
     Raises:
         RunError: the folder holds no run, or a damaged one.
@@ -57,6 +59,7 @@ def summarise(path: Path) -> dict[str, object]:
             "trained": int(_total(rows, "tokens_trained")),  # every training step logs its own
         },
         "answers_lost": int(_total(timings, "answers_lost")),  # to a failing sandbox; they taught nothing
+        "trajectories": count_trajectories(folder),
         "controls": {str(row["name"]): _rest(row, "event", "name") for row in _events(rows, "control")},
     }
 

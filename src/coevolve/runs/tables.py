@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+GROUP_BYTES = 32 << 20  # of values in one row group, about: what writing and reading hold at once
+GROUP_ROWS = 1 << 14
 
 _text, _integer, _real, _flag = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 
@@ -74,26 +79,91 @@ _KINDS = {
 }
 
 
-def encode(relative: str, rows: Sequence[Mapping[str, object]]) -> bytes:
-    """Rows as a Parquet file; columns that the kind of table does not know get the type of their values.
+def write(sink: io.RawIOBase, relative: str, rows: Iterable[Mapping[str, object]]) -> None:
+    """Rows as a Parquet file (zstd), one row group after the other, so that no more than one is held at a time.
+
+    Columns that the kind of table does not know get the type of their values in the first row group.
+
+    Args:
+        sink: the file to write.
+        relative: its name in the run folder, which says what kind of table it is.
+        rows: the rows in their order.
 
     Raises:
-        ValueError: a value does not fit the type of its column.
+        OSError: the system refused.
+        ValueError: a value does not fit the type of its column, or a later row group has a column more.
     """
     known = next((columns for pattern, columns in _KINDS.items() if fnmatch(relative, pattern)), {})
-    extra = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in known]
-    columns = {name: pa.array([row.get(name) for row in rows], type=kind) for name, kind in known.items()}
-    columns |= {name: pa.array([row.get(name) for row in rows]) for name in extra}
-    target = io.BytesIO()
-    pq.write_table(pa.table(columns), target, compression="zstd")
-    return target.getvalue()
+    groups = _groups(rows)
+    table = _table(known, next(groups, []))
+    with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        for group in groups:
+            more = _table({field.name: field.type for field in table.schema}, group)
+            if more.num_columns > table.num_columns:
+                new = more.column_names[table.num_columns :]
+                raise ValueError(f"{relative}: column {new[0]} begins only after the first row group")
+            writer.write_table(more)
 
 
-def decode(data: bytes) -> list[dict[str, object]]:
-    """The rows of a Parquet file.
+def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file in parts that fit in memory.
+
+    Args:
+        path: the file.
+        columns: what to read; a part of a nested column is named like ``tool_calls.list.element.status``.
 
     Raises:
-        ValueError: the bytes are not a whole Parquet file.
+        OSError: the file cannot be read.
+        ValueError: it is not a whole Parquet file.
     """
-    rows: list[dict[str, object]] = pq.read_table(io.BytesIO(data)).to_pylist()
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=1 << 13, columns=columns and list(columns))
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    """All rows of a Parquet file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a whole Parquet file.
+    """
+    with path.open("rb") as source:
+        rows: list[dict[str, object]] = pq.read_table(source).to_pylist()
     return rows
+
+
+def _groups(rows: Iterable[Mapping[str, object]]) -> Iterator[list[Mapping[str, object]]]:
+    """The rows in parts of at most GROUP_ROWS, or of as many as reach GROUP_BYTES."""
+    group: list[Mapping[str, object]] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += sum(map(_size, row.values()))
+        if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _size(value: object) -> int:
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    return len(value) if isinstance(value, str) else 8
+
+
+def _table(known: Mapping[str, pa.DataType], rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    extra = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in known]
+    columns = {name: _array([row.get(name) for row in rows], kind) for name, kind in known.items()}
+    return pa.table(columns | {name: pa.array([row.get(name) for row in rows]) for name in extra})
+
+
+def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    """Values as a column; arrays of numbers are joined instead of looked at one number at a time."""
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if not arrays or len(arrays) < len(values):
+        return pa.array(values, type=kind)
+    ends = np.cumsum([0, *map(len, arrays)])
+    inner = pa.array(np.concatenate(arrays), type=kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(ends, type=pa.int32()), inner, type=kind)

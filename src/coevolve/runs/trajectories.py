@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from coevolve.types import StopReason, ToolCall, Trajectory
 
 def trajectory_rows(
     trajectories: Iterable[Trajectory], *, iteration: int, phase: str, set: str, questions: Mapping[str, str]
-) -> list[dict[str, object]]:
-    """One row per trajectory.
+) -> Iterator[dict[str, object]]:
+    """One row per trajectory, made when it is asked for.
 
     Args:
         trajectories: what the policies wrote.
@@ -26,7 +26,8 @@ def trajectory_rows(
         KeyError: a trajectory answers a task that ``questions`` does not have.
     """
     place = {"iteration": iteration, "phase": phase, "set": set}
-    return [{**place, "question": questions[t.task_id], **_row(t)} for t in trajectories]
+    for t in trajectories:
+        yield {**place, "question": questions[t.task_id], **_row(t)}
 
 
 def _row(trajectory: Trajectory) -> dict[str, object]:
