@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from coevolve.commands.results import Summary, at, iterations, number_at
+from coevolve.runs.summary import Summary, at, iterations, number_at
 
 ABSENT = "–"
 LABELS_MUST, LABELS_AIM = (0.80, 0.80, 0.75), (0.90, 0.95, 0.90)

@@ -117,6 +117,32 @@ def report(run: RunArgument) -> None:
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="ablations, or a YAML file with rows of settings.")],
+    seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds; default: those of the study.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells that run at once; default: one per core, with one worker each.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of all rows that name none.")] = None,
+    overrides: Overrides = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Folder of the cells; default runs/studies/NAME.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="ROW,ROW", help="Only these rows.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table between the markers of a Markdown file.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, start nothing.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run a grid of settings and seeds, and print its table; the same command goes on where it was stopped."""
+    from coevolve.commands.study import StudyRequest, run_study
+
+    run_study(StudyRequest(name, seeds, jobs, preset, overrides or [], folder, only, dry_run, as_json, quiet, into))
+
+
+@app.command()
 def solve(
     run: RunArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."')],

@@ -42,6 +42,15 @@ def config_keys() -> dict[str, ConfigKey]:
     return keys
 
 
+def values_by_key(config: Config) -> dict[str, object]:
+    """The value of every key of a configuration, by dotted name."""
+    nested = config.model_dump()
+    return {
+        name: nested[key.section][name.rpartition(".")[2]] if key.section else nested[name]
+        for name, key in config_keys().items()
+    }
+
+
 def section_names() -> list[str]:
     """Sections in the order of the schema; keys at the top belong to none."""
     return list(dict.fromkeys(key.section for key in config_keys().values() if key.section))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -60,14 +60,16 @@ def load_config(
     overrides: Iterable[str] = (),
     *,
     method: str | None = None,
+    layers: Sequence[Layer] = (),
 ) -> Config:
-    """The configuration of a run: defaults, then the preset, then the file, then ``key=value`` overrides.
+    """The configuration of a run: defaults, then the preset, the file, the layers, then ``key=value`` overrides.
 
     Args:
         preset: a packaged preset; without it the one that ``file`` names, else the default one.
         file: YAML with sections and keys, for example the ``config.yaml`` of a run.
         overrides: ``gate.lower=0.5`` and so on; values are YAML.
         method: what the user asked to run; a preset or file of another method is refused.
+        layers: more values, later ones over earlier ones; see :func:`layer_of`.
 
     Raises:
         ConfigError: an unknown method, preset, section or key; a value of the wrong type or out of range; an
@@ -77,11 +79,11 @@ def load_config(
         _known("method", method, list(METHODS))
     from_file = _file_layer(file) if file is not None else None
     name = preset or (from_file and from_file.values.get("preset")) or DEFAULT_PRESET
-    layers = [_preset_layer(name), *([from_file] if from_file else []), _override_layer(overrides)]
-    for layer in layers:
+    stack = [_preset_layer(name), *([from_file] if from_file else []), *layers, _override_layer(overrides)]
+    for layer in stack:
         _check_keys(layer)
         _check_method(layer, method)
-    merged = {key: (value, layer.source) for layer in layers for key, value in layer.values.items()}
+    merged = {key: (value, layer.source) for layer in stack for key, value in layer.values.items()}
     merged["preset"] = (name, "--preset")
     return _validated(merged)
 
@@ -116,13 +118,21 @@ def _file_layer(path: Path) -> Layer:
     return _layer_of_text(text, str(path))
 
 
-def _layer_of_text(text: str, source: str) -> Layer:
-    content = _parse(text, source)
+def layer_of(content: object, source: str) -> Layer:
+    """A layer from what stands in a YAML file: sections with their keys, or dotted keys.
+
+    Raises:
+        ConfigError: it is no mapping, or a key stands twice.
+    """
     if content is None:
         return Layer(source, {})
     if not isinstance(content, dict):
         raise ConfigError("the configuration is not a mapping of keys to values", where=source, fix="write: seed: 1")
     return Layer(source, _flat(content, source))
+
+
+def _layer_of_text(text: str, source: str) -> Layer:
+    return layer_of(parse_yaml(text, source), source)
 
 
 def _override_layer(overrides: Iterable[str]) -> Layer:
@@ -140,13 +150,18 @@ def _override_layer(overrides: Iterable[str]) -> Layer:
             option = "--preset NAME" if name == "preset" else "coevolve run METHOD"
             raise ConfigError(f"{name} cannot be set as a key", where=f"--set {override}", fix=f"use {option}")
         key = config_keys().get(name)
-        value = _parse(text, f"--set {override}")
+        value = parse_yaml(text, f"--set {override}")
         as_written = key is not None and key.is_text and value is not None
         values[name] = text.strip() if as_written else value
     return Layer("--set", values)
 
 
-def _parse(text: str, source: str) -> object:
+def parse_yaml(text: str, source: str) -> object:
+    """What stands in a YAML text.
+
+    Raises:
+        ConfigError: it is no YAML, or a key stands twice in a mapping.
+    """
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coevolve.runs.progress import duration
+from coevolve.runs.summary import Summary, at, iterations, number_at
 
 ABSENT = "–"
 COLUMNS = {  # heading -> what it says, for the legend
@@ -24,27 +24,6 @@ COLUMNS = {  # heading -> what it says, for the legend
     "formed": "well-formed questions",
 }
 EXAMPLE_QUESTION = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
-
-Summary = Mapping[str, object]
-
-
-def at(data: object, *path: str) -> object:
-    """A value deep in nested mappings; None where a part does not exist or does not apply."""
-    for name in path:
-        data = data.get(name) if isinstance(data, Mapping) else None
-    return data
-
-
-def number_at(data: object, *path: str) -> float | None:
-    """The number deep in nested mappings, or None."""
-    value = at(data, *path)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def iterations(summary: Summary) -> list[object]:
-    """The iterations in order; 0 is the base model."""
-    found = summary.get("iterations")
-    return found if isinstance(found, list) else []
 
 
 def print_summary(console: Console, summary: Summary) -> None:

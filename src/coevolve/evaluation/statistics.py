@@ -2,7 +2,8 @@
 
 A measurement is an array over n problems with k answers each. The problems are a sample of the world's
 problems, the k answers to one problem are not independent of each other: whatever is said about uncertainty
-is said over problems.
+is said over problems. Several runs that differ in their seeds only say in addition how much the seed matters
+(:func:`crossed`, :func:`crossed_difference`, :func:`over_seeds`).
 """
 
 from __future__ import annotations
@@ -81,9 +82,134 @@ def estimate(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTS
         value = float(distinct[0])
         return Estimate(value, value, value, n)
     centre = float(distinct @ counts / n)
-    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
+    return _around(centre, _problem_draws(numbers, np.random.default_rng(seed), resamples), n)
+
+
+def over_seeds(values: ArrayLike) -> Estimate:
+    """The mean of one number per seed with its 95 % t-interval: seeds scatter normally around the mean.
+
+    Args:
+        values: [s] one number per seed.
+
+    Returns:
+        ``n`` is the number of seeds. The bounds are NaN for fewer than two, of which nothing is known about scatter.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    centre = mean(numbers)
+    if numbers.size < 2:
+        return Estimate(centre, np.nan, np.nan, numbers.size)
+    from scipy.stats import t as student
+
+    half = float(student.ppf((1 + COVERAGE) / 2, numbers.size - 1)) * _standard_error(numbers)
+    return Estimate(centre, centre - half, centre + half, numbers.size)
+
+
+def crossed(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTSTRAP_SEED) -> Estimate:
+    """The mean over seeds and problems with a 95 % interval that speaks of both.
+
+    All seeds meet the same problems. The interval is that of the sum of two independent deviations: of the problems,
+    by the bootstrap of :func:`estimate` over the means of each problem, and of the seeds, by draws of Student's t
+    around the means of each seed. Seeds are not drawn with replacement because three of them have ten such samples,
+    whose interval contains the truth far too rarely (Hesterberg 2015, arXiv 1411.5279).
+    With one seed this is :func:`estimate`, the interval over problems alone; with seeds that all agree it is so too;
+    with problems that all agree it is :func:`over_seeds`.
+
+    Args:
+        values: [s, n] one number per seed and problem.
+        resamples: draws of both.
+        seed: seed of the drawing.
+    """
+    table = _table(values)
+    problems, seeds = table.mean(axis=0), table.mean(axis=1)
+    if not problems.size:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    first, second = _streams(seed)
+    draws = _problem_draws(problems, first, resamples) + _seed_draws(seeds, second, resamples)
+    return _around(float(table.mean()), draws, problems.size)
+
+
+def crossed_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    same_problems: bool,
+    same_seeds: bool,
+    resamples: int = RESAMPLES,
+    seed: int = BOOTSTRAP_SEED,
+) -> Estimate:
+    """The mean of ``second`` minus that of ``first``, with an interval as that of :func:`crossed`.
+
+    Where rows or columns of the two belong together their differences are what deviates (paired); where not, the
+    two deviate independently of each other. The seeds' part is left out when one of the two has a single seed and
+    rows do not belong together: its scatter is unknown then.
+
+    Args:
+        first: [s, n] one number per seed and problem.
+        second: [s', n'] likewise; s' = s with ``same_seeds``, n' = n with ``same_problems``.
+        same_problems: column i is the same problem in both.
+        same_seeds: row i has the same seed in both.
+
+    Raises:
+        ValueError: the shapes do not allow the pairs.
+    """
+    a, b = _table(first), _table(second)
+    for axis, paired in enumerate((same_seeds, same_problems)):
+        if paired and a.shape[axis] != b.shape[axis]:
+            raise ValueError(f"arrays of shapes {a.shape} and {b.shape} cannot be paired along axis {axis}")
+    if not (a.size and b.size):
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    streams = _streams(seed)
+    draws = np.zeros(resamples)
+    # axis of the mean: 0 leaves one number per problem, 1 one per seed
+    for axis, paired, drawn in ((0, same_problems, _problem_draws), (1, same_seeds, _seed_draws)):
+        of_a, of_b = a.mean(axis=axis), b.mean(axis=axis)
+        if paired:
+            draws += drawn(of_b - of_a, streams[axis], resamples)
+        elif axis == 0 or min(of_a.size, of_b.size) > 1:
+            draws += drawn(of_b, streams[axis], resamples) - drawn(of_a, streams[axis], resamples)
+    return _around(float(b.mean() - a.mean()), draws, min(a.shape[1], b.shape[1]))
+
+
+def _table(values: ArrayLike) -> Values:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2:
+        raise ValueError(f"expected an array [seeds, problems], got the shape {table.shape}")
+    return table
+
+
+def _streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Independent generators for problems and seeds; the first is the one of :func:`estimate`."""
+    return np.random.default_rng(seed), np.random.default_rng([seed, 1])
+
+
+def _problem_draws(values: Values, generator: np.random.Generator, resamples: int) -> Values:
+    """[resamples] deviations of the mean of problems that are drawn with replacement."""
+    distinct, counts = np.unique(values, return_counts=True)
+    n = values.size
+    if distinct.size == 1:
+        return np.zeros(resamples)
+    draws = generator.multinomial(n, counts / n, size=resamples)
+    return np.asarray((draws @ distinct - distinct @ counts) / n, dtype=np.float64)
+
+
+def _seed_draws(means: Values, generator: np.random.Generator, resamples: int) -> Values:
+    """[resamples] deviations of the mean over seeds: Student's t, at evenly spaced quantiles in random order."""
+    if means.size < 2 or np.ptp(means) == 0:
+        return np.zeros(resamples)
+    from scipy.special import stdtrit
+
+    quantiles = stdtrit(means.size - 1, (np.arange(resamples) + 0.5) / resamples)
+    return np.asarray(_standard_error(means) * generator.permutation(quantiles), dtype=np.float64)
+
+
+def _standard_error(values: Values) -> float:
+    return float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def _around(centre: float, deviations: Values, n: int) -> Estimate:
+    """The interval between the two tails of the deviations, which always contains the centre."""
     tail = (1 - COVERAGE) / 2
-    low, high = np.quantile(draws @ distinct / n, [tail, 1 - tail])
+    low, high = centre + np.quantile(deviations, [tail, 1 - tail])
     return Estimate(centre, min(float(low), centre), max(float(high), centre), n)
 
 

@@ -10,6 +10,7 @@ from coevolve.runs.counting import count_trajectories
 from coevolve.runs.store import RunFolder
 
 Row = Mapping[str, object]
+Summary = Mapping[str, object]
 Item = TypeVar("Item")
 
 _HELD_OUT = ("mean_at_8", "maj_at_8", "greedy", "by_level", "tool_calls", "n", "ci95")
@@ -62,6 +63,25 @@ def summarise(path: Path) -> dict[str, object]:
         "trajectories": count_trajectories(folder),
         "controls": {str(row["name"]): _rest(row, "event", "name") for row in _events(rows, "control")},
     }
+
+
+def at(data: object, *path: str) -> object:
+    """A value deep in nested mappings; None where a part does not exist or does not apply."""
+    for name in path:
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data
+
+
+def number_at(data: object, *path: str) -> float | None:
+    """The number deep in nested mappings, or None."""
+    value = at(data, *path)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def iterations(summary: Summary) -> list[object]:
+    """The iterations in order; 0 is the base model."""
+    found = summary.get("iterations")
+    return found if isinstance(found, list) else []
 
 
 def _iteration(rows: Sequence[Row], number: int) -> dict[str, object]:

@@ -1,0 +1,245 @@
+"""``coevolve study``: run the cells of a study, then print its table."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from coevolve.commands.faults import INTERRUPTED
+from coevolve.commands.markdown import markdown_table, write_between
+from coevolve.cores import usable_cores
+from coevolve.errors import ConfigError, RunError
+from coevolve.runs.cells import log_of, run_cells
+from coevolve.runs.plan import planned
+from coevolve.runs.progress import HEARTBEAT_S, duration, time_left
+from coevolve.runs.quantities import cell as quantity_cell
+from coevolve.runs.study import Cell, Study, cells_of, load_study, state_of
+from coevolve.runs.study_table import ADDED, VariantResult, study_table
+
+STUDIES = Path("runs/studies")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRequest:
+    """What was asked for on the command line."""
+
+    name: str
+    seeds: str | None = None
+    jobs: int | None = None
+    preset: str | None = None
+    overrides: Sequence[str] = ()
+    folder: Path | None = None
+    only: str | None = None
+    dry_run: bool = False
+    as_json: bool = False
+    quiet: bool = False
+    into: Path | None = None
+
+
+def run_study(request: StudyRequest) -> None:
+    """Run what is missing, then print or write the table.
+
+    Raises:
+        CoevolveError: the study cannot be used, a folder holds something else, or cells are not finished at the end.
+    """
+    name, study = load_study(request.name)
+    folder = request.folder or STUDIES / name
+    cells = cells_of(
+        study,
+        folder,
+        seeds=_seeds(request.seeds),
+        preset=request.preset,
+        overrides=request.overrides,
+        only=[part.strip() for part in request.only.split(",")] if request.only else None,
+    )
+    jobs = request.jobs or usable_cores()
+    if request.dry_run:
+        _show_plan(study, cells, jobs, as_json=request.as_json)
+        return
+    failures = _run(study, cells, jobs, request)
+    table = study_table(study, cells)
+    if request.into:
+        write_between(request.into, study_markdown(table))
+    if request.as_json:
+        print(json.dumps(_json(study, cells, failures, table)))
+    elif not request.quiet:
+        print_study(Console(), study, table, cells)
+    if failures:
+        listing = "\n".join(f"  {name}: {_indented(why)}" for name, why in failures.items())
+        what = f"{len(failures)} of {len(cells)} cells are not finished:\n{listing}"
+        raise RunError(what, where=str(folder), fix="run the same command again: finished cells are kept")
+
+
+def study_markdown(table: Sequence[VariantResult]) -> str:
+    """The table for a Markdown file, with what its numbers are."""
+    return f"{markdown_table(_rows(table))}\n\n{_note(table)}"
+
+
+def print_study(console: Console, study: Study, table: Sequence[VariantResult], cells: Sequence[Cell]) -> None:
+    """The table for a terminal."""
+    if not table:
+        console.print("no cell is finished yet")
+        return
+    head, *body = _rows(table)
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=study.title, title_justify="left")
+    for number, heading in enumerate(head):
+        shown.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
+    for row in body:
+        shown.add_row(*(Text(text) for text in row))
+    wide = console if console.is_terminal else Console(file=console.file, width=240)  # a pipe has no width to keep
+    wide.print(shown)
+    wide.print(_note(table), style="dim", highlight=False, soft_wrap=True)
+    finished = sum(len(row.seeds) for row in table)
+    if finished < len(cells):
+        wide.print(f"{finished} of {len(cells)} cells are finished; the table shows these.", highlight=False)
+
+
+def _rows(table: Sequence[VariantResult]) -> list[list[str]]:
+    levels = list(table[0].levels) if table else []
+    reference = table[0].title if table else ""
+    head = ["variant", "seeds", *(f"level {level}" for level in levels), "mean@8", f"to {reference}", ""]
+    return [[*head, *(quantity.heading for quantity in ADDED)], *(_row(row) for row in table)]
+
+
+def _row(row: VariantResult) -> list[str]:
+    cells = [row.title, ", ".join(map(str, row.seeds))]
+    cells += [f"{100 * found.mean:.1f}" for found in row.levels.values()]
+    cells.append(f"{100 * row.mean.mean:.1f} ± {50 * (row.mean.high - row.mean.low):.1f}")
+    if row.difference:
+        found = row.difference.estimate
+        cells += [f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]", row.difference.verdict]
+    else:
+        cells += ["", ""]
+    return cells + [quantity_cell(row.added[quantity.key], quantity) for quantity in ADDED]
+
+
+def _note(table: Sequence[VariantResult]) -> str:
+    several = all(len(row.seeds) > 1 for row in table)
+    over = "problems and seeds" if several else "problems, and over seeds where there are several"
+    return (
+        "Held-out accuracy of the last executor in %, by level and over all problems; differences in points, problem by"
+        f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval holds 0."
+        " labels right: kept pseudo-labels that are true; first executor: pass rate of the executor of iteration 1 on"
+        " each pool; calls on pools: its tool calls there; ± in these columns is half the t-interval over seeds of the"
+        " last number."
+    )
+
+
+def _show_plan(study: Study, cells: Sequence[Cell], jobs: int, *, as_json: bool) -> None:
+    rows = [(cell, state_of(cell), sum(phase.cpu_s for phase in planned(cell.config))) for cell in cells]
+    if as_json:
+        listing = [
+            {"row": cell.row, "seed": cell.seed, "path": str(cell.path), "state": state, "cpu_s": cpu_s}
+            for cell, state, cpu_s in rows
+        ]
+        print(json.dumps({"title": study.title, "jobs": jobs, "cells": listing}))
+        return
+    console = Console()
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=study.title, title_justify="left")
+    for heading in ("cell", "state", "CPU", "settings of the row"):
+        shown.add_column(heading, no_wrap=True)
+    for cell, state, cpu_s in rows:
+        settings = " ".join(f"{key}={json.dumps(value)}" for key, value in study.rows[cell.row].set.items())
+        shown.add_row(cell.name, state, duration(cpu_s), Text(settings))
+    console.print(shown)
+    left = sum(cpu_s for _, state, cpu_s in rows if state != "finished")
+    console.print(
+        f"about {duration(left)} of CPU time left: {duration(left / jobs)} at best with {jobs} at once, each with its"
+        " own rollout workers (engine.workers, 1 unless the study says more). An estimate; nothing was started.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _run(study: Study, cells: Sequence[Cell], jobs: int, request: StudyRequest) -> dict[str, str]:
+    view = StudyView(Console(), silent=request.quiet or request.as_json)
+    try:
+        return run_cells(cells, jobs, view)
+    except KeyboardInterrupt:
+        view.close()
+        print("interrupted; go on with the same command, finished phases are kept", file=sys.stderr, flush=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        view.close()
+
+
+class StudyView:
+    """A line for every cell that begins or ends; below them, on a terminal, how far the study is."""
+
+    def __init__(self, console: Console, *, silent: bool) -> None:
+        self._console, self._silent = console, silent
+        alive = console.is_terminal and not console.is_dumb_terminal and not silent
+        self._live = Live(console=console, auto_refresh=False, transient=True) if alive else None
+        self._spoke = time.monotonic()
+        if self._live:
+            self._live.start()
+
+    def began(self, cell: Cell, *, resumed: bool) -> None:
+        """See :class:`coevolve.runs.cells.CellView`."""
+        self._say(f" {cell.name:<28} {'goes on' if resumed else 'begins'}")
+
+    def ended(self, cell: Cell, failure: str | None, seconds: float) -> None:
+        """See :class:`coevolve.runs.cells.CellView`."""
+        if failure:
+            self._say(f" {cell.name:<28} FAILED: {failure.splitlines()[0]}  (all of it: {log_of(cell)})")
+        else:
+            self._say(f" {cell.name:<28} finished  ({duration(seconds)})")
+
+    def status(self, running: Sequence[Cell], finished: int, total: int, left_s: float | None) -> None:
+        """See :class:`coevolve.runs.cells.CellView`."""
+        parts = [f"{finished} of {total} cells finished", time_left(left_s), ", ".join(cell.name for cell in running)]
+        line = " " + " · ".join(part for part in parts if part)
+        if self._live:
+            self._live.update(Text(line, style="cyan", no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif time.monotonic() - self._spoke >= HEARTBEAT_S:
+            self._say(line)
+
+    def note(self, text: str) -> None:
+        """See :class:`coevolve.runs.cells.CellView`."""
+        self._say(f" {text}")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._live:
+            self._live.stop()
+
+    def _say(self, line: str) -> None:
+        if not self._silent:
+            self._console.print(Text(line), soft_wrap=True)
+            self._spoke = time.monotonic()
+
+
+def _json(
+    study: Study, cells: Sequence[Cell], failures: dict[str, str], table: Sequence[VariantResult]
+) -> dict[str, object]:
+    states = [
+        {"row": cell.row, "seed": cell.seed, "path": str(cell.path), "failure": failures.get(cell.name)}
+        for cell in cells
+    ]
+    return {"title": study.title, "cells": states, "table": [row.as_json() for row in table]}
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = [-1]
+    if min(seeds) < 0:
+        raise ConfigError(f"seeds are whole numbers from 0 on, not {text!r}", where="--seeds", fix="--seeds 0,1,2")
+    return seeds
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")

@@ -1,0 +1,149 @@
+"""What a study file says, and what its cells are: names, settings, states, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coevolve.config import Config
+from coevolve.errors import ConfigError, RunError
+from coevolve.loading import load_config
+from coevolve.runs.store import RunFolder
+from coevolve.runs.study import Cell, cells_of, load_study, state_of, study_names
+
+HEAD = "title: t\npreset: nano\nseeds: [3, 5]\nset: {pool.size: 8, engine: {threads: 2}}\n"
+ROWS = "rows:\n  full: {}\n  no-gate: {title: no gate, set: {gate.enabled: false, pool: {size: 12}}}\n"
+
+
+def written(folder: Path, text: str) -> str:
+    file = folder / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def cells(folder: Path, text: str = HEAD + ROWS, **how: object) -> list[Cell]:
+    _, study = load_study(written(folder, text))
+    return cells_of(study, folder / "cells", **how)  # type: ignore[arg-type]
+
+
+def test_cells_are_all_rows_of_a_seed_before_the_next_and_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+    found = cells(tmp_path)
+    assert [cell.name for cell in found] == ["full-s3", "no-gate-s3", "full-s5", "no-gate-s5"]
+    assert all(cell.path == tmp_path / "cells" / cell.name for cell in found)
+    assert [cell.config.run.dir for cell in found] == [str(cell.path) for cell in found]
+    assert [cell.config.seed for cell in found] == [3, 3, 5, 5]
+
+
+def test_a_row_wins_over_the_study_and_the_command_line_over_both(tmp_path: Path) -> None:
+    full, gate, *_ = cells(tmp_path, overrides=["curriculum.votes=2"])
+    assert (full.config.pool.size, gate.config.pool.size) == (8, 12)
+    assert (full.config.engine.threads, gate.config.engine.threads) == (2, 2)
+    assert (full.config.gate.enabled, gate.config.gate.enabled) == (True, False)
+    assert (full.config.curriculum.votes, gate.config.curriculum.votes) == (2, 2)
+    assert {cell.config.pool.size for cell in cells(tmp_path, overrides=["pool.size=9"])} == {9}
+
+
+def test_a_preset_of_the_command_line_stands_for_that_of_the_study_not_for_that_of_a_row(tmp_path: Path) -> None:
+    text = HEAD + "rows:\n  full: {}\n  paper: {preset: mini-paper}\n"
+    assert [cell.config.preset for cell in cells(tmp_path, text, seeds=[0])] == ["nano", "mini-paper"]
+    assert [cell.config.preset for cell in cells(tmp_path, text, seeds=[0], preset="mini")] == ["mini", "mini-paper"]
+
+
+def test_cells_have_one_rollout_worker_unless_the_study_says_more(tmp_path: Path) -> None:
+    _, ablations = load_study("ablations")
+    assert {cell.config.engine.workers for cell in cells_of(ablations, tmp_path)} == {1}
+    assert {cell.config.engine.workers for cell in cells_of(ablations, tmp_path, overrides=["engine.workers=2"])} == {2}
+
+
+def test_the_ablations_differ_from_the_full_method_in_the_keys_that_the_methods_page_names(tmp_path: Path) -> None:
+    _, study = load_study("ablations")
+    full, *others = cells_of(study, tmp_path, seeds=[0])
+    same = {"set": full.config, "mini": load_config("mini")}
+    assert same["set"].model_dump(exclude={"run", "evaluation", "engine"}) == same["mini"].model_dump(
+        exclude={"run", "evaluation", "engine"}
+    )
+    left_out = {
+        "untrained-curriculum": ("curriculum", "train", False),
+        "no-tool-reward": ("reward", "lambda_tool", 0.0),
+        "no-repetition-penalty": ("reward", "lambda_rep", 0.0),
+        "no-gate": ("gate", "enabled", False),
+        "one-turn": ("tool", "max_turns", 1),
+        "no-tool": ("tool", "enabled", False),
+    }
+    assert {cell.row for cell in others} == {*left_out, "grpo"}
+    for cell in others:
+        expected = full.config.model_dump(exclude={"run"})
+        if cell.row == "grpo":
+            expected["objective"] = "grpo"
+        else:
+            section, key, value = left_out[cell.row]
+            expected[section][key] = value
+        assert cell.config.model_dump(exclude={"run"}) == expected
+
+
+def test_only_the_rows_that_are_wanted(tmp_path: Path) -> None:
+    assert [cell.name for cell in cells(tmp_path, only=["no-gate"])] == ["no-gate-s3", "no-gate-s5"]
+    with pytest.raises(ConfigError, match="did you mean no-gate"):
+        cells(tmp_path, only=["no-gat"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title: t\n", "rows"),
+        ("title: t\nrows: {}\n", "rows"),
+        ("title: t\nrows: {a: {sets: {}}}\n", "rows.a.sets"),
+        ("title: t\nseeds: [-1]\nrows: {a: {}}\n", "seeds.0"),
+        ("title: t\nseeds: [1, 1]\nrows: {a: {}}\n", "seeds must be different"),
+        ("title: t\nrows: {a: {}, a: {}}\n", "twice"),
+        ("title: t\nrows: {A b: {}}\n", "cannot be called A b"),
+        ("title: t\nrows: {a-s1: {}}\n", "cannot be called a-s1"),
+        ("title: t\nrows: {a: {set: {reward.lambda_tol: 1}}}\n", "did you mean reward.lambda_tool"),
+        ("title: t\nrows: {a: {set: {seed: 1}}}\n", "seed cannot be set"),
+        ("title: t\nset: {run: {dir: x}}\nrows: {a: {}}\n", "run.dir cannot be set"),
+        ("title: t\nrows: {a: {preset: minni}}\n", "did you mean mini"),
+    ],
+)
+def test_a_study_that_cannot_be_meant_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        cells(tmp_path, text)
+
+
+def test_the_command_line_cannot_set_what_belongs_to_the_study(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--seeds"):
+        cells(tmp_path, overrides=["seed=1"])
+
+
+def test_an_unknown_study_names_those_that_there_are() -> None:
+    assert "ablations" in study_names()
+    with pytest.raises(ConfigError, match="did you mean ablations"):
+        load_study("ablation")
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_study("absent.yaml")
+
+
+def test_the_folder_says_how_far_a_cell_is(tmp_path: Path) -> None:
+    cell = cells(tmp_path)[0]
+    assert state_of(cell) == "missing"
+    folder = RunFolder.create(cell.path, cell.config)
+    assert state_of(cell) == "unfinished"
+    folder.set_status("finished")
+    folder.close()
+    assert state_of(cell) == "finished"
+
+
+def test_a_folder_that_was_moved_is_still_the_cell(tmp_path: Path) -> None:
+    cell = cells(tmp_path)[0]
+    elsewhere = cell.config.model_copy(update={"run": cell.config.run.model_copy(update={"dir": "/elsewhere"})})
+    RunFolder.create(cell.path, elsewhere).close()
+    assert state_of(cell) == "unfinished"
+
+
+def test_a_folder_with_another_configuration_is_refused_with_what_differs(tmp_path: Path) -> None:
+    cell = cells(tmp_path)[1]
+    RunFolder.create(cell.path, Config(**cell.config.model_dump() | {"gate": {"enabled": True}})).close()
+    with pytest.raises(RunError, match=r"gate\.enabled is true, not false; gate\.lower is 0\.3, not 0\.25") as caught:
+        state_of(cell)
+    assert caught.value.where == str(cell.path)
+    assert "--dir" in caught.value.fix
