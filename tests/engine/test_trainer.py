@@ -414,6 +414,42 @@ def test_checkpoint_goes_on_bit_for_bit(fixture: str, request: pytest.FixtureReq
         assert all(np.array_equal(found[n], w) for n, w in expected.items())
 
 
+@pytest.mark.parametrize("fixture", ["tiny_folder", "tied_folder"])
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_training_goes_on_from_its_state_as_if_nothing_had_been(
+    fixture: str, steps: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    base = request.getfixturevalue(fixture)
+    one = LocalTrainer(base, weight_decay=0.1)
+    rows = near_policy(one, some_rows())
+    for n in range(steps):
+        one.forward_backward(Batch(rows))
+        one.step(1e-2 / (n + 1))
+    one.save_state(tmp_path / "state")
+    two = LocalTrainer(base, weight_decay=0.1)
+    two.forward_backward(Batch(rows))
+    two.step(0.5)  # what it did before leaves no trace
+    two.load_state(tmp_path / "state")
+    for name in ("at once", "a step later"):
+        for trainer, folder in ((one, "one"), (two, "two")):
+            trainer.save(tmp_path / name / folder, optimizer=True)
+            trainer.forward_backward(Batch(rows))
+            trainer.step(1e-2)
+        files = sorted(path.name for path in (tmp_path / name / "one").iterdir())
+        assert {"model.safetensors", "optimizer.pt"} <= set(files)
+        for file in files:
+            assert (tmp_path / name / "one" / file).read_bytes() == (tmp_path / name / "two" / file).read_bytes(), file
+
+
+def test_a_state_of_another_model_or_a_damaged_one_is_refused(make: Make, tied_folder: Path, tmp_path: Path) -> None:
+    LocalTrainer(tied_folder).save_state(tmp_path / "other")
+    (tmp_path / "damaged").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    for name in ("other", "damaged", "absent"):
+        with pytest.raises(EngineError, match="cannot be used") as caught:
+            make().load_state(tmp_path / name)
+        assert caught.value.where == str(tmp_path / name)
+
+
 def test_checkpoint_is_a_model_folder_and_the_optimiser_is_optional(
     make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

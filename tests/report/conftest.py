@@ -77,7 +77,8 @@ def _timing(folder: RunFolder, t: int, name: str, scale: float) -> None:
             "train_s": 6.2 * scale if name in ("curriculum", "executor") else 0.0,
             "tool_s": 2.7 * scale,
             "grade_s": 0.6 * scale,
-            "other_s": 1.4 * scale,
+            "store_s": 0.1 * scale,
+            "other_s": 1.3 * scale,
             "tokens_sampled": int(150_000 * scale),
             "tool_calls": int(3000 * scale),
         }

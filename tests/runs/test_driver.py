@@ -40,10 +40,12 @@ KILLS = [
     ("log", "iteration-0/evaluate", "after"),
     ("begin", None, "after"),
     ("log", "iteration-1/curriculum", "before"),
+    ("save_point", "iteration-1/curriculum", "before"),
     ("save_folder", "iteration-1/curriculum", "after"),
     ("finish", "iteration-1/curriculum", "after"),
     ("write_table", "iteration-1/pool", "after"),
     ("log", "iteration-1/executor", "after"),
+    ("save_point", "iteration-1/executor", "after"),
     ("finish", "iteration-1/executor", "before"),
     ("log_timing", "iteration-1/evaluate", "after"),
     ("save_folder", "iteration-2/curriculum", "before"),
@@ -131,7 +133,7 @@ def test_the_summary_has_every_key_that_others_rely_on(finished: Path, cli: Cli)
         assert {"reward", "true_accuracy", "clip_fraction_by_p_hat", "entropy", "kl"} <= set(row["executor"])
         assert 0 <= row["pool"]["first_executor_pass_rate"] <= 1
         assert len(row["pool"]["p_hat_histogram"]) == 11
-    assert set(summary["time"]) == {"sample_s", "train_s", "tool_s", "grade_s", "other_s"}
+    assert set(summary["time"]) == {"sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s"}
     assert summary["tokens"]["sampled"] > summary["tokens"]["trained"] > 0
     assert {"mean_at_8", "tool_calls", "n", "ci95"} <= set(summary["controls"]["fence_forced_base"])
 
@@ -143,7 +145,7 @@ def test_tokens_and_seconds_add_up(finished: Path) -> None:
         *["curriculum", "pool", "executor", "evaluate"] * 2,
     ]
     for t in timings:
-        parts = sum(t[key] for key in ("sample_s", "train_s", "tool_s", "grade_s", "other_s"))
+        parts = sum(t[key] for key in ("sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s"))
         assert parts == pytest.approx(t["wall_s"], rel=0.02, abs=0.02)
     trained = sum(r["tokens_trained"] for e in ("curriculum_step", "executor_step") for r in rows(finished, e))
     assert sum(t["tokens_trained"] for t in timings) == trained > 0

@@ -47,7 +47,7 @@ def test_a_run_without_any_phase_has_all_keys_and_nulls(tmp_path: Path) -> None:
     assert set(required) <= set(summary)
     keys = ["iteration", "held_out", "transfer", "pool", "curriculum", "executor"]
     assert summary["iterations"] == [dict.fromkeys(keys) | {"iteration": t} for t in range(3)]
-    assert set(summary["time"]) == {"sample_s", "train_s", "tool_s", "grade_s", "other_s"}
+    assert set(summary["time"]) == {"sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s"}
     assert summary["controls"] == {}
 
 

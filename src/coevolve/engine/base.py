@@ -94,3 +94,9 @@ class Trainer(Protocol):
         """The weights, for a sampler in another process."""
 
     def save(self, folder: Path, *, optimizer: bool) -> None: ...
+
+    def save_state(self, file: Path) -> None:
+        """Write weights and optimiser into one file, exactly; the reference is not in it."""
+
+    def load_state(self, file: Path) -> None:
+        """Go on exactly where ``save_state`` was called."""

@@ -69,6 +69,16 @@ class Steps(Protocol):
     def note(self, text: str) -> None: ...
 
 
+class SavePoints(Protocol):
+    """Where a phase of many steps keeps what it needs to go on after the last step that was finished."""
+
+    def take_up(self, policy: Policy) -> int:
+        """Bring the policy to where the phase was when its process ended; returns the finished steps, else 0."""
+
+    def keep(self, policy: Policy, step: int) -> None:
+        """So many steps are finished, their lines logged. Not every call writes: ``run.save_every``."""
+
+
 @dataclass(slots=True)
 class Spent:
     """What the main process has spent by purpose since the start: seconds, and tokens trained on."""
@@ -78,9 +88,10 @@ class Spent:
     tokens_trained: int = 0
 
     def add(self, policy: Policy) -> None:
-        """Count what a policy's training has taken."""
+        """Count what a policy's training has taken since the last call."""
         self.train_s += policy.train_s
         self.tokens_trained += policy.tokens_trained
+        policy.train_s, policy.tokens_trained = 0.0, 0
 
     @contextmanager
     def grading(self) -> Iterator[None]:
@@ -105,6 +116,7 @@ class State:
     listener: Listener
     progress: Steps
     judge: Judge
+    save_points: SavePoints
     spent: Spent = field(default_factory=Spent)
 
 
@@ -127,8 +139,20 @@ def open_policy(
     return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.engine.probe_tolerance)
 
 
+def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], None]) -> None:
+    """Do the steps of a training phase, from 0, that are not finished yet.
+
+    A step may depend on its number, on the policy and on what earlier phases left, and on nothing else: the process
+    that does it need not be the one that did the step before.
+    """
+    for step in range(state.save_points.take_up(policy), steps):
+        do(step)
+        state.spent.add(policy)
+        state.save_points.keep(policy, step + 1)
+
+
 class Phase(Protocol):
-    """One step of an iteration. Redone from its start it writes the same files and the same metrics."""
+    """One part of an iteration. Redone from its start it writes the same files and the same metrics."""
 
     iteration: int
     name: str  # without the iteration, e.g. "curriculum"

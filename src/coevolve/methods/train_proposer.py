@@ -15,7 +15,7 @@ from coevolve.curriculum.voting import agrees, vote
 from coevolve.learning.advantages import keyed
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
-from coevolve.methods.base import State, open_policy
+from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.fill_pool import earlier_questions
 from coevolve.methods.metrics import train_facts
 from coevolve.methods.questions import Written, answers_of, read_questions
@@ -39,9 +39,7 @@ class TrainProposer:
         base = state.checkpoints.folder(Role.PROPOSER, 0)
         policy = open_policy(state, Role.PROPOSER, t, section, resume=t > 1, reference=base if section.kl > 0 else None)
         archive = Archive(earlier_questions(state.store, t))
-        for step in range(self.steps):
-            self._step(state, policy, archive, step)
-        state.spent.add(policy)
+        train_steps(state, policy, self.steps, lambda step: self._step(state, policy, archive, step))
         folder = f"checkpoints/iteration-{t}/proposer"
         return [state.store.save_folder(folder, lambda path: policy.save(path, optimizer=True))]
 

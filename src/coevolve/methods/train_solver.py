@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
-from coevolve.methods.base import State, open_policy
+from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.fill_pool import kept_tasks
 from coevolve.methods.metrics import clip_by_bin, train_facts
 from coevolve.rollout.policy import Policy
@@ -39,13 +40,12 @@ class TrainSolver:
         policy = open_policy(state, Role.SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
         tasks = kept_tasks(state.store, state.config.method, t)
         if tasks:
-            batches = task_batches(tasks, section.tasks, seed_of(state.config.seed, "tasks", t))
-            for step in range(self.steps):
-                self._step(state, policy, next(batches), step)
+            endless = task_batches(tasks, section.tasks, seed_of(state.config.seed, "tasks", t))
+            batches = list(islice(endless, self.steps))
+            train_steps(state, policy, self.steps, lambda step: self._step(state, policy, batches[step], step))
         else:
             state.progress.note("the gate kept no task: the executor stays as it was")
             state.store.log({"event": "executor_skipped", "iteration": t, "reason": "the gate kept no task"})
-        state.spent.add(policy)
         folder = f"checkpoints/iteration-{t}/solver"
         return [state.store.save_folder(folder, lambda path: policy.save(path, optimizer=False))]
 

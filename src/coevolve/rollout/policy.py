@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,23 @@ class Policy:
     def save(self, folder: Path, *, optimizer: bool) -> None:
         """Write the weights as a Hugging Face folder, and the optimiser's state if asked."""
         self._trainer.save(folder, optimizer=optimizer)
+
+    def keep(self, file: Path) -> None:
+        """Write all that the next step depends on into one file, save the numbers of ``memory``."""
+        self._trainer.save_state(file)
+
+    def memory(self) -> dict[str, int]:
+        """The numbers that ``take_up`` wants beside the file."""
+        return {"version": self.version}
+
+    def take_up(self, file: Path, memory: Mapping[str, int]) -> None:
+        """Go on exactly where ``keep`` was called.
+
+        Raises:
+            EngineError: the file is that of another model, or damaged.
+        """
+        self._trainer.load_state(file)
+        self.version = memory["version"]
 
     def weights(self) -> PolicyWeights:
         """The present weights for rollouts."""

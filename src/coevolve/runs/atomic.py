@@ -113,6 +113,24 @@ def replace_file(path: Path, data: bytes) -> None:
         sink.write(data)
 
 
+def fill_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Give ``path`` in one step the content that ``write`` puts into a file that it makes.
+
+    Raises:
+        OSError: the system refused; ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        write(temporary)
+        flush(temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    temporary.replace(path)
+    flush(path.parent)
+
+
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Give ``path`` the files that ``write`` puts into an empty folder, in place of an older folder.
 
@@ -148,10 +166,13 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file as hexadecimal digits."""
+def digest(path: Path, begin: int = 0, end: int | None = None) -> str:
+    """SHA-256 of a file, or of its bytes from ``begin`` to ``end``, as hexadecimal digits; no file is an empty one."""
     total = hashlib.sha256()
     with path.open("rb") as source:
-        while chunk := source.read(_CHUNK):
+        source.seek(begin)
+        left = end - begin if end is not None else None
+        while chunk := source.read(_CHUNK if left is None else min(_CHUNK, left)):
             total.update(chunk)
+            left = None if left is None else left - len(chunk)
     return total.hexdigest()

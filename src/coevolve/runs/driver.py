@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +13,11 @@ from coevolve.errors import RunError
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
-from coevolve.rollout.base import RolloutCost
 from coevolve.rollout.service import LocalRollouts, worker_count
 from coevolve.runs.checkpoints import RunCheckpoints
+from coevolve.runs.clock import PhaseClock
 from coevolve.runs.evaluate import Evaluate
+from coevolve.runs.partial import SavePointsOfRun
 from coevolve.runs.plan import name_of, phases, planned
 from coevolve.runs.progress import Progress
 from coevolve.runs.recording import Recorder
@@ -57,7 +56,7 @@ def resume(path: Path, progress: Progress) -> Path:
         progress.note(f"{path} is finished already")
         return path
     try:
-        folder.verify()
+        folder.verify_all()
     except RunError:
         folder.close()
         raise
@@ -100,10 +99,15 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
             folder.set_status("running", contract=rollouts.contract, base=_digest(base))
             recorder = Recorder(folder, meter, judge)
             checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config)
-            state = State(config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge)
             folder.set_status("running", sandbox=rollouts.layers)
+            spent = Spent()
+            clock = PhaseClock(folder, rollouts, spent)
+            save_points = SavePointsOfRun(folder, clock)
+            state = State(
+                config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge, save_points, spent
+            )
             for phase in todo:
-                _run_phase(folder, phase, state, meter, recorder, progress)
+                _run_phase(folder, phase, state, meter, recorder, progress, clock)
             folder.set_status("finished")
     except KeyboardInterrupt:
         _mark(folder, "interrupted")
@@ -128,45 +132,17 @@ def _run_phase(
     meter: MiniatureMeter,
     recorder: Recorder,
     progress: Progress,
+    clock: PhaseClock,
 ) -> None:
     name = name_of(phase)
-    before, spent = state.rollouts.cost, replace(state.spent)
-    wall, cpu = time.perf_counter(), time.process_time()
     folder.begin(name)
+    clock.begin(folder.cursor.times if folder.cursor else {})
     progress.phase(phase.iteration, phase.name, phase.steps)
     files = phase.run(state, meter, recorder) if isinstance(phase, Evaluate) else phase.run(state)
     files = [*files, *recorder.take_files()]
-    elapsed = time.perf_counter() - wall
-    used = time.process_time() - cpu
-    folder.log_timing(
-        {"phase": name, "iteration": phase.iteration}
-        | _times(elapsed, used, before, state.rollouts.cost, spent, state.spent)
-    )
+    folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())
     folder.finish(name, files)
     progress.end_phase(phase_line(phase.name, folder.metrics(), phase.iteration))
-
-
-def _times(
-    wall: float, cpu: float, before: RolloutCost, after: RolloutCost, spent: Spent, now: Spent
-) -> dict[str, object]:
-    """Where the time of a phase went. Seconds of rollouts are the mean over workers, so parts add up to the wall."""
-    workers = max(after.workers, 1)
-    sample = (after.sample_s - before.sample_s) / workers
-    tool = (after.tool_s - before.tool_s) / workers
-    train, grade = now.train_s - spent.train_s, now.grade_s - spent.grade_s
-    return {
-        "wall_s": wall,
-        "cpu_s": cpu + after.cpu_s - before.cpu_s,
-        "sample_s": sample,
-        "train_s": train,
-        "tool_s": tool,
-        "grade_s": grade,
-        "other_s": max(0.0, wall - sample - tool - train - grade),
-        "tokens_sampled": after.sampled_tokens - before.sampled_tokens,
-        "tokens_trained": now.tokens_trained - spent.tokens_trained,
-        "tool_calls": after.tool_calls - before.tool_calls,
-        "answers_lost": after.answers_lost - before.answers_lost,
-    }
 
 
 class _Trainers:

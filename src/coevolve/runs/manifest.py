@@ -12,17 +12,33 @@ import coevolve
 from coevolve.errors import RunError
 
 NAME = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 class PhaseRecord(BaseModel):
-    """A finished phase: its files with their SHA-256, and the lengths of the two logs when it ended."""
+    """A finished phase: its files with their SHA-256; the lengths of the two logs when it ended, and the SHA-256 of the
+    lines that the phase itself added."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str
     files: dict[str, str]
     metrics_bytes: int
+    metrics_sha256: str
     timings_bytes: int
+    timings_sha256: str
+
+
+class Cursor(BaseModel):
+    """How far the phase in progress is, for a process that takes it up."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    phase: str
+    step: int = 0  # finished steps
+    files: dict[str, str] = {}  # what is kept of them, with SHA-256
+    metrics_bytes: int  # with the lines of the finished steps
+    metrics_sha256: str  # of the lines that the phase has added up to there
+    memory: dict[str, int] = {}  # of the policy in training
+    times: dict[str, int | float] = {}  # spent so far, as in timings.jsonl
 
 
 class Manifest(BaseModel):
@@ -37,6 +53,7 @@ class Manifest(BaseModel):
     status: str
     config_sha256: str
     phases: list[PhaseRecord]
+    cursor: Cursor | None = None
 
 
 def to_json(manifest: Manifest) -> bytes:

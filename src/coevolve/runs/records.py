@@ -12,9 +12,10 @@ from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.runs import atomic, settings, tables
 from coevolve.runs.logs import rows_of
-from coevolve.runs.manifest import Manifest
+from coevolve.runs.manifest import Cursor, Manifest
 
 METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
+PARTIAL = "partial"  # folder of what is kept of the phase in progress
 
 
 class RunRecords:
@@ -49,6 +50,11 @@ class RunRecords:
         """Whether the phase is finished and its files count."""
         return phase in self.finished_phases
 
+    @property
+    def cursor(self) -> Cursor | None:
+        """How far the phase in progress is; None where nothing of it is kept."""
+        return self._state.cursor
+
     def read_table(self, relative: str) -> list[dict[str, object]]:
         """The rows of a Parquet file of this run.
 
@@ -72,6 +78,24 @@ class RunRecords:
     def recorded(self, prefix: str = "") -> list[str]:
         """Relative paths of all files of finished phases that start with ``prefix``."""
         return [name for phase in self._state.phases for name in phase.files if name.startswith(prefix)]
+
+    def verify_all(self) -> None:
+        """Compare everything that counts with its hashes: files of finished phases, both logs, the phase in progress.
+
+        Raises:
+            RunError: a file is missing or was changed.
+        """
+        self.verify()
+        metrics, timings = 0, 0
+        for phase in self._state.phases:
+            self._verify_lines(METRICS, metrics, phase.metrics_bytes, phase.metrics_sha256, phase.name)
+            self._verify_lines(TIMINGS, timings, phase.timings_bytes, phase.timings_sha256, phase.name)
+            metrics, timings = phase.metrics_bytes, phase.timings_bytes
+        if self.cursor is not None:
+            name = self.cursor.phase
+            self._verify_lines(METRICS, metrics, self.cursor.metrics_bytes, self.cursor.metrics_sha256, name)
+            for file, expected in self.cursor.files.items():
+                self._verify_file(self.path / file, expected, name)
 
     def verify(self, prefix: str = "") -> None:
         """Compare the files of finished phases that start with ``prefix`` with their hashes.
@@ -127,6 +151,7 @@ class RunRecords:
             raise self._damage(f"a table of the run is damaged: {reason}", path) from error
 
     def _length(self, name: str) -> int:
+        """Bytes of a log that finished phases wrote."""
         if not self._state.phases:
             return 0
         last = self._state.phases[-1]
@@ -134,6 +159,8 @@ class RunRecords:
 
     def _check_length(self, name: str) -> None:
         path, expected = self.path / name, self._length(name)
+        if name == METRICS and self.cursor is not None:
+            expected = self.cursor.metrics_bytes
         found = path.stat().st_size if path.exists() else 0
         if found < expected:
             raise self._damage(f"{name} has {found} bytes, {expected} were recorded", path)
@@ -143,6 +170,10 @@ class RunRecords:
             raise self._damage(f"a file that {phase} wrote is missing", path)
         if atomic.digest(path) != expected:
             raise self._damage(f"a file was changed after {phase} had written it", path)
+
+    def _verify_lines(self, name: str, begin: int, end: int, expected: str, phase: str) -> None:
+        if atomic.digest(self.path / name, begin, end) != expected:
+            raise self._damage(f"lines that {phase} wrote were changed", self.path / name)
 
     def _restore(self) -> str:
         return (

@@ -1,17 +1,19 @@
 """The run folder: the one truth about a run, whole after a kill at any instant.
 
 Only what the manifest lists counts. A phase writes its files, then ``finish`` records their hashes and the
-lengths of the logs in one atomic step. When a killed phase begins again, what it left behind is overwritten
-and its log lines are cut off; so a resumed run has the same bytes as an unbroken one.
+lengths of the logs in one atomic step. What a phase keeps on its way goes to ``partial/`` and is recorded in the
+manifest's cursor. When a killed phase begins again, its log is cut off where the cursor says (else where the phase
+began), and what it left beyond that is overwritten; so a resumed run has the same bytes as an unbroken one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 import coevolve
 from coevolve.config import Config
@@ -19,10 +21,9 @@ from coevolve.errors import RunError
 from coevolve.runs import atomic, manifest, settings, tables
 from coevolve.runs.lock import FolderLock
 from coevolve.runs.logs import line_of
-from coevolve.runs.manifest import Manifest, PhaseRecord
-from coevolve.runs.records import METRICS, TIMINGS, RunRecords
-
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+from coevolve.runs.manifest import Cursor, Manifest, PhaseRecord
+from coevolve.runs.open_log import OpenLog
+from coevolve.runs.records import METRICS, PARTIAL, TIMINGS, RunRecords
 
 
 class RunFolder(RunRecords):
@@ -32,7 +33,9 @@ class RunFolder(RunRecords):
         super().__init__(path, config, state)
         self._lock = lock
         self._phase: str | None = None
-        self._logs: dict[str, int] = {}
+        self._logs: dict[str, OpenLog] = {}
+        self.store_s = 0.0  # seconds spent on writing, in this process
+        self._storing = False
 
     @classmethod
     def create(cls, path: Path, config: Config) -> RunFolder:
@@ -84,7 +87,7 @@ class RunFolder(RunRecords):
             raise
 
     def begin(self, phase: str) -> None:
-        """Start a phase: forget what an unfinished one logged.
+        """Start a phase, or take it up where its cursor is; forget what was logged after that.
 
         Raises:
             RunError: the phase is finished already, or the disk refuses.
@@ -93,10 +96,15 @@ class RunFolder(RunRecords):
         if self.is_done(phase):
             raise self._misuse(f"phase {phase} is finished already", "ask is_done first")
         self._close_logs()
+        cursor = self.cursor
+        if cursor is not None and cursor.phase != phase:
+            raise self._misuse(f"phase {cursor.phase} is in progress", "finish it first")
         for name in (METRICS, TIMINGS):
+            begin = self._length(name)
+            length = cursor.metrics_bytes if cursor is not None and name == METRICS else begin
             with self._writing(self.path / name):
-                self._logs[name] = os.open(self.path / name, _APPEND, 0o644)
-                os.ftruncate(self._logs[name], self._length(name))
+                self._logs[name] = OpenLog(self.path / name, begin, length)
+        self._tidy()
         self._phase = phase
 
     def log(self, row: Mapping[str, object]) -> None:
@@ -123,19 +131,53 @@ class RunFolder(RunRecords):
         """
         if phase != self._phase:
             raise self._misuse(f"phase {phase} has not begun", "call begin first")
-        lengths = []
-        for name in (METRICS, TIMINGS):
+        for name, log in self._logs.items():
             with self._writing(self.path / name):
-                os.fsync(self._logs[name])
-                lengths.append(os.fstat(self._logs[name]).st_size)
+                log.flush()
         hashes: dict[str, str] = {}
         for file in sorted(inner for entry in files for inner in _files_of(entry)):
             with self._writing(file):
                 hashes[file.relative_to(self.path).as_posix()] = atomic.digest(file)
-        record = PhaseRecord(name=phase, files=hashes, metrics_bytes=lengths[0], timings_bytes=lengths[1])
-        self._save(self._state.model_copy(update={"phases": [*self._state.phases, record]}))
+        metrics, timings = self._logs[METRICS], self._logs[TIMINGS]
+        record = PhaseRecord(
+            name=phase,
+            files=hashes,
+            metrics_bytes=metrics.length,
+            metrics_sha256=metrics.sha256,
+            timings_bytes=timings.length,
+            timings_sha256=timings.sha256,
+        )
+        self._save(self._state.model_copy(update={"phases": [*self._state.phases, record], "cursor": None}))
         self._phase = None
         self._close_logs()
+        self._tidy()
+
+    def save_point(
+        self,
+        step: int,
+        write: Callable[[Path], None],
+        memory: Mapping[str, int],
+        times: Callable[[], Mapping[str, int | float]],
+    ) -> None:
+        """Make the steps of the phase up to here count: what they logged, and the file that ``write`` makes.
+
+        Args:
+            step: finished steps.
+            memory: small numbers that belong to the file.
+            times: asked when the file is written.
+
+        Raises:
+            RunError: no phase has begun, or the disk refuses; the save point before this one stays.
+        """
+        relative = f"{PARTIAL}/step-{step}.safetensors"
+        path = self._target(relative)
+        with self._writing(path):
+            atomic.fill_file(path, write)
+            files = {relative: atomic.digest(path)}
+        with self._writing(self.path / METRICS):
+            self._log_of(METRICS).flush()
+        self._advance(step=step, files=files, memory=dict(memory), times=dict(times()))
+        self._tidy()
 
     def set_status(self, status: str, **facts: object) -> None:
         """Record how the run stands, and facts about it.
@@ -178,10 +220,30 @@ class RunFolder(RunRecords):
             self._lock = None
 
     def _append(self, name: str, row: Mapping[str, object]) -> None:
+        log = self._log_of(name)
+        with self._writing(self.path / name):
+            log.append(line_of(row))
+
+    def _log_of(self, name: str) -> OpenLog:
         if name not in self._logs:
             raise self._misuse(f"{name} takes lines only while a phase is in progress", "call begin first")
-        with self._writing(self.path / name):
-            atomic.write_all(self._logs[name], line_of(row))
+        return self._logs[name]
+
+    def _advance(self, **changes: object) -> None:
+        """Move the cursor of the phase in progress to the present end of its log."""
+        log = self._log_of(METRICS)
+        facts = {"phase": self._phase, "metrics_bytes": log.length, "metrics_sha256": log.sha256}
+        self._save(self._state.model_copy(update={"cursor": Cursor.model_validate(facts | changes)}))
+
+    def _tidy(self) -> None:
+        """Remove from ``partial/`` what does not count (any more)."""
+        folder = self.path / PARTIAL
+        if self.cursor is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for file in folder.iterdir():
+            if file.relative_to(self.path).as_posix() not in self.cursor.files:
+                file.unlink(missing_ok=True)
 
     def _save(self, state: Manifest) -> None:
         with self._writing(self.path / manifest.NAME):
@@ -198,17 +260,32 @@ class RunFolder(RunRecords):
             raise self._misuse(f"a finished phase owns {relative}", "use another name")
         return self.path / relative
 
-    def _writing(self, path: Path) -> AbstractContextManager[None]:
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Count the block in ``store_s``; a block within a block counts once."""
+        if self._storing:
+            yield
+            return
+        self._storing, begin = True, perf_counter()
+        try:
+            yield
+        finally:
+            self._storing = False
+            self.store_s += perf_counter() - begin
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
         kept = f"everything up to {self.finished_phases[-1]}" if self._state.phases else "the configuration"
         fix = f"make room on the disk, then: coevolve resume {self.path}   ({kept} is kept)"
-        return atomic.writing(path, fix)
+        with self.storing(), atomic.writing(path, fix):
+            yield
 
     def _misuse(self, what: str, fix: str) -> RunError:
         return RunError(what, where=str(self.path), fix=fix)
 
     def _close_logs(self) -> None:
-        for descriptor in self._logs.values():
-            os.close(descriptor)
+        for log in self._logs.values():
+            log.close()
         self._logs.clear()
 
 

@@ -27,7 +27,7 @@ _POOL = (
 _LATER_MEASURED = ("first_executor_pass_rate", "fixed_executor_tool_calls")
 _CURRICULUM = ("reward", "r_unc", "r_tool", "r_rep", "format")
 _EXECUTOR = ("reward", "true_accuracy", "clip_fraction_by_p_hat", "entropy", "kl")
-_TIMES = ("sample_s", "train_s", "tool_s", "grade_s", "other_s")
+_TIMES = ("sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
 
 
 def summarise(path: Path) -> dict[str, object]:

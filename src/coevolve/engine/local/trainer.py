@@ -11,7 +11,9 @@ needs no mask, and logits exist only for the tokens that teach, a bounded number
 from __future__ import annotations
 
 import copy
+import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,6 +21,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from coevolve.engine.local.models import TOKENIZER_FILES, load_model, quiet
@@ -191,6 +195,48 @@ class LocalTrainer:
         except ValueError as error:
             raise EngineError("The optimiser state is that of another model", where=str(file)) from error
         self.skipped = int(state["skipped"])
+
+    def save_state(self, file: Path) -> None:
+        """Write weights, AdamW's moments and ``skipped`` into one safetensors file, bit by bit."""
+        tensors = {f"weight.{name}": value.detach() for name, value in self.model.named_parameters()}
+        for number, parameter in enumerate(self._parameters()):
+            for name, value in self._optimizer.state.get(parameter, {}).items():
+                tensors[f"adamw.{number}.{name}"] = value
+        # The order of the tensors and the last learning rates decide the bytes of the checkpoint that comes next.
+        rest = {"order": [*tensors], "lr": [g["lr"] for g in self._optimizer.param_groups], "skipped": self.skipped}
+        save_file({name: x.contiguous() for name, x in tensors.items()}, file, metadata={"rest": json.dumps(rest)})
+
+    def load_state(self, file: Path) -> None:
+        """Take up what ``save_state`` wrote; the reference stays as it is.
+
+        Raises:
+            EngineError: the file is that of another model, or none of ours.
+        """
+        try:
+            with safe_open(file, framework="pt", device=str(self._device)) as source:
+                rest = json.loads(source.metadata()["rest"])
+                self._take_up({name: source.get_tensor(name).clone() for name in rest["order"]})
+            for group, lr in zip(self._optimizer.param_groups, rest["lr"], strict=True):
+                group["lr"] = lr
+            self.skipped = rest["skipped"]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"the state of the training cannot be used: {error}", where=str(file)) from error
+
+    def _take_up(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(tensors[f"weight.{name}"])
+        for number, parameter in enumerate(self._parameters()):
+            prefix = f"adamw.{number}."
+            # Interned as AdamW's own names are: a checkpoint is a pickle, which writes one object once.
+            own = {sys.intern(name.removeprefix(prefix)): x for name, x in tensors.items() if name.startswith(prefix)}
+            if own:
+                self._optimizer.state[parameter] = own
+            else:
+                self._optimizer.state.pop(parameter, None)  # it has not moved yet
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
     def _new_optimizer(self, betas: tuple[float, float], weight_decay: float) -> torch.optim.AdamW:
         matrices = [p for p in self.model.parameters() if p.ndim >= 2]

@@ -187,7 +187,7 @@ function clipFigure() {
     draw: (width) => el("div", {}, legendList(present.map((t, i) => [`iteration ${t}`, ramp("e", i, present.length)])), barChart({ width, height: 200, bars, show: (value) => percent(value, 2), describe: "Clipped tokens by p̂" })) });
 }
 
-const WORK = [["sample_s", "sampling", "var(--t1)"], ["train_s", "training", "var(--t2)"], ["tool_s", "tool", "var(--t3)"], ["grade_s", "grading", "var(--t4)"], ["other_s", "other", "var(--t5)"]];
+const WORK = [["sample_s", "sampling", "var(--t1)"], ["train_s", "training", "var(--t2)"], ["tool_s", "tool", "var(--t3)"], ["grade_s", "grading", "var(--t4)"], ["store_s", "storing", "var(--t6)"], ["other_s", "other", "var(--t5)"]];
 
 function timeFigure() {
   const rows = data.timings.map((row) => [row.phase, row.wall_s, ...WORK.map(([key]) => row[key]), row.tokens_sampled, row.tool_calls]);

@@ -1,0 +1,28 @@
+"""What is finished of the phase in progress, kept so that a process that takes it up need not do it again."""
+
+from __future__ import annotations
+
+from coevolve.rollout.policy import Policy
+from coevolve.runs.clock import PhaseClock
+from coevolve.runs.store import RunFolder
+
+
+class SavePointsOfRun:
+    """Implements :class:`coevolve.methods.base.SavePoints` on a run folder: one file, replaced after each step."""
+
+    def __init__(self, folder: RunFolder, clock: PhaseClock) -> None:
+        self._folder, self._clock = folder, clock
+
+    def take_up(self, policy: Policy) -> int:
+        """Bring the policy to where the phase was; returns the steps that are finished, 0 for a new phase."""
+        cursor = self._folder.cursor
+        if cursor is None or not cursor.step:
+            return 0
+        (file,) = cursor.files
+        policy.take_up(self._folder.path / file, cursor.memory)
+        return cursor.step
+
+    def keep(self, policy: Policy, step: int) -> None:
+        """Save the policy when enough steps are done since the last time."""
+        if step % self._folder.config.run.save_every == 0:
+            self._folder.save_point(step, policy.keep, policy.memory(), self._clock.times)
