@@ -164,7 +164,7 @@ def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
         store, heard, names = store or Memory(), Heard(), Names()
         rollouts = Written(trajectory, texts, answers)
         settings = config(f"pool.size={len(texts)}", *overrides)
-        state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES)  # type: ignore[arg-type]
+        state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None)  # type: ignore[arg-type]
         FillPool(settings, iteration).run(state)
         return Pool(store.read_table(f"tasks/iteration-{iteration}.parquet"), heard, rollouts, store, names)
 
@@ -265,6 +265,8 @@ def test_a_text_that_was_cut_off_is_malformed(filled: Callable[..., Pool], traje
     pool = filled([f"{SUM}</question>"], ANSWERS)
     assert pool.rows[0]["well_formed"]
     pool.rollouts.write = lambda policy, n, *, seed: [cut]  # type: ignore[method-assign]
-    state = State(config("pool.size=1"), World(), pool.rollouts, Names(), None, pool.store, Heard(), Heard(), OWN_RULES)  # type: ignore[arg-type]
+    state = State(
+        config("pool.size=1"), World(), pool.rollouts, Names(), None, pool.store, Heard(), Heard(), OWN_RULES, None
+    )  # type: ignore[arg-type]
     FillPool(config("pool.size=1"), 1).run(state)
     assert pool.store.read_table("tasks/iteration-1.parquet")[0]["reason"] == "malformed"

@@ -234,7 +234,7 @@ def test_the_last_half_written_line_is_not_read(tmp_path: Path) -> None:
     assert len(folder.metrics()) == 1
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema":1}', '{"coevolve":"0.1.0"}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema":2}', '{"coevolve":"0.1.0"}'])
 def test_a_damaged_manifest_is_named(tmp_path: Path, damage: str) -> None:
     RunFolder.create(tmp_path, Config()).close()
     (tmp_path / "manifest.json").write_text(damage)
