@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import Any
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.report.build import build_report, embedded_json
+from coevolve.report.build import build_report, embedded_json, page_data, render, task_data
+from coevolve.report.task_index import POOL, read_index
 from coevolve.runs.store import RunFolder
 from coevolve.runs.summary import summarise
 
@@ -48,6 +51,14 @@ class Page(HTMLParser):
     def data(self) -> dict[str, Any]:
         return json.loads(self.scripts[0])
 
+    @property
+    def tasks(self) -> dict[str, Any]:
+        return json.loads(self.scripts[2])
+
+    @property
+    def chunks(self) -> list[list[list[dict[str, Any]]]]:
+        return [json.loads(zlib.decompress(base64.b64decode(text))) for text in self.scripts[3:]]
+
     def ids(self) -> set[str | None]:
         return {attributes.get("id") for _, attributes in self.elements}
 
@@ -63,20 +74,37 @@ def test_the_page_lies_in_the_run_folder(finished_run: Path) -> None:
 
 def test_nothing_is_loaded_from_elsewhere(page: Page, finished_run: Path) -> None:
     text = (finished_run / "report" / "index.html").read_text(encoding="utf-8")
-    code = text.replace(page.scripts[0], "")
+    code = text
+    for stored in (page.scripts[0], *page.scripts[2:]):
+        code = code.replace(stored, "")
     assert set(re.findall(r"https?://[^\s\"']+", code)) == {"http://www.w3.org/2000/svg"}  # a name, not a place
     loaded = [attributes.get(key) for _, attributes in page.elements for key in ("src", "href")]
-    assert {value for value in loaded if value} == {"data:,", "#tasks"}
-    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|innerHTML|insertAdjacentHTML", code)
+    assert all(value == "data:," or value.startswith("#") for value in loaded if value)
+    assert not re.search(r"@import|url\(|XMLHttpRequest|innerHTML|insertAdjacentHTML", code)
     policy = next(a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in str(policy)
+    assert "connect-src" not in str(policy)
+
+
+def test_only_a_live_page_may_ask_its_server(finished_run: Path) -> None:
+    folder = RunFolder.open(finished_run, write=False)
+    text = render(
+        page_data(folder, {"events": "events", "trajectories": "trajectories"}), task_data(read_index(folder))
+    )
+    page = Page(text)
+    policy = next(a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy)
+    assert str(policy).endswith("connect-src 'self'")
+    assert page.data["live"] == {"events": "events", "trajectories": "trajectories"}
+    assert page.tasks["at"] is None
+    assert page.chunks == []
 
 
 def test_text_of_a_model_stays_text(page: Page) -> None:
-    assert [tag for tag, _ in page.elements].count("script") == 2
+    assert [tag for tag, _ in page.elements].count("script") == 3 + len(page.chunks)
     assert "img" not in [tag for tag, _ in page.elements]
-    questions = [task["question"] for task in page.data["tasks"]]
-    assert any(question.endswith(HOSTILE) for question in questions)
+    assert any(question.endswith(HOSTILE) for question in page.tasks["columns"]["question"])
+    assert any(sample["text"].startswith(HOSTILE) for chunk in page.chunks for task in chunk for sample in task)
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "<!--<script>", "]]>", "\ud800", "\\u003c", "é 数"])
@@ -131,9 +159,11 @@ def test_parts_of_the_page_have_names_for_a_screen_reader(page: Page) -> None:
 )
 def test_a_run_in_progress_has_a_page_too(make_run: Callable[..., Path], until: str) -> None:
     path = make_run(until=until, pool=8)
-    data = Page(build_report(path).read_text(encoding="utf-8")).data
+    page = Page(build_report(path).read_text(encoding="utf-8"))
+    data = page.data
     assert data["standing"].startswith("This run has not finished (status: running)")
-    assert len(data["tasks"]) == (8 if until in ("iteration-1/executor", "iteration-1/evaluate") else 0)
+    pools = page.tasks["columns"]["origin"].count(POOL)
+    assert pools == (8 if until in ("iteration-1/executor", "iteration-1/evaluate") else 0)
 
 
 def test_work_in_progress_of_a_later_pool_is_not_shown(make_run: Callable[..., Path]) -> None:
@@ -142,8 +172,8 @@ def test_work_in_progress_of_a_later_pool_is_not_shown(make_run: Callable[..., P
     folder.begin("iteration-1/executor")
     folder.write_table("tasks/iteration-2.parquet", [{"iteration": 2, "task_id": "x", "question": "half"}])
     folder.close()
-    data = Page(build_report(path).read_text(encoding="utf-8")).data
-    assert {task["iteration"] for task in data["tasks"]} == {1}
+    columns = Page(build_report(path).read_text(encoding="utf-8")).tasks["columns"]
+    assert set(columns["task_id"]) - {"h0", "h1", "h2"} == {f"i1-{number:04d}" for number in range(4)}
 
 
 def test_a_damaged_table_is_named(make_run: Callable[..., Path]) -> None:

@@ -13,17 +13,26 @@ from typing import Any
 import coevolve
 from coevolve.config import Config, at_iteration
 from coevolve.errors import RunError
-from coevolve.report.tasks import browser_tasks
+from coevolve.report.chunks import left_out, read_trajectories
+from coevolve.report.task_index import TaskIndex, read_index
 from coevolve.report.words import headline, health, standing
 from coevolve.runs import settings
 from coevolve.runs.atomic import replace_file, writing
 from coevolve.runs.store import RunFolder
 from coevolve.runs.summary import summarise
 
-TASK_BYTES = 5_500_000  # of tasks with their trajectories; the page stays below about 6 MB
-
 _STYLES = ("page.css", "tasks.css")
-_SCRIPTS = ("dom.js", "charts.js", "data.js", "sections.js", "tasks.js", "page.js")
+_SCRIPTS = (
+    "dom.js",
+    "charts.js",
+    "data.js",
+    "sections.js",
+    "filters.js",
+    "tasks.js",
+    "tokens.js",
+    "trajectories.js",
+    "page.js",
+)
 
 
 def build_report(path: Path) -> Path:
@@ -36,27 +45,35 @@ def build_report(path: Path) -> Path:
         RunError: the folder holds no run, or a damaged one, or the page cannot be written.
     """
     folder = RunFolder.open(path, write=False)
-    data = page_data(folder)
+    index = read_index(folder)
+    trajectories = read_trajectories(folder, index)
+    tasks = task_data(index) | {
+        "at": trajectories.at,
+        "answered": trajectories.answered,
+        "left_out": left_out(index, trajectories),
+    }
+    page = render(page_data(folder), tasks, trajectories.chunks)
     target = path / "report" / "index.html"
     with writing(target, f"make room on the disk, then: coevolve report {path}"):
-        replace_file(target, render(data).encode())
+        replace_file(target, page.encode())
     return target
 
 
 def page_data(folder: RunFolder, live: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What the page shows, as JSON values.
+    """What the page shows above the tasks, as JSON values.
 
     Args:
         folder: the run.
-        live: of a page that a server keeps up to date: ``events``, the address of server-sent events. Each message
-            is such data again, in JSON; where it leaves out ``tasks`` and ``left_out``, the page keeps those it has.
+        live: of a page that a server keeps up to date: ``events``, the address of server-sent events, and
+            ``trajectories``, an address that answers ``?origin=0&iteration=1&task=ID`` with
+            ``chunks.task_trajectories`` in JSON. Each event is such data again, and may bring ``tasks`` of
+            ``task_data`` with it; without them the page keeps the tasks that it has.
 
     Raises:
         RunError: a file of the run is missing or damaged.
     """
     summary = summarise(folder.path)
     metrics = folder.metrics()
-    tasks, left_out = browser_tasks(folder, TASK_BYTES)
     return {
         "run": {
             "name": folder.path.resolve().name,
@@ -74,10 +91,13 @@ def page_data(folder: RunFolder, live: Mapping[str, str] | None = None) -> dict[
             "executor": _steps(metrics, "executor", folder.config.executor.kl > 0),
         },
         "timings": folder.timings(),
-        "tasks": tasks,
-        "left_out": left_out,
         "live": live,
     }
+
+
+def task_data(index: TaskIndex) -> dict[str, Any]:
+    """The tasks of the page without their trajectories, as JSON values; ``at`` null means: ask the server."""
+    return index.as_json() | {"at": None, "answered": None, "left_out": ""}
 
 
 def _steps(metrics: Sequence[Mapping[str, Any]], agent: str, has_reference: bool) -> list[dict[str, Any]]:
@@ -95,8 +115,13 @@ def _gates(config: Config) -> dict[str, list[float] | None]:
     }
 
 
-def render(data: Mapping[str, Any]) -> str:
-    """The page with its data inside.
+def render(data: Mapping[str, Any], tasks: Mapping[str, Any], chunks: Sequence[str] = ()) -> str:
+    """The page with its data inside. The figures come first in it, so that they are seen while the rest is read.
+
+    Args:
+        data: as ``page_data`` gives it.
+        tasks: as ``task_data`` gives it, with ``at`` where there are chunks.
+        chunks: compressed trajectories in base64.
 
     Raises:
         RunError: the data holds a number that JSON does not have.
@@ -108,6 +133,10 @@ def render(data: Mapping[str, Any]) -> str:
         "style": "\n".join(_template(name) for name in _STYLES),
         "script": "\n".join(_template(name) for name in _SCRIPTS),
         "data": embedded_json(data),
+        "tasks": embedded_json(tasks),
+        "chunks": "\n".join(
+            f'<script type="text/plain" id="chunk-{i}">{text}</script>' for i, text in enumerate(chunks)
+        ),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("page.html"))
 

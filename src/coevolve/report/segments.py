@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 _CODE_FENCE, _OUTPUT_FENCE, _FENCE = "```python", "```output", "```"
 
-Segment = tuple[str, str, str]  # kind ("text", "code" or "output"), content, status of the tool call
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a text, or a recorded piece that does not stand in it."""
+
+    kind: str  # "text", "code" or "output"
+    start: int  # place in the text; -1 for one that is not there
+    end: int
+    status: str = ""  # of the tool call
+    content: str | None = None  # of one that is not in the text
 
 
 def segments(text: str, calls: Sequence[Mapping[str, str]]) -> list[Segment]:
     """Cut a text at its recorded tool calls; the fences around code and output are left out.
 
     Only calls that really ran become output. A fence that the model wrote without a call stays in its text, so
-    a forged output is seen as what it is.
+    a forged output is seen as what it is. An output is what the model was shown: the observation as it stands in the
+    text, with its fences defused.
 
     Args:
         text: everything after the prompt, observations included.
@@ -25,22 +36,35 @@ def segments(text: str, calls: Sequence[Mapping[str, str]]) -> list[Segment]:
         start = text.find(call["code"], position)
         output = text.find(_OUTPUT_FENCE, start + len(call["code"])) if start >= 0 else -1
         if output < 0:  # not where it was recorded: show the call itself, and the text around it as it stands
-            found += _called(call)
+            found += [_absent("code", call["code"], call), _absent("output", call["observation"], call)]
             continue
-        found += _written(_without_end(text[position:start], _CODE_FENCE))
-        found += _called(call)
-        end = text.find(_FENCE, output + len(_OUTPUT_FENCE))
-        position = end + len(_FENCE) if end >= 0 else len(text)
-    return found + _written(text[position:])
+        found += _trimmed(text, position, _before_fence(text, position, start))
+        found.append(Segment("code", start, start + len(call["code"]), call["status"]))
+        shown = output + len(_OUTPUT_FENCE)
+        end = text.find(_FENCE, shown)
+        if end < 0:  # cut off inside the observation
+            found.append(_absent("output", call["observation"], call))
+            position = len(text)
+            continue
+        inside = _trimmed(text, shown, end, "output", call["status"])
+        found += inside or [_absent("output", call["observation"], call)]
+        position = end + len(_FENCE)
+    return found + _trimmed(text, position, len(text))
 
 
-def _called(call: Mapping[str, str]) -> list[Segment]:
-    return [("code", call["code"], call["status"]), ("output", call["observation"], call["status"])]
+def _absent(kind: str, content: str, call: Mapping[str, str]) -> Segment:
+    return Segment(kind, -1, -1, call["status"], content)
 
 
-def _written(text: str) -> list[Segment]:
-    return [("text", text.strip(), "")] if text.strip() else []
+def _before_fence(text: str, start: int, end: int) -> int:
+    """Where the text before a code block ends: its opening fence does not count."""
+    stripped = text[start:end].rstrip()
+    return start + len(stripped.removesuffix(_CODE_FENCE))
 
 
-def _without_end(text: str, ending: str) -> str:
-    return text.rstrip().removesuffix(ending)
+def _trimmed(text: str, start: int, end: int, kind: str = "text", status: str = "") -> list[Segment]:
+    """text[start:end] without the white space around it; nothing when only that is there."""
+    part = text[start:end]
+    left = start + len(part) - len(part.lstrip())
+    right = start + len(part.rstrip())
+    return [Segment(kind, left, right, status)] if left < right else []

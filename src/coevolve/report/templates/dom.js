@@ -20,6 +20,31 @@ function apply(node, attributes) {
   return node;
 }
 
+// Characters that cannot be seen or that turn the order of others: controls, bidirectional marks, halves of pairs.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+function nameOf(character) {
+  const code = character.charCodeAt(0);
+  if (code < 32) return String.fromCharCode(0x2400 + code);
+  return code === 127 ? "\u2421" : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+// A text in which every unseen character is replaced by its name.
+const visible = (text) => text.replace(UNSEEN, (character) => `⟨${nameOf(character)}⟩`);
+
+// The same as nodes, with the names set apart from what was written.
+function spelled(text) {
+  const nodes = [];
+  let from = 0;
+  for (const match of text.matchAll(UNSEEN)) {
+    if (match.index > from) nodes.push(text.slice(from, match.index));
+    nodes.push(el("span", { class: "unseen", title: `U+${match[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}` }, nameOf(match[0])));
+    from = match.index + match[0].length;
+  }
+  if (from < text.length) nodes.push(text.slice(from));
+  return nodes;
+}
+
 const el = (name, attributes = {}, ...children) => put(apply(document.createElement(name), attributes), children);
 const svg = (name, attributes = {}, ...children) => put(apply(document.createElementNS(SVG, name), attributes), children);
 const byId = (id) => document.getElementById(id);

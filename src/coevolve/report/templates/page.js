@@ -61,11 +61,12 @@ function drawPage() {
 // New data of the same run: everything is drawn again where it stands. Tasks that the new data leaves out stay.
 function update(newData) {
   const [x, y] = [window.scrollX, window.scrollY];
-  take({ ...newData, tasks: newData.tasks ?? data.tasks, left_out: newData.left_out ?? data.left_out });
+  take(newData);
+  if (newData.tasks) takeTasks(newData.tasks);
   const open = openFigures();
   drawPage();
   reopenFigures(open);
-  refreshTasks();
+  if (newData.tasks) refreshTasks();
   queueMicrotask(() => window.scrollTo({ left: x, top: y, behavior: "instant" }));  // after the figures have their height
 }
 
@@ -86,5 +87,8 @@ window.coevolvePage = { update };
 themes();
 take(JSON.parse(byId("data").textContent));
 drawPage();
-taskBrowser();
-if (data.live) follow(data.live.events);
+document.addEventListener("DOMContentLoaded", () => {  // the tasks stand behind this script: the figures are there first
+  takeTasks(JSON.parse(byId("tasks-data").textContent));
+  taskBrowser();
+  if (data.live) follow(data.live.events);
+});

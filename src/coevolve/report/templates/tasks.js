@@ -1,130 +1,116 @@
-// The task browser: filters, a list, and the trajectories of one task side by side.
+// The list of tasks: only the rows that can be seen are part of the page, however many there are.
 
-const PAGE = 40;
-const ANY = { iteration: "", fate: "", label: "", steps: "", low: "", high: "", text: "" };
-const OUTSIDE = "outside the gate";
-const FATES = { no_answer: "no answer", duplicate: "written before", reserved: "a held-out problem" };
-const filters = { ...ANY };
-let shownTasks = PAGE;
+const ROW = 76;  // height of a row in CSS pixels, see .row
+const AROUND = 6;  // rows kept above and below the visible ones
 
-function fate(task) {
-  if (task.kept) return "kept";
-  if (task.reason === OUTSIDE) return task.p_hat < data.gates[task.iteration][0] ? "too unsure" : "too easy";
-  return FATES[task.reason] ?? task.reason ?? "left out";
+let listed = [];  // places of the tasks in the list
+let current = -1;  // position in the list of the task that is open, -1 for none
+let openKey = null;  // which task is open, also when the list does not hold it
+
+function verdict(i) {
+  const [label, right] = [tasks.label[i], tasks.right[i]];
+  if (tasks.origin[i] === HELD_OUT) return el("span", { class: "verdict" }, `${count(tasks.samples_right[i])} of ${count(tasks.k[i])} right`);
+  if (!known(label)) return el("span", { class: "verdict open" }, "no label");
+  if (!known(right)) return el("span", { class: "verdict open" }, "truth unknown");
+  return el("span", { class: `verdict ${right ? "right" : "wrong"}`, title: "known to the meter only" }, right ? "✓ right" : "✕ wrong");
 }
-const values = (key) => [...new Set(data.tasks.map((task) => task[key]).filter(known))].sort((a, b) => a - b);
 
-function matches(task) {
-  const { iteration, fate: kept, label, steps, low, high, text } = filters;
-  return (!iteration || String(task.iteration) === iteration)
-    && (!kept || (kept === "kept" ? task.kept : kept === "left" ? !task.kept : task.reason === kept))
-    && (!label || (label === "right" ? task.right === true : label === "wrong" ? task.right === false && known(task.label) : !known(task.label)))
-    && (!steps || String(task.steps) === steps)
-    && (low === "" || (known(task.p_hat) && task.p_hat >= Number(low) - 1e-9))
-    && (high === "" || (known(task.p_hat) && task.p_hat <= Number(high) + 1e-9))
-    && (!text || `${task.question} ${task.label ?? ""} ${task.truth ?? ""} ${task.task_id} ${task.topic ?? ""}`.toLowerCase().includes(text.toLowerCase()));
+function taskRow(position) {
+  const i = listed[position];
+  const share = shareOf(i);
+  const place = tasks.origin[i] === POOL ? `${fate(i)} · iteration ${tasks.iteration[i]}` : `${tasks.set[i] ?? ""} · ${tasks.iteration[i] ? `iteration ${tasks.iteration[i]}` : "base model"}`;
+  return el("div", { class: "row", role: "option", id: `row-${position}`, "aria-selected": String(position === current), "aria-posinset": position + 1, "aria-setsize": listed.length, style: `top:${position * ROW}px`, onclick: () => openAt(position, true) },
+    el("span", { class: "share" }, known(share) ? number(share) : "–", el("i", {}, el("b", { style: `width:${100 * (share ?? 0)}%` }))),
+    el("span", { class: "fate" }, visible(place)), verdict(i),
+    el("span", { class: "asked" }, spelled(tasks.question[i].slice(0, 240))));
+}
+
+function drawRows() {
+  const list = byId("list");
+  const from = Math.max(0, Math.floor(list.scrollTop / ROW) - AROUND);
+  const to = Math.min(listed.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + AROUND);
+  byId("runway").style.height = `${listed.length * ROW}px`;
+  byId("runway").replaceChildren(...Array.from({ length: Math.max(to - from, 0) }, (_, n) => taskRow(from + n)));
+  if (current >= from && current < to) list.setAttribute("aria-activedescendant", `row-${current}`);
+  else list.removeAttribute("aria-activedescendant");
+}
+
+function showRow(position) {
+  const list = byId("list");
+  const [top, height] = [position * ROW, list.clientHeight];
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (top + ROW > list.scrollTop + height) list.scrollTop = top + ROW - height;
+}
+
+// Open the task at a position of the list; `go` moves the view to it where it is not beside the list.
+function openAt(position, go = false) {
+  current = position;
+  openKey = keyOf(listed[position]);
+  showRow(position);
+  drawRows();
+  showDetail(listed[position]);
+  if (go && byId("detail").offsetTop > byId("list").offsetTop + byId("list").offsetHeight / 2) byId("detail").scrollIntoView({ block: "start" });
+}
+
+function listKeys(event) {
+  const page = Math.max(1, Math.floor(byId("list").clientHeight / ROW) - 1);
+  const to = { ArrowDown: current + 1, ArrowUp: current - 1, PageDown: current + page, PageUp: current - page, Home: 0, End: listed.length - 1 }[event.key];
+  if (to !== undefined && listed.length) {
+    event.preventDefault();
+    openAt(Math.min(Math.max(to, 0), listed.length - 1));
+  } else if (event.key === "Enter" && current >= 0) {
+    byId("detail").focus();
+  }
+}
+
+// List what the filters find. What is open stays open, unless `fresh` asks for the first one that was found.
+function listTasks(fresh = true) {
+  listed = found();
+  const same = openKey === null ? -1 : listed.findIndex((i) => keyOf(i) === openKey);
+  const all = filters.origin === "0" ? "tasks" : "problems";
+  byId("found").textContent = `${count(listed.length)} of ${count(tasks.n)} ${listed.length === tasks.n ? all : `listed (${all})`}`;
+  byId("nothing").hidden = listed.length > 0;
+  current = same;
+  if (fresh) byId("list").scrollTop = Math.max(0, same) * ROW;
+  drawRows();
+  if (fresh && same < 0) {
+    if (listed.length) openAt(0);
+    else closeDetail();
+  }
 }
 
 // Called by the figures: show the tasks behind a mark.
 function showTasks(wanted) {
-  Object.assign(filters, ANY, wanted);
-  for (const [name, value] of Object.entries(filters)) byId(`filter-${name}`).value = value;
-  listTasks();
+  if (!byId("list")) return;
+  setFilters({ ...ANY, ...wanted });
   byId("tasks").scrollIntoView();
   byId("found").focus({ preventScroll: true });
 }
 
-function control(name, label, node, extra = "") {
-  apply(node, { id: `filter-${name}`, oninput: () => { filters[name] = node.value; listTasks(); } });
-  return el("label", { class: extra }, label, node);
-}
-
-const choice = (options) => el("select", {}, options.map(([value, text]) => el("option", { value }, text)));
-
-function filterForm() {
-  const reasons = [...new Set(data.tasks.filter((task) => !task.kept && task.reason).map((task) => task.reason))];
-  const bound = (value) => el("input", { type: "number", min: 0, max: 1, step: 0.05, placeholder: value });
-  return el("form", { class: "filters", onsubmit: (event) => event.preventDefault() },
-    control("iteration", "Iteration", choice([["", "all"], ...values("iteration").map((t) => [t, t])])),
-    control("fate", "Gate", choice([["", "all"], ["kept", "kept"], ["left", "not kept"], ...reasons.map((reason) => [reason, `  ${FATES[reason] ?? reason}`])])),
-    control("label", "Label", choice([["", "all"], ["right", "right"], ["wrong", "wrong"], ["none", "none"]])),
-    control("steps", "Steps", choice([["", "all"], ...values("steps").map((n) => [n, n])])),
-    control("low", "p̂ from", bound("0"), "short"), control("high", "p̂ to", bound("1"), "short"),
-    control("text", "Search", el("input", { type: "search", placeholder: "words, numbers, an answer" }), "grow"),
-    el("button", { type: "button", class: "quiet", onclick: () => { Object.assign(filters, ANY); for (const name of Object.keys(ANY)) byId(`filter-${name}`).value = ""; listTasks(); } }, "Clear"));
-}
-
-function verdict(task) {
-  if (!known(task.label)) return el("span", { class: "verdict open" }, "no label");
-  if (!known(task.right)) return el("span", { class: "verdict open" }, "truth unknown");
-  return el("span", { class: `verdict ${task.right ? "right" : "wrong"}`, title: "known to the meter only" }, task.right ? "✓ right" : "✕ wrong");
-}
-
-function taskRow(task) {
-  const row = el("li", {});
-  const share = known(task.p_hat) ? task.p_hat : 0;
-  const button = el("button", { type: "button", class: "task", "aria-expanded": "false" },
-    el("span", { class: "phat" }, known(task.p_hat) ? `p̂ ${number(task.p_hat)}` : "p̂ –", el("i", {}, el("b", { style: `width:${100 * share}%` }))),
-    el("span", { class: "asked" }, task.question),
-    el("span", { class: "fate" }, `${fate(task)} · it. ${task.iteration}`), verdict(task));
-  let open = null;
-  button.addEventListener("click", () => {
-    if (open) { open.remove(); open = null; } else { open = taskDetail(task); row.append(open); }
-    button.setAttribute("aria-expanded", String(Boolean(open)));
-  });
-  row.append(button);
-  return row;
-}
-
-function voteBar(task) {
-  const missing = task.k - task.counts.reduce((sum, [, votes]) => sum + votes, 0);
-  const parts = task.counts.map(([answer, votes], i) => el("span", { class: `v${Math.min(i, 5)}`, style: `flex:${votes}`, title: `${answer}: ${votes} of ${task.k}` }, `${answer} × ${votes}`));
-  if (missing > 0) parts.push(el("span", { class: "missing", style: `flex:${missing}`, title: `no answer: ${missing} of ${task.k}` }, `none × ${missing}`));
-  return el("div", { class: "votes", role: "img", "aria-label": `Votes: ${task.counts.map(([answer, votes]) => `${answer} ${votes} times`).join(", ")}` }, parts);
-}
-
-function taskDetail(task) {
-  const fact = (name, value) => (known(value) && value !== "" ? el("span", {}, `${name} `, el("b", {}, value)) : null);
-  return el("div", { class: "detail" },
-    el("p", { class: "facts" }, fact("label", task.label), known(task.truth) ? el("span", { class: "truth" }, "truth ", el("b", {}, task.truth), " (known to the meter only)") : null,
-      fact("gate", fate(task)), fact("steps", task.steps), fact("topic", task.topic), fact("tool calls", known(task.tool_calls) ? number(task.tool_calls, 1) : null),
-      fact("first executor passes", known(task.first) ? percent(task.first, 0) : null), fact("own answer", task.proposed_answer), task.tied ? el("span", {}, "tied vote") : null, fact("id", task.task_id)),
-    task.counts.length || task.k ? voteBar(task) : null,
-    task.trajectories.length ? el("div", { class: "answers" }, task.trajectories.map(trajectory)) : el("p", { class: "empty" }, task.answered ? "The trajectories of this task are in the run folder." : "No trajectories were kept of this task."),
-    task.trajectories.length && task.answered > task.trajectories.length ? el("p", { class: "found" }, `${task.answered - task.trajectories.length} more in the run folder.`) : null,
-    task.answered && task.k > task.answered ? el("p", { class: "found" }, `The vote also counts ${task.k - task.answered} answers of earlier executors, which are not stored.`) : null);
-}
-
-const STOPS = { eos: "", length: "out of tokens", turns: "out of turns", protocol: "forged output", infrastructure: "sandbox lost" };
-
-function trajectory(sample) {
-  const calls = sample.segments.filter(([kind]) => kind === "code").length;
-  const chip = known(sample.answer) ? el("span", { class: `answer ${known(sample.vote) ? `v${Math.min(sample.vote, 5)}` : ""}` }, sample.answer) : el("span", { class: "answer missing" }, "no answer");
-  return el("article", { class: "said", "aria-label": `Trajectory ${sample.sample + 1}` },
-    el("header", {}, chip, el("span", {}, `${calls} tool call${calls === 1 ? "" : "s"}`), STOPS[sample.stop] ? el("span", {}, STOPS[sample.stop]) : null, el("span", {}, sample.policy)),
-    sample.segments.map(([kind, content, status]) => (kind === "text" ? el("div", { class: "part text" }, content)
-      : el("div", { class: `part ${kind} ${kind === "output" && status !== "ok" ? "failed" : ""}` }, el("small", {}, kind === "code" ? "code" : status === "ok" ? "tool output" : `tool output · ${status}`), content))));
-}
-
-function listTasks(keep = false) {
-  if (!keep) shownTasks = PAGE;
-  const found = data.tasks.filter(matches);
-  byId("found").textContent = `${found.length} of ${data.tasks.length} tasks`;
-  byId("list").replaceChildren(...found.slice(0, shownTasks).map(taskRow));
-  byId("more").hidden = found.length <= shownTasks;
-}
-
 function taskBrowser() {
-  byId("browser").replaceChildren(...(data.tasks.length ? [
-    filterForm(), el("p", { class: "found", id: "found", tabindex: -1, "aria-live": "polite" }), el("ul", { class: "tasks", id: "list" }),
-    el("button", { type: "button", class: "quiet more", id: "more", onclick: () => { shownTasks += PAGE * 2; listTasks(true); } }, "Show more"),
-    data.left_out ? el("p", { class: "found" }, data.left_out) : null,
-  ].filter(Boolean) : [el("p", { class: "empty" }, "No pool is finished yet.")]));
-  if (data.tasks.length) listTasks();
+  haystack = null;
+  if (!tasks.n) {
+    byId("browser").replaceChildren(el("p", { class: "empty" }, "No pool is finished yet."));
+    return;
+  }
+  if (!tasks.origin.includes(Number(filters.origin))) filters.origin = String(tasks.origin[0]);
+  const list = el("div", { class: "list", id: "list", role: "listbox", tabindex: 0, "aria-label": "Tasks", onkeydown: listKeys }, el("div", { id: "runway" }));
+  byId("browser").replaceChildren(originSwitch(), filterForm(),
+    el("p", { class: "found", id: "found", tabindex: -1, role: "status" }),
+    el("div", { class: "browse" },
+      el("div", { class: "pane" }, list, el("p", { class: "empty", id: "nothing", hidden: true }, "No task fits these filters.")),
+      el("div", { class: "detail", id: "detail", tabindex: -1, role: "region", "aria-label": "The open task" })),
+    ...(tasks.left_out ? [el("p", { class: "found" }, tasks.left_out)] : []));
+  list.addEventListener("scroll", () => requestAnimationFrame(drawRows), { passive: true });
+  new ResizeObserver(() => requestAnimationFrame(drawRows)).observe(list);
+  fillForm();
+  listTasks();
 }
 
-// After new data: the same filters on the new tasks.
+// After new tasks: the same filters and the same open task; before there were any, a new browser.
 function refreshTasks() {
-  taskBrowser();
-  for (const [name, value] of Object.entries(filters)) if (byId(`filter-${name}`)) byId(`filter-${name}`).value = value;
+  if (!byId("list")) { taskBrowser(); return; }
+  haystack = null;
+  fillForm();
+  listTasks(false);
 }
