@@ -143,6 +143,22 @@ def study(
 
 
 @app.command()
+def export(
+    run: RunArgument,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; it must not exist.")],
+    what: Annotated[str, typer.Option(metavar="KINDS", help="models, dataset, or both.")] = "models,dataset",
+    iteration: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Agents of this iteration, data up to it; default: newest.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Folders of both agents and of the data, with cards, ready to push to a hub; uploads nothing."""
+    from coevolve.commands import export as exporting
+
+    exporting.run(run, to, what, iteration, as_json=as_json)
+
+
+@app.command()
 def solve(
     run: RunArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."')],

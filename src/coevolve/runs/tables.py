@@ -79,6 +79,11 @@ _KINDS = {
 }
 
 
+def columns_of(relative: str) -> Mapping[str, pa.DataType]:
+    """The columns that a table of this name always has, in their order; none for a kind that is not known."""
+    return next((columns for pattern, columns in _KINDS.items() if fnmatch(relative, pattern)), {})
+
+
 def write(sink: io.RawIOBase, relative: str, rows: Iterable[Mapping[str, object]]) -> None:
     """Rows as a Parquet file (zstd), one row group after the other, so that no more than one is held at a time.
 
@@ -93,9 +98,8 @@ def write(sink: io.RawIOBase, relative: str, rows: Iterable[Mapping[str, object]
         OSError: the system refused.
         ValueError: a value does not fit the type of its column, or a later row group has a column more.
     """
-    known = next((columns for pattern, columns in _KINDS.items() if fnmatch(relative, pattern)), {})
     groups = _groups(rows)
-    table = _table(known, next(groups, []))
+    table = _table(columns_of(relative), next(groups, []))
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
         writer.write_table(table)
         for group in groups:
@@ -118,7 +122,8 @@ def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Rec
         ValueError: it is not a whole Parquet file.
     """
     with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=1 << 13, columns=columns and list(columns))
+        for group in range(file.num_row_groups):  # a batch never holds more than one
+            yield from file.iter_batches(1 << 13, row_groups=[group], columns=columns and list(columns))
 
 
 def read(path: Path) -> list[dict[str, object]]:
