@@ -159,6 +159,26 @@ def export(
 
 
 @app.command()
+def watch(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run, or of several; default: the newest run."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; for others than this machine's own a token is made.")
+    ] = "127.0.0.1",
+    open_browser: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open a browser; default: where there is a screen.")
+    ] = None,
+) -> None:
+    """Follow a run in the browser while it goes on."""
+    from coevolve.commands import watch as watching
+
+    watching.watch(run, host=host, port=port, open_browser=open_browser)
+
+
+@app.command()
 def solve(
     run: RunArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."')],

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.report.build import build_report, embedded_json, page_data, render, task_data
+from coevolve.report.build import build_report, page_data, render, task_data
+from coevolve.report.filling import embedded_json
 from coevolve.report.task_index import POOL, read_index
 from coevolve.runs.store import RunFolder
-from coevolve.runs.summary import summarise
+from coevolve.runs.summary import logged
 
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)> & \u2028"
 
@@ -127,7 +128,7 @@ def test_every_place_that_the_script_fills_exists(page: Page) -> None:
 
 def test_the_page_holds_the_summary_and_all_figures_sources(page: Page, finished_run: Path) -> None:
     data = page.data
-    assert data["summary"] == json.loads(json.dumps(summarise(finished_run)))
+    assert data["summary"] == json.loads(json.dumps(logged(RunFolder.open(finished_run, write=False))))
     assert len(data["steps"]["curriculum"]) == 30
     assert len(data["steps"]["executor"]) == 36
     assert data["gates"] == {str(t): [0.3, 0.8] for t in (1, 2, 3)}

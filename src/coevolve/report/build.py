@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import coevolve
 from coevolve.config import Config, at_iteration
-from coevolve.errors import RunError
 from coevolve.report.chunks import left_out, read_trajectories
+from coevolve.report.filling import embedded_json, filled
 from coevolve.report.task_index import TaskIndex, read_index
 from coevolve.report.words import headline, health, standing
 from coevolve.runs import settings
 from coevolve.runs.atomic import replace_file, writing
+from coevolve.runs.records import RunRecords
 from coevolve.runs.store import RunFolder
-from coevolve.runs.summary import summarise
+from coevolve.runs.summary import logged
 
 _STYLES = ("page.css", "tasks.css")
 _SCRIPTS = (
@@ -31,8 +29,10 @@ _SCRIPTS = (
     "tasks.js",
     "tokens.js",
     "trajectories.js",
+    "theme.js",
     "page.js",
 )
+_LIVE_STYLES, _LIVE_SCRIPTS = ("live.css",), ("news.js", "live.js")  # of a page that follows its run
 
 
 def build_report(path: Path) -> Path:
@@ -59,20 +59,18 @@ def build_report(path: Path) -> Path:
     return target
 
 
-def page_data(folder: RunFolder, live: Mapping[str, str] | None = None) -> dict[str, Any]:
+def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the page shows above the tasks, as JSON values.
 
     Args:
         folder: the run.
-        live: of a page that a server keeps up to date: ``events``, the address of server-sent events, and
-            ``trajectories``, an address that answers ``?origin=0&iteration=1&task=ID`` with
-            ``chunks.task_trajectories`` in JSON. Each event is such data again, and may bring ``tasks`` of
-            ``task_data`` with it; without them the page keeps the tasks that it has.
+        live: of a page that a server keeps up to date: the addresses ``events``, ``data`` and ``trajectories``
+            (``?origin=0&iteration=1&task=ID`` gives ``chunks.task_trajectories``), and the ``versions`` of this data.
 
     Raises:
         RunError: a file of the run is missing or damaged.
     """
-    summary = summarise(folder.path)
+    summary = logged(folder)
     metrics = folder.metrics()
     return {
         "run": {
@@ -126,35 +124,14 @@ def render(data: Mapping[str, Any], tasks: Mapping[str, Any], chunks: Sequence[s
     Raises:
         RunError: the data holds a number that JSON does not have.
     """
-    parts = {
-        "title": escape(f"{data['run']['name']} · coevolve"),
-        "headline": escape(data["headline"]),
-        "connect": "; connect-src 'self'" if data["live"] else "",
-        "style": "\n".join(_template(name) for name in _STYLES),
-        "script": "\n".join(_template(name) for name in _SCRIPTS),
-        "data": embedded_json(data),
-        "tasks": embedded_json(tasks),
-        "chunks": "\n".join(
-            f'<script type="text/plain" id="chunk-{i}">{text}</script>' for i, text in enumerate(chunks)
-        ),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("page.html"))
-
-
-def embedded_json(data: object) -> str:
-    """JSON that can stand in a script element: nothing in it can end the element or open a comment.
-
-    Raises:
-        RunError: the data holds a number that JSON does not have.
-    """
-    try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError as error:
-        raise RunError(f"a number of the run cannot be shown: {error}", fix="look for NaN in its tables") from error
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text.encode(errors="replace").decode()  # a lone surrogate of a model's text has no UTF-8
-
-
-def _template(name: str) -> str:
-    return (files("coevolve.report") / "templates" / name).read_text(encoding="utf-8")
+    return filled(
+        "page.html",
+        (*_STYLES, *_LIVE_STYLES) if data["live"] else _STYLES,
+        (*_SCRIPTS[:-1], *_LIVE_SCRIPTS, *_SCRIPTS[-1:]) if data["live"] else _SCRIPTS,
+        title=escape(f"{data['run']['name']} · coevolve"),
+        headline=escape(data["headline"]),
+        connect="; connect-src 'self'" if data["live"] else "",
+        data=embedded_json(data),
+        tasks=embedded_json(tasks),
+        chunks="\n".join(f'<script type="text/plain" id="chunk-{i}">{text}</script>' for i, text in enumerate(chunks)),
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from coevolve.errors import RunError
 
 _held: set[int] = set()
+_KERNEL_LOCKS = Path("/proc/locks")
 
 
 def _forget_in_child() -> None:
@@ -53,3 +54,25 @@ class FolderLock:
             _held.remove(self._descriptor)
             os.close(self._descriptor)
         self._descriptor = None
+
+
+def holder(folder: Path) -> int | None:
+    """The process on this machine that holds the lock of a folder; None when there is none.
+
+    Read off the kernel's list: taking the lock to find out could make a run that begins just then fail.
+
+    Raises:
+        OSError: this kernel keeps no such list.
+    """
+    try:
+        file, owner = (folder / ".lock").stat(), (folder / ".lock").read_text(errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    for line in _KERNEL_LOCKS.read_text().splitlines():
+        fields = line.split()  # "1: FLOCK ADVISORY WRITE 28863 fe:00:2211917 0 EOF"; "1: -> ..." waits for it
+        place, _, inode = fields[5].rpartition(":")
+        # Some file systems have another device there than in stat: then the process decides.
+        if fields[1] == "FLOCK" and inode == str(file.st_ino) and (place == device or fields[4] == owner):
+            return int(fields[4])
+    return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from coevolve.runs.counting import count_trajectories
+from coevolve.runs.records import RunRecords
 from coevolve.runs.store import RunFolder
 
 Row = Mapping[str, object]
@@ -43,6 +44,15 @@ def summarise(path: Path) -> dict[str, object]:
         RunError: the folder holds no run, or a damaged one.
     """
     folder = RunFolder.open(path, write=False)
+    return logged(folder) | {"trajectories": count_trajectories(folder)}
+
+
+def logged(folder: RunRecords) -> dict[str, object]:
+    """The part of the summary that stands in manifest and logs, read in no time however many trajectories there are.
+
+    Raises:
+        RunError: a log of the run is damaged.
+    """
     rows, timings = folder.metrics(), folder.timings()
     config = folder.config
     return {
@@ -60,7 +70,6 @@ def summarise(path: Path) -> dict[str, object]:
             "trained": int(_total(rows, "tokens_trained")),  # every training step logs its own
         },
         "answers_lost": int(_total(timings, "answers_lost")),  # to a failing sandbox; they taught nothing
-        "trajectories": count_trajectories(folder),
         "controls": {str(row["name"]): _rest(row, "event", "name") for row in _events(rows, "control")},
     }
 

@@ -3,26 +3,6 @@
 const MARKS = { good: "✓", watch: "!", bad: "✕" };
 const TONES = { good: "good", watch: "worth a look", bad: "needs attention" };
 
-function chosenTheme() {
-  try { return localStorage.getItem("coevolve-theme"); } catch { return null; }  // a file page may have no storage
-}
-
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
-}
-
-function themes() {
-  const system = window.matchMedia("(prefers-color-scheme: dark)");
-  setTheme(chosenTheme() ?? (system.matches ? "dark" : "light"));
-  system.addEventListener("change", () => { if (!chosenTheme()) setTheme(system.matches ? "dark" : "light"); });
-  byId("theme").addEventListener("click", () => {
-    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    setTheme(theme);
-    try { localStorage.setItem("coevolve-theme", theme); } catch { /* the choice lasts as long as the page */ }
-  });
-}
-
 function lead() {
   const { iterations: entries, wall_s: wall, controls, status } = data.summary;
   const measured = entries.filter((entry) => entry.held_out);
@@ -70,19 +50,6 @@ function update(newData) {
   queueMicrotask(() => window.scrollTo({ left: x, top: y, behavior: "instant" }));  // after the figures have their height
 }
 
-// A page that a server keeps up to date names where its news comes from.
-function follow(address) {
-  const news = new EventSource(address);
-  const tell = (text, lost) => {
-    byId("live").textContent = text;
-    byId("live").className = lost ? "live lost" : "live";
-    byId("live").hidden = false;
-  };
-  news.addEventListener("open", () => tell("live", false));
-  news.addEventListener("error", () => tell("connection lost, trying again", true));
-  news.addEventListener("message", (event) => update(JSON.parse(event.data)));
-}
-
 window.coevolvePage = { update };
 themes();
 take(JSON.parse(byId("data").textContent));
@@ -90,5 +57,5 @@ drawPage();
 document.addEventListener("DOMContentLoaded", () => {  // the tasks stand behind this script: the figures are there first
   takeTasks(JSON.parse(byId("tasks-data").textContent));
   taskBrowser();
-  if (data.live) follow(data.live.events);
+  if (data.live) follow();
 });

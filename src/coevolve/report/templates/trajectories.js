@@ -23,10 +23,7 @@ function chunk(number) {
 async function trajectoriesOf(i) {
   if (tasks.at?.[i]) return (await chunk(tasks.at[i][0]))[tasks.at[i][1]];
   if (!data.live?.trajectories) return null;
-  const asked = new URLSearchParams({ origin: tasks.origin[i], iteration: tasks.iteration[i], task: tasks.task_id[i] });
-  const answer = await fetch(`${data.live.trajectories}?${asked}`);
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-  return answer.json();
+  return askFor(data.live.trajectories, { origin: tasks.origin[i], iteration: tasks.iteration[i], task: tasks.task_id[i] });
 }
 
 // Votes as [answer, number, class]; those on a held-out problem are counted here, by canonical key.

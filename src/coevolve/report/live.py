@@ -1,0 +1,152 @@
+"""How a run stands at this moment: who writes to it, the phase in progress, the time that is left, the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coevolve.cores import usable_cores
+from coevolve.runs import manifest
+from coevolve.runs.forecast import PhaseKey, phase_seconds, seconds_left
+from coevolve.runs.lock import holder
+from coevolve.runs.plan import phases
+from coevolve.runs.records import METRICS, TIMINGS, RunRecords
+
+Row = Mapping[str, object]
+
+# What a step of each kind of phase says about itself in one or two numbers: key in metrics.jsonl, name on the page.
+_SHOWN = {
+    "curriculum": (("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
+    "executor": (("reward", "reward"), ("true_accuracy", "truly right"), ("tool_calls", "tool calls")),
+}
+
+
+def holder_if_known(folder: Path) -> int | None:
+    """The process that holds the lock; None also where the kernel does not tell."""
+    try:
+        return holder(folder)
+    except OSError:
+        return None
+
+
+def run_state(status: str, process: int | None) -> str:
+    """What a run is doing, from what its manifest says and who holds its lock.
+
+    A process that holds the lock is at work, also while it takes up a run that had failed. A run that says that it is
+    running while no process of this machine holds it was killed: ``stopped``.
+    """
+    if process is not None and status != "finished":
+        return "running"
+    return status if status in ("finished", "failed", "interrupted") else "stopped"
+
+
+def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
+    """How a run stands, as JSON values; times are in seconds, moments in seconds since the epoch.
+
+    ``state`` is that of ``run_state``. ``phases`` lists all phases in their order with the
+    time that each takes; ``current`` is the one in progress, or where the run would go on; ``done`` are its
+    finished steps, null where it has logged none. ``left_s`` is counted from the moment ``left_from``.
+
+    Args:
+        folder: the run.
+        process: who holds its lock.
+
+    Raises:
+        RunError: a log of the run is damaged.
+    """
+    plan = {(phase.iteration, phase.name): max(phase.steps, 1) for phase in phases(folder.config)}
+    finished = set(folder.finished_phases)
+    current = next((key for key in plan if _name(key) not in finished), None)
+    step = _last_step(folder.metrics(), current) if current else None
+    done = step["step"] if step else None
+    began, spoke = _began(folder.path), changed(folder.path / METRICS)
+    per_step = _per_step(folder.timings(), plan)
+    if current and isinstance(done, int) and current[1] not in per_step:
+        per_step[current[1]] = max(spoke - began, 0.0) / done
+    left = seconds_left(plan, per_step, current, done if isinstance(done, int) else 0) if current else None
+    whole = phase_seconds(plan, per_step or {"evaluate": 1.0})
+    return {
+        "state": run_state(folder.status, process),
+        "phases": [
+            {"iteration": key[0], "name": key[1], "seconds": round(whole[key], 3), "finished": _name(key) in finished}
+            for key in plan
+        ],
+        "current": {"iteration": current[0], "name": current[1], "steps": plan[current]} if current else None,
+        "done": done,
+        "facts": _facts(step, current[1]) if step and current else {},
+        "began": began,
+        "left_s": None if left is None else round(left, 1),
+        "left_from": spoke if step else began,
+        "changed": changed(folder.path / manifest.NAME, folder.path / METRICS),
+        "workers": folder.config.engine.workers,
+        "sandbox": folder.facts.get("sandbox") or {},
+    }
+
+
+def machine(folder: Path, process: int | None) -> dict[str, Any]:
+    """The machine that the run writes on: cores, load of the last minute, memory of the process, room on the disk."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = None  # the folder has just gone
+    return {
+        "cores": usable_cores(),
+        "load": round(os.getloadavg()[0], 1),
+        "memory_bytes": _resident(process) if process is not None else None,
+        "disk_free_bytes": free,
+    }
+
+
+def _name(key: PhaseKey) -> str:
+    return f"iteration-{key[0]}/{key[1]}"
+
+
+def _last_step(rows: Sequence[Row], current: PhaseKey) -> Row | None:
+    """The newest step that the phase in progress logged; the log of a phase begins anew when the phase does."""
+    mine = [r for r in rows if r.get("event") == f"{current[1]}_step" and r.get("iteration") == current[0]]
+    return mine[-1] if mine and isinstance(mine[-1].get("step"), int) else None
+
+
+def _per_step(timings: Sequence[Row], plan: Mapping[PhaseKey, int]) -> dict[str, float]:
+    """Measured seconds per step by kind, from the finished phases."""
+    seconds: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    names = {_name(key): key for key in plan}
+    for row in timings:
+        key, wall = names.get(str(row.get("phase"))), row.get("wall_s")
+        if key is not None and isinstance(wall, int | float):
+            seconds[key[1]] = seconds.get(key[1], 0.0) + wall
+            steps[key[1]] = steps.get(key[1], 0) + plan[key]
+    return {kind: seconds[kind] / steps[kind] for kind in seconds}
+
+
+def _began(folder: Path) -> float:
+    """When the phase in progress began: a phase ends with its line of times, a process begins with the lock."""
+    return max(changed(folder / TIMINGS), changed(folder / ".lock"))
+
+
+def _facts(step: Row, kind: str) -> dict[str, object]:
+    return {name: step[key] for key, name in _SHOWN.get(kind, ()) if isinstance(step.get(key), int | float)}
+
+
+def changed(*files: Path) -> float:
+    """When the newest of these files was written, in seconds since the epoch; 0 when there is none."""
+    times = [0.0]
+    for file in files:
+        try:
+            times.append(file.stat().st_mtime)
+        except OSError:
+            continue  # not there yet, or gone again
+    return max(times)
+
+
+def _resident(process: int) -> int | None:
+    """Bytes of memory that a process has, where the kernel tells."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None  # it has just ended
+    return pages * os.sysconf("SC_PAGE_SIZE")
