@@ -12,7 +12,7 @@ from coevolve.config import Config, at_iteration
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
 from coevolve.report.task_index import TaskIndex, read_index
-from coevolve.report.words import headline, health, standing
+from coevolve.report.words import headline, health, notices, standing
 from coevolve.runs import settings
 from coevolve.runs.atomic import replace_file, writing
 from coevolve.runs.records import RunRecords
@@ -82,6 +82,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
         "headline": headline(summary),
         "standing": standing(summary),
         "health": health(summary, metrics),
+        "notices": notices(metrics),
         "summary": summary,
         "gates": _gates(folder.config),
         "steps": {

@@ -57,6 +57,28 @@ def health(summary: Summary, metrics: Sequence[Mapping[str, Any]]) -> list[Findi
     return sorted(found, key=lambda finding: order[finding["tone"]])
 
 
+def notices(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the run itself found wrong, alarms and rollbacks, in the order of the log.
+
+    Each has the ``event`` and ``iteration`` of its row and the keys of a finding.
+    """
+    titles = {"alarm": "Alarm", "rollback": "Rolled back"}
+    return [
+        {"event": row["event"], "iteration": row.get("iteration"), "tone": "bad"}
+        | {"title": f"{titles[row['event']]} in iteration {row.get('iteration')}", "text": _told(row)}
+        for row in metrics
+        if row.get("event") in titles
+    ]
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """The words of an event; one without words shows its numbers."""
+    for key in ("text", "message", "words", "reason"):
+        if isinstance(row.get(key), str):
+            return str(row[key])
+    return ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("event", "iteration"))
+
+
 def percent(value: float | None) -> str:
     """A fraction as a percentage with one digit; a dash when it was not measured."""
     return "–" if value is None else f"{100 * value:.1f}\u00a0%"

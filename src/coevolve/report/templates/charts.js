@@ -1,4 +1,4 @@
-// Two kinds of charts, drawn at the width they have, so that text keeps its size on a phone.
+// Lines, bars and stacked bars, drawn at the width they have, so that text keeps its size on a phone.
 
 const DASHES = { solid: null, dash: "7 5", dot: "2 4" };
 
@@ -50,6 +50,10 @@ function lineChart({ width, height = 230, series, x, y, describe }) {
       svg("text", { x: edge.left - 8, y: atY(tick) + 4, "text-anchor": "end" }, y.show(tick))]);
   }
   for (const tick of x.ticks) put(chart, [svg("text", { x: atX(tick.at), y: height - 6, "text-anchor": "middle" }, tick.text)]);
+  for (const event of x.events ?? []) {
+    put(chart, [svg("g", {}, svg("title", {}, event.text), svg("line", { class: "event", x1: atX(event.at), x2: atX(event.at), y1: edge.top, y2: height - edge.bottom }),
+      svg("text", { class: "event-name", x: atX(event.at) + 4, y: height - edge.bottom - 5 }, event.name))]);
+  }
   for (const at of x.borders ?? []) put(chart, [svg("line", { class: "axis", x1: atX(at), x2: atX(at), y1: edge.top, y2: height - edge.bottom })]);
   const ends = [];
   for (const line of lines) {
@@ -96,7 +100,8 @@ function barChart({ width, height = 150, bars, high, show, describe, window: ran
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": describe });
   if (range) {
     const [from, to] = range.map((value) => edge.left + slot * value);
-    put(chart, [svg("rect", { x: from, y: edge.top - 12, width: to - from, height: height - edge.bottom - edge.top + 12, style: "fill:var(--executor-wash)" })]);
+    put(chart, [svg("rect", { x: from, y: edge.top - 12, width: to - from, height: height - edge.bottom - edge.top + 12, style: "fill:var(--executor-wash)" }),
+      ...[from, to].map((at) => svg("line", { class: "gate", x1: at, x2: at, y1: edge.top - 12, y2: height - edge.bottom }))]);
   }
   if (show) {
     for (const tick of niceTicks(0, top)) {

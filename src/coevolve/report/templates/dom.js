@@ -50,8 +50,15 @@ const svg = (name, attributes = {}, ...children) => put(apply(document.createEle
 const byId = (id) => document.getElementById(id);
 const known = (value) => value !== null && value !== undefined;
 
-const percent = (value, digits = 1) => (known(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
-const number = (value, digits = 2) => (known(value) ? value.toFixed(digits) : "–");
+// Digits as Python writes them, where a tie goes to the even digit: the page and the command line show the same.
+function fixed(value, digits) {
+  const scaled = value * 10 ** digits;
+  const tie = Math.abs(scaled - Math.trunc(scaled)) === 0.5;
+  return ((tie ? 2 * Math.round(scaled / 2) : Math.round(scaled)) / 10 ** digits).toFixed(digits);
+}
+
+const percent = (value, digits = 1) => (known(value) ? `${fixed(100 * value, digits)}\u00a0%` : "–");
+const number = (value, digits = 2) => (known(value) ? fixed(value, digits) : "–");
 const count = (value) => (known(value) ? Math.round(value).toLocaleString("en") : "–");
 const seconds = (value) => (value >= 90 ? `${Math.floor(value / 60)} min ${String(Math.round(value % 60)).padStart(2, "0")} s` : `${number(value, value < 10 ? 1 : 0)} s`);
 
@@ -142,12 +149,15 @@ function reopenFigures(titles) {
   }
 }
 
+const csvCell = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+const csv = (rows) => rows.map((row) => row.map((cell) => csvCell(known(cell) ? String(cell) : "")).join(",")).join("\n");
+
 function dataTable(head, rows) {
-  const copy = el("button", { type: "button", class: "quiet" }, "Copy");
+  const copy = el("button", { type: "button", class: "quiet" }, "Copy as CSV");
   copy.addEventListener("click", async () => {
-    await copyText([head, ...rows].map((row) => row.map((cell) => (known(cell) ? cell : "")).join("\t")).join("\n"));
+    await copyText(csv([head, ...rows]));
     copy.textContent = "Copied";
-    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+    setTimeout(() => { copy.textContent = "Copy as CSV"; }, 1500);
   });
   return el("div", { class: "data", tabindex: 0, role: "region", "aria-label": "Data of the figure" }, copy,
     table(head, rows.map((row) => row.map((cell) => (typeof cell === "number" ? String(+cell.toPrecision(6)) : known(cell) ? cell : "–")))));

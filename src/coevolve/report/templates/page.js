@@ -3,17 +3,34 @@
 const MARKS = { good: "✓", watch: "!", bad: "✕" };
 const TONES = { good: "good", watch: "worth a look", bad: "needs attention" };
 
+const measuredEntries = () => iterations.filter((entry) => entry.held_out);
+
 function lead() {
-  const { iterations: entries, wall_s: wall, controls, status } = data.summary;
-  const measured = entries.filter((entry) => entry.held_out);
+  const measured = measuredEntries();
   if (!measured.length) return "";
   const last = measured[measured.length - 1];
   const parts = [];
   if (last.held_out.ci95) parts.push(`95 % interval ${interval(last.held_out.ci95)}\u00a0%.`);
-  if (measured.length > 1 && known(last.held_out.tool_calls)) parts.push(`Tool calls per solution went from ${number(measured[0].held_out.tool_calls, 1)} to ${number(last.held_out.tool_calls, 1)}.`);
-  if (controls.fence_forced_base) parts.push(`The base model made to use the tool reaches ${percent(controls.fence_forced_base.mean_at_8)}.`);
-  if (wall) parts.push(`${status === "finished" ? "It took" : "So far it took"} ${seconds(wall)}.`);
+  const control = data.summary.controls.fence_forced_base;
+  if (control) parts.push(`The base model made to use the tool reaches ${percent(control.mean_at_8)}.`);
   return parts.join(" ");
+}
+
+// The run in a few large numbers: [name, first value, last value, agent].
+function stats() {
+  const measured = measuredEntries();
+  const pools = trained.filter((entry) => entry.pool).map((entry) => entry.pool);
+  const ends = (values, show) => (values.length > 1 ? [show(values[0]), el("i", {}, "→"), show(values[values.length - 1])] : values.length ? [show(values[0])] : null);
+  const series = (list, of) => list.map(of).filter(known);
+  const sum = (key) => pools.reduce((total, pool) => total + (pool[key] ?? 0), 0);
+  const { wall_s: wall, status } = data.summary;
+  return [
+    ["tool calls per solution", ends(series(measured, (entry) => entry.held_out.tool_calls), (value) => number(value, 1)), "executor"],
+    ["first executor passes, by pool", ends(series(pools, (pool) => pool.first_executor_pass_rate), (value) => percent(value, 0)), "curriculum"],
+    ["kept labels that are right", ends(series(pools, (pool) => pool.label_accuracy_kept), (value) => percent(value, 0)), ""],
+    ["tasks kept of those written", pools.length ? [count(sum("kept")), el("small", {}, ` of ${count(sum("size"))}`)] : null, ""],
+    [status === "finished" ? "in all" : "so far", wall ? [seconds(wall)] : null, ""],
+  ].filter(([, value]) => value).map(([name, value, agent]) => el("div", { class: agent || null }, el("dt", {}, name), el("dd", {}, value)));
 }
 
 function finding({ tone, title, text }) {
@@ -28,10 +45,13 @@ function drawPage() {
   byId("lead").textContent = lead();
   byId("standing").textContent = data.standing;
   byId("standing").hidden = !data.standing;
+  byId("stats").replaceChildren(...stats());
+  byId("notices").replaceChildren(...data.notices.map(finding));
+  byId("notices").hidden = !data.notices.length;
   byId("outcome").replaceChildren(accuracyFigure(), levelFigure());
   byId("growing").replaceChildren(passRateFigure(), toolFigure(), stepsFigure());
   byId("health").replaceChildren(...(data.health.length ? data.health.map(finding) : [el("li", {}, "There is nothing to judge yet.")]));
-  byId("healthy").replaceChildren(histogramFigure(), labelFigure(), paidFigure(), writingFigure(), rewardFigure(), entropyFigure(), klFigure(), clipFigure());
+  byId("healthy").replaceChildren(...[histogramFigure(), labelFigure(), paidFigure(), writingFigure(), rewardFigure(), voteFigure(), entropyFigure(), klFigure(), skippedFigure(), clipFigure()].filter(Boolean));
   byId("time").replaceChildren(timeFigure());
   byId("other").replaceChildren(transferTable(), controlTable());
   byId("config").textContent = data.run.config;

@@ -24,17 +24,20 @@ function iterationFigure({ title, note, series, from, y, wide, height }) {
   const found = series.some((line) => line.points.some((p) => known(p.y)));
   const rows = found ? iterations.filter((entry) => entry.iteration >= from).map((entry, i) => [entry.iteration, ...series.flatMap((line) => line.interval ? [line.points[i].y, line.points[i].low, line.points[i].high] : [line.points[i].y])]) : [];
   const head = ["iteration", ...series.flatMap((line) => (line.interval ? [line.name, "95 % low", "95 % high"] : [line.name]))];
-  return figure({ title, note, head, rows, wide, draw: (width) => lineChart({ width, height, series, x: shortened(byIteration(from), width), y, describe: title }) });
+  return figure({ title, note, head, rows, wide, draw: (width) => lineChart({ width, height, series, x: { ...shortened(byIteration(from), width), events: eventsFrom(from) }, y, describe: title }) });
 }
+
+// Where an iteration was rolled back, as a line through the plot.
+const eventsFrom = (from) => data.notices.filter((notice) => notice.event === "rollback" && notice.iteration >= from).map(({ iteration, text }) => ({ at: iteration, name: "rolled back", text }));
 
 function accuracyFigure() {
   const k = iterations.map((entry) => entry.held_out?.k).find(known) ?? 8;
   const held = (key) => (entry) => entry.held_out?.[key];
   const series = [
     overIterations({ name: `mean@${k}`, colour: EXECUTOR, band: "var(--executor-wash)", interval: true }, 0, held("mean_at_8"),
-      (entry) => ({ low: entry.held_out?.ci95?.[0], high: entry.held_out?.ci95?.[1] })),
-    overIterations({ name: `maj@${k}`, colour: "var(--e3)", ink: EXECUTOR, style: "dash", thin: true }, 0, held("maj_at_8")),
-    overIterations({ name: "greedy", colour: "var(--faint)", ink: "var(--soft)", style: "dot", thin: true }, 0, held("greedy")),
+      (entry) => ({ low: entry.held_out?.ci95?.[0], high: entry.held_out?.ci95?.[1], ...toHeldOut(entry) })),
+    overIterations({ name: `maj@${k}`, colour: "var(--e3)", ink: EXECUTOR, style: "dash", thin: true }, 0, held("maj_at_8"), (entry) => toHeldOut(entry)),
+    overIterations({ name: "greedy", colour: "var(--faint)", ink: "var(--soft)", style: "dot", thin: true }, 0, held("greedy"), (entry) => toHeldOut(entry)),
   ];
   const n = iterations.map((entry) => entry.held_out?.n).find(known);
   return iterationFigure({ title: "Accuracy on held-out problems", note: `${count(n)} problems that no agent ever saw; mean@${k} with 95 % interval, majority of ${k}, and greedy`, series, from: 0, y: { low: 0, high: 1, show: wholePercent, tell: percent }, height: 290 });
@@ -42,11 +45,12 @@ function accuracyFigure() {
 
 function levelFigure() {
   const levels = [...new Set(iterations.flatMap((entry) => Object.keys(entry.held_out?.by_level ?? {})))];
-  const series = levels.map((level, i) => overIterations({ name: `level ${level}`, colour: ramp("e", i, levels.length), ink: "var(--soft)" }, 0, (entry) => entry.held_out?.by_level?.[level]));
+  const series = levels.map((level, i) => overIterations({ name: `level ${level}`, colour: ramp("e", i, levels.length), ink: "var(--soft)" }, 0, (entry) => entry.held_out?.by_level?.[level], (entry) => toHeldOut(entry, `level-${level}`)));
   return iterationFigure({ title: "The same by level", note: "the level is the number of chained steps in the problem; mean over samples", series, from: 0, y: { low: 0, high: 1, show: wholePercent, tell: percent }, height: 290 });
 }
 
 const toPool = (entry) => ({ act: () => showTasks({ iteration: String(entry.iteration) }) });
+const toHeldOut = (entry, set = "") => ({ act: () => showTasks({ origin: "1", iteration: String(entry.iteration), set }) });
 
 function passRateFigure() {
   const series = [overIterations({ name: "pass rate", colour: CURRICULUM }, 1, (entry) => entry.pool?.first_executor_pass_rate, toPool)];
@@ -55,7 +59,7 @@ function passRateFigure() {
 
 function toolFigure() {
   const series = [
-    overIterations({ name: "held out", colour: EXECUTOR }, 0, (entry) => entry.held_out?.tool_calls),
+    overIterations({ name: "held out", colour: EXECUTOR }, 0, (entry) => entry.held_out?.tool_calls, (entry) => toHeldOut(entry)),
     overIterations({ name: "pools", colour: CURRICULUM, style: "dash" }, 0, (entry) => entry.pool?.fixed_executor_tool_calls, toPool),
   ];
   return iterationFigure({ title: "Use of the tool", note: "tool calls per solution: of each executor on held-out problems, and of one fixed executor on the pools", series, from: 0, y: { low: 0, show: (value) => number(value, 1), tell: number } });
@@ -141,7 +145,7 @@ function writingFigure() {
 // Steps of a phase on the axis of iterations: iteration t spans t-1 to t.
 const stepLine = (line, phase, key) => ({
   ...line, small: true,
-  points: data.steps[phase].map((row) => ({ x: row.iteration - 1 + (row.step - 0.5) / row.steps, y: row[key], part: row.iteration, name: `iteration ${row.iteration}, step ${row.step}` })),
+  points: data.steps[phase].map((row) => ({ x: row.iteration - 1 + (row.step - 0.5) / row.steps, y: row[key], part: row.iteration, name: `iteration ${row.iteration}, step ${row.step}`, ...toPool(row) })),
 });
 
 function stepFigure({ title, note, lines, y, wide }) {
@@ -168,6 +172,18 @@ const bothAgents = (key) => [[{ name: "curriculum", colour: CURRICULUM }, "curri
 
 const entropyFigure = () => stepFigure({ title: "Entropy", note: "nats per sampled token; a fall to zero means that an agent always writes the same", lines: bothAgents("entropy"), y: { low: 0, show: (value) => number(value, 1), tell: number } });
 const klFigure = () => stepFigure({ title: "Distance from the reference", note: "KL per token, to the base model (curriculum) and to the iteration's first executor; measured where its coefficient is not 0", lines: bothAgents("kl"), y: { low: 0, show: (value) => number(value, 3) } });
+
+// Only where the metrics have it.
+function voteFigure() {
+  if (!trained.some((entry) => known(entry.pool?.vote_entropy))) return null;
+  const series = [overIterations({ name: "votes", colour: EXECUTOR }, 1, (entry) => entry.pool?.vote_entropy, toPool)];
+  return iterationFigure({ title: "Disagreement of the votes", note: "mean entropy of the votes on a task, in nats: 0 when all answers are the same", series, from: 1, y: { low: 0, show: (value) => number(value, 1), tell: number } });
+}
+
+function skippedFigure() {
+  const skipped = Object.values(data.steps).flat().some((row) => row.skipped_updates);
+  return skipped ? stepFigure({ title: "Updates left out", note: "updates whose loss or gradient was not finite, or exploded: the weights stayed as they were", lines: bothAgents("skipped_updates"), y: { low: 0, show: (value) => number(value, 0) } }) : null;
+}
 
 const BINS = ["< .3", ".3–.5", ".5–.7", ".7–.8", "> .8"];
 

@@ -67,8 +67,8 @@ function listKeys(event) {
 function listTasks(fresh = true) {
   listed = found();
   const same = openKey === null ? -1 : listed.findIndex((i) => keyOf(i) === openKey);
-  const all = filters.origin === "0" ? "tasks" : "problems";
-  byId("found").textContent = `${count(listed.length)} of ${count(tasks.n)} ${listed.length === tasks.n ? all : `listed (${all})`}`;
+  const all = tasks.origin.reduce((sum, origin) => sum + (origin === Number(filters.origin)), 0);
+  byId("found").textContent = `${count(listed.length)} of ${count(all)} ${filters.origin === "0" ? "tasks" : "held-out problems"}`;
   byId("nothing").hidden = listed.length > 0;
   current = same;
   if (fresh) byId("list").scrollTop = Math.max(0, same) * ROW;

@@ -78,7 +78,7 @@ function drawDetail(i, samples, trouble) {
     el("p", { class: "question" }, spelled(tasks.question[i])), facts(i), votes.length || k ? voteBar(votes, k) : null,
     samples?.length ? el("div", { class: "tools" }, el("p", { class: "kinds" }, el("span", { class: "kind text" }, "model text"), el("span", { class: "kind code" }, "code for the tool"), el("span", { class: "kind output" }, "tool output")),
       shaded ? probabilityButton(i, samples) : null) : null,
-    samples?.length ? el("div", { class: `answers${probabilities && shaded ? " shaded" : ""}` }, samples.map((sample) => trajectory(sample, votes, i))) : el("p", { class: "empty" }, trouble ?? absent(i)),
+    samples?.length ? el("div", { class: `answers${probabilities && shaded ? " shaded" : ""}` }, byVote(samples, votes, i).map(([sample, vote]) => trajectory(sample, vote))) : el("p", { class: "empty" }, trouble ?? absent(i)),
     note(i, samples)].filter(Boolean));
 }
 
@@ -106,10 +106,16 @@ function note(i, samples) {
   return parts.length ? el("p", { class: "found" }, parts.join(" ")) : null;
 }
 
-function trajectory(sample, votes, i) {
+// The trajectories with their votes, equal answers side by side, the majority first.
+function byVote(samples, votes, i) {
+  const voteOf = (sample) => (tasks.origin[i] === POOL ? sample.vote ?? -1 : votes.findIndex(([key]) => key === sample.key));
+  const rank = (vote) => (vote < 0 ? Infinity : vote);
+  return samples.map((sample) => [sample, voteOf(sample)]).sort((a, b) => rank(a[1]) - rank(b[1]) || 0);
+}
+
+function trajectory(sample, vote) {
   const calls = sample.parts.filter(([kind]) => kind === "code").length;
-  const vote = tasks.origin[i] === POOL ? sample.vote : votes.findIndex(([key]) => key === sample.key);
-  const voted = known(vote) && vote >= 0;
+  const voted = vote >= 0;
   const chip = known(sample.answer) ? el("span", { class: `answer ${voted ? `v${Math.min(vote, 5)}` : ""}` }, voted ? el("b", {}, letter(vote)) : null, " ", spelled(sample.answer)) : el("span", { class: "answer missing" }, "no answer");
   const said = el("article", { class: "said", "aria-label": `Trajectory ${sample.sample + 1}` },
     el("header", {}, chip, sample.greedy ? el("span", {}, "greedy") : null, el("span", {}, `${calls} tool call${calls === 1 ? "" : "s"}`), STOPS[sample.stop] ? el("span", { class: "stopped" }, STOPS[sample.stop]) : null, el("span", {}, sample.policy)),
