@@ -134,6 +134,6 @@ function parts(sample) {
     const title = kind === "text" ? null : el("small", {}, kind === "code" ? "code" : failed ? `output · ${status}` : "output");
     return el("div", { class: `part ${kind}${failed ? " failed" : ""}`, role: "group", "aria-label": NAMES[kind] }, title, inside);
   });
-  if (pieces) for (const [n, end] of sample.ends.entries()) nodes.push(el("div", { class: "part text" }, tokenNode(end, sample.surprise[sample.lengths.length + n])));
+  if (pieces) for (const [n, end] of sample.ends.entries()) nodes.push(el("div", { class: "ends" }, tokenNode(end, sample.surprise[sample.lengths.length + n])));
   return nodes;
 }
