@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from coevolve.runs.quantities import ABSENT, first_levels
 from coevolve.runs.summary import Summary, at, iterations, number_at
 
-ABSENT = "–"
 LABELS_MUST, LABELS_AIM = (0.80, 0.80, 0.75), (0.90, 0.95, 0.90)
 Numbers = list[float]
 Verdict = bool | None  # None: nothing is asked
@@ -31,13 +31,6 @@ def judged_rows(runs: Sequence[Summary]) -> list[Row]:
         _duplicates, _wall, _control,
     )  # fmt: skip
     return [make(runs) for make in makers]
-
-
-def first_levels(row: object) -> float | None:
-    """mean@8 over levels 1 to 3, which hold equally many problems."""
-    levels = [number_at(row, "held_out", "by_level", level) for level in "123"]
-    known = [x for x in levels if x is not None]
-    return sum(known) / len(known) if len(known) == len(levels) else None
 
 
 def _gain(runs: Sequence[Summary]) -> Row:

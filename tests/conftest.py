@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import coevolve
+from coevolve.config import Config
+from coevolve.runs.store import RunFolder
 
 # The whole loop, small: two iterations of a few questions each, rollouts in the main process.
 TINY = (
@@ -88,6 +92,73 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     yield call
     server.stdin.close()
     server.wait(timeout=20)
+
+
+Fabricated = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def fabricated() -> Fabricated:
+    """Writes a run folder without running anything: ``fabricated(path, seed=1, means=(0.1, 0.5), finished=False)``.
+
+    ``means`` has one entry per iteration that is evaluated: so say its metrics. In its tables (3 levels, 8 answers to
+    each of ``per_level`` problems) problems differ in difficulty, the same way in every run, and the seed scatters the
+    answers to them.
+    """
+
+    def fabricate(
+        path: Path,
+        *,
+        seed: int = 0,
+        means: Sequence[float] = (0.12, 0.5, 0.6, 0.7),
+        per_level: int = 20,
+        labels: float = 0.9,
+        finished: bool = True,
+        **config: Any,
+    ) -> Path:
+        folder = RunFolder.create(path, Config(**{"seed": seed, **config}))
+        generator = np.random.default_rng(seed)
+        hardness = np.random.default_rng(99).normal(0, 0.15, 3 * per_level)
+        for t, mean in enumerate(means):
+            chances = np.clip(mean + hardness, 0, 1)
+            rows = [
+                {
+                    "set": f"level-{1 + i // per_level}",
+                    "task_id": f"problem-{i}",
+                    "question": "?",
+                    "truth": "1",
+                    "samples_right": int(generator.binomial(8, chance)),
+                    "k": 8,
+                    "majority": "1",
+                    "majority_right": True,
+                    "greedy_right": bool(generator.random() < chance),
+                    "tool_calls": 1.0 + t,
+                }
+                for i, chance in enumerate(chances)
+            ]
+            held_out = {
+                "mean_at_8": mean,
+                "greedy": mean,
+                "by_level": {"1": 0.9, "2": 0.8, "3": 0.7},
+                "tool_calls": 1.0 + t,
+                "tool_calls_by_level": {str(level): level * 1.1 for level in (1, 2, 3, 4)},
+            }
+            later = {"first_executor_pass_rate": {str(t): 0.9 - t / 10}, "fixed_executor_tool_calls": {str(t): t / 10}}
+            folder.begin(f"iteration-{t}/evaluate")
+            if t == 0:
+                folder.log({"event": "control", "name": "fence_forced_base", "mean_at_8": 0.4})
+            folder.log({"event": "evaluation", "iteration": t, "held_out": held_out} | (later if t else {}))
+            if t:
+                pool = {"label_accuracy_kept": labels, "well_formed": 0.94, "duplicates": 0.01 * t}
+                folder.log({"event": "pool", "iteration": t} | pool)
+            folder.log_timing({"wall_s": 200.0 / len(means), "cpu_s": 300.0 / len(means)})
+            folder.finish(f"iteration-{t}/evaluate", [folder.write_table(f"meter/evaluation-{t}.parquet", rows)])
+        if finished:
+            folder.set_status("finished")
+        folder.close()
+        return path
+
+    return fabricate
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import coevolve
-from coevolve.cli_options import Json, Overrides, Quiet, RunArgument
+from coevolve.cli_options import Json, Overrides, Quiet, RunArgument, RunArguments
 from coevolve.cli_sandbox import sandbox_app
 from coevolve.commands.faults import FaultReporting
 
@@ -109,11 +109,33 @@ def summary(run: RunArgument, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(run: RunArgument) -> None:
-    """Write the run's page (RUN/report/index.html) again."""
+def report(runs: RunArguments) -> None:
+    """Write the run's page (RUN/report/index.html) again; for several runs the page of `coevolve compare`."""
+    if len(runs) > 1:
+        from coevolve.commands.compare import compare_page
+
+        print(compare_page(runs))
+        return
     from coevolve.report.build import build_report
 
-    print(build_report(run))
+    print(build_report(runs[0]))
+
+
+@app.command()
+def compare(
+    runs: RunArguments,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with curves and intervals as well.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the tables between the markers of a Markdown file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Runs side by side, with intervals over problems and seeds; folders <label>-s<seed> are seeds of one label."""
+    from coevolve.commands import compare as comparing
+
+    comparing.compare(runs, as_json=as_json, html=html, into=into)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+RunArguments = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Overrides = Annotated[

@@ -158,18 +158,18 @@ def test_the_table_holds_what_the_runs_have_measured(lives: dict[str, Life], fil
         last = [row for row in map(json.loads, lines) if row["event"] == "evaluation"][-1]
         means[name.removesuffix("-s1")] = last["held_out"]
     full, no_tool = answer["table"]
-    assert [row["row"] for row in answer["table"]] == ["full", "no-tool"]
+    assert [row["label"] for row in answer["table"]] == ["full", "no-tool"]
     for row in (full, no_tool):
-        expected = means[row["row"]]
+        expected = means[row["label"]]
         assert row["mean"]["mean"] == pytest.approx(expected["mean_at_8"], abs=1e-6)
         assert [row["mean"]["low"], row["mean"]["high"]] == pytest.approx(expected["ci95"], abs=1e-6)  # one seed
         assert {level: found["mean"] for level, found in row["levels"].items()} == pytest.approx(expected["by_level"])
-        assert row["calls"][-1]["mean"] == pytest.approx(expected["tool_calls"], abs=1e-6)
+        assert row["quantities"]["calls"][-1]["mean"] == pytest.approx(expected["tool_calls"], abs=1e-6)
     difference = means["no-tool"]["mean_at_8"] - means["full"]["mean_at_8"]
     assert full["difference"] is None
     assert no_tool["difference"]["mean"] == pytest.approx(difference, abs=1e-6)
     assert no_tool["difference"]["over_seeds"] is False
-    assert no_tool["calls"][-1]["mean"] == 0
+    assert no_tool["quantities"]["calls"][-1]["mean"] == 0
 
 
 def test_a_study_that_finds_other_runs_in_its_folder_starts_nothing(lives: dict[str, Life], file: Path) -> None:

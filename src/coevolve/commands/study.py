@@ -15,18 +15,23 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from coevolve.commands.compare import console_for_tables, difference_cells, print_table, seeds_text
 from coevolve.commands.faults import INTERRUPTED
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.cores import usable_cores
 from coevolve.errors import ConfigError, RunError
 from coevolve.runs.cells import log_of, run_cells
+from coevolve.runs.comparison import read_runs
 from coevolve.runs.plan import planned
 from coevolve.runs.progress import HEARTBEAT_S, duration, time_left
+from coevolve.runs.quantities import BY_KEY
 from coevolve.runs.quantities import cell as quantity_cell
+from coevolve.runs.side_by_side import SettingResult, side_by_side
 from coevolve.runs.study import Cell, Study, cells_of, load_study, state_of
-from coevolve.runs.study_table import ADDED, VariantResult, study_table
 
 STUDIES = Path("runs/studies")
+# What the miniature can add to held-out accuracy.
+ADDED = tuple(BY_KEY[key] for key in ("labels", "first_executor", "pool_calls", "calls"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,9 @@ def run_study(request: StudyRequest) -> None:
         _show_plan(study, cells, jobs, as_json=request.as_json)
         return
     failures = _run(study, cells, jobs, request)
-    table = study_table(study, cells)
+    table = study_results(study, cells)
     if request.into:
-        write_between(request.into, study_markdown(table))
+        write_between(request.into, study_markdown(study, table))
     if request.as_json:
         print(json.dumps(_json(study, cells, failures, table)))
     elif not request.quiet:
@@ -80,50 +85,51 @@ def run_study(request: StudyRequest) -> None:
         raise RunError(what, where=str(folder), fix="run the same command again: finished cells are kept")
 
 
-def study_markdown(table: Sequence[VariantResult]) -> str:
+def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
+    """A result for each row with at least one finished cell, in the order of the study; its label is the row.
+
+    Raises:
+        RunError: a folder holds another run than its cell, or a damaged one.
+    """
+    wanted = [cell.path for row in study.rows for cell in cells if cell.row == row and state_of(cell) == "finished"]
+    finished = read_runs(wanted)
+    return side_by_side(finished, reference=next(iter(study.rows))) if finished else []
+
+
+def study_markdown(study: Study, table: Sequence[SettingResult]) -> str:
     """The table for a Markdown file, with what its numbers are."""
-    return f"{markdown_table(_rows(table))}\n\n{_note(table)}"
+    return f"{markdown_table(_rows(study, table))}\n\n{_note(table)}" if table else "No cell is finished yet."
 
 
-def print_study(console: Console, study: Study, table: Sequence[VariantResult], cells: Sequence[Cell]) -> None:
+def print_study(console: Console, study: Study, table: Sequence[SettingResult], cells: Sequence[Cell]) -> None:
     """The table for a terminal."""
     if not table:
         console.print("no cell is finished yet")
         return
-    head, *body = _rows(table)
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=study.title, title_justify="left")
-    for number, heading in enumerate(head):
-        shown.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
-    for row in body:
-        shown.add_row(*(Text(text) for text in row))
-    wide = console if console.is_terminal else Console(file=console.file, width=240)  # a pipe has no width to keep
-    wide.print(shown)
+    rows = _rows(study, table)
+    wide = console_for_tables(console)
+    print_table(wide, rows, study.title)
     wide.print(_note(table), style="dim", highlight=False, soft_wrap=True)
     finished = sum(len(row.seeds) for row in table)
     if finished < len(cells):
         wide.print(f"{finished} of {len(cells)} cells are finished; the table shows these.", highlight=False)
 
 
-def _rows(table: Sequence[VariantResult]) -> list[list[str]]:
-    levels = list(table[0].levels) if table else []
-    reference = table[0].title if table else ""
-    head = ["variant", "seeds", *(f"level {level}" for level in levels), "mean@8", f"to {reference}", ""]
-    return [[*head, *(quantity.heading for quantity in ADDED)], *(_row(row) for row in table)]
+def _rows(study: Study, table: Sequence[SettingResult]) -> list[list[str]]:
+    reference = study.title_of(next(iter(study.rows)))
+    head = ["variant", "seeds", *(f"level {level}" for level in table[0].levels), "mean@k", f"to {reference}", ""]
+    return [[*head, *(quantity.heading for quantity in ADDED)], *(_row(study, row) for row in table)]
 
 
-def _row(row: VariantResult) -> list[str]:
-    cells = [row.title, ", ".join(map(str, row.seeds))]
-    cells += [f"{100 * found.mean:.1f}" for found in row.levels.values()]
-    cells.append(f"{100 * row.mean.mean:.1f} ± {50 * (row.mean.high - row.mean.low):.1f}")
-    if row.difference:
-        found = row.difference.estimate
-        cells += [f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]", row.difference.verdict]
-    else:
-        cells += ["", ""]
-    return cells + [quantity_cell(row.added[quantity.key], quantity) for quantity in ADDED]
+def _row(study: Study, result: SettingResult) -> list[str]:
+    cells = [study.title_of(result.label), seeds_text(result.seeds)]
+    cells += [f"{100 * found.mean:.1f}" for found in result.levels.values()]
+    cells.append(f"{100 * result.mean.mean:.1f} ± {50 * (result.mean.high - result.mean.low):.1f}")
+    cells += difference_cells(result.difference)
+    return cells + [quantity_cell(result.quantities[quantity.key], quantity) for quantity in ADDED]
 
 
-def _note(table: Sequence[VariantResult]) -> str:
+def _note(table: Sequence[SettingResult]) -> str:
     several = all(len(row.seeds) > 1 for row in table)
     over = "problems and seeds" if several else "problems, and over seeds where there are several"
     return (
@@ -220,7 +226,7 @@ class StudyView:
 
 
 def _json(
-    study: Study, cells: Sequence[Cell], failures: dict[str, str], table: Sequence[VariantResult]
+    study: Study, cells: Sequence[Cell], failures: dict[str, str], table: Sequence[SettingResult]
 ) -> dict[str, object]:
     states = [
         {"row": cell.row, "seed": cell.seed, "path": str(cell.path), "failure": failures.get(cell.name)}

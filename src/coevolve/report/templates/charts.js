@@ -34,8 +34,9 @@ function shownValues(series) {
 }
 
 /* series: [{name, colour, style, band, thin, points: [{x, y, low, high, act}]}]
-   x: {low, high, ticks: [{at, text}]}, y: {low, high, show, tell}: how a tick and how a point is written */
-function lineChart({ width, height = 230, series, x, y, describe }) {
+   x: {low, high, ticks: [{at, text}]}, y: {low, high, show, tell}: how a tick and how a point is written
+   aligned: the names stand below each other at the right, for lines that end at different places */
+function lineChart({ width, height = 230, series, x, y, describe, aligned = false }) {
   const lines = series.filter((line) => line.points.some((p) => known(p.y)));
   const values = shownValues(lines);
   const low = y.low ?? Math.min(...values);
@@ -62,6 +63,7 @@ function lineChart({ width, height = 230, series, x, y, describe }) {
     const last = points[points.length - 1];
     ends.push({ x: atX(last.x), y: atY(last.y), line });
   }
+  if (aligned) ends.forEach((end) => { end.x = width - edge.right; });
   for (const end of spread(ends, 15, edge.top, height - edge.bottom)) {
     put(chart, [svg("text", { class: "label", x: end.x + 9, y: end.at + 4, style: `fill:${end.line.ink ?? end.line.colour}` }, end.line.name)]);
   }

@@ -1,0 +1,198 @@
+"""``coevolve compare``: runs side by side, in tables, words and a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from coevolve.commands.markdown import markdown_table, write_between
+from coevolve.config_keys import shown
+from coevolve.runs.comparison import Difference, Runs, last_common_iteration, read_runs
+from coevolve.runs.quantities import QUANTITIES, Quantity
+from coevolve.runs.quantities import cell as quantity_cell
+from coevolve.runs.side_by_side import SettingResult, config_differences, notes, side_by_side
+
+PAGE = "comparison.html"
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDE = 240
+QUANTITIES_NOTE = (
+    "By iteration from the base model on, or by pool from the first on. Rates in %; ± is half the 95 % t-interval"
+    " over seeds of the last number."
+)
+
+
+def compare(folders: Sequence[Path], *, as_json: bool, html: Path | None, into: Path | None) -> None:
+    """Print the comparison, and write its page and its tables where asked.
+
+    Raises:
+        RunError: a run is missing, damaged or not evaluated, labels mix settings, or a file cannot be written.
+    """
+    runs = read_runs(folders)
+    results = side_by_side(runs)
+    if into:
+        write_between(into, comparison_markdown(results, runs))
+    if as_json:
+        print(json.dumps(comparison_json(results, runs)))
+    else:
+        print_comparison(Console(), results, runs)
+    if html:
+        from coevolve.report.compared import write_comparison
+
+        path = write_comparison(comparison_json(results, runs), html)
+        if not as_json:
+            print(f"page: {path}")
+
+
+def compare_page(folders: Sequence[Path]) -> Path:
+    """Write the page of several runs next to the first of them; returns its path."""
+    from coevolve.report.compared import write_comparison
+
+    runs = read_runs(folders)
+    target = folders[0].resolve().parent / PAGE
+    return write_comparison(comparison_json(side_by_side(runs), runs), target)
+
+
+def print_comparison(console: Console, results: Sequence[SettingResult], runs: Runs) -> None:
+    """Held-out accuracy, what the differences say, all quantities, and what differs in the configurations."""
+    wide = console_for_tables(console)
+    for note in notes(runs):
+        wide.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+    print_table(wide, held_out_rows(results, bars=True), "held-out accuracy (mean@k in %, by iteration)")
+    for result in results[1:]:
+        wide.print(Text(f"  {sentence(result, results[0].label)}"), soft_wrap=True)
+    wide.print()
+    columns = list(zip(*quantity_rows(results), strict=True))  # settings as columns: a terminal is not wide
+    print_table(wide, columns, "all quantities")
+    wide.print(Text(QUANTITIES_NOTE, style="dim"), soft_wrap=True)
+    different = config_differences(runs)
+    if different:
+        wide.print()
+        rows = [[key, *(shown(value) for value in values)] for key, values in different.items()]
+        print_table(wide, [["key", *runs], *rows], "what differs in the configurations")
+    elif len(runs) > 1:
+        wide.print("\nthe configurations do not differ", highlight=False)
+
+
+def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, object]:
+    """Everything for programs, and for the page; rates are fractions, differences are to the first setting."""
+    keys = list(results[0].quantities)
+    return {
+        "iteration": last_common_iteration(runs),
+        "notes": notes(runs),
+        "settings": [result.as_json() for result in results],
+        "sentences": [sentence(result, results[0].label) for result in results[1:]],
+        "headings": {q.key: q.heading for q in QUANTITIES if q.key in keys},
+        "scales": {q.key: q.scale for q in QUANTITIES if q.key in keys},
+        "config": {key: dict(zip(runs, values, strict=True)) for key, values in config_differences(runs).items()},
+    }
+
+
+def comparison_markdown(results: Sequence[SettingResult], runs: Runs) -> str:
+    """Held-out accuracy, then all quantities, each with what its numbers are."""
+    parts = [markdown_table(held_out_rows(results)), _held_out_note(runs), quantities_markdown(results)]
+    return "\n\n".join(parts)
+
+
+def quantities_markdown(results: Sequence[SettingResult]) -> str:
+    """The table of all quantities with its note."""
+    rows = quantity_rows(results)
+    body = [[f"`{row[0]}`", *row[1:]] for row in rows[1:]]
+    return f"{markdown_table([rows[0], *body])}\n\n{QUANTITIES_NOTE}"
+
+
+def held_out_rows(results: Sequence[SettingResult], *, bars: bool = False) -> list[list[str]]:
+    """Heading and a row per setting: accuracy by iteration, its last interval, and the difference to the first."""
+    head = ["setting", "seeds", "mean@k", *([""] if bars else []), "95 % interval", f"to {results[0].label}", ""]
+    rows = []
+    for result in results:
+        means = [found.mean for found in result.curve]
+        row = [result.label, seeds_text(result.seeds), " → ".join(f"{100 * mean:.1f}" for mean in means)]
+        row += [bar_line(means)] if bars else []
+        row.append(f"{100 * result.mean.low:.1f} to {100 * result.mean.high:.1f}")
+        rows.append(row + difference_cells(result.difference))
+    return [head, *rows]
+
+
+def quantity_rows(results: Sequence[SettingResult]) -> list[list[str]]:
+    """Heading and a row per setting with all quantities that can be compared."""
+    present: list[Quantity] = [q for q in QUANTITIES if q.key in results[0].quantities]
+    head = ["setting", "seeds", *(quantity.heading for quantity in present)]
+    return [
+        head,
+        *(
+            [result.label, seeds_text(result.seeds), *(quantity_cell(result.quantities[q.key], q) for q in present)]
+            for result in results
+        ),
+    ]
+
+
+def difference_cells(difference: Difference | None) -> list[str]:
+    """``+1.2 [-0.3, +2.7]`` in points, and the verdict; two empty cells for the reference."""
+    if difference is None:
+        return ["", ""]
+    found = difference.estimate
+    return [f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]", difference.verdict]
+
+
+def sentence(result: SettingResult, reference: str) -> str:
+    """What a difference says in words, with how it was paired."""
+    difference = result.difference
+    if difference is None:
+        return ""
+    pairs = [f"{difference.estimate.n} problems"] if difference.same_problems else []
+    pairs += (
+        [f"seed{'s' if len(difference.seeds) > 1 else ''} {seeds_text(difference.seeds)}"] if difference.seeds else []
+    )
+    over = "problems and seeds" if difference.over_seeds else "problems only: another seed may differ"
+    paired = f"paired by {' and '.join(pairs)}, " if pairs else "not paired, "
+    found = difference.estimate
+    interval = f"{points(found.low)} to {points(found.high)}"
+    size = f"{points(found.mean)} points (95 % interval {interval}, {paired}over {over})"
+    if difference.verdict == "not told apart":
+        return f"{result.label} and {reference} are not told apart, the interval includes 0: {size}"
+    return f"{result.label} is {difference.verdict} than {reference}, the interval excludes 0: {size}"
+
+
+def points(share: float) -> str:
+    """A difference of shares in points: one decimal, more where a number would seem to be 0 and is not."""
+    shown = f"{100 * share:+.1f}"
+    return f"{100 * share:+.1g}" if share and not float(shown) else shown
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """``0, 1, 2``."""
+    return ", ".join(map(str, seeds))
+
+
+def bar_line(shares: Sequence[float]) -> str:
+    """One bar per share from 0 to 1: a curve of a few characters."""
+    return "".join(_BARS[min(int(share * len(_BARS)), len(_BARS) - 1)] for share in shares)
+
+
+def _held_out_note(runs: Runs) -> str:
+    words = (
+        "Held-out accuracy in %, by iteration from the base model on; differences in points. Intervals (95 %) are over"
+        " problems and, where there are several, seeds; not told apart: the interval includes 0."
+    )
+    return words + "".join(f" Note: {note}." for note in notes(runs))
+
+
+def console_for_tables(console: Console) -> Console:
+    """The console itself, or a wide one for a pipe, which has no width to keep."""
+    return console if console.is_terminal else Console(file=console.file, width=_WIDE)
+
+
+def print_table(console: Console, rows: Sequence[Sequence[str]], title: str) -> None:
+    """The first row is the heading."""
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for number, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="left" if number == 0 else "right")
+    for row in rows[1:]:
+        table.add_row(*(Text(text) for text in row))
+    console.print(table)

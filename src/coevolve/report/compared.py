@@ -1,0 +1,70 @@
+"""The page of several runs side by side: self-contained, like the page of one run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import coevolve
+from coevolve.report.build import embedded_json
+from coevolve.runs.atomic import replace_file, writing
+
+_STYLES = ("page.css", "compared.css")
+_SCRIPTS = ("dom.js", "charts.js", "theme.js", "compared.js")
+
+
+def write_comparison(data: Mapping[str, Any], target: Path) -> Path:
+    """Write the page and return its path.
+
+    Args:
+        data: as ``coevolve compare --json`` prints it.
+        target: the file to write.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with writing(target, "choose a file that you can write to"):
+        replace_file(target, render(data).encode())
+    return target
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The page with its data inside."""
+    labels = [str(setting["label"]) for setting in data["settings"]]
+    parts = {
+        "title": escape(f"{' · '.join(labels)} · coevolve"),
+        "headline": escape(headline(data)),
+        "style": "\n".join(_template(name) for name in _STYLES),
+        "script": "\n".join(_template(name) for name in _SCRIPTS),
+        "data": embedded_json({**data, "version": coevolve.__version__}),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("compared.html"))
+
+
+def headline(data: Mapping[str, Any]) -> str:
+    """One sentence: which settings can be told from the first one."""
+    first, *others = data["settings"]
+    if not others:
+        seeds = len(first["seeds"])
+        return f"{first['label']}, over {seeds} seed{'s' if seeds > 1 else ''}."
+    told = [x for x in others if x["difference"]["verdict"] != "not told apart"]
+    if not told:
+        return (
+            f"None of {len(others)} can be told from {first['label']}."
+            if len(others) > 1
+            else (f"{others[0]['label']} cannot be told from {first['label']}.")
+        )
+    if len(told) > 3:
+        return f"{len(told)} of {len(others)} settings can be told from {first['label']}."
+    words = [f"{x['label']} is {x['difference']['verdict']} by {abs(100 * x['difference']['mean']):.1f}" for x in told]
+    rest = len(others) - len(told)
+    more = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart" if rest else ""
+    return f"Against {first['label']}, in points: {', '.join(words)}{more}."
+
+
+def _template(name: str) -> str:
+    return (files("coevolve.report") / "templates" / name).read_text(encoding="utf-8")
