@@ -120,9 +120,9 @@ def crossed(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTST
         seed: seed of the drawing.
     """
     table = _table(values)
-    problems, seeds = table.mean(axis=0), table.mean(axis=1)
-    if not problems.size:
+    if not table.size:
         return Estimate(np.nan, np.nan, np.nan, 0)
+    problems, seeds = table.mean(axis=0), table.mean(axis=1)
     first, second = _streams(seed)
     draws = _problem_draws(problems, first, resamples) + _seed_draws(seeds, second, resamples)
     return _around(float(table.mean()), draws, problems.size)

@@ -1,0 +1,98 @@
+"""``coevolve compare`` and ``coevolve report RUN RUN``: what they print and write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from coevolve.cli import app
+from coevolve.commands.compare import bar_line, points
+
+Fabricated = Callable[..., Path]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def runs(fabricated: Fabricated, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    base = tmp_path_factory.mktemp("compared")
+    good = [fabricated(base / f"mini-s{seed}", seed=seed, per_level=60) for seed in (0, 1, 2)]
+    off = {"tool": {"enabled": False}}
+    bad = [
+        fabricated(base / f"no-tool-s{s}", seed=s, means=(0.12, 0.2, 0.3, 0.4), per_level=60, **off) for s in (0, 1, 2)
+    ]
+    same = [fabricated(base / f"grpo-s{s}", seed=s + 10, per_level=60, objective="grpo") for s in (0, 1, 2)]
+    return [*good, *bad, *same]
+
+
+def test_differences_are_said_in_words_with_their_intervals(runs: list[Path]) -> None:
+    out = call("compare", *runs[:6], runs[6]).output
+    lines = [line.strip() for line in out.splitlines()]
+    told = next(line for line in lines if line.startswith("no-tool is lower than mini"))
+    assert "the interval excludes 0" in told
+    assert "paired by 180 problems and seeds 0, 1, 2, over problems and seeds" in told
+    assert any(line.startswith("note: grpo has one seed") for line in lines)
+    assert any(line.split() == ["tool.enabled", "true", "false", "true"] for line in lines)
+    assert "pool.size" not in out  # equal keys are no news
+
+
+def test_settings_without_a_common_seed_are_compared_unpaired(runs: list[Path]) -> None:
+    answer = json.loads(call("compare", *runs[:3], *runs[6:], "--json").stdout)
+    (said,) = answer["sentences"]
+    assert said.startswith("grpo and mini are not told apart, the interval includes 0")
+    assert "paired by 180 problems, over problems and seeds" in said
+    difference = answer["settings"][1]["difference"]
+    assert difference["paired_seeds"] == []
+    assert difference["low"] < 0 < difference["high"]
+    assert difference["mean"] == pytest.approx(
+        answer["settings"][1]["mean"]["mean"] - answer["settings"][0]["mean"]["mean"]
+    )
+    assert answer["config"] == {"objective": {"mini": "adpo", "grpo": "grpo"}}
+
+
+def test_the_tables_go_between_the_markers_of_a_file(runs: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    for _ in range(2):
+        assert call("compare", *runs[:6], "--into", page).exit_code == 0
+    text = page.read_text()
+    assert text.startswith("before\n<!-- results -->\n| setting | seeds |")
+    assert text.endswith("<!-- /results -->\nafter\n")
+    assert "old" not in text
+    assert text.count("| no-tool | 0, 1, 2 |") == 1
+    page.write_text("no markers")
+    result = call("compare", *runs[:2], "--into", page)
+    assert result.exit_code == 1
+    assert "one place" in result.stderr
+    assert page.read_text() == "no markers"
+
+
+def test_the_page_of_several_runs_is_that_of_compare(runs: list[Path], tmp_path: Path) -> None:
+    assert call("compare", *runs[:6], "--html", tmp_path / "page.html").exit_code == 0
+    written = Path(call("report", *runs[:6]).output.strip())
+    assert written.parent == runs[0].resolve().parent
+    assert written.read_bytes() == (tmp_path / "page.html").read_bytes()
+    text = written.read_text()
+    assert "Against mini, in points: no-tool is lower by" in text
+    assert "http://www.w3.org" in text  # the namespace of SVG, and no other address
+    assert text.count("http") == text.count("http://www.w3.org") + text.count("http-equiv")
+
+
+def test_a_run_that_is_missing_is_named(runs: list[Path], tmp_path: Path) -> None:
+    result = call("compare", runs[0], tmp_path / "absent")
+    assert result.exit_code == 1
+    assert str(tmp_path / "absent") in result.stderr
+
+
+def test_points_never_round_a_bound_to_zero() -> None:
+    assert [points(x) for x in (0.0123, -0.0004, 0.00002, 0.0)] == ["+1.2", "-0.04", "+0.002", "+0.0"]
+
+
+def test_a_bar_stands_for_each_share() -> None:
+    assert bar_line([0, 0.124, 0.126, 0.5, 0.99, 1]) == "▁▁▂▅██"
