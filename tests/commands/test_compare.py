@@ -23,10 +23,8 @@ def call(*arguments: object) -> Result:
 def runs(fabricated: Fabricated, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     base = tmp_path_factory.mktemp("compared")
     good = [fabricated(base / f"mini-s{seed}", seed=seed, per_level=60) for seed in (0, 1, 2)]
-    off = {"tool": {"enabled": False}}
-    bad = [
-        fabricated(base / f"no-tool-s{s}", seed=s, means=(0.12, 0.2, 0.3, 0.4), per_level=60, **off) for s in (0, 1, 2)
-    ]
+    worse = {"means": (0.12, 0.2, 0.3, 0.4), "tool": {"enabled": False}}
+    bad = [fabricated(base / f"no-tool-s{seed}", seed=seed, per_level=60, **worse) for seed in (0, 1, 2)]
     same = [fabricated(base / f"grpo-s{s}", seed=s + 10, per_level=60, objective="grpo") for s in (0, 1, 2)]
     return [*good, *bad, *same]
 
@@ -58,13 +56,13 @@ def test_settings_without_a_common_seed_are_compared_unpaired(runs: list[Path]) 
 
 def test_the_tables_go_between_the_markers_of_a_file(runs: list[Path], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    page.write_text("before\n<!-- results -->\nreplaced\n<!-- /results -->\nafter\n")
     for _ in range(2):
         assert call("compare", *runs[:6], "--into", page).exit_code == 0
     text = page.read_text()
     assert text.startswith("before\n<!-- results -->\n| setting | seeds |")
     assert text.endswith("<!-- /results -->\nafter\n")
-    assert "old" not in text
+    assert "replaced" not in text
     assert text.count("| no-tool | 0, 1, 2 |") == 1
     page.write_text("no markers")
     result = call("compare", *runs[:2], "--into", page)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import coevolve
-from coevolve.report.build import embedded_json
+from coevolve.report.filling import embedded_json, filled
 from coevolve.runs.atomic import replace_file, writing
 
 _STYLES = ("page.css", "compared.css")
@@ -35,14 +33,14 @@ def write_comparison(data: Mapping[str, Any], target: Path) -> Path:
 def render(data: Mapping[str, Any]) -> str:
     """The page with its data inside."""
     labels = [str(setting["label"]) for setting in data["settings"]]
-    parts = {
-        "title": escape(f"{' · '.join(labels)} · coevolve"),
-        "headline": escape(headline(data)),
-        "style": "\n".join(_template(name) for name in _STYLES),
-        "script": "\n".join(_template(name) for name in _SCRIPTS),
-        "data": embedded_json({**data, "version": coevolve.__version__}),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("compared.html"))
+    return filled(
+        "compared.html",
+        _STYLES,
+        _SCRIPTS,
+        title=escape(f"{' · '.join(labels)} · coevolve"),
+        headline=escape(headline(data)),
+        data=embedded_json({**data, "version": coevolve.__version__}),
+    )
 
 
 def headline(data: Mapping[str, Any]) -> str:
@@ -64,7 +62,3 @@ def headline(data: Mapping[str, Any]) -> str:
     rest = len(others) - len(told)
     more = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart" if rest else ""
     return f"Against {first['label']}, in points: {', '.join(words)}{more}."
-
-
-def _template(name: str) -> str:
-    return (files("coevolve.report") / "templates" / name).read_text(encoding="utf-8")
