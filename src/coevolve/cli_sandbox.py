@@ -11,7 +11,9 @@ from coevolve.cli_options import Json, Overrides
 
 sandbox_app = typer.Typer(help="The confined processes that run model-written code.", no_args_is_help=True)
 
-Preload = Annotated[str | None, typer.Option(metavar="NAMES", help="Packages it may import, such as numpy,sympy.")]
+Preload = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="Packages it may import, e.g. numpy,sympy; '' = none.")
+]
 Cpu = Annotated[float | None, typer.Option(metavar="S", help="CPU seconds (sandbox.cpu_s).")]
 Wall = Annotated[float | None, typer.Option(metavar="S", help="Wall seconds (sandbox.wall_s).")]
 Memory = Annotated[int | None, typer.Option(metavar="MB", help="Address space (sandbox.memory_mb).")]
@@ -93,6 +95,6 @@ def _as_keys(
     preload: str | None, cpu: float | None, wall: float | None, memory: int | None, output: int | None
 ) -> list[str]:
     """Options of a sandbox as the overrides that they stand for."""
-    given = {"preload": preload and f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
+    given = {"preload": None if preload is None else f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
     given["output_bytes"] = output
     return [f"sandbox.{key}={value}" for key, value in given.items() if value is not None]

@@ -107,6 +107,10 @@ def test_limits_and_packages_can_be_asked_for() -> None:
     assert result_of(code, "--preload", "numpy,sympy")["stdout"] == "2.0 {2: 1, 3: 1}\n"
 
 
+def test_no_packages_can_be_asked_for() -> None:
+    assert "No module named 'numpy'" in result_of(b"import numpy", "--preload", "")["stderr"]
+
+
 def test_an_endless_file_is_not_read_to_its_end() -> None:
     called = call("/dev/zero")
     assert called.exit_code == 0

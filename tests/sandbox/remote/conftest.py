@@ -72,16 +72,22 @@ Start = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Start]:
-    """``start_server("--workers", "1", token=None, limits=OPTIONS, port=0)``."""
+    """``start_server("--workers", "1", token=None, limits=OPTIONS, port=0, log=None)``: ``log`` is its stderr."""
     started: list[Server] = []
 
-    def start(*options: str, token: str | None = TOKEN, limits: tuple[str, ...] = OPTIONS, port: int = 0) -> Server:
+    def start(
+        *options: str,
+        token: str | None = TOKEN,
+        limits: tuple[str, ...] = OPTIONS,
+        port: int = 0,
+        log: int | None = None,
+    ) -> Server:
         environment = os.environ | {"PYTHONPATH": str(Path(coevolve.__file__).parents[1])}
         environment.pop("COEVOLVE_SANDBOX_TOKEN", None)
         if token is not None:
             environment["COEVOLVE_SANDBOX_TOKEN"] = token
         command = [sys.executable, "-m", "coevolve", "sandbox", "serve", "--port", str(port), *limits, *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"ready at (http://127\.0\.0\.1:\d+) ", line)

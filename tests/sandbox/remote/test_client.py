@@ -133,6 +133,14 @@ def test_a_server_that_is_not_the_one_asked_for_is_refused_at_start(
     assert caught.value.fix
 
 
+def test_a_server_with_packages_that_the_run_has_not_is_told_the_option_for_none(
+    server: Server, fake: Callable[..., Fake], relay: Script, connect: Callable[..., RemoteTool]
+) -> None:
+    health = server.send("GET", "/health")[2] | {"preload": ["numpy"]}
+    with pytest.raises(SandboxUnavailable, match="--preload ''"):
+        connect(fake(relay, json.dumps(health).encode()).url)
+
+
 def test_a_server_without_walls_is_used_only_when_that_is_wanted(
     server: Server, fake: Callable[..., Fake], relay: Script, connect: Callable[..., RemoteTool]
 ) -> None:

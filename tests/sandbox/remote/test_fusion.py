@@ -63,6 +63,8 @@ def test_a_snippet_that_is_killed_has_minus_its_signal(server: Server) -> None:
         ({"args": ["-x"]}, "args"),
         ({"memory_limit_MB": 16}, "--memory 16"),
         ({"run_timeout": "soon"}, "run_timeout"),
+        ({"run_timeout": 0}, "run_timeout"),
+        ({"run_timeout": -5.0}, "run_timeout"),
         ({"language": 3}, "language"),
     ],
 )

@@ -68,6 +68,37 @@ def test_without_the_token_nothing_is_done(server: Server, path: str, token: str
     assert "stdout" not in body
 
 
+@pytest.mark.parametrize("host", ["pages.example", "pages.example:8765", "127.0.0.1.pages.example", "[::2]", ""])
+def test_without_a_token_only_a_loopback_address_is_answered(start_server: Start, host: str) -> None:
+    """A page that a browser of this machine shows can have its own name lead to 127.0.0.1."""
+    server = start_server(token=None)
+    for method, path in (("POST", "/v1/run"), ("POST", "/run_code"), ("GET", "/health")):
+        status, _, body = server.send(method, path, {"code": "print(1)"}, token=None, headers={"Host": host})
+        assert status == 403
+        assert "stdout" not in json.dumps(body)
+    for host in ("127.0.0.1", "localhost:1", "[::1]:8765", "127.1.2.3:8765"):
+        assert server.send("POST", "/v1/run", {"code": "1"}, token=None, headers={"Host": host})[0] == 200
+    assert server.stop() == 0
+
+
+def test_a_request_that_makes_no_sense_is_not_kept_in_the_log(start_server: Start, tmp_path: Path) -> None:
+    """It could hold the token, and who sends it need not have one."""
+    with (tmp_path / "log").open("w+") as log:
+        server = start_server(log=log.fileno())
+        for nonsense in (
+            f"POST /v1/run HTTP/1.1\nAuthorization: Bearer {TOKEN}\n\n",
+            f"POST /v1/run HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: -1\r\n\r\n",
+            f"POST /v1/run HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            f"POST /v1/run HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\nX: {TOKEN}\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+                line.sendall(nonsense.encode())
+                assert b" 400 " in line.recv(64)
+        assert server.stop() == 0
+        log.seek(0)
+        assert log.read() == ""
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
@@ -160,7 +191,7 @@ def test_a_client_that_hangs_up_leaves_nothing(start_server: Start) -> None:
 def test_a_client_that_sends_its_body_drop_by_drop_is_not_waited_for(impatient_port: int) -> None:
     with socket.create_connection(("127.0.0.1", impatient_port), timeout=20) as line:
         line.sendall(
-            b"POST /v1/run HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+            b"POST /v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
         )
         assert line.recv(64).startswith(b"HTTP/1.1 408 ")
 

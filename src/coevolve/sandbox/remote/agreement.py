@@ -25,7 +25,7 @@ def agreed(
     theirs, ours = asdict(health.limits), asdict(limits)
     options = [f"{_OPTION[key]} {ours[key]:g}" for key in _OPTION if theirs[key] != ours[key]]
     if set(health.preload) != set(preload):
-        options.append(f"--preload {','.join(preload) or '[]'}")
+        options.append(f"""--preload {",".join(preload) or "''"}""")
     if health.sessions < sessions:
         options.append(f"--sessions {sessions}")
     if options:

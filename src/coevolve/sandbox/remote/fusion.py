@@ -52,6 +52,8 @@ def request_from_body(body: Body, limits: Limits) -> RunCode:
             f"start it with --memory {memory_mb}"
         )
     run_timeout = take_optional(body, "run_timeout", float)
+    if run_timeout is not None and run_timeout <= 0:
+        raise Refused(f"run_timeout {run_timeout:g}: no snippet ends before it begins")
     return RunCode(code, limits.wall_s if run_timeout is None else run_timeout)
 
 

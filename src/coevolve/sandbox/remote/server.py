@@ -14,6 +14,7 @@ from contextlib import suppress
 from aiohttp import web
 
 import coevolve
+from coevolve.addresses import is_loopback
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits, Tool, ToolResult
 from coevolve.sandbox.remote import fusion, wire
@@ -25,6 +26,7 @@ _BODY_S, _SEND_S = 10.0, 30.0  # for a body to arrive, and for an answer to be t
 _SWEEPS_PER_IDLE = 4
 _CLIENT_NAME = re.compile(r"[0-9a-f]{32,64}")
 _SESSION_NAME = re.compile(r"[0-9]{1,18}")
+_PORT = re.compile(r":[0-9]*$")
 
 
 class SandboxServer:
@@ -35,7 +37,7 @@ class SandboxServer:
         health: what the server says of itself.
         admission: the queue before the pool.
         sessions: the sessions of its clients.
-        token: what every client must say, None to ask for nothing.
+        token: what every client must say; None to ask for nothing but a loopback address as the name of the host.
     """
 
     def __init__(
@@ -119,6 +121,8 @@ class SandboxServer:
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The token first; then whatever goes wrong becomes an answer with the reason."""
         try:
+            if self._token is None and not _is_for_loopback(request):
+                return _answer(403, {"error": "without a token this server is called by a loopback address only"})
             if request.path != wire.HEALTH and not self._may_enter(request):
                 return _answer(401, {"error": "a token is needed, and this is not it"}, {"WWW-Authenticate": "Bearer"})
             return await handler(request)
@@ -183,6 +187,11 @@ async def _body(request: web.Request) -> dict[str, object]:
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     return wire.parse(data)
+
+
+def _is_for_loopback(request: web.Request) -> bool:
+    """False for what a web page sends that had its own name lead here: a browser of this machine is no client."""
+    return is_loopback(_PORT.sub("", request.host).strip("[]"))
 
 
 def _client(request: web.Request) -> str:

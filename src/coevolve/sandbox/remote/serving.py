@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from coevolve.addresses import http_url, is_loopback
 from coevolve.config import SandboxSection
@@ -103,6 +105,7 @@ async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce:
     runner = web.AppRunner(
         SandboxServer(pool, health, admission, sessions, options.token).application(),
         access_log=None,
+        logger=_log(),
         auto_decompress=False,  # a few bytes could become many
         handler_cancellation=True,
         keepalive_timeout=_IDLE_CONNECTION_S,
@@ -119,6 +122,13 @@ async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce:
     finally:
         admission.close()
         await runner.cleanup()
+
+
+def _log() -> logging.Logger:
+    """Of faults of ours. A request that makes no sense is answered and not kept: it may hold the token."""
+    log = logging.getLogger(__name__)
+    log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    return log
 
 
 async def _listen(runner: web.AppRunner, options: ServerOptions, most: int) -> asyncio.Server:
