@@ -37,7 +37,7 @@ def test_a_server_can_be_used_from_other_systems(server: Server) -> None:
     code = f"""
 os.environ["COEVOLVE_SANDBOX_TOKEN"] = {TOKEN!r}
 section = SandboxSection(
-    backend="remote", url={server.url!r}, cpu_s=0.5, wall_s=2.0, memory_mb=128, output_bytes=20000
+    backend="remote", url={server.url!r}, cpu_s=0.3, wall_s=20.0, memory_mb=128, output_bytes=20000
 )
 tool = open_tool(section, cache=0, sessions=1)
 print(tool.run("x = 42", "s").status, tool.run("print(x)", "s").stdout)

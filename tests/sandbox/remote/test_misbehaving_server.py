@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ FAULTS: dict[str, tuple[int, bytes] | None] = {
 
 
 def tool_at(fake: Fake, **options: Any) -> RemoteTool:
-    return RemoteTool(fake.url, token=TOKEN, limits=LIMITS, **options)
+    return RemoteTool(fake.url, token=TOKEN, **({"limits": LIMITS} | options))
 
 
 def after_the_probe(relay: Script, *answers: tuple[int, bytes] | None) -> Script:
@@ -139,7 +140,9 @@ def test_a_server_that_does_not_answer_is_given_up_after_its_own_promise(
 ) -> None:
     """The wall limit, the longest wait in the queue by the server's own word, and something for the network."""
     monkeypatch.setattr("coevolve.sandbox.remote.client._NETWORK_S", 0.1)
-    health = json.dumps(server.send("GET", "/health")[2] | {"wait_s": 0.2}).encode()
+    limits = replace(LIMITS, wall_s=2.0)
+    told = {"wait_s": 0.2, "limits": asdict(limits)}
+    health = json.dumps(server.send("GET", "/health")[2] | told).encode()
 
     def silent(number: int, path: str, data: bytes) -> tuple[int, bytes] | None:
         if number == 0:
@@ -147,7 +150,7 @@ def test_a_server_that_does_not_answer_is_given_up_after_its_own_promise(
         time.sleep(4)
         return None
 
-    with tool_at(fake(silent, health)) as tool, pytest.raises(SandboxInfraError, match=r"no answer within 2\.3 s"):
+    with tool_at(fake(silent, health), limits=limits) as tool, pytest.raises(SandboxInfraError, match=r"no answer within 2\.3 s"):
         tool.run("print(1)", "a session, so that it is not asked twice")
 
 

@@ -21,7 +21,7 @@ from coevolve.sandbox.remote.admission import Admission
 from coevolve.sandbox.remote.server import SandboxServer, health_of
 from coevolve.sandbox.remote.sessions import Sessions
 
-from .conftest import TOKEN, Server, Start
+from .conftest import LIMITS, TOKEN, Server, Start
 from .waiting import SLEEP, until
 
 
@@ -48,7 +48,7 @@ def impatient_port(pool: SandboxPool, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_health_says_what_runs_snippets_and_needs_no_token(server: Server) -> None:
     status, _, health = server.send("GET", "/health", token=None)
     assert (status, health["ok"]) == (200, True)
-    assert health["limits"]["wall_s"] == 2.0
+    assert health["limits"]["wall_s"] == LIMITS.wall_s
     assert health["layers"]["seccomp"].startswith("on")
     assert health["versions"]["coevolve"] == coevolve.__version__
     assert set(health["queue"]) == {"workers", "running", "waiting", "limit"}
