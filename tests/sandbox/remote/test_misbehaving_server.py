@@ -150,7 +150,10 @@ def test_a_server_that_does_not_answer_is_given_up_after_its_own_promise(
         time.sleep(4)
         return None
 
-    with tool_at(fake(silent, health), limits=limits) as tool, pytest.raises(SandboxInfraError, match=r"no answer within 2\.3 s"):
+    with (
+        tool_at(fake(silent, health), limits=limits) as tool,
+        pytest.raises(SandboxInfraError, match=r"no answer within 2\.3 s"),
+    ):
         tool.run("print(1)", "a session, so that it is not asked twice")
 
 
