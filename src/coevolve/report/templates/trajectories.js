@@ -128,12 +128,22 @@ const NAMES = { text: "model text", code: "code for the tool", output: "tool out
 
 function parts(sample) {
   const pieces = probabilities && sample.lengths ? tokensOf(sample) : null;
-  const nodes = sample.parts.map(([kind, start, end, status, content]) => {
+  const nodes = [];
+  let at = 0;
+  for (const [kind, start, end, status, content] of sample.parts) {
+    if (pieces && start >= 0) nodes.push(between(sample.text, at, start, pieces));
     const failed = kind === "output" && status !== "ok";
     const inside = content !== undefined ? spelled(content) : pieces ? tokenNodes(sample.text, start, end, pieces) : spelled(sample.text.slice(start, end));
     const title = kind === "text" ? null : el("small", {}, kind === "code" ? "code" : failed ? `output · ${status}` : "output");
-    return el("div", { class: `part ${kind}${failed ? " failed" : ""}`, role: "group", "aria-label": NAMES[kind] }, title, inside);
-  });
-  if (pieces) for (const [n, end] of sample.ends.entries()) nodes.push(el("div", { class: "ends" }, tokenNode(end, sample.surprise[sample.lengths.length + n])));
-  return nodes;
+    nodes.push(el("div", { class: `part ${kind}${failed ? " failed" : ""}`, role: "group", "aria-label": NAMES[kind] }, title, inside));
+    at = Math.max(at, end);
+  }
+  if (!pieces) return nodes;
+  const ends = sample.ends.map((end, n) => tokenNode(end, sample.surprise[sample.lengths.length + n]));
+  return [...nodes, between(sample.text, at, sample.text.length, pieces), ends.length ? el("div", { class: "fence" }, ends) : null];
+}
+
+// The fences between two parts, which only matter when one asks how probable they were.
+function between(text, start, end, pieces) {
+  return text.slice(start, end).trim() ? el("div", { class: "fence" }, tokenNodes(text, start, end, pieces)) : null;
 }
