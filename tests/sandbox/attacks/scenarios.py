@@ -224,7 +224,7 @@ def _results_kept(lane: Lane) -> None:
 
 
 def _mixed_crowd(lane: Lane) -> None:
-    """Hostile and good snippets at once: the good ones only wait longer."""
+    """A thousand hostile snippets at once, and good ones between: the good ones only wait longer."""
     hostile = [
         "import os; os.fork()",
         "import os; os.abort()",
@@ -239,12 +239,12 @@ def _mixed_crowd(lane: Lane) -> None:
     ]
     futures: list[tuple[Future[ToolResult], str]] = []
     with lane.opened(limits=Limits(cpu_s=2, wall_s=8, memory_mb=128, output_bytes=OUTPUT_BYTES), workers=2) as pool:
-        for turn in range(100):
+        for turn in range(1000):
             futures += [(pool.submit(lane.fill(code)), "") for code in (hostile[turn % len(hostile)],)]
             if turn % 4 == 0:
                 futures.append((pool.submit(f"print({turn} * 2)"), f"{turn * 2}\n"))
         for future, expected in futures:
-            result = lane.hear(future.result(120))
+            result = lane.hear(future.result(300))
             assert not expected or (result.status, result.stdout) == (Status.OK, expected), result
         assert pool.stats.infra_failures == 0
 

@@ -39,6 +39,9 @@ _FORGERIES = {
     "threading.Thread(target=os.read, args=(channel, 10**6), daemon=True).start()",
     "descriptors": "socket.socket(fileno=channel).sendmsg([b'x'], [(1, 1, struct.pack('=i', 1))])",
     "an urgent byte": "socket.socket(fileno=channel).send(b'x', socket.MSG_OOB)",
+    "a handle of the process behind it": "import signal; handle = os.dup(channel); "
+    "handle = socket.socket(fileno=handle).getsockopt(1, 77, 4); "
+    "signal.pidfd_send_signal(int.from_bytes(handle, 'little'), 9)",
     "a change of user": "socket.socket(fileno=os.dup(channel)).setsockopt(1, 16, 1)",
 }
 

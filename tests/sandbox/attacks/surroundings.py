@@ -23,20 +23,23 @@ class Process(NamedTuple):
 
 def processes() -> list[Process]:
     """All processes of the machine."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                words = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            found.append(Process(int(name), words[0], int(words[1]), int(words[3])))
-    return found
+    found = (process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [one for one in found if one]
+
+
+def process(pid: int) -> Process | None:
+    """One of them; None when there is none of that number."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Process(pid, words[0], int(words[1]), int(words[3]))
 
 
 def state(pid: int) -> str:
     """The one-letter state of a process; "" when there is none."""
-    return next((process.state for process in processes() if process.pid == pid), "")
+    found = process(pid)
+    return found.state if found else ""
 
 
 class Surroundings:
