@@ -18,7 +18,7 @@ MOST_DEPTH = 12  # structures in structures
 
 _CLOCK = re.compile(r"(?i)[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})? ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9](?::[0-9]{2})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}")
-_BASED = re.compile(r"([-+]?[0-9A-Fa-f.]*[0-9][0-9A-Fa-f.]*) ?_ ?\{? ?\(? ?([0-9]{1,2}|[a-z]{3,}) ?\)? ?\}?")
+_BASED = re.compile(r"\(?([-+]?[0-9A-Fa-f.]*[0-9][0-9A-Fa-f.]*)\)? ?_ ?\{? ?\(? ?([0-9]{1,2}|[a-z]{3,}) ?\)? ?\}?")
 _BASES = {
     "two": "2",
     "three": "3",
@@ -30,7 +30,8 @@ _BASES = {
     "nine": "9",
     "ten": "10",
 }
-_REALS = re.compile(r"\\(?:mathbb|Bbb) ?\{? ?R ?\}?|(?:the set of )?all real(?:s| numbers)?|real numbers")
+_REALS = re.compile(r"(?i)\\(?:mathbb|Bbb) ?\{? ?R ?\}?|(?:the set of )?all real(?:s| numbers)?|real numbers")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
 _EMPTY = re.compile(r"\\emptyset|\\\{ ?\\\}|\{\}|(?:the )?empty set")
 
 
@@ -50,7 +51,7 @@ def form(text: str, depth: int = 0) -> Form:
     def inner(part: str) -> Form:
         return form(part, depth + 1)
 
-    for read in (structures.matrix, relations.relation, structures.union, structures.bracketed, structures.several):
+    for read in (structures.matrix, structures.cases, relations.residue, relations.relation, structures.union, structures.bracketed, structures.several):
         try:
             found = read(text, inner)
         except TooLarge:
@@ -93,10 +94,14 @@ def as_text(text: str) -> Form:
     phrase = words(text)
     if phrase:
         return Form("words", "words " + phrase, phrase)
-    text = re.sub(r"(?<=[\^_])\{(\w)\}", r"\1", joined_thousands(text))
-    kept = re.sub(r"(?<![\w]) | (?![\w])", "", text)
-    return Form(
-        "text",
-        "text " + (kept.casefold() if re.search("[A-Za-z]{4}", re.sub(r"\\[A-Za-z]+", "", kept)) else kept),
-        text,
-    )
+    text = joined_thousands(text)
+    prose = re.search("[A-Za-z]{4}", _COMMAND.sub("", text))
+    kept = re.sub(r"(?<=[\^_])\{(\w)\}", r"\1", text)
+    kept = re.sub(r"(?<![\w]) | (?![\w])", "", kept) if prose else _unspaced(kept)
+    return Form("text", "text " + (kept.casefold() if prose else kept), text)
+
+
+def _unspaced(text: str) -> str:
+    """Mathematics with the spaces alone that end a command before a letter, or part two numbers."""
+    text = re.sub(r"(?<![0-9]) +| +(?![0-9])", "", re.sub(r"(\\[A-Za-z]+) *(?=[A-Za-z])", "\\1\v", text))
+    return re.sub(r"(\\(?:triangle|angle|overline))\{([A-Za-z]+)\}", "\\1\v\\2", text).replace("\v", " ")

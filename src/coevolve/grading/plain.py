@@ -16,12 +16,12 @@ ROW = "\ue000"  # stands for LaTeX's \\, the end of a matrix row
 VULGAR = {c: " " + unicodedata.normalize("NFKC", c).replace("\u2044", "/") for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _GREEK = dict(
     zip(
-        "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩϕϵµℓℏ",
+        "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩϕϵµℓℏħ",
         re.findall(
             r"\S+",
             r"alpha beta gamma delta epsilon zeta eta theta iota kappa lambda "
             r"mu nu xi rho sigma tau upsilon phi chi psi omega "
-            r"Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega phi epsilon mu ell hbar",
+            r"Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega phi epsilon mu ell hbar hbar",
         ),
         strict=True,
     )
@@ -38,16 +38,20 @@ _CHARACTERS = str.maketrans(
         "º": r"\degree ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "‘": "'", "′": "'", "“": '"',
     "”": '"', "∣": "|",
         "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∧": r"\land ", "∨": r"\lor ",
-        "→": r"\to ", "…": r"\dots ", "⋯": r"\dots ", "∠": r"\angle ", "△": r"\triangle ",
+        "→": r"\to ", "↦": r"\mapsto ", "≡": r"\equiv ", "…": r"\dots ", "⋯": r"\dots ", "∠": r"\angle ", "△": r"\triangle ",
     }
 )  # fmt: skip
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
 _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+_SMALL_FRACTION = re.compile("([⁰¹²³⁴⁵⁶⁷⁸⁹]+)[\u2044/]([₀₁₂₃₄₅₆₇₈₉]+)")
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u061c\u202a-\u202e\u2066-\u2069]")
-_SPACING = re.compile(r"\\[hv](?:space|phantom)\*? ?\{[^{}]*\}|\\!\s*|\\label\{[^{}]*\}")
+_SPACING = re.compile(
+    r"\\[hv]space\*? ?\{[^{}]*\}|\\[hv]?phantom ?\{[^{}]*\}|\\!\s*|\\label\{[^{}]*\}|\\(?:text)?color ?\{[^{}]*\}|"
+    rf"(?<={ROW})\s*\[ ?-?[0-9.]+ ?[a-z]{{2}} ?\]|\\hline(?![A-Za-z])"
+)
 _SPACES = re.compile(
     r"\\(?:[,;:> ]|(?:q?quad|displaystyle|textstyle|scriptstyle|limits|nolimits|thinspace|medspace|thickspace|enspace|"
-    r"hfill|[bB]igg?[lrm]?|(?:left|right)\s?\.|left|middle|right|rm|bf|it|cal)(?![A-Za-z]))|[~\s]"
+    r"hfill|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge|[bB]igg?[lrm]?|(?:left|right)\s?\.|left|middle|right|rm|bf|it|cal)(?![A-Za-z]))|[~\s]"
 )
 _GROUPED = re.compile(r"(?<![0-9.^_/}])([0-9]{1,3}(?:(?:\{,\}|\\[,;: ]|[\u2009\u202f\u00a0 ])[0-9]{3})+)(?![0-9/]| ?/)")
 _GROUP = re.compile(r"\{,\}|\\[,;: ]|[\u2009\u202f\u00a0 ]")
@@ -62,7 +66,7 @@ _NAMES = {
     "cdots": r"\dots ", "Vert": "|",
     "lparen": "(", "rparen": ")", "prime": "'", "arcsinh": r"\arsinh ", "Reals": r"\mathbb{R}", "reals": r"\mathbb{R}",
     "rightarrow": r"\to ", "dollar": r"\money ", "textdollar": r"\money ", "textdegree": r"\degree ",
-    "cdotp": r"\cdot ",
+    "cdotp": r"\cdot ", "cr": ROW, "imath": "i", "jmath": "j", "longmapsto": r"\mapsto ", "equiv": r"\equiv ",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _STYLES = frozenset(
@@ -79,6 +83,19 @@ _DEGREE = re.compile(
 )
 _TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
 _PERCENT = re.compile(r"(?<=[0-9})])\s*(?:percent|per cent)(?![a-z])")
+_POWER_SIGN = re.compile(r"(?<=[0-9A-Za-z)])\s?\*\*\s?(?=[-+0-9A-Za-z({])")
+_UNIT_VECTOR = re.compile(r"\\(?:hat|widehat|vec) ?(?:\{ ?([ijk]) ?\}|([ijk])(?![A-Za-z]))")
+_INFINITE = re.compile(r"(?<![A-Za-z\\])(?:inf|oo)(?![A-Za-z])")
+_DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?\\dots$")
+_MODULUS = re.compile(
+    r"\( ?\\?[pb]?mod(?:ulo)?(?![a-z]) ?\{? ?([^(){}]+?) ?\}? ?\)|"
+    r"\\[pb]?mod(?![A-Za-z]) ?(?:\{ ?([^{}]*) ?\}|([0-9]+|[A-Za-z](?![A-Za-z])))|(?<![A-Za-z\\])mod(?:ulo)? ([0-9]+|[a-z])$"
+)
+_CHOOSE = re.compile(
+    r"(?:\{ ?\})? ?([_^]) ?(?:\{ ?(\w+) ?\}|(\w)) ?C ?_ ?(?:\{ ?(\w+) ?\}|(\w))|(?<![A-Za-z\\])C ?\(([^(),]+),([^(),]+)\)"
+)
+_NO_WHOLE = re.compile(r"(?<![0-9A-Za-z{}()])\.(?=\\(?:overline|bar|dot)(?![a-z]))")
+_MAPPED = re.compile(r"(?:([A-Za-z]) ?: ?)?([a-z]) ?\\mapsto ?")
 _ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
 
 
@@ -86,6 +103,8 @@ def plain(answer: str) -> str:
     """The answer on one line. Raises nothing; the length is the caller's to bound."""
     text = outer_box(answer).replace(r"\\", ROW).strip()
     text = _INVISIBLE.sub("", text)
+    if not text.isascii():
+        text = _ascii_digits(_SMALL_FRACTION.sub(lambda match: " " + unicodedata.normalize("NFKC", match[0]), text))
     text = _SUPERSCRIPTS.sub(lambda match: "^{" + unicodedata.normalize("NFKC", match[0]) + "}", text)
     text = _SUBSCRIPTS.sub(lambda match: "_{" + unicodedata.normalize("NFKC", match[0]) + "}", text)
     text = _SPACING.sub("", text)
@@ -94,13 +113,26 @@ def plain(answer: str) -> str:
     text = _without_dollars(text).replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", " and ")
     for delimiter in (r"\(", r"\)", r"\[", r"\]"):
         text = text.replace(delimiter, " ")
-    text = _unstyled(
-        _SPACES.sub(" ", text).replace("**", "^" if re.search(r"[0-9A-Za-z)]\*\*[0-9A-Za-z({]", text) else "")
-    )
+    text = _unstyled(_SPACES.sub(" ", _POWER_SIGN.sub("^", text.replace("...", r"\dots ")).replace("**", "")))
     text = _DEGREE.sub(r"\\degree ", _COMMAND.sub(lambda match: _NAMES.get(match[1], match[0]), text))
     text = _GROUPED.sub(lambda match: _GROUP.sub("", match[1]), _TIMES.sub(r" \\times ", text))
-    text = _PERCENT.sub("%", text)
-    return unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1))
+    text = _UNIT_VECTOR.sub(r"\1\2", _INFINITE.sub(r"\\infty ", _PERCENT.sub("%", text)))
+    text = unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1))
+    text = _MODULUS.sub(lambda match: rf" \mod {match[1] or match[2] or match[3] or match[4]}", text)
+    text = _NO_WHOLE.sub("0.", _CHOOSE.sub(_binomial, text))
+    return _DOTS.sub(r"\1", _MAPPED.sub(lambda match: f"{match[1] or 'f'}({match[2]}) = ", text))
+
+
+def _ascii_digits(text: str) -> str:
+    """Decimal digits of every script, and the small ones of fractions, as 0 to 9."""
+    return "".join(str(unicodedata.decimal(c, c)) for c in text)
+
+
+def _binomial(match: re.Match[str]) -> str:
+    """``C(5, 2)`` and its like with lowered numbers; ``C(2, 5)`` is a point."""
+    top, bottom = (match[2] or match[3] or match[6]).strip(), (match[4] or match[5] or match[7]).strip()
+    whole = top.isdigit() and bottom.isdigit() and len(top + bottom) < 9 and int(top) < int(bottom)
+    return match[0] if whole or "-" in (top[:1], bottom[:1]) else rf"\binom{{{top}}}{{{bottom}}}"
 
 
 def outer_box(answer: str) -> str:
@@ -140,6 +172,7 @@ def unwrapped(text: str) -> str:
             text = text[1:-1]
         if text.endswith((".", ";", ",")) and not text.endswith((r"\,", r"\;", "..")):
             text = text[:-1]
+        text = text.strip(ROW)
         if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'`*":
             text = text[1:-1]
         text = text.strip()

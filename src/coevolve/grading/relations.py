@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 
 from coevolve.grading import values
-from coevolve.grading.expression import Expression, Sum, Variable, negated, variables
+from coevolve.grading.expression import Expression, Number, Sum, Variable, negated, variables
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import split, top_level
-from coevolve.grading.scalars import Form, scalar
+from coevolve.grading.rationals import exact
+from coevolve.grading.scalars import Form, of_tree, scalar
 from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, interval, joined, listed, parts_of, without
 from coevolve.grading.tokens import Refused
 
@@ -23,16 +24,37 @@ _VARIABLE = re.compile(rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?")
 _NAME = re.compile(
     rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?'*(?: ?\^ ?\{{? ?(?:\( ?[0-9n] ?\)|-1) ?\}}?)?(?: ?\([^()=]*\))?|"
     r"[A-Za-z][A-Za-z ]*[A-Za-z]|\\(?:angle|triangle|overline|bar|hat|overarc|widehat) ?\{? ?[A-Za-z]+ ?\}?|"
-    r"m ?\\angle ?[A-Z]+|\|[A-Z]+\||\([A-Za-z]( ?, ?[A-Za-z])+\)|\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}"
+    rf"m ?\\angle ?[A-Z]+|\|[A-Z]+\||\({_LETTER}(?: ?_ ?\w)?(?: ?, ?{_LETTER}(?: ?_ ?\w)?)+\)|"
+    r"\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}"
 )
+_RESIDUE = re.compile(rf"(?:({_LETTER}(?: ?_ ?\w)?) ?(?:\\equiv|=)(?![a-z]) ?)?(.+?),? ?\\mod (.+)")
+_OR = re.compile(r"\s*,?\s*(?<![A-Za-z\\])or(?![A-Za-z])\s*")
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
+
+
+def residue(text: str, read: Read) -> Form | None:
+    r"""``x \equiv 3 \mod 7``, or several of them: the remainders, whatever is said to have them."""
+    match = _RESIDUE.fullmatch(text)
+    if not match:
+        return None
+    modulus = exact(parse(match[3]))
+    found = [exact(form.tree) if form.tree is not None else None for form in (form for part in parts_of(match[2], LIST) for form in elements(part, read))]
+    known = [value for value in found if value is not None and value.denominator == 1]
+    if modulus is None or modulus.denominator != 1 or modulus < 1 or len(known) < len(found):
+        raise Refused("remainders of other things than whole numbers")
+    rests = sorted({value % modulus for value in known})
+    shown = ", ".join(map(str, rests))
+    alias = of_tree(Number(rests[0]), shown).key if len(rests) == 1 else None
+    return Form("residue", f"{shown} modulo {modulus}", f"{shown} modulo {modulus}", alias=alias)
 
 
 def relation(text: str, read: Read) -> Form | None:
     """The form of a text with relation signs, None when there are none."""
     member = split(text, _MEMBER)
-    if len(member) == 2 and _NAME.fullmatch(member[0]) and not split(text, LIST)[1:]:
-        return read(member[1])
+    if len(member) == 2 and _NAME.fullmatch(member[0]) and len(split(text, COMMA)) == 1:
+        forms = [read(part) for part in split(member[1], _OR)]
+        intervals = len(forms) > 1 and all(form.kind in ("interval", "tuple") for form in forms)
+        return joined(forms) if intervals else read(member[1])
     if next(top_level(text, _RELATION), None) is None or text.startswith("<"):
         return None
     if len(split(text, LIST)) > 1:

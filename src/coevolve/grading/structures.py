@@ -8,10 +8,9 @@ from fractions import Fraction
 from itertools import pairwise
 
 from coevolve.grading import values
-from coevolve.grading.expression import Expression, Number, times
+from coevolve.grading.expression import Expression, Number, quotient, times
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import ROW, closing, split
-from coevolve.grading.rationals import exact
 from coevolve.grading.scalars import Form, joined_keys, joined_shown, joined_thousands, of_tree
 from coevolve.grading.tokens import Refused, TooLarge
 
@@ -28,6 +27,16 @@ _SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MATRIX = re.compile(
     r"(.*?)\\begin ?\{((?:[pbBvV]|small)?matrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\2\}", re.DOTALL
 )
+
+_CASES = re.compile(r"\\begin ?\{d?cases\}(.*)\\end ?\{d?cases\}", re.DOTALL)
+_IF = re.compile(r"^(?:if|for|when|where)(?![a-z]) ?")
+_ELSE = re.compile(r"(?:otherwise|else|elsewhere)?")
+_POINT = re.compile(r"[A-Z] ?(\(.*,.*\))")
+_EXCEPT = re.compile(
+    r"(?i)(?:\\mathbb ?\{? ?R ?\}?|(?:all )?(?:real numbers|reals)(?: [a-z])?),? "
+    r"(?:except(?: for)?|other than|but|not equal to|with)(?: [a-z])? ?(?:=|\\ne)? ?(.+)"
+)
+_RATIO = re.compile(r"\s*:\s*|\s+to\s+")
 
 
 def parts_of(text: str, separators: re.Pattern[str]) -> list[str]:
@@ -81,6 +90,9 @@ def bracketed(text: str, read: Read) -> Form | None:
     angled = re.fullmatch(r"(?:\\langle|<)(.*,.*)(?:\\rangle|>)", text)
     if angled:
         text = f"({angled[1]})"
+    named = _POINT.fullmatch(text)
+    if named and closing(named[1], 0) == len(named[1]) - 1:
+        text = named[1]
     if text[:1] not in ("(", "[") or closing(text, 0) != len(text) - 1 or text[-1] not in ")]":
         return None
     parts = parts_of(text[1:-1], COMMA)
@@ -99,6 +111,10 @@ def _set(content: str, read: Read) -> Form:
     builder = re.fullmatch(r"[a-z](?: ?\\in ?(?:\\mathbb ?\{? ?R ?\}?|R))? ?[|:] ?(.*)", content)
     if builder:
         return read(builder[1])
+    condition = split(content, re.compile(r" ?[|:] ?"))
+    if len(condition) == 2 and all(condition):
+        shown = rf"\{{{condition[0]} : {condition[1]}\}}"
+        return Form("set", "set " + re.sub(r"\s", "", shown), shown)
     return listed([form for part in parts_of(content, COMMA) for form in elements(part, read)], distinct=True)
 
 
@@ -126,6 +142,9 @@ def union(text: str, read: Read) -> Form | None:
         if any(form.kind not in ("interval", "tuple", "list") for form in forms):
             raise Refused("a union of other things than sets")
         return joined(forms)
+    points = _EXCEPT.fullmatch(text)
+    if points:
+        return without(parts_of(points[1], LIST), read)
     whole, *rest = split(text, _WITHOUT)
     if len(rest) == 1 and rest[0].startswith(r"\{") and read(whole).key == "(-infinity; infinity)":
         return without(parts_of(rest[0][2:-2], COMMA), read)
@@ -150,11 +169,28 @@ def matrix(text: str, read: Read) -> Form | None:
     if text[:1] in ("[", "(") and text[1:].lstrip().startswith("\\begin") and closing(text, 0) == len(text) - 1:
         text = text[1:-1].strip()
     match = _MATRIX.fullmatch(text)
-    if not match:
+    if not match or "=" in match[1]:
         return None
     rows = [[cell.strip() for cell in row.split("&")] for row in match[3].split(ROW) if row.strip()]
     found = _rows(rows, read, match[1].strip(" *") or None)
     return Form("matrix", "|" + found.key + "|", "the determinant " + found.shown) if match[2][0] in "vV" else found
+
+
+def cases(text: str, read: Read) -> Form | None:
+    """A function by cases: values with their conditions, in any order."""
+    match = _CASES.fullmatch(text)
+    if not match:
+        return None
+    rows = [row.strip().partition("&")[::2] for row in match[1].split(ROW) if row.strip()]
+    if not rows or len(rows) > MOST_PARTS:
+        raise Refused("no cases, or too many")
+    lines = []
+    for value, condition in rows:
+        value, condition = value.strip(" ,;"), _IF.sub("", condition.strip(" ,;.&"))
+        where = read(condition) if not _ELSE.fullmatch(condition) else Form("words", "else", "otherwise")
+        lines.append(Form("case", f"{read(value).key} if {where.key}", f"{value} if {condition}"))
+    lines.sort(key=lambda line: line.key)
+    return Form("cases", joined_keys(lines, "cases [", "]"), joined_shown(lines, "[", "]"))
 
 
 def _rows(rows: list[list[str]], read: Read, factor: str | None) -> Form:
@@ -176,14 +212,13 @@ def _scaled(cell: Form, factor: Expression) -> Form:
 
 def ratio(text: str) -> Form | None:
     """``3:4`` is the number 3/4; more than two terms are compared up to a factor."""
-    parts = split(text, re.compile(r"\s*:\s*"))
+    parts = split(text, _RATIO)
     if len(parts) < 2:
         return None
-    numbers = [exact(parse(part)) for part in parts]
-    known = [number for number in numbers if number is not None and number > 0]
-    if len(known) < len(numbers):
-        raise Refused("a ratio of other things than numbers")
-    if len(known) == 2:
-        return of_tree(Number(known[0] / known[1]), text)
-    shown = ":".join(str(number / known[0]) for number in known)
-    return Form("ratio", f"ratio {shown}", shown)
+    trees = [parse(part) for part in parts_of(text, _RATIO)]
+    if any((value := values.real_value(tree)) is None or value <= 0 for tree in trees):
+        raise Refused("a ratio of other things than positive numbers")
+    if len(trees) == 2:
+        return of_tree(quotient(*trees), text)
+    keys = [of_tree(quotient(tree, trees[0]), text).key for tree in trees]
+    return Form("ratio", "ratio " + " : ".join(keys), text)

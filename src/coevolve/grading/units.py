@@ -10,14 +10,14 @@ from coevolve.grading.tokens import FUNCTIONS, GREEK
 _SPELLINGS = """
 m meter metre; cm centimeter centimetre; mm millimeter millimetre; km kilometer kilometre
 nm nanometer nanometre; um micrometer micrometre micron; in inch inches; ft foot feet; yd yard; mi mile
-ly lightyear; AU au; pc parsec; Å Angstrom angstrom; g gram gramme gm; kg kilogram kilogramme; mg milligram
+ly lightyear; AU au; pc parsec; Å Angstrom angstrom; g gram gramme gm; kg kilogram kilogramme kgs; mg milligram
 ug microgram; ton tonne; lb pound lbs; oz ounce; s sec second; ms millisecond; us microsecond; ns nanosecond
 min minute mins; h hr hour hrs; day; week; month; yr year yrs; L l liter litre; mL ml milliliter millilitre
 gallon gal; dollar USD usd money buck; cent ¢; euro € EUR eur; £ gbp GBP; ¥ yen; ₹ rupee; degree deg
 rad radian; K kelvin Kelvin; N newton Newton; kN kilonewton; J joule Joule; kJ kilojoule; W watt Watt
 kW kilowatt; V volt Volt; A ampere amp Ampere; mA milliampere; Hz hertz Hertz; kHz kilohertz; MHz megahertz
 GHz; Pa pascal Pascal; kPa kilopascal; MPa; atm atmosphere; bar; mol mole; C coulomb Coulomb; T tesla Tesla
-F farad; H henry; ohm Ω Ohm; eV electronvolt; MeV; keV; GeV; cal calorie; kcal kilocalorie; erg; dyn dyne
+F farad; H henry; ohm Ω Ohm; kohm kilohm; eV electronvolt; MeV; keV; GeV; cal calorie; kcal kilocalorie; erg; dyn dyne
 unit; bit; byte; people person persons; child children; man men; woman women; sr; lux; arcsec; arcmin; acre
 hectare ha; °C celsius Celsius centigrade; °F fahrenheit Fahrenheit; rpm; knot; parts; M molar; nF; pF
 """
@@ -25,6 +25,14 @@ _NAMES: dict[str, str] = {}
 for _line in _SPELLINGS.replace("\n", ";").split(";"):
     for _spelling in _line.split():
         _NAMES[_spelling] = _line.split()[0]
+_PREFIXES = {"k": "kilo", "M": "mega", "G": "giga", "T": "tera", "c": "centi", "d": "deci", "m": "milli", "u": "micro"}
+_PREFIXES |= {"n": "nano", "p": "pico", "f": "femto"}
+_PREFIXED = frozenset(re.findall(r"\S+", "m g s L N J W V A Hz Pa mol C T F H ohm eV cal bar pc"))
+for _spelling, _name in list(_NAMES.items()):
+    if _name in _PREFIXED:
+        for _short, _long in _PREFIXES.items():  # a name of its own comes first: min is a minute, ft a foot
+            _prefix = _short if len(_spelling) <= 2 or _spelling == _name else _long
+            _NAMES.setdefault(_prefix + _spelling.lower() if _prefix == _long else _prefix + _spelling, _short + _name)
 _COMPOUND: dict[str, tuple[tuple[str, int], ...]] = {
     "mph": (("mi", 1), ("h", -1)),
     "kph": (("km", 1), ("h", -1)),
@@ -35,13 +43,16 @@ _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
 _LETTERS = r"[A-Za-zÅ°Ω£€¥₹¢]+"
 _PART = re.compile(rf"(?P<word>{_LETTERS})\.?|\^ ?(?P<power>-?[0-9])|(?P<sign>[/*()]|\\cdot|\\times)|\s+|(?P<other>.)")
-_START = re.compile(rf"\\money|\\mu ?(?=[msg])|\\Omega|\\AA|\\frac ?\{{|\\degree|(?<![A-Za-z\\]){_LETTERS}")
+_START = re.compile(rf"\\money|\\mu ?(?=[msgFCAVHTL])|\\Omega|\\AA|\\frac ?\{{|\\degree|(?<![A-Za-z\\]){_LETTERS}")
 _SYMBOLS = (
     (re.compile(r"\\degree ?([CF])(?![A-Za-z])"), r" °\1 "),
     (re.compile(r"\\degree"), " degree "),
     (re.compile(r"\bdegrees? (?=[CcFf](?:elsius|ahrenheit)?\b)"), " "),
     (re.compile(r"(?<![A-Za-z°])degrees? "), " degree "),
-    (re.compile(r"\\mu ?(?=[msg]\b)"), " u"),
+    (re.compile(r"\\mu ?(?=[msgFCAVHTL]\b)"), " u"),
+    (re.compile(r"(?<=[kMGm]) ?\\(?:Omega|ohm)"), "Ω "),
+    (re.compile(r"electron[- ]volt"), "electronvolt"),
+    (re.compile(r"light[- ]year"), "lightyear"),
     (re.compile(r"\\Omega|\\ohm"), " Ω "),
     (re.compile(r"\\AA|\\angstrom"), " Å "),
     (re.compile(r"\\money"), " dollar "),
@@ -68,6 +79,10 @@ def quantities(text: str) -> Iterator[tuple[str, str]]:
     symbol = re.fullmatch(r"([-+]?)([£€¥₹]|USD |EUR |Rs\.? )(.+)", text)
     if symbol:
         yield symbol[1] + symbol[3], _NAMES.get(symbol[2].strip(), symbol[2].strip())
+        return
+    mark = re.fullmatch(r"(.*[0-9}]) ?('|''|\")", text)
+    if mark:
+        yield mark[1], "ft" if mark[2] == "'" else "in"
         return
     for match in _START.finditer(text):
         start = match.start()

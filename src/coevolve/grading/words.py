@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from coevolve.grading.tokens import FUNCTIONS
+
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '/-][^\W\d_]+)*")
 _OPTION = re.compile(r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-Za-z])\)|([A-Z])[.)]|([A-Za-z]))[.:]?")
 _TWO_LETTER_WORDS = frozenset(
@@ -13,6 +15,9 @@ _TWO_LETTER_WORDS = frozenset(
         "is it lo ma me my no of oh ok on or ow ox pa so to up us we",
     )
 )
+_ONE_MEANING = dict.fromkeys(("dne", "doesn't exist"), "does not exist") | {
+    f"no {kind}solutions": f"no {kind}solution" for kind in ("", "real ", "integer ")
+}
 _CONSTANTS = frozenset(("pi", "infinity", "infty", "e", "i"))
 _PRODUCT = re.compile("[wxyz]{2,4}|abc?d?|ac|ad|bc|bcd|bd|cd|acd|abd|pqr?s?|qrs?|rst?|mn|mnp|kmn?|xyzt?")
 
@@ -34,7 +39,11 @@ def words(text: str) -> str | None:
         return None
     if text.casefold() == "n/a":
         return "n/a"
+    if text.casefold() in _ONE_MEANING:
+        return _ONE_MEANING[text.casefold()]
     parts = re.split(r"[ /-]", text)
+    if parts[0] in FUNCTIONS and all(len(part) == 1 for part in parts[1:]) and len(parts) > 1:
+        return None  # tan x
     if all(len(part) == 1 for part in parts) or ("/" in text and all(len(part) < 4 for part in parts)):
         return None  # x y, p-q, mg/k
     folded = text.casefold()
