@@ -16,8 +16,9 @@ from coevolve.grading.words import option, products, words
 
 MOST_DEPTH = 12  # structures in structures
 
-_CLOCK = re.compile(r"(?i)[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})? ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9](?::[0-9]{2})?")
+_CLOCK = re.compile(r"(?i)(?:0?[1-9]|1[0-2])(?::[0-9]{2}(?::[0-9]{2})?)? ?[ap]\.?m\.?|[0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9](?::[0-9]{2})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}")
+_COMPUTER = re.compile(r"0[xX][0-9A-Fa-f]+|0[bB][01]+")
 _BASED = re.compile(r"\(?([-+]?[0-9A-Fa-f.]*[0-9][0-9A-Fa-f.]*)\)? ?_ ?\{? ?\(? ?([0-9]{1,2}|[a-z]{3,}) ?\)? ?\}?")
 _BASES = {
     "two": "2",
@@ -51,7 +52,7 @@ def form(text: str, depth: int = 0) -> Form:
     def inner(part: str) -> Form:
         return form(part, depth + 1)
 
-    for read in (structures.matrix, structures.cases, relations.residue, relations.relation, structures.union, structures.bracketed, structures.several):
+    for read in (structures.system, structures.matrix, structures.cases, relations.residue, relations.relation, structures.union, structures.bracketed, structures.several):
         try:
             found = read(text, inner)
         except TooLarge:
@@ -74,7 +75,9 @@ def _special(text: str) -> Form | None:
     if letter:
         return of_tree(Variable(letter), letter)
     if _CLOCK.fullmatch(text) or _DATE.fullmatch(text):
-        return Form("text", "text " + re.sub(r"[ .]", "", text.casefold()), text)
+        return Form("text", "text " + re.sub(r"[ .]|:00(?= ?[ap])", "", text.casefold()), text)
+    if _COMPUTER.fullmatch(text):
+        return Form("text", "text " + text.casefold(), text)
     based = _BASED.fullmatch(text)
     if based and (based[2].isdigit() or based[2] in _BASES):
         shown = f"{based[1].upper()} in base {_BASES.get(based[2], based[2])}"
@@ -96,12 +99,12 @@ def as_text(text: str) -> Form:
         return Form("words", "words " + phrase, phrase)
     text = joined_thousands(text)
     prose = re.search("[A-Za-z]{4}", _COMMAND.sub("", text))
-    kept = re.sub(r"(?<=[\^_])\{(\w)\}", r"\1", text)
+    kept = re.sub(r"(?<=[\^_])\{ ?(\w|\\[A-Za-z]+) ?\}", r"\1 " if not prose else r"\1", text)
     kept = re.sub(r"(?<![\w]) | (?![\w])", "", kept) if prose else _unspaced(kept)
     return Form("text", "text " + (kept.casefold() if prose else kept), text)
 
 
 def _unspaced(text: str) -> str:
     """Mathematics with the spaces alone that end a command before a letter, or part two numbers."""
-    text = re.sub(r"(?<![0-9]) +| +(?![0-9])", "", re.sub(r"(\\[A-Za-z]+) *(?=[A-Za-z])", "\\1\v", text))
+    text = re.sub(r"(?<![0-9]) +| +(?![0-9])", "", re.sub(r"(\\[A-Za-z]++) *(?=[A-Za-z])", "\\1\v", text))
     return re.sub(r"(\\(?:triangle|angle|overline))\{([A-Za-z]+)\}", "\\1\v\\2", text).replace("\v", " ")

@@ -83,6 +83,10 @@ _DEGREE = re.compile(
 )
 _TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
 _PERCENT = re.compile(r"(?<=[0-9})])\s*(?:percent|per cent)(?![a-z])")
+_ABOUT = re.compile(r"(?i)^(?:=|\\approx|\\sim|(?:approximately|about|roughly|approx\.?)(?= ?[-$\\0-9])) ?(?=.)")
+_EXTREME = re.compile(r"_ ?(?:\{ ?\\(max|min) ?\}|\\(max|min)(?![a-z]))")
+_TRANSPOSED = re.compile(r"\^ ?(?:\{ ?\\(?:top|intercal) ?\}|\\(?:top|intercal)(?![a-z]))")
+_NUMBER_SET = re.compile(r"\\(?:mathbb|Bbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z]))")
 _POWER_SIGN = re.compile(r"(?<=[0-9A-Za-z)])\s?\*\*\s?(?=[-+0-9A-Za-z({])")
 _UNIT_VECTOR = re.compile(r"\\(?:hat|widehat|vec) ?(?:\{ ?([ijk]) ?\}|([ijk])(?![A-Za-z]))")
 _INFINITE = re.compile(r"(?<![A-Za-z\\])(?:inf|oo)(?![A-Za-z])")
@@ -117,7 +121,8 @@ def plain(answer: str) -> str:
     text = _DEGREE.sub(r"\\degree ", _COMMAND.sub(lambda match: _NAMES.get(match[1], match[0]), text))
     text = _GROUPED.sub(lambda match: _GROUP.sub("", match[1]), _TIMES.sub(r" \\times ", text))
     text = _UNIT_VECTOR.sub(r"\1\2", _INFINITE.sub(r"\\infty ", _PERCENT.sub("%", text)))
-    text = unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1))
+    text = _NUMBER_SET.sub(r"\\mathbb{\1\2}", _TRANSPOSED.sub("^T", _EXTREME.sub(r"_{\1\2}", text)))
+    text = _ABOUT.sub("", unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1)))
     text = _MODULUS.sub(lambda match: rf" \mod {match[1] or match[2] or match[3] or match[4]}", text)
     text = _NO_WHOLE.sub("0.", _CHOOSE.sub(_binomial, text))
     return _DOTS.sub(r"\1", _MAPPED.sub(lambda match: f"{match[1] or 'f'}({match[2]}) = ", text))
@@ -170,7 +175,7 @@ def unwrapped(text: str) -> str:
         previous = text
         if text.startswith("{") and "," not in text and closing(text, 0) == len(text) - 1:
             text = text[1:-1]
-        if text.endswith((".", ";", ",")) and not text.endswith((r"\,", r"\;", "..")):
+        if text.endswith((".", ";", ",", "?")) and not text.endswith((r"\,", r"\;", "..")):
             text = text[:-1]
         text = text.strip(ROW)
         if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'`*":
@@ -197,13 +202,13 @@ def top_level(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
     depth, index = 0, 0
     while index < len(text):
         letter = text[index]
-        if letter in ")]}":
+        if letter in ")]}" or text.startswith(r"\end{", index):
             depth -= 1
         if depth == 0 and (found := pattern.match(text, index)) and found.end() > index:
             yield found
             index = found.end()
             continue
-        if letter in "([{":
+        if letter in "([{" or text.startswith(r"\begin{", index):
             depth += 1
         index += 1
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 from itertools import pairwise
 
 from coevolve.grading import values
-from coevolve.grading.expression import Expression, Number, quotient, times
+from coevolve.grading.expression import Expression, Number, Variable, quotient, times
 from coevolve.grading.parser import parse
-from coevolve.grading.plain import ROW, closing, split
+from coevolve.grading.plain import ROW, closing, split, top_level
 from coevolve.grading.scalars import Form, joined_keys, joined_shown, joined_thousands, of_tree
 from coevolve.grading.tokens import Refused, TooLarge
 
@@ -18,11 +18,14 @@ Read = Callable[[str], Form]
 
 MOST_PARTS = 64
 
-COMMA = re.compile(r"\s*[,;]\s*")
+COMMA = re.compile(rf"\s*[,;{ROW}]\s*")
 AND_OR = re.compile(r"\s*[,;]?\s*(?:(?<![A-Za-z\\])(?:and|or|AND|OR)(?![A-Za-z])|\\land(?![a-z])|\\lor(?![a-z]))\s*")
 LIST = re.compile(rf"{AND_OR.pattern}|{COMMA.pattern}")
 _UNION = re.compile(r"\s*(?:\\cup(?![a-z])|(?<=[\])}])\s*U\s*(?=[\[({\\\]]))\s*")
 _WITHOUT = re.compile(r"\\setminus|(?<=\})\s*-\s*(?=\\\{)|\\backslash")
+_BOTH_POINTS = re.compile(r"\\pm ?\(((?:(?!\\[pm][mp]).)*,(?:(?!\\[pm][mp]).)*)\)")
+_MIXED_UNITS = re.compile(r"[0-9]+ ?[A-Za-z]+(?:,? [0-9]+ ?[A-Za-z]+)+")
+_BETWEEN_UNITS = re.compile(r"(?<=[A-Za-z]),? (?=[0-9])")
 _SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MATRIX = re.compile(
     r"(.*?)\\begin ?\{((?:[pbBvV]|small)?matrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\2\}", re.DOTALL
@@ -35,6 +38,12 @@ _POINT = re.compile(r"[A-Z] ?(\(.*,.*\))")
 _EXCEPT = re.compile(
     r"(?i)(?:\\mathbb ?\{? ?R ?\}?|(?:all )?(?:real numbers|reals)(?: [a-z])?),? "
     r"(?:except(?: for)?|other than|but|not equal to|with)(?: [a-z])? ?(?:=|\\ne)? ?(.+)"
+)
+_POINTS = re.compile(r"\\\{[^{}|:]*\\\}")
+_SYSTEM = re.compile(
+    r"(?:\\\{ ?)?\\begin ?\{(d?cases|array|aligned|align|split|gathered)(\*?)\}(?: ?\{[lcr| ]*\})?"
+    r"((?:(?!\\begin).)*)\\end ?\{\1\2\}",
+    re.DOTALL,
 )
 _RATIO = re.compile(r"\s*:\s*|\s+to\s+")
 
@@ -51,17 +60,32 @@ def parts_of(text: str, separators: re.Pattern[str]) -> list[str]:
 
 def several(text: str, read: Read) -> Form | None:
     """A list without brackets, and both values of a plus-minus; order is free, repeats count."""
-    parts = parts_of(joined_thousands(text), LIST)
+    mixed = _MIXED_UNITS.fullmatch(text)
+    if mixed:
+        text = _BETWEEN_UNITS.sub(", ", text)
+    text = joined_thousands(text)
+    parts = parts_of(text, LIST)
     if len(parts) < 2 and not _SIGNS.search(text):
         return None
     forms = [form for part in parts for form in elements(part, read)]
-    return listed(forms)
+    if mixed and not all(form.unit for form in forms):
+        raise Refused("numbers with words")
+    found, joints = listed(forms), [match[0].strip(" ,;") for match in top_level(text, AND_OR)]
+    if r"\land" in joints or r"\lor" in joints:
+        raise Refused("a sentence of logic")
+    if "or" in joints and all(form.kind == "words" or isinstance(form.tree, Variable) for form in forms):
+        return Form("list", "one of " + found.key, "one of " + found.shown)
+    return found
 
 
 def elements(text: str, read: Read) -> list[Form]:
     """The one form that a text has, or the two of a plus-minus."""
     if not _SIGNS.search(text):
         return [read(text)]
+    both = _BOTH_POINTS.fullmatch(text)
+    if both:
+        opposite = ", ".join(f"-({part})" for part in parts_of(both[1], COMMA))
+        return [read(f"({both[1]})"), read(f"({opposite})")]
     upper = read(_SIGNS.sub(lambda match: "-" if match[1] == "mp" else "+", text))
     lower = read(_SIGNS.sub(lambda match: "+" if match[1] == "mp" else "-", text))
     if "text" in (upper.kind, lower.kind):
@@ -137,6 +161,8 @@ def joined(forms: list[Form]) -> Form:
 def union(text: str, read: Read) -> Form | None:
     """A union, or the real numbers without some."""
     pieces = split(text, _UNION)
+    if len(pieces) > 1 and all(_POINTS.fullmatch(piece) for piece in pieces):
+        return read(r"\{" + ", ".join(piece[2:-2] for piece in pieces) + r"\}")
     if len(pieces) > 1:
         forms = [read(piece) for piece in parts_of(text, _UNION)]
         if any(form.kind not in ("interval", "tuple", "list") for form in forms):
@@ -174,6 +200,18 @@ def matrix(text: str, read: Read) -> Form | None:
     rows = [[cell.strip() for cell in row.split("&")] for row in match[3].split(ROW) if row.strip()]
     found = _rows(rows, read, match[1].strip(" *") or None)
     return Form("matrix", "|" + found.key + "|", "the determinant " + found.shown) if match[2][0] in "vV" else found
+
+
+def system(text: str, read: Read) -> Form | None:
+    """Equations one below the other, which are read as if they stood side by side."""
+    match = _SYSTEM.fullmatch(text)
+    if not match:
+        return None
+    rows = [row.strip(" ,;.") for row in match[3].split(ROW) if row.strip()]
+    lines = [re.sub(r" ?& ?(?=[=<>]|\\[lg]e)|(?<=[=<>]) ?& ?", "", row) for row in rows]
+    if any("&" in line or not re.search(r"[=<>]|\\[lgn]e", line) for line in lines):
+        return None
+    return read(", ".join(lines))
 
 
 def cases(text: str, read: Read) -> Form | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import mpmath
 
-from coevolve.grading.expression import Call, Constant, Expression, Number, Power, Product, Sum, Variable
+from coevolve.grading.expression import Call, Constant, Expression, Number, Power, Product, Sum, Variable, variables
 from coevolve.grading.rationals import MOST_ARGUMENT, MOST_BITS, exact
 
 DIGITS = 60  # significant digits that a key holds
@@ -101,7 +101,9 @@ def scaled(tree: Expression, names: Sequence[str], *, up_to_sign: bool) -> tuple
 
 
 def real_value(tree: Expression) -> Fraction | None:
-    """A real constant to about 100 digits, None for any other and for infinity."""
+    """A real constant to about 100 digits, None for any other, for infinity and where there are variables."""
+    if variables(tree):
+        return None
     known = exact(tree)
     if known is not None:
         return known
