@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from coevolve.grading import symbolic
 from coevolve.grading.symbolic import Outcome, SymbolicPool
 
 LONG = 30.0  # seconds, for comparisons that are to come to an end on a busy machine
@@ -26,6 +27,15 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def _child(pid: int) -> int:
+    """The process that a worker made for a comparison, once it has."""
+    children: list[str] = []
+    while not children:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        time.sleep(0.01)
+    return int(children[0])
 
 
 def eventually_gone(pids: list[int], seconds: float = 30.0) -> bool:
@@ -74,13 +84,49 @@ def test_nothing_starts_before_the_first_comparison() -> None:
 def test_a_comparison_without_end_is_killed_and_the_next_one_is_answered() -> None:
     with SymbolicPool(timeout_s=3.0) as pool:
         assert pool.compare("x", "y") is Outcome.DIFFERENT
-        (first,) = pool.processes
-        assert pool.compare(*ENDLESS) is Outcome.TIMEOUT
-        assert gone(first)
+        (worker,) = pool.processes
+        with ThreadPoolExecutor(1) as threads:
+            late = threads.submit(pool.compare, *ENDLESS)
+            child = _child(worker)
+            assert late.result() is Outcome.TIMEOUT
+        assert gone(child)
+        assert pool.processes == (worker,), "no imports are needed for the next comparison"
         assert pool.compare("x", "x") is Outcome.SAME
+    assert gone(worker)
+
+
+def test_a_worker_that_does_not_keep_the_time_itself_is_killed_and_replaced(program: Path) -> None:
+    program.write_text("import time\nprint('{\"ready\": true}', flush=True)\ntime.sleep(600)\n")
+    with SymbolicPool(timeout_s=0.1, program=program) as pool:
+        assert pool.compare("x", "x") is Outcome.TIMEOUT
         (second,) = pool.processes
-        assert second != first
-    assert gone(second)
+        assert pool.compare("x", "x") is Outcome.TIMEOUT
+        assert gone(second)
+
+
+def test_a_comparison_that_takes_more_memory_than_allowed_is_lost_and_the_next_one_is_answered(program: Path) -> None:
+    program.write_text(
+        "import runpy\n"
+        f"worker = runpy.run_path({str(symbolic.__file__).replace('symbolic.py', 'symbolic_worker.py')!r})\n"
+        "worker['main'].__globals__['_math_verify'] = lambda: lambda a, b: len(bytearray(int(a) << 20)) > 0\n"
+        "worker['main'].__globals__['SAMPLE'] = ('1', '1')\n"
+        "worker['main']()\n"
+    )
+    with SymbolicPool(timeout_s=LONG, program=program) as pool:
+        assert pool.compare("100", "1") is Outcome.SAME
+        assert pool.compare("2048", "1") is Outcome.LOST
+        assert pool.compare("100", "1") is Outcome.SAME
+
+
+def test_a_prepared_worker_is_the_one_that_is_asked() -> None:
+    with SymbolicPool(timeout_s=LONG, workers=2) as pool:
+        pool.prepare()
+        pool.prepare()
+        (prepared,) = pool.processes
+        assert pool.compare("x", "x") is Outcome.SAME
+        assert pool.processes == (prepared,)
+    pool.prepare()
+    assert pool.processes == ()
 
 
 def test_a_worker_that_was_killed_is_replaced(patient: SymbolicPool) -> None:

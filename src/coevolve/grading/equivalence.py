@@ -157,7 +157,10 @@ class Judge:
         return weaker(self._parsed(first), self._parsed(second))
 
     def _decide(self, first: str, second: str) -> Verdict | None:
-        return decide(self._parsed(first), self._parsed(second))
+        a, b = self._parsed(first), self._parsed(second)
+        if self._pool is not None and "expression" in (a.kind, b.kind):
+            self._pool.prepare()  # where there are expressions it is likely to be asked before long
+        return decide(a, b)
 
     def _ask(self, first: str, second: str) -> Verdict:
         if self._pool is None:

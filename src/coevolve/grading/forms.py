@@ -16,7 +16,10 @@ from coevolve.grading.words import option, products, words
 
 MOST_DEPTH = 12  # structures in structures
 
-_CLOCK = re.compile(r"(?i)(?:0?[1-9]|1[0-2])(?::[0-9]{2}(?::[0-9]{2})?)? ?[ap]\.?m\.?|[0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9](?::[0-9]{2})?")
+_CLOCK = re.compile(
+    r"(?i)(?:0?[1-9]|1[0-2])(?::[0-9]{2}(?::[0-9]{2})?)? ?[ap]\.?m\.?|"
+    r"[0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?|[0-9]{1,2}:0[0-9](?::[0-9]{2})?"
+)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}")
 _COMPUTER = re.compile(r"0[xX][0-9A-Fa-f]+|0[bB][01]+")
 _BASED = re.compile(r"\(?([-+]?[0-9A-Fa-f.]*[0-9][0-9A-Fa-f.]*)\)? ?_ ?\{? ?\(? ?([0-9]{1,2}|[a-z]{3,}) ?\)? ?\}?")
@@ -34,6 +37,16 @@ _BASES = {
 _REALS = re.compile(r"(?i)\\(?:mathbb|Bbb) ?\{? ?R ?\}?|(?:the set of )?all real(?:s| numbers)?|real numbers")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _EMPTY = re.compile(r"\\emptyset|\\\{ ?\\\}|\{\}|(?:the )?empty set")
+_STRUCTURES = (
+    structures.system,
+    structures.matrix,
+    structures.cases,
+    relations.residue,
+    relations.relation,
+    structures.union,
+    structures.bracketed,
+    structures.several,
+)
 
 
 def form(text: str, depth: int = 0) -> Form:
@@ -52,7 +65,16 @@ def form(text: str, depth: int = 0) -> Form:
     def inner(part: str) -> Form:
         return form(part, depth + 1)
 
-    for read in (structures.system, structures.matrix, structures.cases, relations.residue, relations.relation, structures.union, structures.bracketed, structures.several):
+    for read in (
+        structures.system,
+        structures.matrix,
+        structures.cases,
+        relations.residue,
+        relations.relation,
+        structures.union,
+        structures.bracketed,
+        structures.several,
+    ):
         try:
             found = read(text, inner)
         except TooLarge:

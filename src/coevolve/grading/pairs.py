@@ -14,6 +14,7 @@ from coevolve.grading import values
 from coevolve.grading.canonical import canonical
 from coevolve.grading.forms import form
 from coevolve.grading.plain import plain
+from coevolve.grading.residues import residues
 from coevolve.grading.scalars import Decimal, Form, rendered
 from coevolve.grading.tokens import Refused
 from coevolve.grading.verdict import Stage, Verdict
@@ -38,6 +39,11 @@ class Parsed:
     def class_key(self) -> str | None:
         """Answers with equal ones are exactly the same; None when the answer has none."""
         return self.form.key if self.form is not None else None
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of its form, None when it has none."""
+        return self.form.kind if self.form is not None else None
 
     @property
     def latex(self) -> str | None:
@@ -78,6 +84,9 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
         return Verdict(True, Stage.UNIT, "the same, and only one has names")
     if _rounds(a, b) or _rounds(b, a):
         return Verdict(True, Stage.ROUNDED, "one is the other to the digits given")
+    large = _by_residues(a, b) if a.bounded or b.bounded else None
+    if large is not None:
+        return large
     if (a.bounded and b.bounded) or _may_agree(a, b):
         return None
     one, other = sorted((a, b), key=lambda form: (form.shown, form.key))
@@ -103,6 +112,18 @@ def _stage(a: Form, b: Form) -> Stage:
     if kinds <= {"number", "quantity", "expression"}:
         return Stage.FINGERPRINT
     return Stage.TEXT if kinds <= {"words", "text"} else Stage.FORM
+
+
+def _by_residues(a: Form, b: Form) -> Verdict | None:
+    """Whether two expressions, of which one at least is too large to be computed, agree modulo large primes."""
+    if a.tree is None or b.tree is None or a.unit or b.unit:
+        return None
+    first, second = residues(a.tree), residues(b.tree)
+    if first is None or second is None:
+        return None
+    return Verdict(
+        first == second, Stage.FINGERPRINT, f"they have {'the same' if first == second else 'different'} remainders"
+    )
 
 
 def _may_agree(a: Form, b: Form) -> bool:

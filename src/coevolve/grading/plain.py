@@ -38,7 +38,8 @@ _CHARACTERS = str.maketrans(
         "º": r"\degree ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "‘": "'", "′": "'", "“": '"',
     "”": '"', "∣": "|",
         "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∧": r"\land ", "∨": r"\lor ",
-        "→": r"\to ", "↦": r"\mapsto ", "≡": r"\equiv ", "…": r"\dots ", "⋯": r"\dots ", "∠": r"\angle ", "△": r"\triangle ",
+        "→": r"\to ", "↦": r"\mapsto ", "≡": r"\equiv ", "…": r"\dots ", "⋯": r"\dots ",
+        "∠": r"\angle ", "△": r"\triangle ",
     }
 )  # fmt: skip
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
@@ -93,10 +94,12 @@ _INFINITE = re.compile(r"(?<![A-Za-z\\])(?:inf|oo)(?![A-Za-z])")
 _DOTS = re.compile(r"(?<![0-9.])([0-9]*\.[0-9]+) ?\\dots$")
 _MODULUS = re.compile(
     r"\( ?\\?[pb]?mod(?:ulo)?(?![a-z]) ?\{? ?([^(){}]+?) ?\}? ?\)|"
-    r"\\[pb]?mod(?![A-Za-z]) ?(?:\{ ?([^{}]*) ?\}|([0-9]+|[A-Za-z](?![A-Za-z])))|(?<![A-Za-z\\])mod(?:ulo)? ([0-9]+|[a-z])$"
+    r"\\[pb]?mod(?![A-Za-z]) ?(?:\{ ?([^{}]*) ?\}|([0-9]+|[A-Za-z](?![A-Za-z])))|"
+    r"(?<![A-Za-z\\])mod(?:ulo)? ([0-9]+|[a-z])$"
 )
 _CHOOSE = re.compile(
-    r"(?:\{ ?\})? ?([_^]) ?(?:\{ ?(\w+) ?\}|(\w)) ?C ?_ ?(?:\{ ?(\w+) ?\}|(\w))|(?<![A-Za-z\\])C ?\(([^(),]+),([^(),]+)\)"
+    r"(?:\{ ?\})? ?([_^]) ?(?:\{ ?(\w+) ?\}|(\w)) ?C ?_ ?(?:\{ ?(\w+) ?\}|(\w))|"
+    r"(?<![A-Za-z\\])C ?\(([^(),]+),([^(),]+)\)"
 )
 _NO_WHOLE = re.compile(r"(?<![0-9A-Za-z{}()])\.(?=\\(?:overline|bar|dot)(?![a-z]))")
 _MAPPED = re.compile(r"(?:([A-Za-z]) ?: ?)?([a-z]) ?\\mapsto ?")

@@ -28,7 +28,7 @@ _NAME = re.compile(
     r"\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}"
 )
 _RESIDUE = re.compile(rf"(?:({_LETTER}(?: ?_ ?\w)?) ?(?:\\equiv|=)(?![a-z]) ?)?(.+?),? ?\\mod (.+)")
-_OR = re.compile(r"\s*,?\s*(?<![A-Za-z\\])or(?![A-Za-z])\s*")
+_OR = re.compile(r" ?,? ?(?<![A-Za-z\\])or(?![A-Za-z]) ?")
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
 
 
@@ -38,7 +38,8 @@ def residue(text: str, read: Read) -> Form | None:
     if not match:
         return None
     modulus = exact(parse(match[3]))
-    found = [exact(form.tree) if form.tree is not None else None for form in (form for part in parts_of(match[2], LIST) for form in elements(part, read))]
+    forms = [form for part in parts_of(match[2], LIST) for form in elements(part, read)]
+    found = [exact(form.tree) if form.tree is not None else None for form in forms]
     known = [value for value in found if value is not None and value.denominator == 1]
     if modulus is None or modulus.denominator != 1 or modulus < 1 or len(known) < len(found):
         raise Refused("remainders of other things than whole numbers")

@@ -18,8 +18,11 @@ Read = Callable[[str], Form]
 
 MOST_PARTS = 64
 
-COMMA = re.compile(rf"\s*[,;{ROW}]\s*")
-AND_OR = re.compile(r"\s*[,;]?\s*(?:(?<![A-Za-z\\])(?:and|or|AND|OR)(?![A-Za-z])|\\land(?![a-z])|\\lor(?![a-z]))\s*")
+_SPACE = r"\s{0,2}"  # there are no longer runs of spaces, and without a bound two in a row take quadratic time
+COMMA = re.compile(rf"{_SPACE}[,;{ROW}]{_SPACE}")
+AND_OR = re.compile(
+    rf"{_SPACE}[,;]?{_SPACE}(?:(?<![A-Za-z\\])(?:and|or|AND|OR)(?![A-Za-z])|\\land(?![a-z])|\\lor(?![a-z])){_SPACE}"
+)
 LIST = re.compile(rf"{AND_OR.pattern}|{COMMA.pattern}")
 _UNION = re.compile(r"\s*(?:\\cup(?![a-z])|(?<=[\])}])\s*U\s*(?=[\[({\\\]]))\s*")
 _WITHOUT = re.compile(r"\\setminus|(?<=\})\s*-\s*(?=\\\{)|\\backslash")

@@ -1,8 +1,8 @@
 r"""math-verify in worker processes that can be killed: the last stage of grading.
 
 sympy may run for hours, or for ever inside one C call that no alarm reaches, and take any amount of memory. So it
-runs in processes of its own with a limited address space; one that has not answered in time is killed and replaced,
-and its pair counts as unequal. Only LaTeX that our own syntax tree was rendered to is sent here, never the text of a
+runs in processes of its own with a limited address space; one that has not answered in time is killed, and its pair
+counts as unequal. Only LaTeX that our own syntax tree was rendered to is sent here, never the text of a
 model.
 
 math-verify is optional: ``pip install 'coevolve[math]'``.
@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ from coevolve.errors import ConfigError
 
 MEMORY_BYTES = 2 << 30  # address space of one worker
 START_S = 120.0  # for the imports of a worker, on a machine that is busy
+GRACE_S = 0.7  # for a worker to kill its child and say so, before it is killed itself
 _PROGRAM = Path(__file__).with_name("symbolic_worker.py")
 _MOST_REPLY = 4096  # bytes; a reply is far shorter
 
@@ -101,6 +103,11 @@ class SymbolicPool:
         finally:
             self._idle.put(worker)
 
+    def prepare(self) -> None:
+        """Start the first worker, if none runs, without waiting: it may have its imports done when it is asked."""
+        if not self.processes:
+            self._workers[-1].start()
+
     def close(self) -> None:
         """End all processes; a comparison that still runs comes to LOST, and a later one does too."""
         for worker in self._workers:
@@ -131,7 +138,7 @@ class _Worker:
             return self._compare(first, second, timeout_s)
 
     def _compare(self, first: str, second: str, timeout_s: float) -> Outcome:
-        process = self._started()
+        process = self.start()
         if process is None:
             return Outcome.LOST
         if not self._ready:
@@ -141,10 +148,13 @@ class _Worker:
                 return Outcome.LOST
             self._ready = True
         request = {"first": first, "second": second, "cpu_s": timeout_s}
-        reply = _exchange(process, request, timeout_s)
+        reply = _exchange(process, request, timeout_s + GRACE_S)
         if isinstance(reply, dict) and isinstance(reply.get("same"), bool):
             return Outcome.SAME if reply["same"] else Outcome.DIFFERENT
-        # Even a worker that says what failed is not used again: what sympy left behind is unknown.
+        if isinstance(reply, dict) and reply.get("timeout") is True:
+            return Outcome.TIMEOUT
+        if isinstance(reply, dict) and isinstance(reply.get("fault"), str):
+            return Outcome.LOST
         self._end(process, replace=True)
         return Outcome.TIMEOUT if reply is Outcome.TIMEOUT else Outcome.LOST
 
@@ -153,11 +163,11 @@ class _Worker:
             self._closed = True
             process, self.process = self.process, None
         if process is not None:
-            process.kill()  # wakes a thread that waits for a reply
+            _kill(process)  # wakes a thread that waits for a reply
             with self._in_use:  # its pipes are closed by nobody while that thread has them in hand
                 _clear_away(process)
 
-    def _started(self) -> subprocess.Popen[bytes] | None:
+    def start(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self.process is None and not self._closed:
                 self._ready = False
@@ -172,14 +182,19 @@ class _Worker:
                 self.process = None
         _clear_away(process)
         if replace:
-            self._started()
+            self.start()
 
 
 def _start(program: Path) -> subprocess.Popen[bytes]:
     # -P: the folder of the program is no place to import from; its parser.py is not the standard library's.
     command = [sys.executable, "-P", str(program), str(MEMORY_BYTES)]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        process_group=0,
     )
 
 
@@ -213,8 +228,15 @@ def _read(process: subprocess.Popen[bytes], timeout_s: float) -> object:
         return Outcome.LOST
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and its child, unless it has been waited for: then its number may be another's."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def _clear_away(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
+    _kill(process)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

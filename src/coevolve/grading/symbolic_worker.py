@@ -1,11 +1,13 @@
 r"""The process that asks math-verify; see ``symbolic.py`` for the side that starts, times and kills it.
 
 One JSON line per request on standard input, ``{"first": LATEX, "second": LATEX, "cpu_s": SECONDS}``, and one per reply
-on standard output: ``{"same": true}``, or ``{"fault": NAME}`` when math-verify could not finish. The first line out is
-``{"ready": true}``: the imports and the first parse take longer than a comparison may.
+on standard output: ``{"same": true}``, ``{"timeout": true}``, or ``{"fault": NAME}`` when math-verify could not finish.
+The first line out is ``{"ready": true}``: the imports and the first parse take longer than a comparison may. Every
+question is answered by a child of this process, so that one that must be killed costs no new imports.
 
-math-verify's own alarms are off (they work in a main thread only and stop no C code); the other side keeps the time.
-Should that side be killed, the end of the input or the CPU limit ends this process. Run as a file, not as a module:
+math-verify's own alarms are off (they work in a main thread only and stop no C code); this process keeps the time of
+its children, and the other side that of this process. Should that side be killed, the end of the input ends this
+process, and the CPU limit a child. Run as a file, not as a module:
 nothing but the standard library and math-verify is imported.
 """
 
@@ -14,6 +16,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
+import signal
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -22,6 +26,7 @@ Compare = Callable[[str, str], bool]
 
 # math-verify's defaults, 6 and 15, call 1e-7 and 2e-7 the same. Rounding is decided by our own rules, before.
 _DECIMAL_PLACES, _DIGITS = 30, 40
+SAMPLE = ("x^{2}+1", "1+x^{2}")
 
 
 def main() -> None:
@@ -32,12 +37,33 @@ def main() -> None:
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
-    same("x^{2}+1", "1+x^{2}")  # builds the parser's tables
+    same(*SAMPLE)  # builds the parser's tables
     _reply(replies, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
-        _allow_cpu(request["cpu_s"])
-        _reply(replies, _answer(same, request["first"], request["second"]))
+        _reply(replies, _asked(same, request["first"], request["second"], request["cpu_s"]))
+
+
+def _asked(same: Compare, first: str, second: str, seconds: float) -> dict[str, object]:
+    """The answer of a child made for this one question: what sympy leaves behind ends with it, and it can be killed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _allow_cpu(seconds)
+        os.write(writing, json.dumps(_answer(same, first, second)).encode())
+        os._exit(0)
+    os.close(writing)
+    try:
+        waiting = select.poll()
+        waiting.register(reading, select.POLLIN)
+        if not waiting.poll(1000 * seconds):
+            return {"timeout": True}
+        answer = os.read(reading, 4096)
+        return json.loads(answer) if answer else {"fault": "ended"}
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
 
 
 def _answer(same: Compare, first: str, second: str) -> dict[str, object]:

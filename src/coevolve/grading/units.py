@@ -60,6 +60,7 @@ _SYMBOLS = (
 )
 _EXPONENT_BRACES = re.compile(r"\^ ?\{ ?(-?[0-9]) ?\}")
 _ANGULAR = re.compile("sin|cos|tan|sec|csc|cot")
+_COUNTED = re.compile(r"(.*[0-9)}])( ?[-A-Za-z]+(?: [-A-Za-z]+)*)")
 _MOST_WORDS = 6
 _NO_NOUN = frozenset(
     [*FUNCTIONS, *GREEK, "and", "or", "pi", "mod", "sqrt", "infinity", "infty", "to", "if", "choose", "is", "for"]
@@ -153,7 +154,7 @@ def _known(word: str) -> tuple[tuple[str, int], ...] | None:
 
 def counted(text: str) -> tuple[str, str] | None:
     """The number and the noun of a text such as ``12 red apples``; None when it is not of that kind."""
-    match = re.fullmatch(r"(.*[0-9)}])((?: ?[-A-Za-z]+)+)", text)
+    match = _COUNTED.fullmatch(text)
     if not match or not match[1].strip():
         return None
     words = match[2].casefold().split()
