@@ -66,7 +66,7 @@ def task_trajectories(folder: RunRecords, key: Key) -> list[dict[str, Any]]:
     """
     pieces, forms = run_pieces(folder), task_forms(folder, key)
     names = [name for name in folder.recorded("trajectories/") if iteration_of(name) == key[1]]
-    return [shown(row, forms, pieces) for _, row in _matching(folder, names, {key: 0})]
+    return [shown(row, forms, pieces) for _, row in _matching(folder, names, {key: 0}, task_id=key[2])]
 
 
 def left_out(index: TaskIndex, found: Trajectories) -> str:
@@ -101,11 +101,13 @@ def _keys(batch: pa.RecordBatch) -> Iterator[Key]:
     return (_key(*values) for values in zip(*columns, strict=True))
 
 
-def _matching(folder: RunRecords, names: Sequence[str], wanted: Mapping[Key, int]) -> Iterator[tuple[int, Any]]:
+def _matching(
+    folder: RunRecords, names: Sequence[str], wanted: Mapping[Key, int], task_id: str | None = None
+) -> Iterator[tuple[int, Any]]:
     """Rows of the wanted tasks with the place of each; no more than MOST_OF_A_TASK of one."""
     given: Counter[Key] = Counter()
     for name in names:
-        for batch in folder.scan(name, (*COLUMNS, *STREAMS)):
+        for batch in folder.scan(name, (*COLUMNS, *STREAMS), task_id):
             keys = list(_keys(batch))
             mask = []
             for key in keys:

@@ -65,7 +65,9 @@ class RunRecords:
         with self._reading(path):
             return tables.read(path)
 
-    def scan(self, relative: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def scan(
+        self, relative: str, columns: Sequence[str] | None = None, task_id: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of a Parquet file of this run in parts that fit in memory, see :func:`coevolve.runs.tables.batches`.
 
         Raises:
@@ -73,7 +75,7 @@ class RunRecords:
         """
         path = self.path / relative
         with self._reading(path):
-            yield from tables.batches(path, columns)
+            yield from tables.batches(path, columns, task_id)
 
     def recorded(self, prefix: str = "") -> list[str]:
         """Relative paths of all files of finished phases that start with ``prefix``."""

@@ -110,12 +110,13 @@ def write(sink: io.RawIOBase, relative: str, rows: Iterable[Mapping[str, object]
             writer.write_table(more)
 
 
-def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, columns: Sequence[str] | None = None, task_id: str | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file in parts that fit in memory.
 
     Args:
         path: the file.
         columns: what to read; a part of a nested column is named like ``tool_calls.list.element.status``.
+        task_id: leave out row groups that cannot have a row of this task; other rows than its own may still come.
 
     Raises:
         OSError: the file cannot be read.
@@ -123,7 +124,16 @@ def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Rec
     """
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):  # a batch never holds more than one
+            if task_id is not None and not _may_have(file.metadata.row_group(group), task_id):
+                continue
             yield from file.iter_batches(1 << 13, row_groups=[group], columns=columns and list(columns))
+
+
+def _may_have(group: pq.RowGroupMetaData, task_id: str) -> bool:
+    """Whether a row of the task can be in a row group, by the least and the greatest id that the file says it has."""
+    columns = [group.column(i) for i in range(group.num_columns)]
+    known = next((c.statistics for c in columns if c.path_in_schema == "task_id"), None)
+    return known is None or not known.has_min_max or bool(known.min <= task_id <= known.max)
 
 
 def read(path: Path) -> list[dict[str, object]]:

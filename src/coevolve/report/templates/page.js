@@ -44,7 +44,7 @@ function drawPage() {
   byId("headline").textContent = data.headline;
   byId("lead").textContent = lead();
   byId("standing").textContent = data.standing;
-  byId("standing").hidden = !data.standing;
+  byId("standing").hidden = !data.standing || Boolean(data.live);  // a live page says more of it
   byId("stats").replaceChildren(...stats());
   byId("notices").replaceChildren(...data.notices.map(finding));
   byId("notices").hidden = !data.notices.length;
