@@ -56,11 +56,11 @@ def test_settings_without_a_common_seed_are_compared_unpaired(runs: list[Path]) 
 
 def test_the_tables_go_between_the_markers_of_a_file(runs: list[Path], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- results -->\nreplaced\n<!-- /results -->\nafter\n")
+    page.write_text("before `<!-- results -->`\n<!-- results -->\nreplaced\n<!-- /results -->\nafter\n")
     for _ in range(2):
         assert call("compare", *runs[:6], "--into", page).exit_code == 0
     text = page.read_text()
-    assert text.startswith("before\n<!-- results -->\n| setting | seeds |")
+    assert text.startswith("before `<!-- results -->`\n<!-- results -->\n| setting | seeds |")
     assert text.endswith("<!-- /results -->\nafter\n")
     assert "replaced" not in text
     assert text.count("| no-tool | 0, 1, 2 |") == 1

@@ -28,8 +28,11 @@ def write_between(file: Path, text: str) -> None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise RunError(f"cannot read the file: {reason}", where=str(file), fix="name a Markdown file") from error
-    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
-        raise RunError("there is no one place for the table", where=str(file), fix=f"put in {BEGIN} and {END}")
-    before, after = old[: old.index(BEGIN)], old[old.index(END) :]
+    lines = old.splitlines(keepends=True)
+    begin, end = ([i for i, line in enumerate(lines) if line.strip() == marker] for marker in (BEGIN, END))
+    if len(begin) != 1 or len(end) != 1 or begin[0] > end[0]:
+        fix = f"put in a line {BEGIN} and below it a line {END}"
+        raise RunError("there is no one place for the table", where=str(file), fix=fix)
+    before, after = "".join(lines[: begin[0]]), "".join(lines[end[0] :])
     with writing(file, "choose a file that you can write to"):
         replace_file(file, f"{before}{BEGIN}\n{text}\n{after}".encode())

@@ -7,7 +7,11 @@ const look = settings.map((setting, i) => ({
   name: setting.label, colour: `var(--v${i % 6})`, ink: `var(--v${i % 6})`, style: STROKES[Math.floor(i / 6 + i) % 3],
 }));
 const wholePercent = (value) => `${Math.round(100 * value)}\u00a0%`;
-const points = (value, digits = 1) => (known(value) ? `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(100 * value).toFixed(digits)}` : "–");
+const points = (value, digits = 1) => {
+  if (!known(value)) return "–";
+  const size = Math.abs(100 * value).toFixed(digits);
+  return `${Number(size) === 0 ? "" : value > 0 ? "+" : "−"}${size}`;
+};
 const after = (t) => (t ? `iteration ${t}` : "base model");
 const withBounds = ({ mean, low, high }) => el("span", {}, percent(mean), known(low) ? el("small", {}, `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`) : null);
 
@@ -34,7 +38,8 @@ function curves({ title, note, from, of, y, height }) {
 function forest() {
   const rows = settings.filter((setting) => setting.difference);
   const draw = (width) => {
-    const height = 44 * rows.length + 34;
+    const gap = Math.max(44, Math.min(72, 240 / rows.length));
+    const height = gap * rows.length + 34;
     const left = Math.min(width * 0.4, 20 + 8 * Math.max(...rows.map((row) => row.label.length)));
     const bounds = rows.flatMap(({ difference: d }) => [d.low, d.high, 0]);
     const [low, high] = [Math.min(...bounds), Math.max(...bounds)];
@@ -47,7 +52,7 @@ function forest() {
     }
     put(chart, [svg("line", { x1: at(0), x2: at(0), y1: 4, y2: height - 24, style: "stroke:var(--soft);stroke-width:1.5" })]);
     rows.forEach(({ label, difference: d }, i) => {
-      const y = 24 + 44 * i;
+      const y = gap * (i + 0.5);
       const told = d.verdict !== "not told apart";
       const { colour } = look[settings.findIndex((setting) => setting.label === label)];
       put(chart, [svg("text", { class: "label", x: 0, y: y + 4, style: `fill:${colour}` }, label),
