@@ -87,7 +87,6 @@ def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, o
         "settings": [result.as_json() for result in results],
         "sentences": [sentence(result, results[0].label) for result in results[1:]],
         "headings": {q.key: q.heading for q in QUANTITIES if q.key in keys},
-        "scales": {q.key: q.scale for q in QUANTITIES if q.key in keys},
         "config": {key: dict(zip(runs, values, strict=True)) for key, values in config_differences(runs).items()},
     }
 
