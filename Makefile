@@ -17,7 +17,7 @@ help:
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
-	@echo "make bench-store     a million trajectories written and summarised (some minutes)"
+	@echo "make bench-store   what storing and trackers cost; a million trajectories written and summarised (minutes)"
 	@echo "make clean   remove the environment and caches; runs/ stays"
 
 demo: $(CORE)
@@ -43,7 +43,8 @@ bench-grading: $(DEV)
 	@$(BIN)/python benchmarks/grading.py
 
 bench-store: $(DEV)
-	@$(BIN)/python benchmarks/many_trajectories.py
+	@$(BIN)/python benchmarks/store.py
+	@echo; $(BIN)/python benchmarks/many_trajectories.py
 
 soak: $(DEV)
 	@$(BIN)/python benchmarks/soak.py

@@ -89,18 +89,18 @@ def make(path: Path, count: int, tokens: int) -> None:
     folder.close()
 
 
-def measured(command: list[str], output: Path) -> dict[str, float]:
-    """Wall and CPU seconds and peak memory of a process; its output goes to a file.
+def measured(command: list[str], output: Path, errors: Path | None = None) -> dict[str, float]:
+    """Wall and CPU seconds and peak memory of a process; its output goes to a file, and its errors, if one is named.
 
     Raises:
         SystemExit: the process failed.
     """
     begin = perf_counter()
-    with output.open("wb") as stdout:
-        process = os.posix_spawn(
-            command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, stdout.fileno(), 1)]
-        )
-        _, status, usage = os.wait4(process, 0)
+    writing, anew = os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
+    redirect = [(os.POSIX_SPAWN_OPEN, 1, str(output), writing, anew)]
+    redirect += [(os.POSIX_SPAWN_OPEN, 2, str(errors), writing, anew)] if errors else []
+    process = os.posix_spawn(command[0], command, os.environ, file_actions=redirect)
+    _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit(f"failed: {' '.join(command)}")
     wall = perf_counter() - begin

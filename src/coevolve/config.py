@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Scalar = TypeVar("Scalar", int, float)
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Tracker = Literal["tensorboard", "wandb", "trackio"]
 Voter = Literal["current", "previous", "base"]
 Positive = Annotated[int, Field(ge=1)]
 # One value for all iterations, or a list: one per iteration, the last one repeated.
@@ -37,6 +38,18 @@ class RunSection(Section):
     name: str | None = Field(None, description="name of the folder under runs/; default <method>-<preset>-<seed>")
     save_every: int = Field(1, ge=1, description="training steps after which weights and optimiser are saved")
     keep_trajectories: bool = Field(True, description="store the trajectories of pools and evaluations as Parquet")
+
+
+class TrackSection(Section):
+    """Trackers show a run elsewhere; metrics.jsonl is always written and is what they follow."""
+
+    to: list[Tracker] = Field(default_factory=list, description="where the metrics are shown besides metrics.jsonl")
+    project: str = Field("coevolve", min_length=1, description="project of W&B and Trackio")
+    name: str | None = Field(None, description="name of the run there; default: that of its folder")
+    online: bool = Field(
+        False, description="let trackers use the network; false = files below RUN/track, to upload or look at later"
+    )
+    wait_s: float = Field(30.0, ge=0, description="seconds that a run waits at its end for its trackers")
 
 
 class ModelSection(Section):
@@ -227,6 +240,7 @@ class Config(Section):
     objective: Literal["adpo", "grpo"] = Field("adpo", description="objective of the executor")
     world: Literal["miniature"] = Field("miniature", description="where tasks, base model and truth come from")
     run: RunSection = RunSection()
+    track: TrackSection = TrackSection()
     model: ModelSection = ModelSection()
     engine: EngineSection = EngineSection()
     tool: ToolSection = ToolSection()

@@ -23,6 +23,7 @@ from coevolve.runs.progress import Progress
 from coevolve.runs.recording import Recorder
 from coevolve.runs.sentences import phase_line
 from coevolve.runs.store import RunFolder
+from coevolve.runs.tracking.processes import require_installed, tracking
 from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter
@@ -43,6 +44,7 @@ def start(config: Config, progress: Progress) -> Path:
     config = config.model_copy(update={"engine": engine})
     base_model(config, MiniatureWorld())  # before a folder is made
     symbolic_version(config.grading.symbolic)
+    require_installed(config.track.to)
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
     _execute(RunFolder.create(path, config), progress)
     return path
@@ -93,7 +95,11 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
     try:
         base = base_model(config, world)
         _check_same_base(folder, base)
-        with open_judge(config.grading) as judge, closing(LocalRollouts(config, world, base)) as rollouts:
+        with (
+            open_judge(config.grading) as judge,
+            closing(LocalRollouts(config, world, base)) as rollouts,
+            tracking(folder.path, config.track, progress.note) as trackers,
+        ):
             todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
             progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
             folder.set_status("running", contract=rollouts.contract, base=_digest(base))
@@ -108,6 +114,7 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
             )
             for phase in todo:
                 _run_phase(folder, phase, state, meter, recorder, progress, clock)
+                trackers.notice()
             folder.set_status("finished")
     except KeyboardInterrupt:
         _mark(folder, "interrupted")

@@ -203,6 +203,7 @@ def _shown(config: Config) -> str:
     """The configuration without what speaks of the machine: folders, addresses, trackers."""
     content = config.model_dump()
     content.pop("run")
+    content.pop("track")
     content["model"].pop("path")
     for key in ("url", "environment"):
         content["sandbox"].pop(key)

@@ -1,0 +1,1 @@
+"""Trackers: a run's metrics in TensorBoard, Weights & Biases and Trackio, by processes that only read the run."""
