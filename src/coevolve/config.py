@@ -99,7 +99,7 @@ class SandboxSection(Section):
     unsafe: bool = Field(False, description="run with resource limits only when a required layer is missing")
     workers: int = Field(2, ge=1, description="snippets that run at once in each rollout worker (local)")
     cpu_s: float = Field(2.0, gt=0, description="CPU seconds of one snippet")
-    wall_s: float = Field(8.0, gt=0, description="wall seconds of one snippet, queueing excluded")
+    wall_s: float = Field(8.0, gt=0, description="wall seconds of one snippet, without waiting for its turn or a core")
     memory_mb: int = Field(256, ge=16, description="address space of one snippet beyond the interpreter's own")
     output_bytes: int = Field(16384, ge=64, description="bytes of output after which a snippet is killed")
     preload: list[str] = Field(default_factory=list, description="packages that snippets may import, loaded in advance")

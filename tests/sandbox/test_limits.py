@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import pytest
 
 from coevolve.errors import ConfigError
@@ -46,6 +52,45 @@ def test_waiting_too_long_is_timeout_and_keeps_the_output(code: str) -> None:
         assert (result.status, result.stdout) == (Status.TIMEOUT, "so far\n")
         assert 400 <= result.wall_ms < 1500
         assert pool.run("print(6*7)").stdout == "42\n"
+
+
+@pytest.fixture
+def crowded() -> Iterator[None]:
+    """This process and all that it starts have one core, which eight other programs use up."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with ExitStack() as stack:
+            for _ in range(8):
+                program = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+                stack.callback(program.kill)
+            yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+_COMPUTES = """
+import time
+end = time.process_time() + 0.25
+while time.process_time() < end: pass
+print('done')
+"""
+
+
+@pytest.mark.parametrize("session", [None, "one"])
+def test_waiting_for_a_core_does_not_count(crowded: None, monkeypatch: pytest.MonkeyPatch, session: str | None) -> None:
+    monkeypatch.setattr("coevolve.sandbox.base.PATIENCE", 1000)
+    with SandboxPool(limits=Limits(cpu_s=1.0, wall_s=0.4)) as pool:
+        for _ in range(2):
+            result = pool.run(_COMPUTES, session)
+            assert (result.status, result.stdout) == (Status.OK, "done\n")
+            assert result.wall_ms > 400
+
+
+def test_a_crowd_of_programs_does_not_keep_a_snippet_for_ever(crowded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coevolve.sandbox.base.PATIENCE", 1)
+    with SandboxPool(limits=Limits(cpu_s=9.0, wall_s=0.4)) as pool:
+        assert pool.run(_COMPUTES).status is Status.TIMEOUT
 
 
 @pytest.mark.parametrize(

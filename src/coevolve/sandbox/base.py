@@ -11,6 +11,7 @@ from typing import Protocol
 from coevolve.errors import ConfigError
 
 LONGEST_CODE = 65_000
+PATIENCE = 4  # times the wall limit: how long a snippet lasts at most that waits for a core most of its time
 
 
 class Status(StrEnum):
@@ -39,7 +40,8 @@ class Limits:
 
     Args:
         cpu_s: CPU seconds, user and system, all threads together.
-        wall_s: seconds from the moment the snippet starts (time in the queue is not counted).
+        wall_s: seconds from the moment the snippet starts. Not counted: time in the queue, and time in which it could
+            have run and other programs had the cores, until it is ``PATIENCE`` times the limit in all.
         memory_mb: address space in MiB beyond that of an idle interpreter with its preloads.
         output_bytes: bytes of stdout and stderr together; what comes beyond ends the snippet.
         code_bytes: longest snippet in UTF-8 bytes; a longer one is an ERROR and is not started (65,000 at
@@ -53,6 +55,11 @@ class Limits:
     output_bytes: int = 65536
     code_bytes: int = LONGEST_CODE
     open_files: int = 64
+
+    @property
+    def longest_wall_s(self) -> float:
+        """Seconds after which a snippet has ended, however busy the machine is."""
+        return self.wall_s * PATIENCE
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a limit that nothing could run under, or that a pipe could not take."""

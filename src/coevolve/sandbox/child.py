@@ -165,6 +165,17 @@ class Child:
         except OSError:
             return 0.0
 
+    def waited_seconds(self) -> float:
+        """How long it could have run and had no core, in its whole life; 0 where the kernel does not tell.
+
+        Of its first thread: with more of them, less is counted than there was.
+        """
+        try:
+            with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as schedule:
+                return int(schedule.read().split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
+
     def hang_up(self) -> None:
         """No snippet will come: asleep, it ends by itself, even if it is too young to be killed."""
         os.close(self._code)

@@ -24,11 +24,12 @@ _CORES = os.cpu_count() or 1
 
 @dataclass(slots=True)
 class Run:
-    """A job in a child, and when to look at its clocks next."""
+    """A job in a child, when to look at its clocks next, and how long it had waited for a core at the first look."""
 
     job: Job
     child: Child
     check_at: float
+    waited_s: float | None = None
 
 
 class Running:
@@ -111,19 +112,30 @@ class Running:
         now = time.monotonic()
         for run in self:
             if run.check_at <= now:
-                run.check_at = now + self._look_at(run.child, now)
+                run.check_at = now + self._look_at(run, now)
 
-    def _look_at(self, child: Child, now: float) -> float:
+    def _look_at(self, run: Run, now: float) -> float:
         """Seconds until the next look."""
+        child = run.child
         if child.verdict:
             return 1.0
-        wall_left = child.sent_at + self._limits.wall_s - now
+        if run.waited_s is None:
+            run.waited_s = child.waited_seconds()
+        wall_left = self._wall_left(child, run.waited_s, now)
         cpu_left = self._limits.cpu_s + child.cpu_before_s - child.cpu_seconds()
         if wall_left <= 0 or cpu_left <= 0:
             child.kill(Status.CPU_LIMIT if cpu_left <= 0 else Status.TIMEOUT)
         elif child.pipes[0] not in self._watched:
             self._watch(child)
         return max(_STEP_S, min(wall_left, cpu_left / _CORES))
+
+    def _wall_left(self, child: Child, waited_before_s: float, now: float) -> float:
+        """Seconds. Only when there would be none: what it has waited for a core is added."""
+        ran = now - child.sent_at
+        left = self._limits.wall_s - ran
+        if left <= 0:
+            left += max(0.0, child.waited_seconds() - waited_before_s)
+        return min(left, self._limits.longest_wall_s - ran)
 
     def _unlisten(self, child: SessionChild) -> None:
         if self._channels.pop(child.channel, None) is not None:

@@ -79,7 +79,7 @@ class RemoteTool:
     ) -> None:
         self._limits, self._cache = limits, ResultCache(cache_size)
         self._dialect: Dialect = SandboxFusion(limits) if sandboxfusion else Native(limits)
-        self._within_s = limits.wall_s + _NETWORK_S
+        self._within_s = limits.longest_wall_s + _NETWORK_S
         self._busy_s = self._cpu_s = 0.0
         self._open: dict[str, _Session] = {}
         self._numbers = 0

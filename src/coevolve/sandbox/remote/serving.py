@@ -30,7 +30,7 @@ _IDLE_CONNECTION_S = 60.0  # also how long the head of a request may take; longe
 _LINGER_S = 2.0  # how long a refused body is read and thrown away, so that the refusal arrives
 _MOST_CONNECTIONS = 4096
 _OWN_FILES = 256  # descriptors that are not for connections
-_GRACE_S = 2.0  # beyond the wall limit, for what runs when the server is told to stop
+_GRACE_S = 2.0  # beyond the longest life of a snippet, for what runs when the server is told to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce:
         handler_cancellation=True,
         keepalive_timeout=_IDLE_CONNECTION_S,
         lingering_time=_LINGER_S,
-        shutdown_timeout=options.sandbox.wall_s + _GRACE_S,
+        shutdown_timeout=limits_of(options.sandbox).longest_wall_s + _GRACE_S,
     )
     await runner.setup()
     stop = _stop_at_signals(pool)
