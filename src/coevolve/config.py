@@ -230,6 +230,15 @@ class GradingSection(Section):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+class HealthSection(Section):
+    explosion: float = Field(
+        20.0,
+        ge=0,
+        description="an update whose gradient norm is this many times the median of its phase is left out; 0 = none is",
+    )
+    max_skipped: int = Field(5, ge=1, description="updates left out in a row after which the run stops")
+
+
 class Config(Section):
     """Everything a run depends on."""
 
@@ -254,6 +263,7 @@ class Config(Section):
     adpo: AdpoSection = AdpoSection()
     grading: GradingSection = GradingSection()
     evaluation: EvaluationSection = EvaluationSection()
+    health: HealthSection = HealthSection()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coevolve.curriculum.voting import agrees, pool_votes, vote
+from coevolve.curriculum.voting import agrees, pool_votes, vote, vote_entropy
 
 ANSWERS = st.lists(
     st.sampled_from([None, "", "1", "1.0", "2", "2/1", r"\frac{1}{2}", "0.5", "yes", "Yes", "listen", "silent"]),
@@ -90,3 +91,19 @@ def test_an_answer_that_has_not_voted_is_compared_with_the_majority() -> None:
     assert agrees("0.5", result)
     assert not agrees("3", result)
     assert not agrees("4", result)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["1"] * 7, 0.0),
+        (["1", "1", "2", "2"], math.log(2)),
+        (["1", "2", "3", "4"], math.log(4)),
+        ([None] * 5, math.log(5)),
+        (["1", "1", None, None], 0.5 * math.log(2) + 0.5 * math.log(4)),
+        (["7"], 0.0),
+        ([None], 0.0),
+    ],
+)
+def test_the_entropy_of_a_vote_lies_between_one_mind_and_k(answers: list[str | None], expected: float) -> None:
+    assert vote_entropy(vote(answers)) == pytest.approx(expected, abs=1e-12)

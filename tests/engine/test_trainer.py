@@ -375,18 +375,36 @@ def test_step_clips_and_follows_adamw(make: Make, tiny_folder: Path) -> None:
         np.testing.assert_allclose(found[name], parameter.detach().numpy(), atol=2e-5)
 
 
-def test_gradient_that_is_not_finite_is_skipped_and_counted(make: Make) -> None:
+def test_a_gradient_that_is_not_finite_moves_nothing(make: Make) -> None:
     trainer = make()
     before = trainer.state_dict_numpy()
     rows = some_rows(2)
     broken = replace(rows[0], advantage=np.full_like(rows[0].advantage, np.nan))
     trainer.forward_backward(Batch((broken, rows[1])))
     assert not math.isfinite(trainer.step(1e-2))
-    assert trainer.skipped == 1
     assert all(np.array_equal(before[n], w) for n, w in trainer.state_dict_numpy().items())
     trainer.forward_backward(Batch(near_policy(trainer, rows)))
     assert math.isfinite(trainer.step(1e-2))
-    assert trainer.skipped == 1
+    assert not all(np.array_equal(before[n], w) for n, w in trainer.state_dict_numpy().items())
+
+
+def test_a_norm_above_the_limit_moves_nothing_and_leaves_no_gradient_behind(make: Make) -> None:
+    limited, other = make(), make()
+    rows = near_policy(limited, some_rows())
+    for trainer in (limited, other):
+        trainer.forward_backward(Batch(rows))
+        norm = trainer.step(1e-2)
+    before = limited.state_dict_numpy()
+    limited.forward_backward(Batch(rows))
+    assert limited.step(1e-2, limit=0.1 * norm) > 0.1 * norm
+    assert all(np.array_equal(before[n], w) for n, w in limited.state_dict_numpy().items())
+    limited.forward_backward(Batch(rows[:2]))
+    limited.discard()
+    for trainer in (limited, other):
+        trainer.forward_backward(Batch(rows))
+        trainer.step(1e-2, limit=1e9)
+    ours, theirs = limited.state_dict_numpy(), other.state_dict_numpy()
+    assert all(np.array_equal(ours[n], theirs[n]) for n in ours)
 
 
 @pytest.mark.parametrize("fixture", ["tiny_folder", "tied_folder"])

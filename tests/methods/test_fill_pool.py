@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -195,11 +196,21 @@ def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) ->
     assert (facts["size"], facts["asked"], facts["kept"]) == (5, 2, 1)
     assert facts["well_formed"] == pytest.approx(0.8)
     assert facts["duplicates"] == pytest.approx(0.25)
+    six_six_none_seven = math.log(4) - 2 * math.log(2) / 4
+    three_and_one = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert facts["vote_entropy"] == pytest.approx((three_and_one + six_six_none_seven) / 2)
+    assert (facts["proposer_entropy"], facts["solver_entropy"]) == (0.5, 0.5), "every token was sampled at -0.5"
     assert facts["p_hat_histogram"] == [0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0]
     assert facts["reasons"] == {
         "kept": 1, "no_answer": 0, "below": 0, "above": 1, "malformed": 1, "duplicate": 1, "reserved": 1
     }  # fmt: skip
     assert facts["tool_calls"] == 1.0
+
+
+def test_repeated_texts_are_counted_whether_or_not_they_are_questions(filled: Callable[..., Pool]) -> None:
+    texts = ["nonsense", f"{SUM}</question>", "nonsense", f"{SUM}</question>", " nonsense"]
+    facts = filled(texts, ANSWERS).heard.facts
+    assert (facts["text_duplicates"], facts["duplicates"]) == (0.6, 0.5)
 
 
 def test_questions_of_earlier_pools_are_duplicates(filled: Callable[..., Pool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from coevolve.grading.canonical import canonical
@@ -49,6 +50,16 @@ def pool_votes(answers_by_policy: Sequence[Sequence[str | None]], *, judge: Judg
         ValueError: no policy gave an answer.
     """
     return vote([answer for answers in answers_by_policy for answer in answers], judge=judge)
+
+
+def vote_entropy(result: Vote) -> float:
+    """How undecided a vote is: the entropy, in nats, of the shares of its classes among all k answers.
+
+    A missing answer agrees with no other, so each is a class of its own. 0 where all k answers are the same, ln k
+    where no two are.
+    """
+    sizes = [votes for _, votes in result.counts] + [1] * (result.k - result.valid)
+    return math.log(result.k) - sum(n * math.log(n) for n in sizes) / result.k
 
 
 def agrees(answer: str | None, result: Vote, *, judge: Judge = OWN_RULES) -> bool:

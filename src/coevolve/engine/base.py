@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -81,8 +82,14 @@ class Trainer(Protocol):
     def forward_backward(self, batch: Batch) -> TrainStats:
         """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch."""
 
-    def step(self, lr: float) -> float:
-        """Clip, update, zero the gradient; returns the gradient norm before clipping."""
+    def step(self, lr: float, limit: float = math.inf) -> float:
+        """Clip, update, zero the gradient; returns the gradient norm before clipping.
+
+        A norm that is not finite or is above ``limit`` leaves weights and optimiser as they are, to the last bit.
+        """
+
+    def discard(self) -> None:
+        """Zero the gradient without an update."""
 
     def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
         """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""

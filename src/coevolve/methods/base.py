@@ -12,6 +12,7 @@ from typing import Protocol
 from coevolve.config import Config, TrainingSection
 from coevolve.engine.base import Trainer
 from coevolve.grading.equivalence import Judge
+from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.base import PolicyWeights, Rollouts
 from coevolve.rollout.policy import Policy
 from coevolve.types import Group, LabelledTask, Role, Trajectory
@@ -136,7 +137,9 @@ def open_policy(
         resume=resume,
         reference=reference,
     )
-    return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.engine.probe_tolerance)
+    health = state.config.health
+    guard = UpdateGuard(health.explosion, health.max_skipped)
+    return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.engine.probe_tolerance, guard=guard)
 
 
 def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], None]) -> None:

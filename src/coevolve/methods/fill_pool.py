@@ -12,8 +12,9 @@ from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import gate
 from coevolve.curriculum.near_pairs import nearest_distances
-from coevolve.curriculum.voting import agrees, pool_votes
+from coevolve.curriculum.voting import agrees, pool_votes, vote_entropy
 from coevolve.methods.base import State, Store
+from coevolve.methods.metrics import sampled_entropy
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Group, LabelledTask, Origin, Role, Task, Trajectory
@@ -55,6 +56,8 @@ class FillPool:
         kept = {g.task.id for g in passed.kept}
         facts = _facts(state, t, written, fates, groups, kept, {str(k): n for k, n in passed.reasons.items()})
         facts |= _novelty(config, [task.question for task in tasks], earlier)
+        answers = [x for group in by_voter[0] for x in group]
+        facts |= {"proposer_entropy": sampled_entropy(texts), "solver_entropy": sampled_entropy(answers)}
         state.listener.on_pool(t, groups, sorted(kept), facts)
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"written": len(texts), "kept": len(kept), "tokens": tokens})
@@ -132,6 +135,8 @@ def _facts(
         "kept": len(kept),
         "well_formed": 1 - fate["malformed"] / len(written),
         "duplicates": fate["duplicate"] / max(1, len(written) - fate["malformed"]),
+        "text_duplicates": Archive().duplicate_share([w.trajectory.text for w in written]),
+        "vote_entropy": float(np.mean([vote_entropy(g.vote) for g in groups])) if groups else None,
         "p_hat_histogram": np.bincount([round(10 * g.vote.p_hat) for g in groups], minlength=11).tolist(),
         "tool_calls": float(np.mean([len(x.tool_calls) for g in groups for x in g.trajectories])) if groups else None,
         "steps_histogram": dict(sorted(Counter(str(d["steps"]) for d in described).items())),

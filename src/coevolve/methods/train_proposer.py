@@ -11,7 +11,7 @@ from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
-from coevolve.curriculum.voting import agrees, vote
+from coevolve.curriculum.voting import agrees, vote, vote_entropy
 from coevolve.learning.advantages import keyed
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
@@ -63,6 +63,7 @@ class TrainProposer:
         facts = _reward_facts(rewards) | {
             "duplicates": Archive().duplicate_share([w.question for w in written if w.task]),
             "p_hat": float(np.mean([g.vote.p_hat for g in groups.values()])) if groups else None,
+            "vote_entropy": _mean([vote_entropy(g.vote) for g in groups.values()]),
             "pairs_unfinished": sum(g.vote.timeouts for g in groups.values()),
             "tool_calls": _mean([len(x.tool_calls) for g in groups.values() for x in g.trajectories]),
             "zero_groups": zero_groups,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from coevolve.engine.base import Trainer
 from coevolve.errors import EngineError
+from coevolve.learning.guard import UpdateGuard, unusable
 from coevolve.learning.rows import plain_row
 from coevolve.rollout.base import PolicyWeights
 from coevolve.types import Batch, TrainStats, Trajectory
@@ -24,10 +26,11 @@ class Policy:
         name: for the record, e.g. ``solver-2``.
         trainer: holds weights and optimiser.
         tolerance: largest allowed gap between the log-probabilities of sampler and trainer.
+        guard: decides which updates are made; its state belongs to the phase.
     """
 
-    def __init__(self, name: str, trainer: Trainer, *, tolerance: float) -> None:
-        self.name, self._trainer, self._tolerance = name, trainer, tolerance
+    def __init__(self, name: str, trainer: Trainer, *, tolerance: float, guard: UpdateGuard) -> None:
+        self.name, self._trainer, self._tolerance, self.guard = name, trainer, tolerance, guard
         self.version, self.train_s, self.tokens_trained = 0, 0.0, 0
 
     def save(self, folder: Path, *, optimizer: bool) -> None:
@@ -75,6 +78,12 @@ class Policy:
             gaps.append(np.abs(own - stored) / np.maximum(1.0, np.abs(stored)))
         self.train_s += time.perf_counter() - begin
         gap = np.concatenate(gaps) if gaps else np.zeros(1)
+        if not np.isfinite(gap).all():
+            raise EngineError(
+                "log-probabilities of the policy are not numbers: its weights are broken",
+                where=f"policy {self.name}, version {self.version}",
+                fix="a new run with a smaller learning rate",
+            )
         mean, largest = float(gap.mean()), float(gap.max())
         if not (mean <= self._tolerance and largest <= 100 * self._tolerance):
             raise EngineError(
@@ -86,14 +95,41 @@ class Policy:
         return largest
 
     def update(self, batches: Sequence[Batch], lrs: Sequence[float]) -> list[TrainStats]:
-        """One optimiser step per batch; the version rises by one in all."""
+        """One optimiser step per batch, the unusable ones left out; the version rises by one in all.
+
+        An update whose numbers are not finite or whose gradient explodes leaves weights and optimiser bit-identical;
+        its statistics say ``skipped``.
+
+        Raises:
+            EngineError: too many updates in a row had to be left out.
+        """
         begin = time.perf_counter()
         out = []
         for batch, lr in zip(batches, lrs, strict=True):
-            stats = self._trainer.forward_backward(batch)
-            stats.grad_norm = self._trainer.step(lr)
-            self.tokens_trained += stats.tokens
-            out.append(stats)
+            out.append(self._update_once(batch, lr))
+            self.tokens_trained += out[-1].tokens
         self.version += 1
         self.train_s += time.perf_counter() - begin
         return out
+
+    def _update_once(self, batch: Batch, lr: float) -> TrainStats:
+        fault, stats = unusable(batch), TrainStats(grad_norm=math.nan)
+        if not fault:
+            stats = self._trainer.forward_backward(batch)
+            if math.isfinite(stats.loss):
+                stats.grad_norm = self._trainer.step(lr, self.guard.limit)
+            else:
+                self._trainer.discard()
+            fault = self.guard.fault(stats.loss, stats.grad_norm)
+        if not fault:
+            self.guard.made(stats.grad_norm)
+            return stats
+        self.guard.skipped()
+        if self.guard.given_up:
+            raise EngineError(
+                f"{self.guard.skipped_in_row} updates in a row were left out; of the last one, {fault}",
+                where=f"policy {self.name}, step {self.version + 1} of its phase",
+                fix="a new run with a smaller learning rate; if the gradients are fine, with a larger health.explosion",
+            )
+        stats.skipped = True
+        return stats

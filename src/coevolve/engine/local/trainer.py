@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -76,7 +77,6 @@ class LocalTrainer:
     ) -> None:
         self.model_path = model_path
         self.model: nn.Module = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
-        self.skipped = 0  # updates left out because their gradient was not finite
         self._device = torch.device(device)
         self._temperature = temperature
         self._max_grad_norm = max_grad_norm
@@ -114,21 +114,23 @@ class LocalTrainer:
                     self._micro_step(batch, micro, stats)
         return stats
 
-    def step(self, lr: float) -> float:
+    def step(self, lr: float, limit: float = math.inf) -> float:
         """Clip, update, zero the gradient; returns the gradient norm before clipping.
 
-        A norm that is not finite leaves the weights as they are and is counted in ``skipped``.
+        A norm that is not finite or is above ``limit`` leaves weights and optimiser as they are, to the last bit.
         """
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(parameters, self._max_grad_norm)) if parameters else 0.0
-        if np.isfinite(norm):
+        if math.isfinite(norm) and norm <= limit:
             for group in self._optimizer.param_groups:
                 group["lr"] = lr
             self._optimizer.step()
-        else:
-            self.skipped += 1
-        self._optimizer.zero_grad(set_to_none=True)
+        self.discard()
         return norm
+
+    def discard(self) -> None:
+        """Zero the gradient without an update."""
+        self._optimizer.zero_grad(set_to_none=True)
 
     def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
         """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""
@@ -176,7 +178,7 @@ class LocalTrainer:
             if (self.model_path / name).is_file() and self.model_path.resolve() != folder.resolve():
                 shutil.copyfile(self.model_path / name, folder / name)
         if optimizer:
-            state = {"adamw": self._optimizer.state_dict(), "skipped": self.skipped}
+            state = {"adamw": self._optimizer.state_dict()}
             with (folder / OPTIMIZER_FILE).open("wb") as file:  # given a path, torch hides why it cannot write
                 torch.save(state, file)
 
@@ -194,16 +196,15 @@ class LocalTrainer:
             self._optimizer.load_state_dict(state["adamw"])
         except ValueError as error:
             raise EngineError("The optimiser state is that of another model", where=str(file)) from error
-        self.skipped = int(state["skipped"])
 
     def save_state(self, file: Path) -> None:
-        """Write weights, AdamW's moments and ``skipped`` into one safetensors file, bit by bit."""
+        """Write weights and AdamW's moments into one safetensors file, bit by bit."""
         tensors = {f"weight.{name}": value.detach() for name, value in self.model.named_parameters()}
         for number, parameter in enumerate(self._parameters()):
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"adamw.{number}.{name}"] = value
         # The order of the tensors and the last learning rates decide the bytes of the checkpoint that comes next.
-        rest = {"order": [*tensors], "lr": [g["lr"] for g in self._optimizer.param_groups], "skipped": self.skipped}
+        rest = {"order": [*tensors], "lr": [g["lr"] for g in self._optimizer.param_groups]}
         save_file({name: x.contiguous() for name, x in tensors.items()}, file, metadata={"rest": json.dumps(rest)})
 
     def load_state(self, file: Path) -> None:
@@ -218,7 +219,6 @@ class LocalTrainer:
                 self._take_up({name: source.get_tensor(name).clone() for name in rest["order"]})
             for group, lr in zip(self._optimizer.param_groups, rest["lr"], strict=True):
                 group["lr"] = lr
-            self.skipped = rest["skipped"]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(f"the state of the training cannot be used: {error}", where=str(file)) from error
 

@@ -1,0 +1,94 @@
+"""Which updates of a policy may be made: numbers that are none and gradients that explode are left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from coevolve.types import Batch, Floats
+
+MIN_HISTORY = 4  # norms before their median is trusted: the first updates of a phase may be far apart
+
+
+@dataclass(slots=True)
+class UpdateGuard:
+    """Judges the updates of one policy in one phase by those before, and counts how many in a row were left out.
+
+    Its state is two fields, ``norms`` and ``skipped_in_row``; a guard that is made with them goes on as the old one.
+
+    Args:
+        explosion: a gradient norm this many times the median of the phase so far is an explosion; 0: none is.
+        max_skipped: updates left out in a row that one should not go on after.
+        norms: gradient norms of the updates that were made, before clipping, oldest first; zeros are left out.
+        skipped_in_row: updates left out since the last that was made.
+    """
+
+    explosion: float
+    max_skipped: int
+    norms: list[float] = field(default_factory=list)
+    skipped_in_row: int = 0
+
+    @property
+    def limit(self) -> float:
+        """The largest gradient norm that the next update may have; infinite while there is no reason to doubt one."""
+        if not self.explosion or len(self.norms) < MIN_HISTORY:
+            return math.inf
+        return self.explosion * float(np.median(self.norms))
+
+    def fault(self, loss: float, norm: float) -> str:
+        """Why an update with this loss and gradient norm must be left out; empty when it may be made."""
+        if not math.isfinite(loss):
+            return "its loss is not a finite number"
+        if not math.isfinite(norm):
+            return "its gradient is not finite"
+        if norm > self.limit:
+            median = self.limit / self.explosion
+            return f"its gradient norm of {norm:.3g} is more than {self.explosion:g} times the median {median:.3g}"
+        return ""
+
+    def made(self, norm: float) -> None:
+        """An update was made. A norm of 0 (nothing to learn) says nothing about the next."""
+        self.skipped_in_row = 0
+        if norm > 0:
+            self.norms.append(norm)
+
+    def skipped(self) -> None:
+        """An update was left out."""
+        self.skipped_in_row += 1
+
+    @property
+    def given_up(self) -> bool:
+        """Whether so many updates in a row were left out that something must be wrong."""
+        return self.skipped_in_row >= self.max_skipped
+
+
+def unusable(batch: Batch) -> str:
+    """Which number of a batch that the loss would use is not finite; empty when all are.
+
+    Tokens of weight 0 may hold anything. It is asked before the loss is computed, because a clip bound or a row
+    without advantage can hide such a number from it.
+    """
+    for row in batch.rows:
+        used = row.weight != 0  # also where the weight itself is NaN
+        streams = {
+            "a weight": row.weight,
+            "an advantage": row.advantage,
+            "a log-probability of the sampler": row.old_logp,
+            "a clip bound": row.clip_low + row.clip_high,
+        }
+        for name, values in streams.items():
+            if not _all_finite(values[used]):
+                return f"{name} is not a finite number"
+    return ""
+
+
+def largest_finite(values: Iterable[float]) -> float | None:
+    """The largest finite number; None where there is none."""
+    return max((v for v in values if math.isfinite(v)), default=None)
+
+
+def _all_finite(values: Floats) -> bool:
+    return bool(np.isfinite(values).all())
