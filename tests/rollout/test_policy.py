@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.policy import Policy
+from coevolve.runs.manifest import Cursor
 from coevolve.types import Batch, StopReason, TrainRow, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS
 
@@ -145,3 +147,16 @@ def test_a_policy_whose_weights_are_broken_is_found_before_it_teaches(make: Make
     with pytest.raises(EngineError, match="not numbers") as caught:
         policy.probe([written])
     assert "solver-2" in caught.value.where
+
+
+def test_a_policy_taken_up_judges_explosions_by_the_norms_before(make: Make, tmp_path: Path) -> None:
+    policy, trainer = warmed(make)
+    policy.update([Batch(poisoned(trainer, "advantage", math.nan))], [1e-4])
+    policy.keep(tmp_path / "state")
+    cursor = Cursor(phase="p", metrics_bytes=0, metrics_sha256="", memory=policy.memory())
+    stored = Cursor.model_validate_json(cursor.model_dump_json())
+    other, _ = make()
+    other.take_up(tmp_path / "state", stored.memory)
+    assert other.guard == policy.guard
+    assert len(other.guard.norms) == 5
+    assert (other.guard.skipped_in_row, other.version) == (1, 6)

@@ -16,6 +16,7 @@ from coevolve.learning.rows import plain_row
 from coevolve.rollout.base import PolicyWeights
 from coevolve.types import Batch, TrainStats, Trajectory
 
+Memory = Mapping[str, int | list[float]]
 _PROBED = 4  # trajectories per check
 
 
@@ -41,18 +42,23 @@ class Policy:
         """Write all that the next step depends on into one file, save the numbers of ``memory``."""
         self._trainer.save_state(file)
 
-    def memory(self) -> dict[str, int]:
+    def memory(self) -> dict[str, int | list[float]]:
         """The numbers that ``take_up`` wants beside the file."""
-        return {"version": self.version}
+        guard = self.guard
+        return {"version": self.version, "skipped_in_row": guard.skipped_in_row, "norms": list(guard.norms)}
 
-    def take_up(self, file: Path, memory: Mapping[str, int]) -> None:
+    def take_up(self, file: Path, memory: Memory) -> None:
         """Go on exactly where ``keep`` was called.
 
         Raises:
             EngineError: the file is that of another model, or damaged.
         """
         self._trainer.load_state(file)
-        self.version = memory["version"]
+        version, skipped, norms = memory["version"], memory["skipped_in_row"], memory["norms"]
+        assert isinstance(version, int)
+        assert isinstance(skipped, int)
+        assert isinstance(norms, list)
+        self.version, self.guard.skipped_in_row, self.guard.norms = version, skipped, list(norms)
 
     def weights(self) -> PolicyWeights:
         """The present weights for rollouts."""

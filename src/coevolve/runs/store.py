@@ -18,6 +18,7 @@ from time import perf_counter
 import coevolve
 from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.rollout.policy import Memory
 from coevolve.runs import atomic, manifest, settings, tables
 from coevolve.runs.lock import FolderLock
 from coevolve.runs.logs import line_of
@@ -156,7 +157,7 @@ class RunFolder(RunRecords):
         self,
         step: int,
         write: Callable[[Path], None],
-        memory: Mapping[str, int],
+        memory: Memory,
         times: Callable[[], Mapping[str, int | float]],
     ) -> None:
         """Make the steps of the phase up to here count: what they logged, and the file that ``write`` makes.
