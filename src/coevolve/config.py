@@ -237,6 +237,13 @@ class HealthSection(Section):
         description="an update whose gradient norm is this many times the median of its phase is left out; 0 = none is",
     )
     max_skipped: int = Field(5, ge=1, description="updates left out in a row after which the run stops")
+    probe: int = Field(
+        64, ge=0, description="fixed unlabelled tasks on which each new executor is held against the best; 0 = none"
+    )
+    probe_samples: int = Field(4, ge=1, description="answers per task of the probe")
+    rollback: bool = Field(
+        True, description="go back to the last good executor when a new one is worse on the probe beyond noise"
+    )
 
 
 class Config(Section):

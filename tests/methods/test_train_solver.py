@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from coevolve.config import Config
+from coevolve.methods.labels import label_rewards
 from coevolve.methods.metrics import train_facts
-from coevolve.methods.train_solver import TrainSolver, label_rewards, lessons, p_hat_bin, task_batches
+from coevolve.methods.train_solver import TrainSolver, lessons, p_hat_bin, task_batches
 from coevolve.types import Batch, LabelledTask, StopReason, TrainStats, Trajectory
 
 Make = Callable[..., Trajectory]

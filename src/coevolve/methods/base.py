@@ -39,6 +39,9 @@ class Listener(Protocol):
     def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
         """The pool's voted groups, the ids of the kept tasks, and what the phase knows itself."""
 
+    def on_probe(self, tasks: Sequence[LabelledTask]) -> None:
+        """The tasks of the probe with their frozen labels."""
+
     def on_executor_step(
         self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
     ) -> None:

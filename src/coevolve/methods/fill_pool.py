@@ -15,6 +15,7 @@ from coevolve.curriculum.near_pairs import nearest_distances
 from coevolve.curriculum.voting import agrees, pool_votes, vote_entropy
 from coevolve.methods.base import State, Store
 from coevolve.methods.metrics import sampled_entropy
+from coevolve.methods.probe import freeze_probe
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Group, LabelledTask, Origin, Role, Task, Trajectory
@@ -62,7 +63,9 @@ class FillPool:
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"written": len(texts), "kept": len(kept), "tokens": tokens})
         rows = _rows(state, t, written, fates, {g.task.id: g for g in groups}, kept)
-        return [state.store.write_table(f"tasks/iteration-{t}.parquet", rows)]
+        files = [state.store.write_table(f"tasks/iteration-{t}.parquet", rows)]
+        has_probe = t == 1 and config.executor.train and config.health.probe > 0
+        return [*files, *freeze_probe(state, tasks, by_voter[0])] if has_probe else files
 
 
 def voters(config: Config, iteration: int) -> list[int]:

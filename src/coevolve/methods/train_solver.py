@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config, at_iteration
-from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
 from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.fill_pool import kept_tasks
+from coevolve.methods.labels import label_rewards
 from coevolve.methods.metrics import clip_by_bin, train_facts
+from coevolve.methods.probe import keep_or_roll_back
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Batch, LabelledTask, Role, TrainStats, Trajectory
@@ -34,7 +35,7 @@ class TrainSolver:
         self.steps = at_iteration(config.executor.steps, iteration)
 
     def run(self, state: State) -> list[Path]:
-        """Train from the last iteration's executor with a new optimiser, and save the weights."""
+        """Train from the last iteration's executor with a new optimiser, and save the weights if they are no worse."""
         section, t = state.config.executor, self.iteration
         start = state.checkpoints.folder(Role.SOLVER, t - 1)
         policy = open_policy(state, Role.SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
@@ -46,8 +47,7 @@ class TrainSolver:
         else:
             state.progress.note("the gate kept no task: the executor stays as it was")
             state.store.log({"event": "executor_skipped", "iteration": t, "reason": "the gate kept no task"})
-        folder = f"checkpoints/iteration-{t}/solver"
-        return [state.store.save_folder(folder, lambda path: policy.save(path, optimizer=False))]
+        return keep_or_roll_back(state, t, policy, f"checkpoints/iteration-{t}/solver")
 
     def _step(self, state: State, policy: Policy, tasks: Sequence[LabelledTask], step: int) -> None:
         config, t = state.config, self.iteration
@@ -115,11 +115,6 @@ def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rew
         )
     bin = p_hat_bin(task.p_hat)
     return [Lesson(x, float(a), section.clip_low, clip_high, bin) for x, a in zip(group, advantages, strict=True)]
-
-
-def label_rewards(task: LabelledTask, group: Sequence[Trajectory], *, judge: Judge = OWN_RULES) -> np.ndarray:
-    """1 for every trajectory whose answer is the pseudo-label, else 0 (methods: executor reward)."""
-    return np.array([float(x.answer is not None and judge.same(x.answer, task.label).same) for x in group])
 
 
 def p_hat_bin(p_hat: float) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coevolve.evaluation.meters import PoolMeter, true_accuracy
+from coevolve.evaluation.scoring import is_right
+from coevolve.evaluation.statistics import mean
 from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Row
 from coevolve.runs.store import RunFolder
@@ -39,6 +41,11 @@ class Recorder:
         trajectories = [t for g in groups for t in g.trajectories]
         questions = {g.task.id: g.task.question for g in groups}
         self.keep(f"pool-{iteration}", iteration, "pool", {"pool": trajectories}, questions)
+
+    def on_probe(self, tasks: Sequence[LabelledTask]) -> None:
+        """Log how many of the frozen labels are true."""
+        right = [is_right(x.label, self._meter.truth(x.task), judge=self._judge) for x in tasks]
+        self.log({"event": "probe_tasks", "iteration": 1, "tasks": len(tasks), "label_accuracy": mean(right)})
 
     def on_executor_step(
         self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row

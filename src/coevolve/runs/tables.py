@@ -70,12 +70,23 @@ _METER_EVALUATION = {
     "greedy_right": _flag,
     "tool_calls": _real,
 }
+_PROBE_TASKS = {"task_id": _text, "question": _text, "label": _text, "p_hat": _real}
+_PROBE = {
+    "iteration": _integer,
+    "task_id": _text,
+    "agreement": _real,
+    "best_agreement": _real,
+    "best": _integer,
+    "present": _integer,
+}
 _KINDS = {
     "tasks/*": _TASKS,
     "trajectories/*": _TRAJECTORIES,
     "meter/tasks-*": _METER_TASKS,
     "meter/first-executor-*": _FIRST_EXECUTOR,
     "meter/evaluation-*": _METER_EVALUATION,
+    "probe/tasks*": _PROBE_TASKS,
+    "probe/iteration-*": _PROBE,
 }
 
 

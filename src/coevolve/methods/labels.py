@@ -1,0 +1,37 @@
+"""Pseudo-labels against answers: what is rewarded, and which labels a tool stands behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from coevolve.curriculum.voting import vote
+from coevolve.grading.equivalence import OWN_RULES, Judge
+from coevolve.types import LabelledTask, Task, Trajectory
+
+VERIFIED_VOTES = 2  # answers with working tool calls that must agree
+
+
+def label_rewards(task: LabelledTask, group: Sequence[Trajectory], *, judge: Judge = OWN_RULES) -> np.ndarray:
+    """1 for every trajectory whose answer is the pseudo-label, else 0 (methods: executor reward)."""
+    return np.array([float(x.answer is not None and judge.same(x.answer, task.label).same) for x in group])
+
+
+def verified_label(task: Task, group: Sequence[Trajectory], *, judge: Judge = OWN_RULES) -> LabelledTask | None:
+    """The task with the label that its tool-verified answers give it; None where they give none.
+
+    An answer is tool-verified when its trajectory made at least one tool call and all of them worked. The label is
+    their majority: at least two of them agree, and more than half do. ``p_hat`` is the share of the verified ones.
+    """
+    verified = [x.answer for x in group if x.answer is not None and x.tool_calls and _all_worked(x)]
+    if not verified:
+        return None
+    result = vote(verified, judge=judge)
+    if result.answer is None or result.counts[0][1] < VERIFIED_VOTES or result.p_hat <= 0.5:
+        return None
+    return LabelledTask(task, result.answer, result.p_hat)
+
+
+def _all_worked(trajectory: Trajectory) -> bool:
+    return all(call.status == "ok" for call in trajectory.tool_calls)

@@ -1,0 +1,188 @@
+"""The probe: tasks that never change, on which every new executor must show that it did not become worse.
+
+Its tasks are those of the first pool that the tool-verified answers of the base model settle; their labels are frozen
+there and no true answer is involved. After each executor phase the new executor answers all of them, with the random
+numbers that all others had. Extra rollouts draw from seeds of their own, so nothing else changes by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from coevolve.learning.comparison import COVERAGE, MIN_TASKS, Comparison, paired_comparison
+from coevolve.methods.base import State, Store
+from coevolve.methods.labels import label_rewards, verified_label
+from coevolve.methods.metrics import sampled_entropy
+from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.policy import Policy
+from coevolve.rollout.seeds import seed_of
+from coevolve.types import LabelledTask, Origin, Role, Task, Trajectory
+
+TASKS = "probe/tasks.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the executors stand after an iteration."""
+
+    best: int  # iteration of the executor with the highest agreement, 0 for the base model
+    agreement: tuple[float, ...]  # its share of agreeing answers by task, NaN where the sandbox lost them all
+    present: int  # iteration whose training made the executor that goes on
+
+
+def freeze_probe(state: State, tasks: Sequence[Task], answers: Sequence[Sequence[Trajectory]]) -> list[Path]:
+    """Choose the probe's tasks from the first pool and write them down; returns the file.
+
+    Args:
+        tasks: of the pool, in order; the first ``health.probe`` that have a verified label are taken.
+        answers: of the base model, by task.
+    """
+    found = (verified_label(task, group, judge=state.judge) for task, group in zip(tasks, answers, strict=True))
+    chosen = [task for task in found if task is not None][: state.config.health.probe]
+    if len(chosen) < MIN_TASKS:
+        state.progress.note(
+            f"{len(chosen)} tasks of the first pool suit the probe, {MIN_TASKS} are needed: "
+            "no executor will be called worse than the one before"
+        )
+    state.listener.on_probe(chosen)
+    rows = [{"task_id": x.task.id, "question": x.task.question, "label": x.label, "p_hat": x.p_hat} for x in chosen]
+    return [state.store.write_table(TASKS, rows)]
+
+
+def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str) -> list[Path]:
+    """Save the new executor, or the last good one when the new one is worse; returns what was written.
+
+    A rejected executor is kept beside it: nothing is lost.
+
+    Args:
+        folder: where the executor of this iteration belongs.
+    """
+    files, rejected = _compare(state, iteration, policy.weights()) if state.config.health.probe else ([], False)
+    if not rejected:
+        return [*files, state.store.save_folder(folder, lambda path: policy.save(path, optimizer=False))]
+    section = state.config.executor
+    last_good = state.open_trainer(
+        state.checkpoints.folder(Role.SOLVER, iteration - 1),
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        resume=False,
+        reference=None,
+    )
+    return [
+        *files,
+        state.store.save_folder(f"{folder}-rejected", lambda path: policy.save(path, optimizer=False)),
+        state.store.save_folder(folder, lambda path: last_good.save(path, optimizer=False)),
+    ]
+
+
+def standing_after(rows: Sequence[dict[str, object]]) -> Standing:
+    """How the executors stand after the iteration that wrote these rows, see the probe tables."""
+    new, best = (np.array([float(str(row[key])) for row in rows]) for key in ("agreement", "best_agreement"))
+    first = rows[0]
+    iteration, best_iteration, present = (int(str(first[key])) for key in ("iteration", "best", "present"))
+    if present == iteration and _mean(new) >= _mean(best):
+        return Standing(iteration, tuple(new), present)
+    return Standing(best_iteration, tuple(best), present)
+
+
+def _compare(state: State, t: int, weights: PolicyWeights) -> tuple[list[Path], bool]:
+    """Measure the new executor against the best so far; returns the table and whether to roll back."""
+    tasks = _tasks(state.store, state.config.method)
+    if not tasks:
+        return [], False
+    before = _standing_before(state, t, tasks)
+    answers = _answers(state, weights, tasks)
+    agreement = _agreement(state, tasks, answers)
+    found = paired_comparison(agreement, before.agreement)
+    rejected = found.worse and state.config.health.rollback
+    present = before.present if rejected else t
+    _tell(state, t, before, found, agreement, answers, rejected)
+    rows = [
+        {
+            "iteration": t,
+            "task_id": task.task.id,
+            "agreement": new,
+            "best_agreement": old,
+            "best": before.best,
+            "present": present,
+        }
+        for task, new, old in zip(tasks, agreement, before.agreement, strict=True)
+    ]
+    return [state.store.write_table(f"probe/iteration-{t}.parquet", rows)], rejected
+
+
+def _standing_before(state: State, t: int, tasks: Sequence[LabelledTask]) -> Standing:
+    if t > 1:
+        return standing_after(state.store.read_table(f"probe/iteration-{t - 1}.parquet"))
+    base = _answers(state, state.checkpoints.weights(Role.SOLVER, 0), tasks)
+    return Standing(0, tuple(_agreement(state, tasks, base)), 0)
+
+
+def _answers(state: State, weights: PolicyWeights, tasks: Sequence[LabelledTask]) -> list[tuple[Trajectory, ...]]:
+    seed = seed_of(state.config.seed, "probe")  # the same for all executors: what differs is the executor
+    return state.rollouts.solve(weights, [x.task for x in tasks], state.config.health.probe_samples, seed=seed)
+
+
+def _agreement(state: State, tasks: Sequence[LabelledTask], answers: Sequence[Sequence[Trajectory]]) -> list[float]:
+    """By task, the share of answers that are the frozen label, of those that the sandbox did not lose."""
+    with state.spent.grading():
+        heard = [[x for x in group if not x.lost] for group in answers]
+        return [_mean(label_rewards(task, x, judge=state.judge)) for task, x in zip(tasks, heard, strict=True)]
+
+
+def _tell(
+    state: State,
+    t: int,
+    before: Standing,
+    found: Comparison,
+    agreement: Sequence[float],
+    answers: Sequence[Sequence[Trajectory]],
+    rejected: bool,
+) -> None:
+    flat = [x for group in answers for x in group]
+    row = {
+        "event": "probe",
+        "iteration": t,
+        "tasks": found.n,
+        "samples": state.config.health.probe_samples,
+        "agreement": _mean(np.array(agreement)),
+        "best": before.best,
+        "best_agreement": _mean(np.array(before.agreement)),
+        "difference": found.difference,
+        f"ci{100 * COVERAGE:.0f}": [found.low, found.high],
+        "worse": found.worse,
+        "solver_entropy": sampled_entropy(flat),
+        "tool_calls": float(np.mean([len(x.tool_calls) for x in flat])),
+        "tokens_sampled": sum(x.sampled for x in flat),
+    }
+    state.store.log(row)
+    if not rejected:
+        return
+    state.store.log({"event": "rollback", "iteration": t, "to": before.present, "difference": found.difference})
+    origin = f"that of iteration {before.present}" if before.present else "the base model"
+    state.progress.note(
+        f"ROLLBACK in iteration {t}: on the probe the new executor agrees {-100 * found.difference:.0f} points less "
+        f"than the best one ({100 * COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}); "
+        f"{origin} goes on, the rejected weights stay in checkpoints/iteration-{t}/solver-rejected"
+    )
+
+
+def _tasks(store: Store, method: str) -> list[LabelledTask]:
+    return [
+        LabelledTask(
+            Task(str(row["task_id"]), (str(row["question"]),), "chain", Origin(method, Role.PROPOSER, 1)),
+            str(row["label"]),
+            float(str(row["p_hat"])),
+        )
+        for row in store.read_table(TASKS)
+    ]
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of what is a number; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
