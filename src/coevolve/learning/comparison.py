@@ -32,8 +32,8 @@ def paired_comparison(new: ArrayLike, old: ArrayLike) -> Comparison:
     """Student's interval of the mean difference over tasks, mean ± t(n - 1) * std / sqrt(n), covering 99 %.
 
     Each task is one observation, however many answers its number is the mean of: answers to one task are not
-    independent. Where nothing differs, the interval says so, so it calls the new one worse, when nothing has changed,
-    in half a percent of all cases (``benchmarks/probe.py`` measures it).
+    independent. Of two policies that are equal it calls the new one worse in about half a percent of all cases
+    (``benchmarks/probe.py`` measures it).
 
     Args:
         new: [n] a number per task, for instance the share of answers that agree with a label.

@@ -23,6 +23,7 @@ from coevolve.rollout.seeds import seed_of
 from coevolve.types import LabelledTask, Origin, Role, Task, Trajectory
 
 TASKS = "probe/tasks.parquet"
+CI = f"ci{100 * COVERAGE:.0f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,28 @@ def _compare(state: State, t: int, weights: PolicyWeights) -> tuple[list[Path], 
     before = _standing_before(state, t, tasks)
     answers = _answers(state, weights, tasks)
     agreement = _agreement(state, tasks, answers)
-    found = paired_comparison(agreement, before.agreement)
-    rejected = found.worse and state.config.health.rollback
+    first = paired_comparison(agreement, before.agreement)
+    # The best so far is the best also by luck, so a bad first look is not believed before a fresh one of both.
+    second = _second_look(state, tasks, weights, before.best) if first.worse else None
+    worse = second is not None and second.worse
+    rejected = worse and state.config.health.rollback
     present = before.present if rejected else t
-    _tell(state, t, before, found, agreement, answers, rejected)
+    state.store.log(
+        _facts(state, t, answers)
+        | {
+            "tasks": len(tasks),
+            "agreement": _mean(np.array(agreement)),
+            "best": before.best,
+            "best_agreement": _mean(np.array(before.agreement)),
+            "difference": first.difference,
+            CI: [first.low, first.high],
+            "second_difference": second.difference if second else None,
+            f"second_{CI}": [second.low, second.high] if second else None,
+            "worse": worse,
+        }
+    )
+    if second and rejected:
+        _tell(state, t, before, second)
     rows = [
         {
             "iteration": t,
@@ -122,8 +141,17 @@ def _standing_before(state: State, t: int, tasks: Sequence[LabelledTask]) -> Sta
     return Standing(0, tuple(_agreement(state, tasks, base)), 0)
 
 
-def _answers(state: State, weights: PolicyWeights, tasks: Sequence[LabelledTask]) -> list[tuple[Trajectory, ...]]:
-    seed = seed_of(state.config.seed, "probe")  # the same for all executors: what differs is the executor
+def _second_look(state: State, tasks: Sequence[LabelledTask], weights: PolicyWeights, best: int) -> Comparison:
+    """The comparison with fresh answers of both."""
+    both = (weights, state.checkpoints.weights(Role.SOLVER, best))
+    new, old = (_agreement(state, tasks, _answers(state, one, tasks, look=2)) for one in both)
+    return paired_comparison(new, old)
+
+
+def _answers(
+    state: State, weights: PolicyWeights, tasks: Sequence[LabelledTask], look: int = 1
+) -> list[tuple[Trajectory, ...]]:
+    seed = seed_of(state.config.seed, "probe", look)  # the same for all executors: what differs is the executor
     return state.rollouts.solve(weights, [x.task for x in tasks], state.config.health.probe_samples, seed=seed)
 
 
@@ -134,41 +162,33 @@ def _agreement(state: State, tasks: Sequence[LabelledTask], answers: Sequence[Se
         return [_mean(label_rewards(task, x, judge=state.judge)) for task, x in zip(tasks, heard, strict=True)]
 
 
-def _tell(
-    state: State,
-    t: int,
-    before: Standing,
-    found: Comparison,
-    agreement: Sequence[float],
-    answers: Sequence[Sequence[Trajectory]],
-    rejected: bool,
-) -> None:
+def _facts(state: State, t: int, answers: Sequence[Sequence[Trajectory]]) -> dict[str, object]:
     flat = [x for group in answers for x in group]
-    row = {
+    return {
         "event": "probe",
         "iteration": t,
-        "tasks": found.n,
         "samples": state.config.health.probe_samples,
-        "agreement": _mean(np.array(agreement)),
-        "best": before.best,
-        "best_agreement": _mean(np.array(before.agreement)),
-        "difference": found.difference,
-        f"ci{100 * COVERAGE:.0f}": [found.low, found.high],
-        "worse": found.worse,
         "solver_entropy": sampled_entropy(flat),
         "tool_calls": float(np.mean([len(x.tool_calls) for x in flat])),
         "tokens_sampled": sum(x.sampled for x in flat),
     }
-    state.store.log(row)
-    if not rejected:
-        return
-    state.store.log({"event": "rollback", "iteration": t, "to": before.present, "difference": found.difference})
-    origin = f"that of iteration {before.present}" if before.present else "the base model"
+
+
+def _tell(state: State, t: int, before: Standing, found: Comparison) -> None:
+    """Write a rollback down, and say it loudly."""
+    facts = {"best": before.best, "difference": found.difference, CI: [found.low, found.high]}
+    state.store.log({"event": "rollback", "iteration": t, "to": before.present} | facts)
     state.progress.note(
-        f"ROLLBACK in iteration {t}: on the probe the new executor agrees {-100 * found.difference:.0f} points less "
-        f"than the best one ({100 * COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}); "
-        f"{origin} goes on, the rejected weights stay in checkpoints/iteration-{t}/solver-rejected"
+        f"ROLLBACK in iteration {t}: of the probe's labels the new executor agrees with "
+        f"{-100 * found.difference:.0f} points fewer than {_named(before.best)} "
+        f"({100 * COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}). "
+        f"{_named(before.present).capitalize()} goes on; "
+        f"the rejected weights are kept in checkpoints/iteration-{t}/solver-rejected"
     )
+
+
+def _named(iteration: int) -> str:
+    return f"the executor of iteration {iteration}" if iteration else "the base model"
 
 
 def _tasks(store: Store, method: str) -> list[LabelledTask]:

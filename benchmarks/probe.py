@@ -1,0 +1,117 @@
+"""How often the rollback gate errs, by simulation, and what it does in a real run whose second iteration is spoiled.
+
+python benchmarks/probe.py                      false alarms and what is noticed, simulated (seconds)
+python benchmarks/probe.py --runs FOLDER        two real runs of preset mini, small evaluations: one as it is, one
+                                                with a hundred times the learning rate in iteration 2 (minutes)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coevolve.config import HealthSection
+from coevolve.learning.comparison import COVERAGE, paired_comparison
+from coevolve.runs.summary import summarise
+
+TRIALS = 4000
+# How the executor's chance to agree is spread over tasks (Beta distributions), from a beginner to a master.
+SPREADS = {"agrees with 20 %": (0.5, 2.0), "agrees with 50 %": (1.0, 1.0), "agrees with 90 %": (4.5, 0.5)}
+SHORT = (
+    "iterations=2", "evaluation.per_level=20", "evaluation.samples=4", "evaluation.transfer_per_set=0",
+    "evaluation.pool_samples=0", "evaluation.forced_fence=false",
+)  # fmt: skip
+
+
+def rejected_share(spread: tuple[float, float], drop: float, iterations: int, *, health: HealthSection) -> float:
+    """Share of runs in which the gate rejects an executor, when iteration by iteration nothing changes.
+
+    In the last iteration each task's chance to agree falls by the factor ``1 - drop``. All answers are drawn
+    independently, which is the worst case: real executors answer with the same random numbers.
+    """
+    draw = np.random.default_rng(0)
+    tasks, samples, rejected = health.probe, health.probe_samples, 0
+    for _ in range(TRIALS):
+        chance = draw.beta(*spread, size=tasks)
+        best = draw.binomial(samples, chance) / samples
+        for t in range(iterations):
+            now = chance * (1 - drop) if t == iterations - 1 else chance
+            new = draw.binomial(samples, now) / samples
+            if paired_comparison(new, best).worse:
+                again, best_again = draw.binomial(samples, [now, chance]) / samples
+                if paired_comparison(again, best_again).worse:
+                    rejected += 1
+                    break
+            best = new if new.mean() >= best.mean() else best
+    return rejected / TRIALS
+
+
+def print_simulation() -> None:
+    """The table of false alarms and of drops that are noticed."""
+    health = HealthSection()
+    print(
+        f"{health.probe} tasks, {health.probe_samples} answers each, {100 * COVERAGE:.0f} % interval, {TRIALS} trials"
+    )
+    columns = [("false alarm, 1 comparison", 0.0, 1), ("3 iterations", 0.0, 3), ("10 iterations", 0.0, 10)]
+    columns += [(f"noticed: {100 * drop:.0f} % fewer agree", drop, 1) for drop in (0.1, 0.2, 0.5, 0.9)]
+    print(" | ".join(["", *(name for name, _, _ in columns)]))
+    for name, spread in SPREADS.items():
+        shares = [rejected_share(spread, drop, iterations, health=health) for _, drop, iterations in columns]
+        print(" | ".join([name, *(f"{100 * share:.1f} %" for share in shares)]))
+
+
+def run_spoiled(folder: Path, factor: float) -> Path:
+    """A run whose executor learns with ``factor`` times the learning rate in iteration 2."""
+    from coevolve.loading import load_config
+    from coevolve.methods import train_solver
+    from coevolve.runs.driver import start
+    from coevolve.runs.progress import SilentProgress
+
+    honest = train_solver.open_policy
+
+    def open_policy(state: Any, role: Any, iteration: int, section: Any, **how: Any) -> Any:
+        policy = honest(state, role, iteration, section, **how)
+        if iteration == 2:
+            update = policy.update
+            policy.update = lambda batches, lrs: update(batches, [factor * lr for lr in lrs])
+        return policy
+
+    train_solver.open_policy = open_policy
+    try:
+        return start(load_config("mini", overrides=[*SHORT, f"run.dir={folder}"]), SilentProgress())
+    finally:
+        train_solver.open_policy = honest
+
+
+def print_run(name: str, path: Path) -> None:
+    """What the probe saw and what the executors could do."""
+    summary: Any = summarise(path)
+    for entry in summary["iterations"]:
+        held, probe = entry["held_out"], entry["probe"] or {}
+        rolled = f", ROLLED BACK to iteration {entry['rollback']['to']}" if entry["rollback"] else ""
+        seen = (
+            f"probe {100 * probe['agreement']:.1f} %, best before {100 * probe['best_agreement']:.1f} %"
+            if probe
+            else ""
+        )
+        print(f"{name}, iteration {entry['iteration']}: held out {100 * held['mean_at_8']:.1f} %  {seen}{rolled}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="make the two real runs in this new folder")
+    folder = parser.parse_args(arguments).runs
+    if folder is None:
+        print_simulation()
+        return
+    for name, factor in (("spoiled", 100.0), ("as it is", 1.0)):
+        print_run(name, run_spoiled(folder / name.replace(" ", "-"), factor))
+
+
+if __name__ == "__main__":
+    main()
