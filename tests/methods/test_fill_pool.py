@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from coevolve.config import Config
@@ -89,11 +91,13 @@ class Memory:
         raise AssertionError("the pool is logged by the listener")
 
     def write_table(self, relative: str, rows: Sequence[Row]) -> Path:
-        self.tables[relative] = tables.encode(relative, rows)
+        sink = io.BytesIO()
+        tables.write(sink, relative, rows)
+        self.tables[relative] = sink.getvalue()
         return Path(relative)
 
     def read_table(self, relative: str) -> list[dict[str, object]]:
-        return tables.decode(self.tables[relative])
+        return pq.read_table(io.BytesIO(self.tables[relative])).to_pylist()
 
     def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
         raise AssertionError("the pool saves no policy")
@@ -106,9 +110,13 @@ class Heard:
     groups: Sequence[Group] = ()
     kept: Sequence[str] = ()
     facts: dict[str, object] = field(default_factory=dict)
+    probe: Sequence[LabelledTask] | None = None
 
     def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
         self.groups, self.kept, self.facts = groups, kept, dict(facts)
+
+    def on_probe(self, tasks: Sequence[LabelledTask]) -> None:
+        self.probe = tasks
 
     def on_executor_step(
         self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
@@ -205,6 +213,17 @@ def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) ->
         "kept": 1, "no_answer": 0, "below": 0, "above": 1, "malformed": 1, "duplicate": 1, "reserved": 1
     }  # fmt: skip
     assert facts["tool_calls"] == 1.0
+
+
+def test_the_first_pool_alone_leaves_a_probe_of_what_the_tool_verified(filled: Callable[..., Pool]) -> None:
+    first = filled(TEXTS, ANSWERS)
+    assert first.heard.probe is not None
+    assert [(x.task.question, x.label) for x in first.heard.probe] == [(PRODUCT, "3440"), (SUM, "6")]
+    assert len(first.store.read_table("probe/tasks.parquet")) == 2
+    second = filled([f"{KNOWN}</question>"], {KNOWN: [["6", "6", "1", "2"]]}, store=first.store)
+    assert second.heard.probe is None
+    for off in ("executor.train=false", "health.probe=0"):
+        assert filled(TEXTS, ANSWERS, off).heard.probe is None
 
 
 def test_repeated_texts_are_counted_whether_or_not_they_are_questions(filled: Callable[..., Pool]) -> None:

@@ -139,6 +139,7 @@ def _facts(
         "well_formed": 1 - fate["malformed"] / len(written),
         "duplicates": fate["duplicate"] / max(1, len(written) - fate["malformed"]),
         "text_duplicates": Archive().duplicate_share([w.trajectory.text for w in written]),
+        "votes": max((g.vote.k for g in groups), default=0),
         "vote_entropy": float(np.mean([vote_entropy(g.vote) for g in groups])) if groups else None,
         "p_hat_histogram": np.bincount([round(10 * g.vote.p_hat) for g in groups], minlength=11).tolist(),
         "tool_calls": float(np.mean([len(x.tool_calls) for g in groups for x in g.trajectories])) if groups else None,

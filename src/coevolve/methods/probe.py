@@ -177,14 +177,15 @@ def _facts(state: State, t: int, answers: Sequence[Sequence[Trajectory]]) -> dic
 def _tell(state: State, t: int, before: Standing, found: Comparison) -> None:
     """Write a rollback down, and say it loudly."""
     facts = {"best": before.best, "difference": found.difference, CI: [found.low, found.high]}
-    state.store.log({"event": "rollback", "iteration": t, "to": before.present} | facts)
-    state.progress.note(
-        f"ROLLBACK in iteration {t}: of the probe's labels the new executor agrees with "
+    text = (
+        f"of the probe's labels the new executor agrees with "
         f"{-100 * found.difference:.0f} points fewer than {_named(before.best)} "
         f"({100 * COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}). "
         f"{_named(before.present).capitalize()} goes on; "
         f"the rejected weights are kept in checkpoints/iteration-{t}/solver-rejected"
     )
+    state.store.log({"event": "rollback", "iteration": t, "to": before.present, "text": text} | facts)
+    state.progress.note(f"ROLLBACK in iteration {t}: {text}")
 
 
 def _named(iteration: int) -> str:

@@ -12,9 +12,10 @@ from coevolve.config import Config, at_iteration
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
 from coevolve.report.task_index import TaskIndex, read_index
-from coevolve.report.words import headline, health, notices, standing
+from coevolve.report.words import headline, notices, standing
 from coevolve.runs import settings
 from coevolve.runs.atomic import replace_file, writing
+from coevolve.runs.health import health
 from coevolve.runs.records import RunRecords
 from coevolve.runs.store import RunFolder
 from coevolve.runs.summary import logged

@@ -14,6 +14,7 @@ from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
 from coevolve.rollout.service import LocalRollouts, worker_count
+from coevolve.runs.alarms import alarms
 from coevolve.runs.checkpoints import RunCheckpoints
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.evaluate import Evaluate
@@ -147,9 +148,17 @@ def _run_phase(
     progress.phase(phase.iteration, phase.name, phase.steps)
     files = phase.run(state, meter, recorder) if isinstance(phase, Evaluate) else phase.run(state)
     files = [*files, *recorder.take_files()]
+    if isinstance(phase, Evaluate):  # the last of an iteration
+        _look_for_alarms(folder, phase.iteration, progress)
     folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())
     folder.finish(name, files)
     progress.end_phase(phase_line(phase.name, folder.metrics(), phase.iteration))
+
+
+def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> None:
+    for alarm in alarms(folder.metrics(), iteration):
+        folder.log({"event": "alarm", "iteration": iteration, "kind": alarm.kind, "text": alarm.text})
+        progress.note(f"ALARM in iteration {iteration}: {alarm.text}   (docs/health.md)")
 
 
 class _Trainers:

@@ -69,6 +69,7 @@ def logged(folder: RunRecords) -> dict[str, object]:
             "sampled": int(_total(timings, "tokens_sampled")),
             "trained": int(_total(rows, "tokens_trained")),  # every training step logs its own
         },
+        "skipped_updates": int(_total(rows, "skipped_updates")),
         "answers_lost": int(_total(timings, "answers_lost")),  # to a failing sandbox; they taught nothing
         "controls": {str(row["name"]): _rest(row, "event", "name") for row in _events(rows, "control")},
     }
@@ -104,6 +105,10 @@ def _iteration(rows: Sequence[Row], number: int) -> dict[str, object]:
         "pool": _pool(rows, _last(_events(mine, "pool")), number),
         "curriculum": _part(curriculum, (*_CURRICULUM, "step", "steps")),
         "executor": _part(executor, (*_EXECUTOR, "step", "steps")),
+        "probe": _part(_last(_events(mine, "probe")), (), rest=True),
+        "rollback": _part(_last(_events(mine, "rollback")), (), rest=True),
+        "alarms": [_rest(row, "event", "iteration") for row in _events(mine, "alarm")],
+        "skipped_updates": int(_total(mine, "skipped_updates")),
     }
 
 
