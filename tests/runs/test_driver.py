@@ -20,7 +20,7 @@ Tiny = Callable[..., list[str]]
 
 def contents(run: Path) -> dict[str, str]:
     """Digests of all that a run leaves and that may not depend on the clock, on its folder or on its past."""
-    names = ["metrics.jsonl", "checkpoints", "tasks", "trajectories", "meter"]
+    names = ["metrics.jsonl", "checkpoints", "tasks", "trajectories", "meter", "probe"]
     files = [f for name in names for f in ([run / name] if (run / name).is_file() else (run / name).rglob("*"))]
     return {
         f.relative_to(run).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files) if f.is_file()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+from rich.console import Console
+
+from coevolve.commands.results import print_summary
 from coevolve.config import Config
 from coevolve.runs.store import RunFolder
 from coevolve.runs.summary import summarise
@@ -45,8 +49,10 @@ def test_a_run_without_any_phase_has_all_keys_and_nulls(tmp_path: Path) -> None:
     summary = summarise(tmp_path)
     required = ["method", "preset", "seed", "wall_s", "cpu_s", "iterations", "time", "tokens", "controls"]
     assert set(required) <= set(summary)
-    keys = ["iteration", "held_out", "transfer", "pool", "curriculum", "executor"]
-    assert summary["iterations"] == [dict.fromkeys(keys) | {"iteration": t} for t in range(3)]
+    keys = ["iteration", "held_out", "transfer", "pool", "curriculum", "executor", "probe", "rollback"]
+    none = dict.fromkeys(keys) | {"alarms": [], "skipped_updates": 0}
+    assert summary["iterations"] == [none | {"iteration": t} for t in range(3)]
+    assert summary["skipped_updates"] == 0
     assert set(summary["time"]) == {"sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s"}
     assert summary["controls"] == {}
 
@@ -68,3 +74,28 @@ def test_numbers_come_from_the_last_step_the_newest_evaluation_and_all_timings(t
     assert summary["tokens"] == {"sampled": 15, "trained": 6}
     assert summary["time"]["train_s"] == 4
     assert summary["controls"] == {"fence_forced_base": {"mean_at_8": 0.2, "n": 300}}
+
+
+def test_what_went_wrong_stands_in_its_iteration(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, Config(iterations=2))
+    folder.begin("iteration-1/executor")
+    folder.log({"event": "curriculum_step", "iteration": 1, "skipped_updates": 1})
+    folder.log({"event": "executor_step", "iteration": 1, "skipped_updates": 2})
+    folder.log({"event": "executor_step", "iteration": 2, "skipped_updates": 0})
+    folder.log({"event": "probe", "iteration": 2, "agreement": 0.25, "worse": True})
+    folder.log({"event": "rollback", "iteration": 2, "to": 1, "text": "it became worse"})
+    folder.log({"event": "alarm", "iteration": 2, "kind": "malformed", "text": "few can be asked"})
+    folder.log({"event": "alarm", "iteration": 2, "kind": "KL", "text": "it ran away"})
+    folder.close()
+    summary = summarise(tmp_path)
+    _, first, second = summary["iterations"]
+    assert (summary["skipped_updates"], first["skipped_updates"], second["skipped_updates"]) == (3, 3, 0)
+    assert (first["probe"], first["rollback"], first["alarms"]) == (None, None, [])
+    assert second["probe"] == {"agreement": 0.25, "worse": True}
+    assert second["rollback"] == {"to": 1, "text": "it became worse"}
+    assert [alarm["kind"] for alarm in second["alarms"]] == ["malformed", "KL"]
+    said = io.StringIO()
+    print_summary(Console(file=said, width=200), summary)
+    assert "3 updates left out" in said.getvalue()
+    for line in ("ROLLBACK in iteration 2: it became worse", "ALARM in iteration 2: it ran away"):
+        assert line in said.getvalue()

@@ -40,6 +40,8 @@ def print_summary(console: Console, summary: Summary) -> None:
     console.print(_cost_line(summary), highlight=False)
     if stored := _stored_line(summary):
         console.print(stored, highlight=False)
+    for line in _troubles(summary):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     legend = " · ".join(f"{heading}: {meaning}" for heading, meaning in COLUMNS.items() if meaning)
     console.print(legend + " · rates in %", style="dim", highlight=False)
 
@@ -91,7 +93,20 @@ def _cost_line(summary: Summary) -> str:
         parts += [] if tokens is None else [f"{tokens:,.0f} tokens {what}"]
     lost = number_at(summary, "answers_lost")
     parts += [f"{lost:,.0f} answer{'s' if lost > 1 else ''} lost to the sandbox"] if lost else []
+    skipped = number_at(summary, "skipped_updates")
+    parts += [f"{skipped:,.0f} update{'s' if skipped > 1 else ''} left out"] if skipped else []
     return " · ".join(parts)
+
+
+def _troubles(summary: Summary) -> list[str]:
+    """A line per rollback and alarm, in the order of the iterations."""
+    out = []
+    for row in iterations(summary):
+        when = f"in iteration {at(row, 'iteration')}"
+        rollback, found = at(row, "rollback", "text"), at(row, "alarms")
+        out += [f"ROLLBACK {when}: {rollback}"] if rollback else []
+        out += [f"ALARM {when}: {at(alarm, 'text')}" for alarm in (found if isinstance(found, list) else [])]
+    return out
 
 
 def _stored_line(summary: Summary) -> str:

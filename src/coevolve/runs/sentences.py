@@ -16,7 +16,7 @@ def phase_line(name: str, rows: Sequence[Row], iteration: int) -> str:
     if name == "pool":
         return _pool(_last(mine, "pool"))
     if name == "executor":
-        return _executor(_last(mine, "executor_step"))
+        return _executor(_last(mine, "executor_step"), _last(mine, "rollback"))
     return _evaluation(
         _last(mine, "evaluation"), _last([r for r in rows if r.get("iteration") == iteration - 1], "evaluation")
     )
@@ -42,12 +42,13 @@ def _pool(row: Row) -> str:
     )
 
 
-def _executor(row: Row) -> str:
+def _executor(row: Row, rollback: Row) -> str:
     if not row:
         return "no task was kept; unchanged"
+    back = f"   ROLLED BACK to iteration {rollback['to']}" if rollback else ""
     return (
         f"reward {_number(row.get('reward'))}   truly right {_percent(row.get('true_accuracy'))}"
-        f"   clip {_percent(row.get('clip_fraction'), 1)}"
+        f"   clip {_percent(row.get('clip_fraction'), 1)}{back}"
     )
 
 
