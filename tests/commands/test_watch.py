@@ -98,7 +98,7 @@ def test_for_other_machines_the_printed_address_has_a_token(begun: Path, tmp_pat
     with watching(begun, "--host", "0.0.0.0", cwd=tmp_path) as (_, url):
         token = re.search(r"\?token=([\w-]{32,})$", url)
         assert token
-        local = url.replace("0.0.0.0", "127.0.0.1")
+        local = url.replace(f"//{socket.gethostname()}:", "//127.0.0.1:")
         assert "agent0" in fetch(local)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             fetch(local.partition("?")[0])

@@ -135,14 +135,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.end_headers()
             last, spoke = "", time.monotonic()
-            while True:
+            while not self.server.closed.is_set():
                 news = json.dumps(shown.news(), separators=(",", ":"))
                 if news != last:
                     self.wfile.write(f"data: {news}\n\n".encode())
                 elif time.monotonic() - spoke >= STILL_THERE_S:
                     self.wfile.write(b": still there\n\n")  # and a page that has gone is noticed
                 else:
-                    time.sleep(POLL_S)
+                    self.server.closed.wait(POLL_S)
                     continue
                 last, spoke = news, time.monotonic()
 

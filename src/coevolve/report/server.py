@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
-from threading import Lock
+from threading import Event, Lock
 from urllib.parse import urlsplit
 
 import coevolve
@@ -24,6 +24,8 @@ from coevolve.report.shelf import Shelf
 
 MOST_LISTENERS = 16  # pages that are kept up to date at once
 MOST_CONNECTIONS = 64
+
+_EVERY_ADDRESS = ("0.0.0.0", "::")
 
 Socket = socket.socket | tuple[bytes, socket.socket]
 
@@ -75,18 +77,25 @@ class WatchServer(ThreadingHTTPServer):
             raise ConfigError(f"other machines could reach {host}, and there is no token", where="coevolve watch")
         self.shelf, self.host, self.token = shelf, host, token
         self._listeners, self._connections = Places(MOST_LISTENERS), Places(MOST_CONNECTIONS)
+        self.closed = Event()
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             self.address_family = family
             super().__init__((str(address[0]), port), Handler)
         except OSError as error:
             raise _unusable(error, host, port) from error
-        self.url = f"{http_url(host, self.server_port)}/{'' if token is None else f'?token={token}'}"
+        shown = socket.gethostname() if host in _EVERY_ADDRESS else host
+        self.url = f"{http_url(shown, self.server_port)}/{'' if token is None else f'?token={token}'}"
 
     def server_bind(self) -> None:
         """Bind without asking a name server for the name of the address, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.host, self.server_address[1]
+
+    def server_close(self) -> None:
+        """Listen no longer, and let go of the pages that are followed."""
+        self.closed.set()
+        super().server_close()
 
     def process_request(self, request: Socket, client_address: object) -> None:
         """Start a thread for a connection; one too many is closed at once."""
@@ -128,7 +137,8 @@ class WatchServer(ThreadingHTTPServer):
             return False
         if is_loopback(self.host):
             return is_loopback(name)
-        return is_ip_address(name) or name in {"localhost", self.host.lower(), socket.gethostname().lower()}
+        own = socket.gethostname().lower()
+        return is_ip_address(name) or name in {"localhost", self.host.lower(), own} or name.startswith(f"{own}.")
 
     def health(self) -> dict[str, object]:
         """That the server works, and for how many."""

@@ -87,13 +87,13 @@ class Client:
 
 @pytest.fixture
 def served() -> Callable[..., AbstractContextManager[Client]]:
-    """``served(path, host=..., token=...)``: a server of a run, or of a folder with runs, for the time of a block."""
+    """``served(path, host=..., port=..., token=...)``: a server of a run, or of a folder with runs, for the time of a block."""
     return serving
 
 
 @contextmanager
-def serving(path: Path, *, host: str = "127.0.0.1", token: str | None = None) -> Iterator[Client]:
-    with WatchServer(Shelf(path), host=host, port=0, token=token) as server:
+def serving(path: Path, *, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> Iterator[Client]:
+    with WatchServer(Shelf(path), host=host, port=port, token=token) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

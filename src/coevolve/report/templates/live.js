@@ -37,6 +37,7 @@ function course(news, now) {
   }));
 }
 
+const AT_WORK = { evaluate: "solving the held-out problems", pool: "writing tasks and voting on the answers to them" };
 const ADVICE = {
   stopped: "No process on this machine writes to this run any more: it was killed, or it runs on another machine. Go on with",
   interrupted: "Everything that was finished is kept. Go on with", failed: "What went wrong stands where it was started. When that is mended, go on with",
@@ -55,7 +56,7 @@ function doing(news, now) {
 function machineFacts({ machine, process, workers, sandbox }) {
   const layers = Object.entries(sandbox ?? {}).filter(([, state]) => String(state).startsWith("on")).map(([name]) => name.replaceAll("_", " "));
   const parts = machine ? [
-    `process ${process}`, known(machine.memory_bytes) ? `${bytes(machine.memory_bytes)} in memory` : null, `${workers} rollout worker${workers === 1 ? "" : "s"}`,
+    `process ${process}`, known(machine.memory_bytes) ? `${bytes(machine.memory_bytes)} in memory` : null, workers ? `${workers} rollout worker${workers === 1 ? "" : "s"}` : null,
     `load ${number(machine.load, 1)} on ${machine.cores} core${machine.cores === 1 ? "" : "s"}`, known(machine.disk_free_bytes) ? `${bytes(machine.disk_free_bytes)} free on the disk` : null,
   ] : [];
   if (layers.length) parts.push(`sandbox: ${layers.join(", ")}`);
@@ -65,8 +66,9 @@ function machineFacts({ machine, process, workers, sandbox }) {
 function drawNow(news, skew) {
   const now = Date.now() / 1000 + skew;
   const facts = Object.entries(news.facts ?? {}).map(([name, value]) => el("span", {}, `${name} `, el("b", {}, number(value))));
+  if (!facts.length) facts.push(el("span", { class: "soft" }, AT_WORK[news.current?.name] ?? "no step is finished yet"));  // a line is there, so that nothing jumps
   byId("now").replaceChildren(...[
-    ...doing(news, now), facts.length && news.state === "running" ? el("p", { class: "numbers" }, facts) : null,
+    ...doing(news, now), news.state === "running" ? el("p", { class: "numbers" }, facts) : null,
     news.phases && news.state !== "finished" ? course(news, now) : null, machineFacts(news), news.problem ? el("pre", { class: "problem" }, news.problem) : null,
   ].filter(Boolean));
   byId("now").hidden = false;
@@ -84,7 +86,7 @@ function follow() {
     mark.className = works ? (running ? "live" : "live still") : "live lost";
     mark.hidden = false;
     if (!news?.phases) return;
-    drawNow(news, skew);
+    keepingPlace(() => drawNow(news, skew));
     document.title = running && news.current ? `${known(news.done) ? `${news.done}/${news.current.steps} ` : ""}${news.current.name} · ${title}` : title;
   };
   const bringData = oneAtATime(async () => {

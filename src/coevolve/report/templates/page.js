@@ -40,7 +40,7 @@ function finding({ tone, title, text }) {
 // Everything above the tasks, drawn from `data`.
 function drawPage() {
   const { method, preset, seed, status } = data.summary;
-  byId("run").replaceChildren(el("b", {}, data.run.name), ` · ${method} · ${preset} · seed ${seed} · ${status}`);
+  byId("run").replaceChildren(el("b", {}, data.run.name), ` · ${method} · ${preset} · seed ${seed}${data.live ? "" : ` · ${status}`}`);
   byId("headline").textContent = data.headline;
   byId("lead").textContent = lead();
   byId("standing").textContent = data.standing;
@@ -58,16 +58,27 @@ function drawPage() {
   byId("made").textContent = `Made by coevolve ${data.run.version}. Make it again: coevolve report RUN`;
 }
 
+// Does something that changes the page, and leaves where it is what stands at the upper edge of the window, though
+// what is above it may have become longer or shorter.
+function keepingPlace(work) {
+  const [x, y] = [window.scrollX, window.scrollY];
+  const part = [...document.querySelectorAll("main section, main .figures, #browser, #time")].findLast((node) => node.getBoundingClientRect().top < 80);
+  const top = part?.getBoundingClientRect().top;
+  work();
+  // After the figures have their height.
+  queueMicrotask(() => window.scrollTo({ left: x, top: part ? window.scrollY + part.getBoundingClientRect().top - top : y, behavior: "instant" }));
+}
+
 // New data of the same run: everything is drawn again where it stands. Tasks that the new data leaves out stay.
 function update(newData) {
-  const [x, y] = [window.scrollX, window.scrollY];
-  take(newData);
-  if (newData.tasks) takeTasks(newData.tasks);
-  const open = openFigures();
-  drawPage();
-  reopenFigures(open);
-  if (newData.tasks) refreshTasks();
-  queueMicrotask(() => window.scrollTo({ left: x, top: y, behavior: "instant" }));  // after the figures have their height
+  keepingPlace(() => {
+    take(newData);
+    if (newData.tasks) takeTasks(newData.tasks);
+    const open = openFigures();
+    drawPage();
+    reopenFigures(open);
+    if (newData.tasks) refreshTasks();
+  });
 }
 
 window.coevolvePage = { update };
