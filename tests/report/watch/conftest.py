@@ -87,7 +87,7 @@ class Client:
 
 @pytest.fixture
 def served() -> Callable[..., AbstractContextManager[Client]]:
-    """``served(path, host=..., port=..., token=...)``: a server of a run, or of a folder with runs, for the time of a block."""
+    """``served(path, host=..., port=..., token=...)``: a server of a run or of a folder, for the time of a block."""
     return serving
 
 

@@ -60,7 +60,7 @@ def test_a_real_run_is_followed_from_nothing_to_its_end(
             browser.until(ROWS, seconds=SLOW)
             browser.run("setFilters({ ...ANY, origin: '1', text: 'Let' }); openAt(1)")
             opened = browser.until("document.querySelector('.facts')?.textContent")
-            browser.run("window.scrollTo({ top: 700, behavior: 'instant' })")
+            browser.run("document.querySelector('#growing').scrollIntoView({ block: 'start', behavior: 'instant' })")
             seen = browser.run(PLACE)
             browser.until(f"{POINTS} > arguments[0]", one, seconds=SLOW)
             assert browser.run("return document.getElementById('filter-text').value") == "Let"

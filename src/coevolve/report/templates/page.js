@@ -61,12 +61,14 @@ function drawPage() {
 // Does something that changes the page, and leaves where it is what stands at the upper edge of the window, though
 // what is above it may have become longer or shorter.
 function keepingPlace(work) {
-  const [x, y] = [window.scrollX, window.scrollY];
+  const y = window.scrollY;
   const part = [...document.querySelectorAll("main section, main .figures, #browser, #time")].findLast((node) => node.getBoundingClientRect().top < 80);
   const top = part?.getBoundingClientRect().top;
   work();
-  // After the figures have their height.
-  queueMicrotask(() => window.scrollTo({ left: x, top: part ? window.scrollY + part.getBoundingClientRect().top - top : y, behavior: "instant" }));
+  queueMicrotask(() => {  // after the figures have their height
+    const moved = part ? part.getBoundingClientRect().top - top : y - window.scrollY;
+    if (Math.abs(moved) >= 1) window.scrollBy({ top: moved, behavior: "instant" });  // else a scroll in progress goes on
+  });
 }
 
 // New data of the same run: everything is drawn again where it stands. Tasks that the new data leaves out stay.
