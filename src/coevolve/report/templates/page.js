@@ -58,17 +58,27 @@ function drawPage() {
   byId("made").textContent = `Made by coevolve ${data.run.version}. Make it again: coevolve report RUN`;
 }
 
+let kept = null;  // what stands at the upper edge, while the page changes
+
 // Does something that changes the page, and leaves where it is what stands at the upper edge of the window, though
 // what is above it may have become longer or shorter.
 function keepingPlace(work) {
-  const y = window.scrollY;
-  const part = [...document.querySelectorAll("main section, main .figures, #browser, #time")].findLast((node) => node.getBoundingClientRect().top < 80);
-  const top = part?.getBoundingClientRect().top;
-  work();
-  queueMicrotask(() => {  // after the figures have their height
-    const moved = part ? part.getBoundingClientRect().top - top : y - window.scrollY;
-    if (Math.abs(moved) >= 1) window.scrollBy({ top: moved, behavior: "instant" });  // else a scroll in progress goes on
-  });
+  if (!kept) {  // else figures are still without their height: what was seen before them counts
+    const part = [...document.querySelectorAll("main section, main .figures, #browser, #time")].findLast((node) => node.getBoundingClientRect().top < 80);
+    kept = { y: window.scrollY, part, top: part?.getBoundingClientRect().top };
+  }
+  try {
+    work();
+  } finally {
+    queueMicrotask(putBack);  // after the figures have their height
+  }
+}
+
+function putBack() {
+  if (!kept) return;
+  const moved = kept.part ? kept.part.getBoundingClientRect().top - kept.top : kept.y - window.scrollY;
+  kept = null;
+  if (Math.abs(moved) >= 1) window.scrollBy({ top: moved, behavior: "instant" });  // else a scroll in progress goes on
 }
 
 // New data of the same run: everything is drawn again where it stands. Tasks that the new data leaves out stay.
