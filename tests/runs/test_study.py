@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import load_config
+from coevolve.runs import settings
 from coevolve.runs.store import RunFolder
 from coevolve.runs.study import Cell, cells_of, load_study, state_of, study_names
 
@@ -103,6 +105,7 @@ def test_only_the_rows_that_are_wanted(tmp_path: Path) -> None:
         ("title: t\nrows: {a: {set: {seed: 1}}}\n", "seed cannot be set"),
         ("title: t\nset: {run: {dir: x}}\nrows: {a: {}}\n", "run.dir cannot be set"),
         ("title: t\nrows: {a: {preset: minni}}\n", "did you mean mini"),
+        ("title: t\ncolumns: [label]\nrows: {a: {}}\n", "did you mean labels"),
     ],
 )
 def test_a_study_that_cannot_be_meant_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:
@@ -147,3 +150,23 @@ def test_a_folder_with_another_configuration_is_refused_with_what_differs(tmp_pa
         state_of(cell)
     assert caught.value.where == str(cell.path)
     assert "--dir" in caught.value.fix
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_finished_run_may_be_older_than_a_key_but_no_other_can_go_on_with_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    cell = cells(tmp_path, overrides=["tool.state=session"])[0]
+    older = cell.config.model_dump()
+    del older["tool"]["state"]
+    monkeypatch.setattr(settings, "to_yaml", lambda config: yaml.safe_dump(older).encode())
+    folder = RunFolder.create(cell.path, cell.config)
+    folder.set_status("finished" if finished else "running")
+    folder.close()
+    if finished:
+        assert state_of(cell) == "finished"
+        with pytest.raises(RunError, match=r"pool\.size is 8, not 9"):
+            state_of(cells(tmp_path, overrides=["tool.state=session", "pool.size=9"])[0])
+    else:
+        with pytest.raises(RunError, match=r"tool\.state is stateless, not session"):
+            state_of(cell)

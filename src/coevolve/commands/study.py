@@ -30,8 +30,6 @@ from coevolve.runs.side_by_side import SettingResult, side_by_side
 from coevolve.runs.study import Cell, Study, cells_of, load_study, state_of
 
 STUDIES = Path("runs/studies")
-# What the miniature can add to held-out accuracy.
-ADDED = tuple(BY_KEY[key] for key in ("labels", "first_executor", "pool_calls", "calls"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
 
 def study_markdown(study: Study, table: Sequence[SettingResult]) -> str:
     """The table for a Markdown file, with what its numbers are."""
-    return f"{markdown_table(_rows(study, table))}\n\n{_note(table)}" if table else "No cell is finished yet."
+    return f"{markdown_table(_rows(study, table))}\n\n{_note(study, table)}" if table else "No cell is finished yet."
 
 
 def print_study(console: Console, study: Study, table: Sequence[SettingResult], cells: Sequence[Cell]) -> None:
@@ -109,7 +107,9 @@ def print_study(console: Console, study: Study, table: Sequence[SettingResult], 
     rows = _rows(study, table)
     wide = console_for_tables(console)
     print_table(wide, rows, study.title)
-    wide.print(_note(table), style="dim", highlight=False, soft_wrap=True)
+    if study.text:
+        wide.print(Text(study.text.strip()), soft_wrap=True)
+    wide.print(_note(study, table), style="dim", highlight=False, soft_wrap=True)
     finished = sum(len(row.seeds) for row in table)
     if finished < len(cells):
         wide.print(f"{finished} of {len(cells)} cells are finished; the table shows these.", highlight=False)
@@ -118,7 +118,7 @@ def print_study(console: Console, study: Study, table: Sequence[SettingResult], 
 def _rows(study: Study, table: Sequence[SettingResult]) -> list[list[str]]:
     reference = study.title_of(next(iter(study.rows)))
     head = ["variant", "seeds", *(f"level {level}" for level in table[0].levels), "mean@k", f"to {reference}", ""]
-    return [[*head, *(quantity.heading for quantity in ADDED)], *(_row(study, row) for row in table)]
+    return [[*head, *(BY_KEY[key].heading for key in study.columns)], *(_row(study, row) for row in table)]
 
 
 def _row(study: Study, result: SettingResult) -> list[str]:
@@ -126,18 +126,18 @@ def _row(study: Study, result: SettingResult) -> list[str]:
     cells += [f"{100 * found.mean:.1f}" for found in result.levels.values()]
     cells.append(f"{100 * result.mean.mean:.1f} ± {50 * (result.mean.high - result.mean.low):.1f}")
     cells += difference_cells(result.difference)
-    return cells + [quantity_cell(result.quantities[quantity.key], quantity) for quantity in ADDED]
+    return cells + [quantity_cell(result.quantities[key], BY_KEY[key]) for key in study.columns]
 
 
-def _note(table: Sequence[SettingResult]) -> str:
+def _note(study: Study, table: Sequence[SettingResult]) -> str:
     several = all(len(row.seeds) > 1 for row in table)
     over = "problems and seeds" if several else "problems, and over seeds where there are several"
+    columns = [BY_KEY[key] for key in study.columns]
+    meanings = "".join(f" {column.heading}: {column.meaning};" for column in columns if column.meaning)
     return (
         "Held-out accuracy of the last executor in %, by level and over all problems; differences in points, problem by"
-        f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval holds 0."
-        " labels right: kept pseudo-labels that are true; first executor: pass rate of the executor of iteration 1 on"
-        " each pool; calls on pools: its tool calls there; ± in these columns is half the t-interval over seeds of the"
-        " last number."
+        f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval includes 0."
+        f"{meanings} ± in the last columns is half the t-interval over seeds of the last number."
     )
 
 

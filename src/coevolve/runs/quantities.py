@@ -13,13 +13,14 @@ ABSENT = "–"
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One column: the numbers of a run, in order, and how they are shown."""
+    """One column: the numbers of a run, in order, how they are shown, and what they are where the heading is short."""
 
     key: str
     heading: str
     read: Callable[[Summary], list[float | None]]
     scale: float = 1.0
     digits: int = 1
+    meaning: str = ""
 
     def show(self, value: float) -> str:
         """A number as it stands in tables."""
@@ -46,9 +47,27 @@ QUANTITIES = (
     Quantity("mean_at_8", "mean@8", _each("held_out", "mean_at_8", first=0), 100),
     Quantity("greedy", "greedy, last", _last("held_out", "greedy"), 100),
     Quantity("levels_1_to_3", "levels 1-3, last", lambda s: [first_levels(iterations(s)[-1])], 100),
-    Quantity("labels", "labels right", _each("pool", "label_accuracy_kept", first=1), 100),
-    Quantity("first_executor", "first executor", _each("pool", "first_executor_pass_rate", first=1), 100),
-    Quantity("pool_calls", "calls on pools", _each("pool", "fixed_executor_tool_calls", first=1), digits=2),
+    Quantity(
+        "labels",
+        "labels right",
+        _each("pool", "label_accuracy_kept", first=1),
+        100,
+        meaning="kept pseudo-labels that are true",
+    ),
+    Quantity(
+        "first_executor",
+        "first executor",
+        _each("pool", "first_executor_pass_rate", first=1),
+        100,
+        meaning="pass rate of the executor of iteration 1 on each pool",
+    ),
+    Quantity(
+        "pool_calls",
+        "calls on pools",
+        _each("pool", "fixed_executor_tool_calls", first=1),
+        digits=2,
+        meaning="its tool calls there",
+    ),
     Quantity("calls", "calls held out", _each("held_out", "tool_calls", first=0), digits=2),
     Quantity("wall_s", "wall s", lambda s: [number_at(s, "wall_s")], digits=0),
     Quantity("cpu_s", "CPU s", lambda s: [number_at(s, "cpu_s")], digits=0),

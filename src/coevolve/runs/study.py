@@ -19,7 +19,8 @@ from coevolve.config import Config
 from coevolve.config_keys import nearest, shown, values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import Layer, layer_of, load_config, parse_yaml
-from coevolve.runs import manifest
+from coevolve.runs import manifest, settings
+from coevolve.runs.quantities import BY_KEY
 from coevolve.runs.store import RunFolder
 
 CellState = Literal["missing", "unfinished", "finished"]
@@ -54,6 +55,7 @@ class Study(BaseModel):
     preset: str | None = None
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
     set: dict[str, Any] = {}
+    columns: list[str] = ["labels", "first_executor", "pool_calls", "calls"]  # besides held-out accuracy
     rows: dict[str, StudyRow] = Field(min_length=1)
 
     def title_of(self, row: str) -> str:
@@ -163,14 +165,18 @@ def cells_of(
 def state_of(cell: Cell) -> CellState:
     """How far a cell is, after a check that its folder holds this very run.
 
+    A finished run may be older than a key: what its version did not know is not compared.
+
     Raises:
         RunError: the folder holds a run of another configuration, or a damaged one.
     """
     if not (cell.path / manifest.NAME).exists():
         return "missing"
     folder = RunFolder.open(cell.path, write=False)
+    finished = folder.status == "finished"
     found, expected = values_by_key(folder.config), values_by_key(cell.config)
-    different = [key for key in expected if key not in _PLACES and found[key] != expected[key]]
+    compared = _written_keys(cell.path) if finished else expected.keys()
+    different = [key for key in expected if key in compared - _PLACES and found[key] != expected[key]]
     if different:
         listing = "; ".join(f"{key} is {shown(found[key])}, not {shown(expected[key])}" for key in different)
         raise RunError(
@@ -178,7 +184,13 @@ def state_of(cell: Cell) -> CellState:
             where=str(cell.path),
             fix="choose another folder with --dir, or move this one away",
         )
-    return "finished" if folder.status == "finished" else "unfinished"
+    return "finished" if finished else "unfinished"
+
+
+def _written_keys(folder: Path) -> set[str]:
+    """The keys that stand in the run's own configuration file."""
+    file = folder / settings.NAME
+    return set(layer_of(parse_yaml(file.read_text(encoding="utf-8"), str(file)), str(file)).values)
 
 
 def _study(text: str, source: str) -> Study:
@@ -189,8 +201,13 @@ def _study(text: str, source: str) -> Study:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         what = f"the study cannot be used: {place + ': ' if place else ''}{first['msg']}"
-        fix = "a study has title, rows (name: {title, preset, set}) and optionally text, preset, seeds, set"
+        fix = "a study has title, rows (name: {title, preset, set}) and optionally text, preset, seeds, set, columns"
         raise ConfigError(what, where=source, fix=fix) from error
+    for column in study.columns:
+        if column not in BY_KEY:
+            guess = nearest(column, list(BY_KEY))
+            hint = f" (did you mean {guess}?)" if guess else ""
+            raise ConfigError(f"unknown column {column}{hint}", where=source, fix=f"columns: {', '.join(BY_KEY)}")
     for name in study.rows:
         if not _ROW_NAME.fullmatch(name) or re.search(r"-s[0-9]+$", name):
             what = f"a row cannot be called {name}: it names folders, and -s<seed> is added to it"
