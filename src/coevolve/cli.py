@@ -93,6 +93,21 @@ def resume(
 
 
 @app.command()
+def doctor(
+    run: RunArgument,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Step back to before the earliest damage; what is moved lies in RUN/damaged."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What is intact in a run folder, who writes to it, and where resume would begin."""
+    from coevolve.commands import doctor as examination
+
+    examination.run(run, mend=repair, as_json=as_json)
+
+
+@app.command()
 def summary(run: RunArgument, as_json: Json = False) -> None:
     """What a run has come to, iteration by iteration."""
     from coevolve.runs.summary import summarise

@@ -37,6 +37,9 @@ class RunSection(Section):
     dir: str | None = Field(None, description="the run's own folder; default runs/<name>, made unique by a number")
     name: str | None = Field(None, description="name of the folder under runs/; default <method>-<preset>-<seed>")
     save_every: int = Field(1, ge=1, description="training steps after which weights and optimiser are saved")
+    save_tasks: int = Field(
+        512, ge=1, description="tasks or texts after which a pool or an evaluation keeps its trajectories"
+    )
     keep_trajectories: bool = Field(True, description="store the trajectories of pools and evaluations as Parquet")
 
 

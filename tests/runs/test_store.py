@@ -57,7 +57,8 @@ def test_a_folder_of_the_user_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_run_that_was_killed_before_its_manifest_says_so_and_can_begin_again(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, Config()).close()
-    (tmp_path / "manifest.json").unlink()
+    for name in ("manifest.json", "manifest.copy.json"):
+        (tmp_path / name).unlink()
     with pytest.raises(RunError, match="before it had begun") as caught:
         RunFolder.open(tmp_path, write=True)
     three_parts(caught.value)
@@ -245,8 +246,9 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, damage: str) -> None:
 
 def test_a_manifest_of_a_newer_schema_names_the_version_to_install(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, Config()).close()
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 9, "coevolve": "7.0"}))
+    for name in ("manifest.json", "manifest.copy.json"):
+        path = tmp_path / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 9, "coevolve": "7.0"}))
     with pytest.raises(RunError, match="schema 9") as caught:
         RunFolder.open(tmp_path, write=True)
     assert "7.0" in caught.value.fix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from coevolve.errors import CoevolveError
+from coevolve.runs.stopping import Stopped
 
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -37,7 +39,8 @@ class FaultReporting(TyperGroup):
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interruption:
             _say(_after_interruption())
-            raise typer.Exit(INTERRUPTED) from interruption
+            number = interruption.number if isinstance(interruption, Stopped) else signal.SIGINT
+            raise typer.Exit(128 + number) from interruption
         except BrokenPipeError:
             if not _reader_is_gone():
                 raise  # not our output: some other pipe broke, and that is a fault worth a traceback
@@ -58,7 +61,7 @@ def _say(message: str) -> None:
 def _after_interruption() -> str:
     if "run" not in _current:
         return "interrupted"
-    return f"interrupted; finished phases are kept\n  resume with: coevolve resume {_current['run']}"
+    return f"interrupted; what was finished is kept\n  resume with: coevolve resume {_current['run']}"
 
 
 def _environment_fault(error: OSError) -> str | None:

@@ -162,6 +162,9 @@ class Phase(Protocol):
 
     iteration: int
     name: str  # without the iteration, e.g. "curriculum"
+    by_steps: (
+        bool  # taken up after its last step (``train_steps``), else done again with the trajectories that are kept
+    )
     steps: int  # for the progress display
 
     def run(self, state: State) -> list[Path]:

@@ -25,6 +25,7 @@ class FillPool:
     """Write, drop what may not be trained on, vote, label, gate. One pass."""
 
     name = "pool"
+    by_steps = False
     steps = 1
 
     def __init__(self, config: Config, iteration: int) -> None:

@@ -28,6 +28,7 @@ class TrainProposer:
     """Some steps of: write questions, let the executor vote on them, reward, update."""
 
     name = "curriculum"
+    by_steps = True
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration

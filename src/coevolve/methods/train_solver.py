@@ -29,6 +29,7 @@ class TrainSolver:
     """Some steps of: answer a batch of kept tasks G times, reward agreement with the label, update."""
 
     name = "executor"
+    by_steps = True
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration

@@ -48,11 +48,17 @@ class Rollouts(Protocol):
         seed: int,
         greedy: bool = False,
         opening: str = "",
+        first: int = 0,
     ) -> list[tuple[Trajectory, ...]]:
-        """``samples`` answers to each task, with the tool; ``opening`` is text forced at the start of each answer."""
+        """``samples`` answers to each task, with the tool.
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
-        """``n`` texts of the proposer, from its one prompt."""
+        Args:
+            opening: text forced at the start of each answer.
+            first: place of the first task among all that are asked with this seed.
+        """
+
+    def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
+        """``n`` texts of the proposer, from its one prompt; ``first``: the place of the first among all of the seed."""
 
     @property
     def cost(self) -> RolloutCost: ...

@@ -74,21 +74,22 @@ class LocalRollouts:
         seed: int,
         greedy: bool = False,
         opening: str = "",
+        first: int = 0,
     ) -> list[tuple[Trajectory, ...]]:
         """``samples`` answers to each task; see the protocol."""
         forced = self._codec.encode(opening) if opening else np.zeros(0, np.int32)
         jobs = [
             Job(task.id, k, self._codec.encode(self._world.contract.solver_prompt(task)), forced, seed_of(seed, n, k))
-            for n, task in enumerate(tasks)
+            for n, task in enumerate(tasks, first)
             for k in range(samples)
         ]
         flat = self._run(Role.SOLVER, policy, jobs, sampling_for(self._config, Role.SOLVER, greedy=greedy))
         return [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
+    def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         """``n`` texts of the proposer; see the protocol."""
         prompt = self._codec.encode(self._world.contract.proposer_prompt())
-        jobs = [Job(f"q{i}", 0, prompt, np.zeros(0, np.int32), seed_of(seed, i, 0)) for i in range(n)]
+        jobs = [Job(f"q{i}", 0, prompt, np.zeros(0, np.int32), seed_of(seed, i, 0)) for i in range(first, first + n)]
         return self._run(Role.PROPOSER, policy, jobs, sampling_for(self._config, Role.PROPOSER, greedy=False))
 
     def _run(self, role: Role, policy: PolicyWeights, jobs: list[Job], sampling: Sampling) -> list[Trajectory]:
@@ -206,9 +207,12 @@ def _trajectories(outcome: _Answer) -> _Result:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C reaches this process after the block, and the processes that the block starts never."""
+    """Ctrl-C and SIGTERM reach this process after the block, and the processes that the block starts never.
+
+    They finish what they are at: the main process alone decides when a run stops, and their pipe ends with it.
+    """
     resource_tracker.ensure_running()  # its start would lift the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -216,7 +220,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, config: Config, model_path: Path, contract: object) -> None:
-    """Main function of a worker process; the main process alone reacts to Ctrl-C, which it was started without."""
+    """Main function of a worker process; the main process alone reacts to signals."""
     worker: RolloutWorker | None = None
     try:
         while True:

@@ -9,8 +9,8 @@ from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
+from coevolve.runs.base import base_model
 from coevolve.runs.checkpoints import RunCheckpoints
-from coevolve.runs.driver import base_model
 from coevolve.runs.store import RunFolder
 from coevolve.types import Origin, Role, Task, Trajectory
 from coevolve.worlds.base import World

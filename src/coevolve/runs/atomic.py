@@ -157,6 +157,16 @@ def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def shorten(path: Path, length: int) -> None:
+    """Cut a file off after so many bytes.
+
+    Raises:
+        OSError: the system refused.
+    """
+    os.truncate(path, length)
+    flush(path)
+
+
 def flush(path: Path) -> None:
     """Have the system put a file's content, or a folder's names, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,19 @@ from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
 from coevolve.rollout.service import LocalRollouts, worker_count
 from coevolve.runs.alarms import alarms
+from coevolve.runs.base import base_digest, base_model, check_same_base
 from coevolve.runs.checkpoints import RunCheckpoints
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.evaluate import Evaluate
-from coevolve.runs.partial import SavePointsOfRun
+from coevolve.runs.journal import Journal
 from coevolve.runs.plan import name_of, phases, planned
 from coevolve.runs.progress import Progress
 from coevolve.runs.recording import Recorder
+from coevolve.runs.save_points import RunSavePoints
 from coevolve.runs.sentences import phase_line
+from coevolve.runs.stopping import StopRequest
 from coevolve.runs.store import RunFolder
 from coevolve.runs.tracking.processes import require_installed, tracking
-from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter
 
@@ -67,21 +69,6 @@ def resume(path: Path, progress: Progress) -> Path:
     return path
 
 
-def base_model(config: Config, world: World) -> Path:
-    """The checked folder of the base model.
-
-    Raises:
-        ModelError: it is missing, damaged, or its tokenizer does not know the world's texts.
-    """
-    from coevolve.engine.local.models import check_base_model
-
-    path = Path(config.model.path) if config.model.path else world.base_model()
-    contract = world.contract
-    texts = contract.proposer_prompt() + contract.proposer_stop + contract.tool_opening + "0123456789 \\boxed{}"
-    check_base_model(path, required_text=texts)
-    return path
-
-
 def _free_folder(config: Config) -> Path:
     name = config.run.name or f"{config.method}-{config.preset}-{config.seed}"
     path, n = Path("runs") / name, 1
@@ -92,31 +79,10 @@ def _free_folder(config: Config) -> Path:
 
 
 def _execute(folder: RunFolder, progress: Progress) -> None:
-    config, world, meter = folder.config, MiniatureWorld(), MiniatureMeter()
+    stop = StopRequest()
     try:
-        base = base_model(config, world)
-        _check_same_base(folder, base)
-        with (
-            open_judge(config.grading) as judge,
-            closing(LocalRollouts(config, world, base)) as rollouts,
-            tracking(folder.path, config.track, progress.note) as trackers,
-        ):
-            todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
-            progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
-            folder.set_status("running", contract=rollouts.contract, base=_digest(base))
-            recorder = Recorder(folder, meter, judge)
-            checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config)
-            folder.set_status("running", sandbox=rollouts.layers)
-            spent = Spent()
-            clock = PhaseClock(folder, rollouts, spent)
-            save_points = SavePointsOfRun(folder, clock)
-            state = State(
-                config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge, save_points, spent
-            )
-            for phase in todo:
-                _run_phase(folder, phase, state, meter, recorder, progress, clock)
-                trackers.notice()
-            folder.set_status("finished")
+        with stop.active():
+            _work(folder, progress, stop)
     except KeyboardInterrupt:
         _mark(folder, "interrupted")
         raise
@@ -125,6 +91,37 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
         raise
     finally:
         folder.close()
+
+
+def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
+    config, world, meter = folder.config, MiniatureWorld(), MiniatureMeter()
+    base = base_model(config, world)
+    check_same_base(folder.facts.get("base"), base)
+    with (
+        open_judge(config.grading) as judge,
+        closing(LocalRollouts(config, world, base)) as rollouts,
+        tracking(folder.path, config.track, progress.note) as trackers,
+    ):
+        todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
+        progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
+        folder.set_status("running", contract=rollouts.contract, base=base_digest(base))
+        recorder = Recorder(folder, meter, judge)
+        checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config)
+        folder.set_status("running", sandbox=rollouts.layers)
+        spent = Spent()
+        clock = PhaseClock(folder, rollouts, spent)
+        save_points = RunSavePoints(folder, clock, stop)
+        journal = Journal(rollouts, folder, clock, stop)
+        state = State(
+            config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge, save_points, spent
+        )
+        for phase in todo:
+            with stop.working():
+                own = state if phase.by_steps else replace(state, rollouts=journal)
+                _run_phase(folder, phase, own, meter, recorder, progress, clock)
+            trackers.notice()
+            stop.check()
+        folder.set_status("finished")
 
 
 def _mark(folder: RunFolder, status: str) -> None:
@@ -208,23 +205,3 @@ def _title(config: Config) -> str:
         f"coevolve run {config.method}   preset {config.preset} · seed {config.seed} · "
         f"{config.engine.workers} rollout worker{'s' if config.engine.workers > 1 else ''}"
     )
-
-
-def _digest(base: Path) -> str:
-    """Twelve hex digits over the base model's weights."""
-    sha = hashlib.sha256()
-    for file in sorted(base.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                sha.update(chunk)
-    return sha.hexdigest()[:12]
-
-
-def _check_same_base(folder: RunFolder, base: Path) -> None:
-    known = folder.facts.get("base")
-    if known is not None and known != _digest(base):
-        raise RunError(
-            "the base model is not the one this run began with",
-            where=str(base),
-            fix="put the old base model back, or start a new run",
-        )

@@ -22,6 +22,7 @@ class Evaluate:
     """Held-out levels, transfer sets, the newest pool under the first executor, and once the forced-tool control."""
 
     name = "evaluate"
+    by_steps = False
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration

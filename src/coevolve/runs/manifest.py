@@ -1,18 +1,29 @@
-"""The manifest of a run folder: which phases are finished, and exactly which bytes they left."""
+"""The manifest of a run folder: which phases are finished, and exactly which bytes they left.
+
+It carries its own SHA-256 and is kept twice: what one disk block loses, the copy still has.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import coevolve
 from coevolve.errors import RunError
+from coevolve.runs import atomic
 
 NAME = "manifest.json"
+COPY = "manifest.copy.json"
 SCHEMA = 2
+
+
+class DamagedManifest(RunError):
+    """It is there, but it cannot be what was written."""
 
 
 class PhaseRecord(BaseModel):
@@ -52,6 +63,7 @@ class Manifest(BaseModel):
     seed: int
     status: str
     config_sha256: str
+    config: dict[str, Any]  # what config.yaml says, so that it can be written again
     phases: list[PhaseRecord]
     cursor: Cursor | None = None
 
@@ -59,31 +71,77 @@ class Manifest(BaseModel):
 def to_json(manifest: Manifest) -> bytes:
     """The manifest as it is stored."""
     content = manifest.model_dump()
-    return (json.dumps({"schema": content.pop("schema_"), **content}, indent=1) + "\n").encode()
+    schema = content.pop("schema_")
+    digest = hashlib.sha256(json.dumps([schema, content]).encode()).hexdigest()
+    return (json.dumps({"schema": schema, "sha256": digest, **content}, indent=1) + "\n").encode()
+
+
+def save(folder: Path, manifest: Manifest) -> None:
+    """Make this the manifest in one step, then its copy.
+
+    Raises:
+        OSError: the system refused; the manifest is the old one or the new one.
+    """
+    data = to_json(manifest)
+    atomic.replace_file(folder / NAME, data)
+    atomic.replace_file(folder / COPY, data)
 
 
 def read(folder: Path) -> Manifest:
     """The manifest of a run folder.
 
     Raises:
-        RunError: there is none, it is damaged, or a newer coevolve wrote it.
+        RunError: there is none, it is damaged, or another version of coevolve wrote it.
     """
     path = folder / NAME
+    if not path.exists() and not (folder / COPY).exists():
+        raise _absent(folder)
+    content = _content(path)
+    if content["schema"] == SCHEMA:
+        return _checked(path, content)
+    try:
+        read_copy(folder)
+    except RunError:
+        raise _other_version(path, content) from None
+    raise _damaged(path, "it has another schema number than its copy")
+
+
+def read_copy(folder: Path) -> Manifest:
+    """The copy of the manifest; after a kill it may be one step older, which does no harm.
+
+    Raises:
+        RunError: there is none, it is damaged, or another version of coevolve wrote it.
+    """
+    path = folder / COPY
+    content = _content(path)
+    if content["schema"] != SCHEMA:
+        raise _other_version(path, content)
+    return _checked(path, content)
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise _absent(folder) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _damaged(path, error.strerror) from error
+    except ValueError as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
         raise _damaged(path, "it has no schema number")
-    if content["schema"] != SCHEMA:
-        raise _other_version(path, content)
+    return content
+
+
+def _checked(path: Path, content: dict[str, Any]) -> Manifest:
+    """The manifest with this content, if writing it again gives the very same bytes, checksum included."""
     try:
-        return Manifest.model_validate({"schema_": content.pop("schema"), **content})
+        parts = {key: value for key, value in content.items() if key not in ("schema", "sha256")}
+        found = Manifest.model_validate({"schema_": content["schema"], **parts})
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if to_json(found) != path.read_bytes():
+        raise _damaged(path, "its checksum is another")
+    return found
 
 
 def _absent(folder: Path) -> RunError:
@@ -98,11 +156,11 @@ def _absent(folder: Path) -> RunError:
     )
 
 
-def _damaged(path: Path, reason: object) -> RunError:
-    return RunError(
+def _damaged(path: Path, reason: object) -> DamagedManifest:
+    return DamagedManifest(
         f"the manifest is damaged: {reason}",
         where=str(path),
-        fix=f"put {NAME} back from a copy, or start a new run; one with the same seed gives the same result",
+        fix=f"see what is intact: coevolve doctor {path.parent}   then: coevolve doctor {path.parent} --repair",
     )
 
 

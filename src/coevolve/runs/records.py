@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from coevolve.config import Config
 from coevolve.errors import RunError
-from coevolve.runs import atomic, settings, tables
+from coevolve.runs import atomic, tables
 from coevolve.runs.logs import rows_of
 from coevolve.runs.manifest import Cursor, Manifest
 
@@ -179,8 +179,8 @@ class RunRecords:
 
     def _restore(self) -> str:
         return (
-            "put the file back from a copy, or make the run again with the same result: "
-            f"coevolve run --config {self.path / settings.NAME} --set run.dir=NEW"
+            f"go back to before it: coevolve doctor {self.path} --repair   and on from there to the same result: "
+            f"coevolve resume {self.path}"
         )
 
     def _damage(self, what: str, path: Path) -> RunError:

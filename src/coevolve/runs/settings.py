@@ -29,12 +29,15 @@ def read(folder: Path, state: Manifest) -> Config:
         RunError: it is missing, was changed, or this version cannot use it.
     """
     file = folder / NAME
-    fix = f"undo the change, or start a new run with it: coevolve run --config {file} --set run.dir=NEW"
+    fix = (
+        f"undo the change: coevolve doctor {folder} --repair   or start a new run with it: "
+        f"coevolve run --config {file} --set run.dir=NEW"
+    )
     try:
         text = file.read_bytes()
     except OSError as error:
         what = f"the configuration cannot be read: {error.strerror}"
-        raise RunError(what, where=str(file), fix=f"put {NAME} back from a copy") from error
+        raise RunError(what, where=str(file), fix=f"write it again: coevolve doctor {folder} --repair") from error
     if hashlib.sha256(text).hexdigest() != state.config_sha256:
         raise RunError("the configuration was changed after the run had begun", where=str(file), fix=fix)
     try:

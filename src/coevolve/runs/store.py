@@ -10,33 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 
 import coevolve
 from coevolve.config import Config
-from coevolve.errors import RunError
 from coevolve.rollout.policy import Memory
-from coevolve.runs import atomic, manifest, settings, tables
+from coevolve.runs import atomic, manifest, settings
 from coevolve.runs.lock import FolderLock
 from coevolve.runs.logs import line_of
 from coevolve.runs.manifest import Cursor, Manifest, PhaseRecord
 from coevolve.runs.open_log import OpenLog
-from coevolve.runs.records import METRICS, PARTIAL, TIMINGS, RunRecords
+from coevolve.runs.records import METRICS, PARTIAL, TIMINGS
+from coevolve.runs.writer import RunWriter
 
 
-class RunFolder(RunRecords):
+class RunFolder(RunWriter):
     """One run on the disk, made by ``create`` or ``open``; many may read it while one writes."""
 
     def __init__(self, path: Path, config: Config, state: Manifest, lock: FolderLock | None) -> None:
-        super().__init__(path, config, state)
-        self._lock = lock
+        super().__init__(path, config, state, lock)
         self._phase: str | None = None
         self._logs: dict[str, OpenLog] = {}
-        self.store_s = 0.0  # seconds spent on writing, in this process
-        self._storing = False
 
     @classmethod
     def create(cls, path: Path, config: Config) -> RunFolder:
@@ -59,11 +54,12 @@ class RunFolder(RunRecords):
                 seed=config.seed,
                 status="running",
                 config_sha256=hashlib.sha256(text).hexdigest(),
+                config=config.model_dump(),
                 phases=[],
             )
             with atomic.writing(path, "make room on the disk, then run the same command again"):
                 atomic.replace_file(path / settings.NAME, text)
-                atomic.replace_file(path / manifest.NAME, manifest.to_json(state))
+                manifest.save(path, state)
         except BaseException:
             lock.release()
             raise
@@ -177,40 +173,46 @@ class RunFolder(RunRecords):
             files = {relative: atomic.digest(path)}
         with self._writing(self.path / METRICS):
             self._log_of(METRICS).flush()
-        self._advance(step=step, files=files, memory=dict(memory), times=dict(times()))
+        log = self._log_of(METRICS)
+        self._advance(
+            metrics_bytes=log.length,
+            metrics_sha256=log.sha256,
+            step=step,
+            files=files,
+            memory=dict(memory),
+            times=dict(times()),
+        )
         self._tidy()
 
-    def set_status(self, status: str, **facts: object) -> None:
-        """Record how the run stands, and facts about it.
+    def keep_rows(
+        self, name: str, rows: Iterable[Mapping[str, object]], times: Callable[[], Mapping[str, int | float]]
+    ) -> None:
+        """Keep rows under a name until the phase is finished; what it logs counts from its start all the same.
+
+        Args:
+            times: asked when the rows are written.
 
         Raises:
-            RunError: the folder is open for reading only, or the disk refuses.
+            RunError: no phase has begun, or the disk refuses; what was kept before stays.
         """
-        self._writable()
-        self._save(self._state.model_copy(update={"status": status, **facts}))
-
-    def write_table(self, relative: str, rows: Iterable[Mapping[str, object]]) -> Path:
-        """Write rows as Parquet (zstd) and return the path; they may come from a generator and are not all held.
-
-        Raises:
-            RunError: the file belongs to a finished phase, or the disk refuses.
-            ValueError: a value does not fit its column.
-        """
-        path = self._target(relative)
-        with self._writing(path), atomic.replacing(path) as sink:
-            tables.write(sink, relative, rows)
-        return path
-
-    def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
-        """Have ``write`` fill an empty folder and put it in place whole.
-
-        Raises:
-            RunError: the folder belongs to a finished phase, or the disk refuses.
-        """
-        path = self._target(relative)
+        path = self.write_table(_kept(name), rows)
         with self._writing(path):
-            atomic.replace_folder(path, write)
-        return path
+            files = {**(self.cursor.files if self.cursor else {}), _kept(name): atomic.digest(path)}
+        self._advance(
+            metrics_bytes=self._length(METRICS),
+            metrics_sha256=hashlib.sha256().hexdigest(),
+            files=files,
+            times=dict(times()),
+        )
+
+    def kept_rows(self, name: str) -> list[dict[str, object]] | None:
+        """What was kept under this name of the phase in progress, None where nothing was.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        found = self.cursor is not None and _kept(name) in self.cursor.files
+        return self.read_table(_kept(name)) if found else None
 
     def close(self) -> None:
         """Give the lock back; what has not been finished is redone by the next writer."""
@@ -230,11 +232,9 @@ class RunFolder(RunRecords):
             raise self._misuse(f"{name} takes lines only while a phase is in progress", "call begin first")
         return self._logs[name]
 
-    def _advance(self, **changes: object) -> None:
-        """Move the cursor of the phase in progress to the present end of its log."""
-        log = self._log_of(METRICS)
-        facts = {"phase": self._phase, "metrics_bytes": log.length, "metrics_sha256": log.sha256}
-        self._save(self._state.model_copy(update={"cursor": Cursor.model_validate(facts | changes)}))
+    def _advance(self, **cursor: object) -> None:
+        """Move the cursor of the phase in progress."""
+        self._save(self._state.model_copy(update={"cursor": Cursor.model_validate({"phase": self._phase, **cursor})}))
 
     def _tidy(self) -> None:
         """Remove from ``partial/`` what does not count (any more)."""
@@ -246,44 +246,6 @@ class RunFolder(RunRecords):
             if file.relative_to(self.path).as_posix() not in self.cursor.files:
                 file.unlink(missing_ok=True)
 
-    def _save(self, state: Manifest) -> None:
-        with self._writing(self.path / manifest.NAME):
-            atomic.replace_file(self.path / manifest.NAME, manifest.to_json(state))
-        self._state = state
-
-    def _writable(self) -> None:
-        if self._lock is None:
-            raise self._misuse("the run is open for reading only", "open it with write=True")
-
-    def _target(self, relative: str) -> Path:
-        self._writable()
-        if any(name == relative or name.startswith(relative + "/") for name in self.recorded()):
-            raise self._misuse(f"a finished phase owns {relative}", "use another name")
-        return self.path / relative
-
-    @contextmanager
-    def storing(self) -> Iterator[None]:
-        """Count the block in ``store_s``; a block within a block counts once."""
-        if self._storing:
-            yield
-            return
-        self._storing, begin = True, perf_counter()
-        try:
-            yield
-        finally:
-            self._storing = False
-            self.store_s += perf_counter() - begin
-
-    @contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
-        kept = f"everything up to {self.finished_phases[-1]}" if self._state.phases else "the configuration"
-        fix = f"make room on the disk, then: coevolve resume {self.path}   ({kept} is kept)"
-        with self.storing(), atomic.writing(path, fix):
-            yield
-
-    def _misuse(self, what: str, fix: str) -> RunError:
-        return RunError(what, where=str(self.path), fix=fix)
-
     def _close_logs(self) -> None:
         for log in self._logs.values():
             log.close()
@@ -293,3 +255,7 @@ class RunFolder(RunRecords):
 def _files_of(entry: Path) -> list[Path]:
     """A file itself, or all files in a folder; a missing one is named when it is read."""
     return [file for file in entry.rglob("*") if file.is_file()] if entry.is_dir() else [entry]
+
+
+def _kept(name: str) -> str:
+    return f"{PARTIAL}/{name}.parquet"

@@ -56,6 +56,7 @@ _TRAJECTORIES = {
     "mask": pa.list_(_flag),
     "logprobs": pa.list_(pa.float32()),
 }
+_JOURNAL = {name: kind for name, kind in _TRAJECTORIES.items() if name not in ("iteration", "phase", "set", "question")}
 _METER_TASKS = {"task_id": _text, "truth": _text, "label_right": _flag}
 _FIRST_EXECUTOR = {"task_id": _text, "pass_rate": _real}
 _METER_EVALUATION = {
@@ -82,6 +83,7 @@ _PROBE = {
 _KINDS = {
     "tasks/*": _TASKS,
     "trajectories/*": _TRAJECTORIES,
+    "partial/*": _JOURNAL,
     "meter/tasks-*": _METER_TASKS,
     "meter/first-executor-*": _FIRST_EXECUTOR,
     "meter/evaluation-*": _METER_EVALUATION,

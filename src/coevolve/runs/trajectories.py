@@ -30,6 +30,11 @@ def trajectory_rows(
         yield {**place, "question": questions[t.task_id], **_row(t)}
 
 
+def journal_rows(trajectories: Iterable[Trajectory]) -> Iterator[dict[str, object]]:
+    """One row per trajectory, with nothing beside it."""
+    return map(_row, trajectories)
+
+
 def _row(trajectory: Trajectory) -> dict[str, object]:
     return {
         "task_id": trajectory.task_id,

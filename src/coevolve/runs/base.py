@@ -1,0 +1,67 @@
+"""The base model that a run began with, and whether it still is the same."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from coevolve.config import Config
+from coevolve.errors import RunError
+from coevolve.runs.manifest import Manifest
+from coevolve.worlds.base import World
+from coevolve.worlds.miniature.learner import MiniatureWorld
+
+
+def base_model(config: Config, world: World) -> Path:
+    """The checked folder of the base model.
+
+    Raises:
+        ModelError: it is missing, damaged, or its tokenizer does not know the world's texts.
+    """
+    from coevolve.engine.local.models import check_base_model
+
+    path = _folder(config, world)
+    contract = world.contract
+    texts = contract.proposer_prompt() + contract.proposer_stop + contract.tool_opening + "0123456789 \\boxed{}"
+    check_base_model(path, required_text=texts)
+    return path
+
+
+def base_digest(base: Path) -> str:
+    """Twelve hex digits over the base model's weights."""
+    sha = hashlib.sha256()
+    for file in sorted(base.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                sha.update(chunk)
+    return sha.hexdigest()[:12]
+
+
+def check_same_base(known: object, base: Path) -> None:
+    """Refuse a base model other than the one whose digest is known, if one is.
+
+    Raises:
+        RunError: it is another.
+    """
+    if known is not None and known != base_digest(base):
+        raise RunError(
+            "the base model is not the one this run began with",
+            where=str(base),
+            fix="put the old base model back, or start a new run",
+        )
+
+
+def base_fault(config: Config, state: Manifest) -> str | None:
+    """What is wrong with the base model of a run, None where it is the one that it began with."""
+    base = _folder(config, MiniatureWorld())
+    if not any(base.glob("*.safetensors")):
+        return f"there are no weights in {base}"
+    try:
+        check_same_base((state.model_extra or {}).get("base"), base)
+    except RunError as error:
+        return f"{error.what}: {base}"
+    return None
+
+
+def _folder(config: Config, world: World) -> Path:
+    return Path(config.model.path) if config.model.path else world.base_model()
