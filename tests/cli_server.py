@@ -10,12 +10,17 @@ import ctypes
 import functools
 import json
 import os
+import random
 import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy
+import torch
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -29,14 +34,24 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             run(call)
+        if call.get("kill_after"):
+            kill_after(child, call["kill_after"])
         _, status = os.waitpid(child, 0)
         print(json.dumps({"code": os.waitstatus_to_exitcode(status), "left": left_behind()}), flush=True)
 
 
+def kill_after(child: int, seconds: float) -> None:
+    """Kill the child when so much time has passed, unless it has ended by then; the dead are left to be waited for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+
+
 def preload() -> None:
     """Everything that a run imports late; nothing here starts a thread."""
-    import torch
-
     torch.set_num_threads(1)
     import transformers.models.auto.modeling_auto
     import transformers.models.qwen3.modeling_qwen3  # noqa: F401
@@ -63,6 +78,11 @@ def run(call: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (call["largest_file"],) * 2)
     if call.get("fault"):
         install(**call["fault"])
+    if call.get("kill_at"):
+        kill_at(**call["kill_at"])
+    random.seed(os.getpid())  # no generator that everybody shares may decide anything
+    numpy.random.seed(os.getpid())
+    torch.manual_seed(os.getpid())
     sys.argv = ["coevolve", *call["arguments"]]
     from coevolve.cli import main as program
 
@@ -83,7 +103,10 @@ def run(call: dict[str, Any]) -> None:
 
 
 def install(method: str, phase: str | None, when: str, kind: str) -> None:
-    """Let a method of the run folder bring the fault, ``before`` or ``after`` its work, in the phase named."""
+    """Let a method of the run folder bring the fault, in a phase: ``before`` or ``after`` its work, or ``within``.
+
+    ``within`` is for the methods that are handed a function to write with: it has written, but the last file only half.
+    """
     from coevolve.runs.store import RunFolder
 
     original = getattr(RunFolder, method)
@@ -93,12 +116,49 @@ def install(method: str, phase: str | None, when: str, kind: str) -> None:
         here = phase is None or self._phase == phase
         if here and when == "before":
             strike(kind)
+        if here and when == "within":
+            arguments = tuple(torn(one) if callable(one) else one for one in arguments)
         out = original(self, *arguments, **named)
         if here and when == "after":
             strike(kind)
         return out
 
     setattr(RunFolder, method, faulty)
+
+
+def torn(write: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Write, cut the newest file in half, die."""
+
+    def half(path: Path) -> None:
+        write(path)
+        newest = max([f for f in path.rglob("*") if f.is_file()] or [path], key=lambda f: f.stat().st_mtime_ns)
+        os.truncate(newest, newest.stat().st_size // 2)
+        strike("kill")
+
+    return half
+
+
+def kill_at(operation: int, half: bool) -> None:
+    """Die at the n-th call that changes the disk, before it; of a write the first ``half`` may be done."""
+    left = operation
+
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                if half and original is write:
+                    write(arguments[0], memoryview(arguments[1]).cast("B")[: memoryview(arguments[1]).nbytes // 2])
+                strike("kill")
+            return original(*arguments, **named)
+
+        return call
+
+    write = os.write
+    for module, names in ((os, ("write", "fsync", "ftruncate")), (Path, ("replace", "rename", "unlink", "mkdir"))):
+        for name in names:
+            setattr(module, name, dying(getattr(module, name)))
 
 
 def strike(kind: str) -> None:

@@ -53,7 +53,7 @@ def _lines(found: Diagnosis, moved: list[Path]) -> list[str]:
     counts = ", ".join(f"{kind} {n['intact']}/{n['of']}" for kind, n in _counts(found).items())
     out = [
         f"run       {found.run}   {found.status or 'unknown'}",
-        f"writer    {'process ' + found.writer if found.writer else 'none'}",
+        f"writer    {f'process {found.writer}' if found.writer else 'none'}",
         f"disk      {found.free_bytes / 1e9:.1f} GB free",
         f"base      {found.base_fault or 'the model that the run began with'}",
         f"intact    {counts}",

@@ -11,7 +11,6 @@ from typing import Any
 from coevolve.cores import usable_cores
 from coevolve.runs import manifest
 from coevolve.runs.forecast import PhaseKey, phase_seconds, seconds_left
-from coevolve.runs.lock import holder
 from coevolve.runs.plan import phases
 from coevolve.runs.records import METRICS, TIMINGS, RunRecords
 
@@ -22,14 +21,6 @@ _SHOWN = {
     "curriculum": (("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
     "executor": (("reward", "reward"), ("true_accuracy", "truly right"), ("tool_calls", "tool calls")),
 }
-
-
-def holder_if_known(folder: Path) -> int | None:
-    """The process that holds the lock; None also where the kernel does not tell."""
-    try:
-        return holder(folder)
-    except OSError:
-        return None
 
 
 def run_state(status: str, process: int | None) -> str:

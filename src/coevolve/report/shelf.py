@@ -13,10 +13,11 @@ from typing import Any
 
 from coevolve.errors import RunError
 from coevolve.report.filling import embedded_json, filled
-from coevolve.report.live import changed, holder_if_known, run_state
+from coevolve.report.live import changed, run_state
 from coevolve.report.snapshot import run_version, take_snapshot
 from coevolve.report.watched import WatchedRun
 from coevolve.runs import manifest
+from coevolve.runs.lock import holder_if_known
 from coevolve.runs.records import METRICS
 from coevolve.runs.summary import logged
 

@@ -15,7 +15,7 @@ from coevolve.errors import CoevolveError, RunError
 from coevolve.runs import atomic, manifest, settings
 from coevolve.runs.base import base_fault
 from coevolve.runs.checking import Finding, examine
-from coevolve.runs.lock import FolderLock, writer_of
+from coevolve.runs.lock import FolderLock, holder_if_known
 from coevolve.runs.manifest import Manifest
 from coevolve.runs.plan import name_of, phases
 from coevolve.runs.records import METRICS, TIMINGS
@@ -41,7 +41,7 @@ class Diagnosis:
     run: Path
     status: str | None  # None: no manifest is intact
     findings: tuple[Finding, ...]
-    writer: str | None  # the process that holds the lock
+    writer: int | None  # the process that holds the lock
     free_bytes: int
     base_fault: str | None  # of the base model
     start: Start | None  # as the folder is; None while it has to be repaired first
@@ -61,7 +61,7 @@ def diagnose(path: Path) -> Diagnosis:
     """
     for _ in range(_LOOKS):
         state, findings = examine(path)
-        if all(one.fault is None for one in findings) or writer_of(path) is None:
+        if all(one.fault is None for one in findings) or holder_if_known(path) is None:
             break  # else what the manifest named may have been replaced meanwhile
     start = repaired = fault = None
     if state is not None:
@@ -74,7 +74,7 @@ def diagnose(path: Path) -> Diagnosis:
         run=path,
         status=state.status if state else None,
         findings=tuple(findings),
-        writer=writer_of(path),
+        writer=holder_if_known(path),
         free_bytes=shutil.disk_usage(path).free,
         base_fault=fault,
         start=start,

@@ -22,21 +22,6 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
-def writer_of(folder: Path) -> str | None:
-    """The number of the process that writes to a run, None where there is none.
-
-    Read off the system's list: to try the lock would refuse it for a moment to a run that starts.
-    """
-    try:
-        owner = (folder / ".lock").read_text(errors="replace").strip()
-        inode = (folder / ".lock").stat().st_ino
-        held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    except OSError:
-        return None
-    found = any(x[1] == "FLOCK" and x[4] == owner and x[5].endswith(f":{inode}") for x in held if len(x) > 5)
-    return owner if found else None
-
-
 class FolderLock:
     """An exclusive lock on ``folder/.lock`` that ends with the process at the latest."""
 
@@ -91,3 +76,11 @@ def holder(folder: Path) -> int | None:
         if fields[1] == "FLOCK" and inode == str(file.st_ino) and (place == device or fields[4] == owner):
             return int(fields[4])
     return None
+
+
+def holder_if_known(folder: Path) -> int | None:
+    """The process that holds the lock; None also where the kernel does not tell."""
+    try:
+        return holder(folder)
+    except OSError:
+        return None
