@@ -1,4 +1,4 @@
-"""A real run, killed at every boundary and at more than a hundred random instants: its bytes are those of an unbroken one.
+"""A real run, killed at every boundary and at a hundred random instants, ends with the bytes of an unbroken one.
 
 Every life of a run is a process of its own, forked from the one that has imported everything (``cli_server.py``).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,12 @@ class Lives:
 
 
 @pytest.fixture(scope="module")
-def unbroken(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, float]]:
+def unbroken(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A run that nothing happened to, and the seconds that it took."""
     path, begin = tmp_path_factory.mktemp("unbroken") / "run", time.monotonic()
     ended = cli(*tiny(path, *SMALL))
     assert ended.code == 0, ended.stderr
-    yield path, time.monotonic() - begin
+    return path, time.monotonic() - begin
 
 
 def test_killed_at_every_boundary_and_at_every_save_point(
