@@ -166,6 +166,12 @@ def strike(kind: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "interrupt":
         os.killpg(0, signal.SIGINT)
+    elif kind == "interrupt twice":
+        os.killpg(0, signal.SIGINT)
+        time.sleep(0.3)
+        os.killpg(0, signal.SIGINT)
+    elif kind == "terminate":
+        os.killpg(0, signal.SIGTERM)
     elif kind == "stale":
         stale_weights()
     elif kind == "bug":
@@ -184,7 +190,7 @@ def stale_weights() -> None:
 
 def left_behind() -> list[str]:
     """Command lines of processes that a call left running, after a moment to end by themselves."""
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 40  # on a busy machine
     while True:
         children = [int(p) for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
         for pid in children:

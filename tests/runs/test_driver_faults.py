@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,15 @@ def same_results(run: Path, finished: Path) -> None:
     for name in ("metrics.jsonl", "checkpoints/iteration-2/solver/model.safetensors"):
         digests = {hashlib.sha256((p / name).read_bytes()).hexdigest() for p in (run, finished)}
         assert len(digests) == 1, name
+
+
+def may_mount() -> bool:
+    """Whether this process may mount a file system; asked of a place that is given back at once."""
+    with tempfile.TemporaryDirectory() as place:
+        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=False, capture_output=True)
+        if done.returncode == 0:
+            subprocess.run(["umount", place], check=True)
+        return done.returncode == 0
 
 
 def interrupted(ended: Any, run: Path) -> None:
@@ -45,6 +56,36 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nobody(cli: Cli, tiny: Tiny, finish
     same_results(run, finished)
 
 
+@pytest.mark.parametrize(("kind", "code"), [("interrupt", 130), ("terminate", 143)])
+def test_the_first_signal_lets_workers_finish_the_batch(
+    kind: str, code: int, cli: Cli, tiny: Tiny, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fault = {"method": "log", "phase": "iteration-1/executor", "when": "before", "kind": kind}
+    ended = cli(*tiny(run, "engine.workers=2", "iterations=1"), fault=fault)
+    assert (ended.code, ended.left) == (code, ())
+    assert "finishing this batch" in ended.stderr
+    assert status(run) == "interrupted"
+    assert json.loads(cli("doctor", str(run), "--json").stdout)["resume"] == {
+        "phase": "iteration-1/executor",
+        "step": 1,
+        "steps": 2,
+        "batches": 0,
+    }
+
+
+def test_the_second_signal_stops_at_once_and_the_run_can_go_on(
+    cli: Cli, tiny: Tiny, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fault = {"method": "log", "phase": "iteration-1/executor", "when": "before", "kind": "interrupt twice"}
+    interrupted(cli(*tiny(run), fault=fault), run)
+    rows = [json.loads(line)["event"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert "executor_step" not in rows
+    assert cli("resume", str(run), "--quiet").code == 0
+    same_results(run, finished)
+
+
 def test_ctrl_c_while_workers_start_is_quiet_too(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     fault = {"method": "set_status", "phase": None, "when": "before", "kind": "interrupt"}
@@ -61,16 +102,63 @@ def test_workers_do_not_outlive_a_killed_run(cli: Cli, tiny: Tiny, tmp_path: Pat
     assert (ended.code, ended.left) == (-9, ())
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(cli: Cli, tiny: Tiny, finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("save_every", "parts", "full"),
+    [
+        (1, (0.5, 2), "partial/step-1.safetensors"),  # a save point is the weights and twice as much for AdamW
+        (
+            9,
+            (0.5, 1.25),
+            "checkpoints/iteration-1/proposer",
+        ),  # none for the weights; none for the optimiser
+    ],
+)
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    save_every: int, parts: tuple[float, ...], full: str, cli: Cli, tiny: Tiny, finished: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    command = tiny(run)
+    command = tiny(run, f"run.save_every={save_every}")
     weights = (finished / "checkpoints/iteration-1/solver/model.safetensors").stat().st_size
-    for largest in (weights // 2, weights * 5 // 4):  # no room for the weights; room for them, none for the optimiser
-        ended = cli(*command, largest_file=largest)
-        ended.assert_clear("disk is full", "make room", f"coevolve resume {run}", "checkpoints/iteration-1/proposer")
+    for part in parts:
+        ended = cli(*command, largest_file=int(weights * part))
+        ended.assert_clear("disk is full", "make room", f"coevolve resume {run}", full)
         assert not list(run.rglob("*.partial"))
         command = ["resume", str(run), "--quiet"]
     assert cli(*command).code == 0
+    same_results(run, finished)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """``small_disk("12m")`` is a file system of that size; called again, it gets another size, or is ``"ro"``."""
+    place = tmp_path / "disk"
+
+    def mount(size: str) -> Path:
+        place.mkdir(exist_ok=True)
+        how = "ro" if size == "ro" else f"rw,size={size}"
+        again = ["-o", f"remount,{how}"] if place.is_mount() else ["-o", how]
+        subprocess.run(["mount", "-t", "tmpfs", *again, "tmpfs", str(place)], check=True, capture_output=True)
+        return place
+
+    yield mount
+    if place.is_mount():
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the right to mount; the limit of a file's size is tried everywhere")
+def test_a_disk_that_is_really_full_or_read_only_is_said_and_nothing_is_lost(
+    cli: Cli, tiny: Tiny, finished: Path, small_disk: Callable[[str], Path]
+) -> None:
+    run = small_disk("9m") / "run"  # room for a save point, not for the checkpoint that follows
+    cli(*tiny(run)).assert_clear("disk is full", f"coevolve resume {run}", "checkpoints/iteration-1/proposer")
+    assert status(run) in ("failed", "running")
+    found = json.loads(cli("doctor", str(run), "--json").stdout)
+    assert found["intact"]
+    assert found["resume"] == {"phase": "iteration-1/curriculum", "step": 1, "steps": 1, "batches": 0}
+    small_disk("ro")
+    cli("resume", str(run), "--quiet").assert_clear("Read-only file system", str(run))
+    small_disk("90m")
+    assert cli("resume", str(run), "--quiet").code == 0
     same_results(run, finished)
 
 
