@@ -13,7 +13,7 @@ from coevolve.sandbox.base import Status, ToolResult
 from coevolve.types import StopReason
 from coevolve.worlds.miniature.contract import MiniatureContract
 
-from .scripted import ANSWER, CALL, Segment, TableTool, codec, ids_of, play, printed
+from .scripted import ANSWER, CALL, EOS, Segment, TableTool, codec, ids_of, play, printed
 
 
 def test_only_what_the_policy_sampled_is_trained_on() -> None:
@@ -39,6 +39,25 @@ def test_tokens_are_the_samplers_own_and_never_encoded_again() -> None:
     np.testing.assert_array_equal(t.tokens, np.concatenate(parts))
     np.testing.assert_array_equal(t.prompt, played.sampler.requests[0].prompt)
     assert t.text == codec().decode(t.tokens[:-1])
+
+
+def test_a_snippet_that_prints_special_tokens_prints_their_letters_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it could end the answer it stands in, or begin a turn of somebody else. Under a contract that shows all."""
+    shown = "3<|endoftext|>4<|pad|>\n"
+    monkeypatch.setattr(PythonToolEnvironment, "observe", lambda self, result: shown)
+    (t,) = play([(CALL, Pause.STOP), (ANSWER, Pause.EOS)]).trajectories
+    special = {id for name in ("<|endoftext|>", "<|pad|>") for id in ids_of([name]).tolist()}
+    assert len(special) == 2
+    assert not special & set(t.tokens[:-1].tolist())
+    observed = codec().encode_printed(shown).tolist()
+    first, second = (observed.index(*ids_of([digit]).tolist()) for digit in "34")
+    assert second - first > len("endoftext")  # what is between is still there, a token for each letter
+
+
+def test_text_without_special_tokens_is_observed_as_it_would_be_in_a_prompt() -> None:
+    for text in ("7\n", "\n```\n", "-12 a\n", "", "error\n", "é <|"):
+        assert codec().encode_printed(text).tolist() == codec().encode(text).tolist()
+    assert codec().encode("<|endoftext|>").tolist() == [EOS]  # as before, and after
 
 
 def test_the_opening_is_part_of_what_the_tool_is_given_and_of_the_budget() -> None:

@@ -22,11 +22,20 @@ class Codec:
         except Exception as error:  # the library raises bare Exception for a missing or damaged file
             raise ModelError(f"the tokenizer cannot be read: {error}", where=str(file)) from error
         self.encode = lru_cache(maxsize=65536)(self._encode)
+        self.encode_printed = lru_cache(maxsize=65536)(self._encode_printed)
 
     def _encode(self, text: str) -> Ints:
         ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
         ids.setflags(write=False)
         return ids
+
+    def _encode_printed(self, text: str) -> Ints:
+        """Ids of text that foreign code has made: the name of a special token is letters in it, and ends nothing."""
+        self._tokenizer.encode_special_tokens = True
+        try:
+            return self._encode(text)
+        finally:
+            self._tokenizer.encode_special_tokens = False
 
     def decode(self, ids: Ints) -> str:
         """Text of the ids, special tokens included."""

@@ -184,7 +184,7 @@ class RolloutLoop:
             result = future.result()
         except SandboxInfraError:
             return StopReason.INFRASTRUCTURE
-        tokens = self._codec.encode(episode.environment.observe(result))
+        tokens = self._codec.encode_printed(episode.environment.observe(result))
         if episode.length + len(tokens) >= max_tokens:
             return StopReason.LENGTH
         episode.add(tokens, None)
