@@ -21,7 +21,11 @@ from coevolve.grading.verdict import Stage
 MIXED = ["42", "42.0", "1/2", r"\frac{1}{2}", "0.5", "50%", "Monday", "monday", "listen", "silent", "x^2", "2x", "x x"]
 MIXED += ["5 cm", "5", r"\sqrt{2}", "1.4142", "1.414", r"\{1,2\}", "2,1", "(1,2)", "[0,1)", r"0 \le x < 1", "x+x"]
 MIXED_AND_MISSING = [*MIXED, None, ""]
-BEYOND_US = ("1000! e", r"1000 e \cdot 999!", r"1000 \cdot 999 e \cdot 998!")  # too large for our own rules
+BEYOND_US = (
+    r"1000! \sin 1",
+    r"1000 \sin(1) \cdot 999!",
+    r"1000 \cdot 999 \cdot \sin(1) \cdot 998!",
+)  # too large for our own rules
 ENDLESS = ("999999! 999998! 999997!", r"999999 \cdot 999998! 999998! 999997!")  # equal, after minutes
 
 
@@ -83,7 +87,7 @@ def test_what_our_rules_leave_open_is_asked_of_math_verify(patient: Judge) -> No
         assert (verdict.same, verdict.stage) == (True, Stage.SYMBOLIC)
     found = patient.classes([BEYOND_US[0], "2", BEYOND_US[1], "2.0", BEYOND_US[2]])
     assert found.members == ((0, 2, 4), (1, 3))
-    assert found.keys == ("1000!e", "2")
+    assert found.keys == (r"1000!\sin 1", "2")
 
 
 def test_a_pair_that_runs_out_of_time_is_different_counted_and_not_tried_again() -> None:

@@ -59,6 +59,8 @@ def test_a_power_tower_has_the_residue_of_the_integer_where_python_can_compute_i
         (r"\binom{2000}{1000}", r"\frac{2000!}{1000! 1000!}", True),
         (r"\pi^{5000}", r"\pi^{2500} \pi^{2500}", True),
         (r"\pi^{5000}", "3^{5000}", False),
+        ("e^{-1000x^2}", r"\frac{1}{e^{1000x^2}}", True),
+        ("e^{-1000x^2}", "e^{-2000x^2}", False),
         (r"\frac{1}{3^{9000}}", "3^{-9000}", True),
     ],
 )
@@ -68,7 +70,7 @@ def test_equal_giants_have_equal_residues(first: str, second: str, same: bool) -
 
 @pytest.mark.parametrize(
     "text",
-    [r"\sqrt{x}", "e^{1000}", "i", r"\sin x", "(10^7)!", r"2^{\pi}", "2^{3^{1/2}}", "0^0", "2^{5^{9^{9}}-3}"],
+    [r"\sqrt{x}", "e^{e}", "i", r"\sin x", "(10^7)!", r"2^{\pi}", "2^{3^{1/2}}", "0^0", "2^{5^{9^{9}}-3}"],
 )
 def test_what_has_no_residue_has_none(text: str) -> None:
     assert residues(tree(text)) is None

@@ -26,7 +26,7 @@ STRINGS_PER_KIND = 60
 NOTHING = {"", r"\boxed{}"}
 # Same pair by pair, but not transitive: units (5 cm ~ 5 ~ 5 m, \$18 ~ 18 ~ 18 cents), decimals
 # (1.4142 ~ \sqrt2 ~ 1.41421), and an assignment, which is its value and an equation as well (2x+3 ~ y=2x+3 ~ y-2x=3).
-BRIDGES = {Stage.UNIT, Stage.ROUNDED}
+BRIDGES = {Stage.UNIT, Stage.ROUNDED, Stage.DOMAIN}
 
 
 class Row(NamedTuple):

@@ -15,7 +15,7 @@ from itertools import combinations, product
 
 from coevolve.grading.verdict import Stage, Verdict
 
-BRIDGES = (Stage.UNIT, Stage.ROUNDED)  # the stages whose "same" is not transitive
+BRIDGES = (Stage.UNIT, Stage.ROUNDED, Stage.DOMAIN)  # the stages whose "same" is not transitive
 PATIENCE = 2  # comparisons of one answer that may run out of time; it is given no more of them afterwards
 
 

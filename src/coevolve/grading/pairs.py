@@ -1,8 +1,7 @@
 """Whether two answers are the same, as far as our own rules can tell; everything here is bounded and pure.
 
-``decide`` returns None for what is still open: two expressions that agree where all variables are positive and differ
-elsewhere, and two that are too large for our own arithmetic. Only those are a matter for math-verify, in the LaTeX that
-our own tree was rendered to.
+``decide`` returns None for what is still open: two expressions that are too large for our own arithmetic. Only those
+are a matter for math-verify, in the LaTeX that our own tree was rendered to.
 """
 
 from __future__ import annotations
@@ -87,14 +86,16 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
     large = _by_residues(a, b) if a.bounded or b.bounded else None
     if large is not None:
         return large
-    if (a.bounded and b.bounded) or _may_agree(a, b):
+    if a.bounded and b.bounded:
         return None
+    if _agree_where_real(a, b):
+        return Verdict(True, Stage.DOMAIN, "they agree wherever both have real values")
     one, other = sorted((a, b), key=lambda form: (form.shown, form.key))
     return Verdict(False, stage, f"the {one.kind} {one.shown} is not the {other.kind} {other.shown}")
 
 
 def weaker(first: Parsed, second: Parsed) -> bool:
-    """Of two answers that are the same by stage UNIT or ROUNDED: whether the first says less than the second."""
+    """Of two answers that are the same over a bridge (UNIT, ROUNDED, DOMAIN): whether the first says less."""
     a, b = first.form, second.form
     if a is None or b is None:
         return False
@@ -102,7 +103,13 @@ def weaker(first: Parsed, second: Parsed) -> bool:
         return a.unit is None and b.unit is not None
     if b.alias == a.key:
         return True
-    return a.decimal is not None and b.decimal is None
+    if a.decimal is not None or b.decimal is not None:
+        return b.decimal is None
+    return _undefined(a) > _undefined(b)
+
+
+def _undefined(form: Form) -> int:
+    return form.numbers.keys.count(values.UNDEFINED) if form.numbers is not None else 0
 
 
 def _stage(a: Form, b: Form) -> Stage:
@@ -126,11 +133,15 @@ def _by_residues(a: Form, b: Form) -> Verdict | None:
     )
 
 
-def _may_agree(a: Form, b: Form) -> bool:
-    """Whether two expressions agree at the point where all variables are positive."""
+def _agree_where_real(a: Form, b: Form) -> bool:
+    """Whether two expressions agree where all variables are positive, and elsewhere where both have values."""
     if a.numbers is None or b.numbers is None or a.unit or b.unit:
         return False
-    return len(a.numbers.keys) > 1 and a.numbers.keys[0] == b.numbers.keys[0]
+    first, second = a.numbers.keys, b.numbers.keys
+    if len(first) == 1 or len(second) == 1:  # a constant agrees where the other is defined: it has no further points
+        first, second = (keys * 3 if len(keys) == 1 else keys for keys in (first, second))
+    others = list(zip(first[1:], second[1:], strict=True))
+    return first[0] == second[0] and all(x == y or values.UNDEFINED in (x, y) for x, y in others)
 
 
 def _rounds(one: Form, other: Form) -> bool:

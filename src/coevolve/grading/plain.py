@@ -123,6 +123,7 @@ def plain(answer: str) -> str:
     text = _unstyled(_SPACES.sub(" ", _POWER_SIGN.sub("^", text.replace("...", r"\dots ")).replace("**", "")))
     text = _DEGREE.sub(r"\\degree ", _COMMAND.sub(lambda match: _NAMES.get(match[1], match[0]), text))
     text = _GROUPED.sub(lambda match: _GROUP.sub("", match[1]), _TIMES.sub(r" \\times ", text))
+    text = text.replace("negative infinity", r"-\infty ").replace("positive infinity", r"\infty ")
     text = _UNIT_VECTOR.sub(r"\1\2", _INFINITE.sub(r"\\infty ", _PERCENT.sub("%", text)))
     text = _NUMBER_SET.sub(r"\\mathbb{\1\2}", _TRANSPOSED.sub("^T", _EXTREME.sub(r"_{\1\2}", text)))
     text = _ABOUT.sub("", unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1)))

@@ -12,7 +12,8 @@ from coevolve.grading.plain import split, top_level
 from coevolve.grading.rationals import exact
 from coevolve.grading.scalars import Form, of_tree, scalar
 from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, interval, joined, listed, parts_of, without
-from coevolve.grading.tokens import Refused
+from coevolve.grading.tokens import Refused, TooLarge
+from coevolve.grading.words import products
 
 _RELATION = re.compile(r"\s*(<=|>=|!=|==|:=|=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])|\\approx|\\equiv)\s*")
 _SPELLED = {r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\approx": "=", "==": "=", ":=": "=", r"\equiv": "=="}
@@ -25,10 +26,11 @@ _NAME = re.compile(
     rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?'*(?: ?\^ ?\{{? ?(?:\( ?[0-9n] ?\)|-1) ?\}}?)?(?: ?\([^()=]*\))?|"
     r"[A-Za-z][A-Za-z ]*[A-Za-z]|\\(?:angle|triangle|overline|bar|hat|overarc|widehat) ?\{? ?[A-Za-z]+ ?\}?|"
     rf"m ?\\angle ?[A-Z]+|\|[A-Z]+\||\({_LETTER}(?: ?_ ?\w)?(?: ?, ?{_LETTER}(?: ?_ ?\w)?)+\)|"
-    r"\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}"
+    r"\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}|(?:P|Pr|E|Var) ?(?:\([^()]*\)|\[[^][]*\])"
 )
 _RESIDUE = re.compile(rf"(?:({_LETTER}(?: ?_ ?\w)?) ?(?:\\equiv|=)(?![a-z]) ?)?(.+?),? ?\\mod (.+)")
 _OR = re.compile(r" ?,? ?(?<![A-Za-z\\])or(?![A-Za-z]) ?")
+_LETTERS = re.compile(r"[A-Za-z]{2,3}")
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
 
 
@@ -78,19 +80,37 @@ def _equality(sides: list[str], read: Read) -> Form:
             raise Refused("a chain of different values")
         return forms[-1]
     left, right = sides
-    if _NAME.fullmatch(right) and not _NAME.fullmatch(left):
+    if _named(right) and not _named(left):
         left, right = right, left
-    if not _NAME.fullmatch(left):
-        equation = _equation(left, right, "=")
-        if equation is None:
-            raise Refused("an equation of other things than expressions")
-        return equation
+    if not _named(left) or (_LETTERS.fullmatch(left) and _LETTERS.search(right)):
+        return _equation(left, right, "=") or _result(left, right, read)
     found = elements(right, read)
     value = found[0] if len(found) == 1 else listed(found)
     if value.tree is not None and variables(value.tree) and not _CALLED.fullmatch(left):
         equation = _equation(left, right, "=")
         if equation is not None and len(variables(value.tree) | {left}) > 1:
             return equation if left in variables(value.tree) else replace(equation, alias=value.key)
+    return value
+
+
+def _named(text: str) -> bool:
+    """Whether a text is the name of a value: ``x``, ``Area``, ``AB``, but not the product ``xy``."""
+    return bool(_NAME.fullmatch(text)) and not (text.islower() and len(text) > 1 and products(text))
+
+
+def _result(left: str, right: str, read: Read) -> Form:
+    r"""The right side of ``2 + 3 = 5``, and of ``\int_0^1 x dx = 1/2``, whose left side nobody reads."""
+    value = scalar(right)
+    if value.tree is None or variables(value.tree):
+        raise Refused("an equation of other things than expressions")
+    try:
+        before = of_tree(parse(left), left)
+    except TooLarge:
+        raise
+    except Refused:
+        return read(right)
+    if before.key != value.key:
+        raise Refused("an equation of different values")
     return value
 
 

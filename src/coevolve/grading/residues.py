@@ -51,9 +51,9 @@ class _Unknown(Exception):
 
 
 def _substituted(tree: Expression) -> Expression:
-    """The tree with whole numbers for its variables, and for pi, which no rational relation binds either."""
+    """The tree with whole numbers for its variables, and for pi and e, which no rational relation binds either."""
     match tree:
-        case Variable(name) | Constant("pi" as name):
+        case Variable(name) | Constant("pi" | "e" as name):
             digest = hashlib.sha256(f"residue of {name}".encode()).digest()
             return Number(Fraction(int.from_bytes(digest[:7], "big")))
         case Number():
@@ -62,7 +62,7 @@ def _substituted(tree: Expression) -> Expression:
             return Sum(tuple(map(_substituted, terms)))
         case Product(factors):
             return Product(tuple(map(_substituted, factors)))
-        case Power(base, exponent) if not _holds_pi(exponent):
+        case Power(base, exponent) if not _holds_constant(exponent):
             return Power(_substituted(base), _substituted(exponent))
         case Call("factorial" | "binomial" as function, arguments):
             return Call(function, tuple(map(_substituted, arguments)))
@@ -70,8 +70,8 @@ def _substituted(tree: Expression) -> Expression:
             raise _Unknown
 
 
-def _holds_pi(tree: Expression) -> bool:
-    return tree == Constant("pi") or any(map(_holds_pi, children(tree)))
+def _holds_constant(tree: Expression) -> bool:
+    return isinstance(tree, Constant) or any(map(_holds_constant, children(tree)))
 
 
 def _residue(tree: Expression, totients: tuple[int, ...], level: int) -> int:

@@ -31,7 +31,8 @@ _MIXED_UNITS = re.compile(r"[0-9]+ ?[A-Za-z]+(?:,? [0-9]+ ?[A-Za-z]+)+")
 _BETWEEN_UNITS = re.compile(r"(?<=[A-Za-z]),? (?=[0-9])")
 _SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MATRIX = re.compile(
-    r"(.*?)\\begin ?\{((?:[pbBvV]|small)?matrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\2\}", re.DOTALL
+    r"(.*?)\\begin ?\{((?:[pbBvV]|small)?matrix|array)\}(?: ?\{[lcr| ]*\})?((?:(?!\\begin|\\end).)*)\\end ?\{\2\}",
+    re.DOTALL,
 )
 
 _CASES = re.compile(r"\\begin ?\{d?cases\}(.*)\\end ?\{d?cases\}", re.DOTALL)

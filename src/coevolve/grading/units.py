@@ -18,7 +18,8 @@ rad radian; K kelvin Kelvin; N newton Newton; kN kilonewton; J joule Joule; kJ k
 kW kilowatt; V volt Volt; A ampere amp Ampere; mA milliampere; Hz hertz Hertz; kHz kilohertz; MHz megahertz
 GHz; Pa pascal Pascal; kPa kilopascal; MPa; atm atmosphere; bar; mol mole; C coulomb Coulomb; T tesla Tesla
 F farad; H henry; ohm Ω Ohm; kohm kilohm; eV electronvolt; MeV; keV; GeV; cal calorie; kcal kilocalorie; erg; dyn dyne
-unit; bit; byte; people person persons; child children; man men; woman women; sr; lux; arcsec; arcmin; acre
+unit; bit; byte; people person persons; child children; man men; woman women; sr; lux
+cup; pint pt; quart qt; tbsp tablespoon; tsp teaspoon; arcsec; arcmin; acre
 hectare ha; °C celsius Celsius centigrade; °F fahrenheit Fahrenheit; rpm; knot; parts; M molar; nF; pF
 """
 _NAMES: dict[str, str] = {}

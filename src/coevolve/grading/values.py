@@ -16,7 +16,18 @@ from typing import Any
 
 import mpmath
 
-from coevolve.grading.expression import Call, Constant, Expression, Number, Power, Product, Sum, Variable, variables
+from coevolve.grading.expression import (
+    Call,
+    Constant,
+    Expression,
+    Number,
+    Power,
+    Product,
+    Sum,
+    Variable,
+    children,
+    variables,
+)
 from coevolve.grading.rationals import MOST_ARGUMENT, MOST_BITS, exact
 
 DIGITS = 60  # significant digits that a key holds
@@ -26,6 +37,8 @@ _SURE = 65  # digits in which a rational number is recognised
 _LARGEST = 400  # decimal exponent of any value on the way
 _SMALLEST_TERM = 45  # digits that the smallest term of a sum may lie below the largest
 _SIMPLE = 10**9  # largest denominator in which digits are recognised as a rational number
+
+UNDEFINED = "undefined"  # the key of a point where there is no value
 
 Complex = Any  # mpmath carries no types
 
@@ -54,6 +67,9 @@ class Values:
 def evaluate(tree: Expression, names: Sequence[str]) -> Values:
     """The values of an expression at the fixed points of its variables.
 
+    At the points with negative coordinates an expression without i has real values only: the root or the logarithm of
+    a negative number says that it is not meant for such a point.
+
     Raises:
         Undefined: it has no value, at the first point at least; elsewhere that is its key there.
         OutOfBounds: it would be too large, or differ from others too far behind the comma.
@@ -63,14 +79,15 @@ def evaluate(tree: Expression, names: Sequence[str]) -> Values:
         return Values((f"={known.numerator:x}/{known.denominator:x}",), known)
     keys: list[str] = []
     rational: Fraction | None = None
+    imaginary = _holds_i(tree)
     with _lock:
         for index in range(3 if names else 1):
             try:
-                value = _checked(tree, names, index)
+                value = _checked(tree, names, index, real=index > 0 and not imaginary)
             except Undefined:
                 if index == 0:
                     raise
-                keys.append("undefined")
+                keys.append(UNDEFINED)
                 continue
             keys.append(_shown(value))
             rational = _rational(value)
@@ -130,9 +147,13 @@ def _small() -> Complex:
     return _contexts()[0].mpf(10) ** -_AGREE
 
 
-def _checked(tree: Expression, names: Sequence[str], index: int) -> Complex:
-    """The value as two precisions agree on it."""
-    rough, fine = (_Evaluation(context, names, index).value(tree) for context in _contexts())
+def _holds_i(tree: Expression) -> bool:
+    return tree == Constant("i") or any(map(_holds_i, children(tree)))
+
+
+def _checked(tree: Expression, names: Sequence[str], index: int, *, real: bool = False) -> Complex:
+    """The value as two precisions agree on it; with ``real`` nothing on the way may leave the real numbers."""
+    rough, fine = (_Evaluation(context, names, index, real=real).value(tree) for context in _contexts())
     difference = abs(rough - fine)
     if difference <= abs(fine) * _small():
         return fine
@@ -191,8 +212,8 @@ def _point(name: str, index: int) -> Fraction:
 class _Evaluation:
     """Values at one point in one precision."""
 
-    def __init__(self, context: Complex, names: Sequence[str], index: int) -> None:
-        self._context = context
+    def __init__(self, context: Complex, names: Sequence[str], index: int, *, real: bool) -> None:
+        self._context, self._real = context, real
         self._at: Mapping[str, Complex] = {name: self._number(_point(name, index)) for name in names}
 
     def value(self, tree: Expression) -> Complex:
@@ -200,6 +221,8 @@ class _Evaluation:
             found = self._context.mpc(self._raw(tree))
         except (ArithmeticError, ValueError, TypeError, mpmath.libmp.NoConvergence) as error:
             raise Undefined(str(error)) from error
+        if self._real and found.imag:
+            raise Undefined("not a real number")
         if not (self._context.isfinite(found.real) and self._context.isfinite(found.imag)):
             raise Undefined("not a finite number")
         if found and abs(self._context.mag(found)) > _LARGEST * 3.4:

@@ -15,6 +15,7 @@ class Stage(StrEnum):
     FORM = "form"  # structures: lists, sets, tuples, intervals, matrices, relations
     FINGERPRINT = "fingerprint"  # numeric values at fixed points
     ROUNDED = "rounded"  # a decimal against the exact value that it rounds
+    DOMAIN = "domain"  # where both have real values
     UNIT = "unit"  # only one of the two has a unit
     SYMBOLIC = "symbolic"  # math-verify
     TIMEOUT = "timeout"  # math-verify was killed; counts as different

@@ -7,7 +7,7 @@ import re
 from coevolve.grading.tokens import FUNCTIONS
 
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '/-][^\W\d_]+)*")
-_OPTION = re.compile(r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-Za-z])\)|([A-Z])[.)]|([A-Za-z]))[.:]?")
+_OPTION = re.compile(r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-Za-z])\)|([A-Za-z])\)|([A-Za-z]))[.:]?")
 _TWO_LETTER_WORDS = frozenset(
     re.findall(
         r"\S+",
