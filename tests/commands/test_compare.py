@@ -40,6 +40,13 @@ def test_differences_are_said_in_words_with_their_intervals(runs: list[Path]) ->
     assert "pool.size" not in out  # equal keys are no news
 
 
+def test_one_seed_is_said_to_be_one(runs: list[Path]) -> None:
+    out = call("compare", runs[1], runs[4]).output
+    assert "no-tool is lower than mini in seed 1, the interval excludes 0" in out
+    assert "over problems only: another seed may differ" in out
+    assert any(line.rstrip().endswith("lower in seed 1") for line in out.splitlines())
+
+
 def test_settings_without_a_common_seed_are_compared_unpaired(runs: list[Path]) -> None:
     answer = json.loads(call("compare", *runs[:3], *runs[6:], "--json").stdout)
     (said,) = answer["sentences"]

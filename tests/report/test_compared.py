@@ -93,7 +93,7 @@ def test_the_headline_names_who_can_be_told_apart(fabricated: Fabricated, tmp_pa
     assert headline(compared(same, tmp_path / "x.html")[1]) == "b cannot be told from a."
     worse = [fabricated(tmp_path / f"c{i}", means=(0.1, 0.1 + i / 50)) for i in range(5)]
     five = compared([*same, *worse], tmp_path / "x.html")[1]
-    assert headline(five) == "5 of 6 settings can be told from a."
+    assert headline(five) == "5 of 6 settings can be told from a, by one seed only."
     assert headline(compared([*same, *worse[:1]], tmp_path / "x.html")[1]).startswith(
         "Against a, in points: c0 is lower"
     )

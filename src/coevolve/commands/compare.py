@@ -135,7 +135,14 @@ def difference_cells(difference: Difference | None) -> list[str]:
     if difference is None:
         return ["", ""]
     found = difference.estimate
-    return [f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]", difference.verdict]
+    return [f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]", verdict_text(difference)]
+
+
+def verdict_text(difference: Difference) -> str:
+    """The verdict, and of what it holds where that is one seed: ``lower in seed 0``."""
+    told = difference.verdict != "not told apart"
+    one = f" in seed {difference.seeds[0]}" if difference.seeds else " in these runs"
+    return difference.verdict + (one if told and not difference.over_seeds else "")
 
 
 def sentence(result: SettingResult, reference: str) -> str:
@@ -154,7 +161,8 @@ def sentence(result: SettingResult, reference: str) -> str:
     size = f"{points(found.mean)} points (95 % interval {interval}, {paired}over {over})"
     if difference.verdict == "not told apart":
         return f"{result.label} and {reference} are not told apart, the interval includes 0: {size}"
-    return f"{result.label} is {difference.verdict} than {reference}, the interval excludes 0: {size}"
+    verdict = verdict_text(difference).replace(difference.verdict, f"{difference.verdict} than {reference}", 1)
+    return f"{result.label} is {verdict}, the interval excludes 0: {size}"
 
 
 def points(share: float) -> str:

@@ -151,7 +151,8 @@ def _show_plan(study: Study, cells: Sequence[Cell], jobs: int, *, as_json: bool)
         print(json.dumps({"title": study.title, "jobs": jobs, "cells": listing}))
         return
     console = Console()
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=study.title, title_justify="left")
+    console.print(Text(study.title, style="bold"), soft_wrap=True)
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("cell", "state", "CPU", "settings of the row"):
         shown.add_column(heading, no_wrap=True)
     for cell, state, cpu_s in rows:

@@ -56,9 +56,11 @@ def headline(data: Mapping[str, Any]) -> str:
             if len(others) > 1
             else (f"{others[0]['label']} cannot be told from {first['label']}.")
         )
+    alone = sum(not x["difference"]["over_seeds"] for x in told)
+    caveat = "" if not alone else ", by one seed only" if alone == len(told) else ", some by one seed only"
     if len(told) > 3:
-        return f"{len(told)} of {len(others)} settings can be told from {first['label']}."
+        return f"{len(told)} of {len(others)} settings can be told from {first['label']}{caveat}."
     words = [f"{x['label']} is {x['difference']['verdict']} by {abs(100 * x['difference']['mean']):.1f}" for x in told]
     rest = len(others) - len(told)
     more = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart" if rest else ""
-    return f"Against {first['label']}, in points: {', '.join(words)}{more}."
+    return f"Against {first['label']}, in points: {', '.join(words)}{caveat}{more}."

@@ -97,7 +97,7 @@ function configCard() {
 function draw() {
   const runs = settings.reduce((sum, setting) => sum + setting.seeds.length, 0);
   byId("what").replaceChildren(el("b", {}, settings.map((setting) => setting.label).join(" · ")), ` · ${runs} run${runs > 1 ? "s" : ""} · compared after ${after(data.iteration)}`);
-  byId("notes").replaceChildren(...data.notes.map((note) => el("p", { class: "standing" }, note)));
+  byId("notes").replaceChildren(...(data.notes.length ? [el("div", { class: "standing" }, data.notes.map((note) => el("p", {}, note)))] : []));
   byId("outcome").replaceChildren(
     curves({ title: "Accuracy on held-out problems", note: "mean@k by iteration; 95 % interval over problems and, where there are several, seeds", from: 0, of: (setting) => setting.curve, y: { low: 0, high: 1, show: wholePercent, tell: percent }, height: 300 }),
     ...(settings.length > 1 ? [forest()] : []));
