@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -175,6 +176,27 @@ def test_a_tracker_that_cannot_write_is_told_once_and_the_rows_are_kept(tmp_path
     assert (read_state(run, "tensorboard").fault or "").startswith("NotADirectoryError")
     assert folder.metrics() == [{"event": "pool"}]
     folder.close()
+
+
+def test_a_full_disk_stops_the_tracker_and_is_told(tmp_path: Path) -> None:
+    """No file of the tracker's process may grow beyond 8 kB: as where the disk has no more room."""
+    run, notes = tmp_path / "run", list[str]()
+    section = TrackSection(to=["tensorboard"], wait_s=60)
+    folder = RunFolder.create(run, Config(track=section))
+    folder.begin("a")
+    for n in range(200):
+        folder.log({"event": "curriculum_step", "reward": n, "kl": n, "entropy": n})
+    folder.finish("a", [])
+    folder.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+        trackers = Trackers(run, section, notes.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    trackers.finish("finished")
+    assert len(notes) == 1
+    assert "File too large" in notes[0]
 
 
 def test_a_run_with_hanging_and_broken_trackers_is_the_run_without_them(

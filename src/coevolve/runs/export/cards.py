@@ -15,11 +15,11 @@ import yaml
 import coevolve
 from coevolve.config import Config
 from coevolve.runs.export.words import COLUMNS, CONFIGS, LIMITS, USES
+from coevolve.runs.summary import Summary, at, iterations
 from coevolve.types import Origin, Role, Task
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 Licence = Mapping[str, str]  # license, license_name, license_link: those that the base model's card states
-Summary = Mapping[str, object]
 _PAPER = "[Agent0](https://arxiv.org/abs/2511.16043)"
 _QUESTION = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -48,7 +48,7 @@ def model_card(config: Config, summary: Summary, role: Role, iteration: int, *, 
         base: name of the base model's folder; empty for the embedded one.
         licence: what the base model's card states.
     """
-    known = _iterations(summary)[: iteration + 1]
+    known = iterations(summary)[: iteration + 1]
     title = "executor" if role is Role.SOLVER else "curriculum agent"
     started = f"the base model `{_inline(base)}`" if base else f"the {config.world} base model of coevolve"
     stated = licence.get("license_name") or licence.get("license")
@@ -122,53 +122,53 @@ def dataset_card(config: Config, summary: Summary, splits: Sequence[Split]) -> s
 
 def _results(config: Config, summary: Summary, iteration: int) -> list[dict[str, object]]:
     """The executor's held-out accuracy in the form that hubs show."""
-    held_out = _at(_iterations(summary)[iteration], "held_out")
+    held_out = at(iterations(summary)[iteration], "held_out")
     named = (
-        ("mean_at_8", f"mean@{_at(held_out, 'k')}"),
-        ("maj_at_8", f"maj@{_at(held_out, 'k')}"),
+        ("mean_at_8", f"mean@{at(held_out, 'k')}"),
+        ("maj_at_8", f"maj@{at(held_out, 'k')}"),
         ("greedy", "greedy"),
     )
     metrics = [
         {"type": "accuracy", "name": name, "value": value}
         for key, name in named
-        if isinstance(value := _at(held_out, key), int | float)
+        if isinstance(value := at(held_out, key), int | float)
     ]
     dataset = {"name": f"held-out problems of the {config.world} world", "type": f"coevolve-{config.world}"}
     task = {"type": "text-generation"}
     return [{"name": f"{config.method}-solver", "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}]
 
 
-def _solver_table(iterations: Sequence[object]) -> str:
+def _solver_table(known: Sequence[object]) -> str:
     rows = [
         (
             "base" if t == 0 else str(t),
-            _percent(_at(row, "held_out", "mean_at_8")),
-            _interval(_at(row, "held_out", "ci95")),
-            _percent(_at(row, "held_out", "maj_at_8")),
-            _percent(_at(row, "held_out", "greedy")),
-            _decimals(_at(row, "held_out", "tool_calls")),
+            _percent(at(row, "held_out", "mean_at_8")),
+            _interval(at(row, "held_out", "ci95")),
+            _percent(at(row, "held_out", "maj_at_8")),
+            _percent(at(row, "held_out", "greedy")),
+            _decimals(at(row, "held_out", "tool_calls")),
         )
-        for t, row in enumerate(iterations)
+        for t, row in enumerate(known)
     ]
     headings = ("after iteration", "held out, %", "95 % interval", "majority, %", "greedy, %", "tool calls")
-    n, k = (_at(iterations[0], "held_out", key) for key in ("n", "k"))
+    n, k = (at(known[0], "held_out", key) for key in ("n", "k"))
     how = f"{n} held-out problems, {k} answers each at the sampling temperature; bootstrap over problems."
     return f"{_table(headings, rows)}\n\n{how}"
 
 
-def _proposer_table(iterations: Sequence[object]) -> str:
+def _proposer_table(known: Sequence[object]) -> str:
     rows = [
         (
             str(t),
-            _percent(_at(row, "pool", "well_formed")),
-            _percent(_at(row, "pool", "duplicates")),
-            f"{_at(row, 'pool', 'kept')} of {_at(row, 'pool', 'size')}",
-            _percent(_at(row, "pool", "label_accuracy_kept")),
-            _percent(_at(row, "pool", "first_executor_pass_rate")),
-            _decimals(_at(row, "pool", "tool_calls")),
+            _percent(at(row, "pool", "well_formed")),
+            _percent(at(row, "pool", "duplicates")),
+            f"{at(row, 'pool', 'kept')} of {at(row, 'pool', 'size')}",
+            _percent(at(row, "pool", "label_accuracy_kept")),
+            _percent(at(row, "pool", "first_executor_pass_rate")),
+            _decimals(at(row, "pool", "tool_calls")),
         )
-        for t, row in enumerate(iterations)
-        if _at(row, "pool") is not None
+        for t, row in enumerate(known)
+        if at(row, "pool") is not None
     ]
     headings = (
         "iteration", "well formed, %", "duplicates, %", "kept for training", "labels right, %", "first executor, %",
@@ -235,17 +235,6 @@ def _feature(kind: pa.DataType) -> dict[str, object]:
 def _column_list(split: Split) -> list[str]:
     rows = [(f"`{name}`", f"`{kind}`", COLUMNS.get(name, "")) for name, kind in split.columns.items()]
     return [f"### Columns of `{split.config}`", _table(("column", "type", "what it is"), rows)]
-
-
-def _iterations(summary: Summary) -> list[object]:
-    found = summary["iterations"]
-    return list(found) if isinstance(found, list) else []
-
-
-def _at(data: object, *path: str) -> object:
-    for name in path:
-        data = data.get(name) if isinstance(data, Mapping) else None
-    return data
 
 
 def _percent(share: object) -> str:

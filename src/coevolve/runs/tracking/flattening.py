@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from coevolve.runs.tracking.base import Histogram, Value
 
@@ -19,6 +19,11 @@ def flat(row: Mapping[str, object]) -> dict[str, Value]:
     event = str(row.get("event", "row"))
     rest = {key: value for key, value in row.items() if key != "event"}
     return dict(_values(event, rest))
+
+
+def with_histograms(row: Mapping[str, Value], make: Callable[[Histogram], object]) -> dict[str, object]:
+    """The row with each histogram as what ``make`` makes of it: every tracker has a type of its own."""
+    return {name: make(value) if isinstance(value, Histogram) else value for name, value in row.items()}
 
 
 def _values(name: str, value: object) -> Iterator[tuple[str, Value]]:

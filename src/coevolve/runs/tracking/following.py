@@ -14,6 +14,7 @@ import json
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,10 +66,28 @@ def follow(run: Path, name: str, tracker: Tracker, parent: int) -> None:
         try:
             _follow(run, name, tracker, state, parent)
         except Exception as error:
-            state.fault = f"{type(error).__name__}: {error}".splitlines()[0]
-            with suppress(OSError):
-                write_state(run, name, state)
+            _record(run, name, state, error)
             raise
+
+
+def _record(run: Path, name: str, state: TrackerState, error: BaseException) -> None:
+    state.fault = f"{type(error).__name__}: {error}".splitlines()[0]
+    with suppress(OSError):
+        write_state(run, name, state)
+
+
+def end_with_any_thread(run: Path, name: str) -> None:
+    """End the process when a thread of a tracker's dies: one that writes files would be waited for without end."""
+    show = threading.excepthook
+
+    def ended(fault: threading.ExceptHookArgs) -> None:
+        show(fault)
+        sys.stderr.flush()
+        if fault.exc_value is not None:
+            _record(run, name, read_state(run, name), fault.exc_value)
+        os._exit(1)
+
+    threading.excepthook = ended
 
 
 def _follow(run: Path, name: str, tracker: Tracker, state: TrackerState, parent: int) -> None:
@@ -151,6 +170,7 @@ def main() -> None:
     os.nice(10)
     sys.modules["torch"] = None  # type: ignore[assignment]  # tensorboardX would load it where it is there, for nothing
     run, name, parent = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    end_with_any_thread(run, name)
     follow(run, name, open_tracker(name), parent)
 
 

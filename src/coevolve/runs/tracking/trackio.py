@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from coevolve.runs.tracking.base import Histogram, TrackedRun, Value
+from coevolve.runs.tracking.flattening import with_histograms
 
 _SERVERS = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
 
@@ -23,7 +24,10 @@ class Trackio:
         import trackio
         from trackio.sqlite_storage import SQLiteStorage
 
-        self._histogram = trackio.Histogram
+        def histogram(value: Histogram) -> object:
+            return trackio.Histogram(np_histogram=(value.counts, value.edges))
+
+        self._make = histogram
         self._run = trackio.init(
             project=run.project,
             name=f"{run.name}-{run.id}",  # it knows a run again by its name only
@@ -40,7 +44,7 @@ class Trackio:
 
     def log(self, row: Mapping[str, Value], step: int) -> None:
         """The whole row at once."""
-        self._run.log({name: self._shown(value) for name, value in row.items()}, step=step)
+        self._run.log(with_histograms(row, self._make), step=step)
 
     def flush(self) -> None:
         """Its own thread writes twice a second."""
@@ -48,8 +52,3 @@ class Trackio:
     def finish(self, status: str) -> None:
         """Write what is left."""
         self._run.finish()
-
-    def _shown(self, value: Value) -> object:
-        if isinstance(value, Histogram):
-            return self._histogram(np_histogram=(value.counts, value.edges))
-        return value

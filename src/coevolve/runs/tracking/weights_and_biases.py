@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from coevolve.runs.tracking.base import Histogram, TrackedRun, Value
+from coevolve.runs.tracking.flattening import with_histograms
 
 
 class WeightsAndBiases:
@@ -20,7 +21,10 @@ class WeightsAndBiases:
         os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb" / "data"))
         import wandb
 
-        self._histogram = wandb.Histogram
+        def histogram(value: Histogram) -> object:
+            return wandb.Histogram(np_histogram=(np.array(value.counts), np.array(value.edges)))
+
+        self._make = histogram
         self._run = wandb.init(
             project=run.project,
             name=run.name,
@@ -43,7 +47,7 @@ class WeightsAndBiases:
 
     def log(self, row: Mapping[str, Value], step: int) -> None:
         """The whole row at once; W&B itself drops a step that is not after the last one."""
-        self._run.log({name: self._shown(value) for name, value in row.items()}, step=step)
+        self._run.log(with_histograms(row, self._make), step=step)
 
     def flush(self) -> None:
         """Its own process writes at once."""
@@ -52,8 +56,3 @@ class WeightsAndBiases:
         """Wait until everything is written, or uploaded."""
         self._run.summary["status"] = status
         self._run.finish(exit_code=0 if status == "finished" else 1)
-
-    def _shown(self, value: Value) -> object:
-        if isinstance(value, Histogram):
-            return self._histogram(np_histogram=(np.array(value.counts), np.array(value.edges)))
-        return value
