@@ -37,7 +37,7 @@ def render(data: Mapping[str, Any]) -> str:
         "compared.html",
         _STYLES,
         _SCRIPTS,
-        title=escape(f"{' · '.join(labels)} · coevolve"),
+        title=f"{' · '.join(labels)} · coevolve",
         headline=escape(headline(data)),
         data=embedded_json({**data, "version": coevolve.__version__}),
     )

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from importlib.resources import files
 
 from coevolve.errors import RunError
 
 
-def filled(name: str, styles: Sequence[str], scripts: Sequence[str], **parts: str) -> str:
-    """A template with everything in its places.
+def filled(
+    name: str, styles: Sequence[str], scripts: Sequence[str], *, title: str, follows: bool = False, **parts: str
+) -> str:
+    """A template with everything in its places, behind the head that all pages have.
 
     Args:
         name: its file in ``templates``.
-        styles: style sheets, in their order, for ``{{style}}``.
-        scripts: the same for ``{{script}}``.
+        styles: style sheets, in their order.
+        scripts: scripts, in their order, for ``{{script}}``.
+        title: of the page, as text.
+        follows: whether the page may ask the server that it came from; no page may ask another.
         parts: markup for every other place, already escaped.
 
     Raises:
         KeyError: the template has a place that nothing was given for.
     """
-    found = parts | {"style": _texts(styles), "script": _texts(scripts)}
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: found[match[1]], _text(name))
+    connect = "; connect-src 'self'" if follows else ""
+    head = _placed("head.html", {"title": escape(title), "style": _texts(styles), "connect": connect})
+    return _placed(name, parts | {"head": head, "script": _texts(scripts)})
 
 
 def embedded_json(data: object) -> str:
@@ -39,6 +45,10 @@ def embedded_json(data: object) -> str:
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text.encode(errors="replace").decode()  # a lone surrogate of a model's text has no UTF-8
+
+
+def _placed(name: str, parts: Mapping[str, str]) -> str:
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _text(name))
 
 
 def _texts(names: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ class Shelf:
 
     def page(self) -> str:
         """The index as a page."""
-        return filled("runs.html", _STYLES, _SCRIPTS, title="Runs · coevolve", data=self.data().decode())
+        return filled("runs.html", _STYLES, _SCRIPTS, title="Runs · coevolve", follows=True, data=self.data().decode())
 
     def _opened(self, name: str, path: Path) -> WatchedRun:
         with self._lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from html import escape
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -61,8 +60,8 @@ class WatchedRun:
             self._look(at_once=True)
             if self._snapshot is None:
                 waited = {"live": ADDRESSES, "path": str(self.path)}
-                title = escape(f"{self.path.name} · coevolve")
-                return filled("waiting.html", _STYLES, _SCRIPTS, title=title, data=embedded_json(waited))
+                title = f"{self.path.name} · coevolve"
+                return filled("waiting.html", _STYLES, _SCRIPTS, title=title, follows=True, data=embedded_json(waited))
             return render(self._page_data(self._snapshot), json.loads(self._tasks_of(self._snapshot)))
 
     def data(self, tasks: str) -> bytes:
