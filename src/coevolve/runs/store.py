@@ -242,9 +242,10 @@ class RunFolder(RunWriter):
         if self.cursor is None:
             shutil.rmtree(folder, ignore_errors=True)
             return
-        for file in folder.iterdir():
-            if file.relative_to(self.path).as_posix() not in self.cursor.files:
-                file.unlink(missing_ok=True)
+        with self._writing(folder):
+            for file in folder.iterdir():
+                if file.relative_to(self.path).as_posix() not in self.cursor.files:
+                    file.unlink()
 
     def _close_logs(self) -> None:
         for log in self._logs.values():
