@@ -22,7 +22,7 @@ def test_an_end_at_the_deadline_has_exactly_one_status(kind: str) -> None:
     with SandboxPool(limits=Limits(wall_s=WALL_S), workers=2) as pool:
         for i in range(20):
             session = str(i) if kind == "session" else None
-            pause = WALL_S - 0.008 + 0.0008 * i
+            pause = WALL_S - 0.008 + 0.0008 * i if i < 19 else 60  # the last is late, however busy the machine is
             code = f"import time; x = 7; print('begun', flush=True); time.sleep({pause}); print('done')"
             result = pool.run(code, session)
             seen.append(result.status)
@@ -31,7 +31,7 @@ def test_an_end_at_the_deadline_has_exactly_one_status(kind: str) -> None:
             else:
                 assert result.status is Status.TIMEOUT
                 assert (result.exit_code, result.signal) == (None, 9)
-                assert result.stdout in ("begun\n", "begun\ndone\n")
+                assert result.stdout in ("", "begun\n", "begun\ndone\n")
                 assert result.wall_ms >= 1e3 * WALL_S
             if session:
                 after = pool.run("print(x)", session)
