@@ -38,18 +38,18 @@ class TokenPieces:
         the join may be longer than ``text`` by whole pieces.
         """
         pieces = [self._alone(token) for token in tokens]
-        if not _begins(pieces, text):
-            pieces = self._in_context(tokens)
-        return pieces if _begins(pieces, text) else None
+        return pieces if _begins(pieces, text) else self._in_context(tokens, text)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=False)
         return text
 
-    def _in_context(self, tokens: Sequence[int]) -> list[str]:
+    def _in_context(self, tokens: Sequence[int], text: str) -> list[str] | None:
         """Pieces by what each token adds to the text of those before it, a few of which are enough context."""
         pieces: list[str] = []
-        context, read = 0, 0  # tokens[context:read] are written out already
+        context = read = written = (
+            0  # tokens[context:read] are written out already, as the first ``written`` characters
+        )
         for index in range(len(tokens)):
             before = self._decode(tokens[context:read])
             now = self._decode(tokens[context : index + 1])
@@ -57,9 +57,12 @@ class TokenPieces:
             if unfinished or not now.startswith(before):
                 pieces.append("")
                 continue
-            pieces.append(now[len(before) :])
-            context, read = read, index + 1
-        return pieces
+            piece = now[len(before) :]
+            if written < len(text) and not text.startswith(piece, written):
+                return None
+            pieces.append(piece)
+            context, read, written = read, index + 1, written + len(piece)
+        return pieces if _begins(pieces, text) else None
 
 
 def _begins(pieces: Sequence[str], text: str) -> bool:
