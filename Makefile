@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-trl bench-sandbox bench-grading bench-store soak clean
+.PHONY: help demo test lint bench bench-trl bench-sandbox bench-grading bench-store bench-page soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
+	@echo "make bench-page    the page of 50,000 and of a million trajectories, in a browser where there is one"
 	@echo "make bench-store   what storing and trackers cost; a million trajectories written and summarised (minutes)"
 	@echo "make clean   remove the environment and caches; runs/ stays"
 
@@ -41,6 +42,9 @@ bench-sandbox: $(DEV)
 
 bench-grading: $(DEV)
 	@$(BIN)/python benchmarks/grading.py
+
+bench-page: $(DEV)
+	@$(BIN)/python benchmarks/page.py
 
 bench-store: $(DEV)
 	@$(BIN)/python benchmarks/store.py
