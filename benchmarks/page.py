@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from chromium import start_browser
 from many_trajectories import measured
 from tokenizers import Tokenizer
 
@@ -135,17 +135,9 @@ def make(path: Path, trajectories: int) -> None:
 
 def browsed(page: Path) -> dict[str, float]:
     """Milliseconds of first paint, filter and search; nothing where there is no browser."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
+    window = start_browser()
+    if window is None:
         return {}
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    window = webdriver.Chrome(options=options, service=Service(driver))
     try:
         paints = []
         for _ in range(5):

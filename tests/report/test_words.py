@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coevolve.report.words import headline, standing
+from coevolve.report.words import headline, notices, standing
 
 
 def entry(iteration: int, **parts: Any) -> dict[str, Any]:
@@ -38,3 +38,17 @@ def test_a_run_that_did_not_finish_says_where_it_stands() -> None:
     state = summary() | {"status": "interrupted", "finished_phases": ["iteration-1/pool"]}
     assert "(status: interrupted); its last finished phase is iteration-1/pool" in standing(state)
     assert standing(state | {"status": "finished"}) == ""
+
+
+def test_what_the_run_found_wrong_keeps_its_words_and_its_order() -> None:
+    rows = [
+        {"event": "pool", "iteration": 1},
+        {"event": "alarm", "iteration": 1, "kind": "one question", "text": "nearly all questions are of one kind"},
+        {"event": "rollback", "iteration": 2, "to": "solver-1", "text": "the executor became worse"},
+    ]
+    told = [(notice["event"], notice["title"], notice["text"]) for notice in notices(rows)]
+    assert told == [
+        ("alarm", "Alarm in iteration 1", "nearly all questions are of one kind"),
+        ("rollback", "Rolled back in iteration 2", "the executor became worse"),
+    ]
+    assert notices([]) == []

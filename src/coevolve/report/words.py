@@ -44,16 +44,8 @@ def notices(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     titles = {"alarm": "Alarm", "rollback": "Rolled back"}
     return [
-        {"event": row["event"], "iteration": row.get("iteration"), "tone": "bad"}
-        | {"title": f"{titles[row['event']]} in iteration {row.get('iteration')}", "text": _told(row)}
+        {"event": row["event"], "iteration": row["iteration"], "tone": "bad"}
+        | {"title": f"{titles[row['event']]} in iteration {row['iteration']}", "text": row["text"]}
         for row in metrics
         if row.get("event") in titles
     ]
-
-
-def _told(row: Mapping[str, Any]) -> str:
-    """The words of an event; one without words shows its numbers."""
-    for key in ("text", "message", "words", "reason"):
-        if isinstance(row.get(key), str):
-            return str(row[key])
-    return ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("event", "iteration"))

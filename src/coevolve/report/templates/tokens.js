@@ -21,7 +21,7 @@ function tokenNode(text, surprise) {
   const p = probability(surprise);
   const grade = p < 0.1 ? "rare" : p < 0.5 ? "unsure" : p < 0.9 ? "likely" : "sure";
   const told = `${JSON.stringify(visible(text))}\np = ${p >= 0.001 ? percent(p, p > 0.999 && p < 1 ? 2 : 1) : p.toExponential(1)}   ln p = ${(-surprise / 1000).toFixed(3)}`;
-  const node = el("span", { class: `token ${grade}`, style: `--surprise:${Math.min(surprise / 3000, 1).toFixed(2)}`, tabindex: -1, role: "text", "aria-label": told.replace("\n", ", ") }, spelled(text));
+  const node = el("span", { class: `token ${grade}`, style: `--surprise:${Math.min(surprise / 3000, 1).toFixed(2)}`, tabindex: -1, role: "img", "aria-label": told.replace("\n", ", ") }, spelled(text));
   const show = () => {
     const box = node.getBoundingClientRect();
     showTip(told, box.left + box.width / 2, box.top);

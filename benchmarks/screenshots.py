@@ -1,6 +1,6 @@
 """Pictures of a run's page for the documentation, taken in a real browser.
 
-    python docs/screenshots.py RUN [--out docs/images]
+    python benchmarks/screenshots.py RUN [--out docs/images]
 
 Needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver) and selenium (in the extra `test`).
 The page is made anew first. The pictures are WebP, less than 400 kB together.
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import base64
-import shutil
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromium import start_browser
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 from coevolve.report.build import build_report
 
@@ -54,22 +53,6 @@ PICTURES = (
     ),
     Picture("phone", 390, 844, "#outcome", scale=1.5),
 )
-
-
-def window() -> webdriver.Chrome:
-    """A browser without a screen.
-
-    Raises:
-        SystemExit: there is none on this machine.
-    """
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        sys.exit("chromium or chromedriver is missing (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(argument)
-    return webdriver.Chrome(options=options, service=Service(driver))
 
 
 def take(browser: webdriver.Chrome, page: Path, picture: Picture) -> bytes:
@@ -113,11 +96,13 @@ def main() -> None:
     """Parse, take, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/images")
     asked = parser.parse_args()
     page = build_report(asked.run)
     asked.out.mkdir(parents=True, exist_ok=True)
-    browser = window()
+    browser = start_browser()
+    if browser is None:
+        sys.exit("chromium or chromedriver is missing (Debian: apt-get install chromium chromium-driver)")
     try:
         pictures = {picture.name: take(browser, page, picture) for picture in PICTURES}
     finally:
