@@ -19,6 +19,7 @@ from selenium.webdriver.chrome.service import Service
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
+READY = "document.querySelector('.said') !== null"  # of a page with trajectories: all of it is drawn
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",

@@ -6,19 +6,17 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from coevolve.config import Config, EvaluationSection
 from coevolve.runs.store import RunFolder
 from coevolve.runs.trajectories import trajectory_rows
-from coevolve.types import StopReason, ToolCall, Trajectory
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.types import Trajectory
 
-HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)> & \u2028"
+from .synthetic_answers import HOSTILE, chain, trajectory
+
 ACCURACY = [0.094, 0.41, 0.58, 0.66]
 BY_LEVEL = [
     [0.31, 0.11, 0.03, 0.01, 0.01],
@@ -233,13 +231,13 @@ def _pool(folder: RunFolder, t: int, size: int, votes: int) -> list[Path]:
 
 def _task(draw: random.Random, t: int, number: int, votes: int) -> tuple[dict, list[Trajectory], dict]:
     steps = min(5, 1 + int(draw.triangular(0, 1 + t * 1.3, t * 0.6)))
-    expressions, values, question = _chain(draw, steps)
+    expressions, values, question = chain(draw, steps)
     task_id = f"i{t}-{number:04d}"
     group = [
-        _trajectory(draw, task_id, sample, expressions, values, SKILL[min(t, 3) - 1], number == 0)
+        trajectory(draw, task_id, sample, expressions, values, SKILL[min(t, 3) - 1], number == 0)
         for sample in range(votes)
     ]
-    counts = Counter(trajectory.answer for trajectory in group if trajectory.answer is not None)
+    counts = Counter(one.answer for one in group if one.answer is not None)
     ranked = counts.most_common()
     label = ranked[0][0] if ranked else None
     p_hat = ranked[0][1] / votes if ranked else 0.0
@@ -262,80 +260,8 @@ def _task(draw: random.Random, t: int, number: int, votes: int) -> tuple[dict, l
         "tied": len(ranked) > 1 and ranked[0][1] == ranked[1][1],
         "kept": reason == "kept",
         "reason": reason,
-        "tool_calls": float(np.mean([len(trajectory.tool_calls) for trajectory in group])),
+        "tool_calls": float(np.mean([len(one.tool_calls) for one in group])),
     }
     truth = str(values[-1])
     meter = {"task_id": task_id, "truth": truth, "label_right": label == truth}
     return task, group, meter
-
-
-def _chain(draw: random.Random, steps: int) -> tuple[list[str], list[int], str]:
-    """Expressions, values and the wording of a chain of operations."""
-    first, second = draw.randint(12, 99), draw.randint(12, 99)
-    expressions, values = [f"{first} * {second}"], [first * second]
-    sentences = [f"Let a = {first} * {second}."]
-    for name, before in zip("bcdef"[: steps - 1], "abcde", strict=False):
-        modulus = draw.randint(7, 97)
-        expressions.append(f"{values[-1]} % {modulus} + {modulus * 3}")
-        values.append(values[-1] % modulus + modulus * 3)
-        sentences.append(f"Let {name} = the remainder of {before} divided by {modulus}, plus {modulus * 3}.")
-    return expressions, values, " ".join([*sentences, f"Find {'abcdef'[steps - 1]}."])
-
-
-def _trajectory(
-    draw: random.Random,
-    task_id: str,
-    sample: int,
-    expressions: list[str],
-    values: list[int],
-    skill: float,
-    hostile: bool,
-) -> Trajectory:
-    text, calls, answer = HOSTILE if hostile else "", [], ""
-    for name, expression, value in zip("abcdef", expressions, values, strict=False):
-        answer = str(value if draw.random() < skill else draw.choice([value + 1, value // 10 + 1, value * 2]))
-        if draw.random() < 0.75:
-            status = "ok" if draw.random() < 0.95 else "error"
-            shown = answer if status == "ok" else "NameError: name 'x' is not defined"
-            call = ToolCall(code=f"print({expression})", observation=shown, status=status)
-            calls.append(call)
-            text += f"```python\n{call.code}\n```\n```output\n{call.observation}\n```\n"
-        else:
-            text += f"{name} = {answer}. "
-    ended = draw.random() < 0.93
-    text += f"\\boxed{{{answer}}}" if ended else ""
-    tokens, mask = _tokens(text, ended)
-    return Trajectory(
-        task_id=task_id,
-        sample=sample,
-        prompt=np.arange(4, dtype=np.int32),
-        tokens=tokens,
-        mask=mask,
-        logprobs=np.where(mask, [-draw.expovariate(4) for _ in tokens], 0).astype(np.float32),
-        text=text,
-        tool_calls=tuple(calls),
-        answer=answer if ended else None,
-        stop=StopReason.EOS if ended else StopReason.LENGTH,
-        policy="solver",
-        policy_version=12,
-        contract="9f2c41d0",
-    )
-
-
-@cache
-def _tokenizer() -> Tokenizer:
-    return Tokenizer.from_file(str(MiniatureWorld().base_model() / "tokenizer.json"))
-
-
-def _tokens(text: str, ended: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of the text, closed by the one that ends a turn, and a mask that leaves out what the tool wrote.
-
-    A text with words that the miniature tokenizer does not know gets tokens that do not belong to it.
-    """
-    ids, inside, mask = _tokenizer().encode(text, add_special_tokens=False).ids, False, []
-    opening, closing = (_tokenizer().token_to_id(fence) for fence in ("```output\n", "\n```\n"))
-    for token in ids:
-        mask.append(not inside)
-        inside = (inside or token == opening) and token != closing
-    end = [_tokenizer().token_to_id("<|endoftext|>")] if ended else []
-    return np.array([*ids, *end], dtype=np.int32), np.array([*mask, *(True for _ in end)], dtype=np.bool_)

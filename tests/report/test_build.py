@@ -22,7 +22,7 @@ from coevolve.report.task_index import POOL, read_index
 from coevolve.runs.store import RunFolder
 from coevolve.runs.summary import logged
 
-HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)> & \u2028"
+from .synthetic_answers import HOSTILE
 
 
 class Page(HTMLParser):

@@ -15,10 +15,8 @@ import pytest
 from coevolve.report.build import build_report
 from coevolve.runs.summary import summarise
 
-from .browser import Browser
+from .browser import READY, Browser
 from .synthetic import ACCURACY
-
-READY = "document.querySelector('.said') !== null"
 
 
 @pytest.fixture(scope="module")
