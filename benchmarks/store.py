@@ -1,6 +1,6 @@
 """What storing and logging cost: the share of the default run's time, each kind of write alone, and each tracker.
 
-    python benchmarks/store.py [--json] [--run RUN] [--rows 200]
+    python benchmarks/store.py [--json] [--run RUN] [--rows 1000]
 
 The share is what a run's own timings.jsonl says (`store_s` of `wall_s`), with its goal; without --run the default
 run is made first, which takes some minutes. The second table writes what a `mini` run writes, into a temporary folder,
@@ -119,7 +119,6 @@ def trackers(path: Path, rows: int) -> list[dict[str, object]]:
                 "tracker": name,
                 "start_cpu_s": start["cpu_s"],
                 "row_cpu_ms": 1000 * per_row,
-                "peak_mb": whole["peak_mb"],
                 "run_ms": 1000 * started,
             }
         )
@@ -164,12 +163,9 @@ def show(content: dict[str, object]) -> None:
     print(f"\n{'write':32} {'wall':>10} {'CPU':>10}")
     for row in content["writes"]:  # type: ignore[attr-defined]
         print(f"{row['write']:32} {row['wall_ms']:7.2f} ms {row['cpu_ms']:7.2f} ms")
-    print(f"\n{'tracker':12} {'start, CPU':>11} {'a row, CPU':>11} {'peak':>8} {'start, in the run':>18}")
+    print(f"\n{'tracker':12} {'start, CPU':>11} {'a row, CPU':>11} {'start, in the run':>18}")
     for row in content["trackers"]:  # type: ignore[attr-defined]
-        print(
-            f"{row['tracker']:12} {row['start_cpu_s']:9.2f} s {row['row_cpu_ms']:8.2f} ms {row['peak_mb']:5,.0f} MB "
-            f"{row['run_ms']:15.1f} ms"
-        )
+        print(f"{row['tracker']:12} {row['start_cpu_s']:9.2f} s {row['row_cpu_ms']:8.2f} ms {row['run_ms']:15.1f} ms")
 
 
 def main() -> None:
@@ -177,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.add_argument("--run", type=Path, help="a finished run whose share is shown, instead of a new default run")
-    parser.add_argument("--rows", type=int, default=200, help="metrics rows that each tracker logs")
+    parser.add_argument("--rows", type=int, default=1000, help="metrics rows that each tracker logs")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
