@@ -15,7 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 
 from answers import Question, questions, whole_numbers
 
@@ -77,13 +77,13 @@ def greedy(answers: Sequence[str]) -> Classes:
 
 
 def votes_per_second(count: int, answers: int) -> float:
-    """Answers counted in a second, all of them plain integers; the judge is a new one."""
+    """Answers counted in a second of the processor, all of them plain integers; the judge is a new one."""
     groups = whole_numbers(count, answers, SEED)
     with Judge() as judge:
-        start = perf_counter()
+        start = process_time()
         for group in groups:
             vote(group, judge=judge)
-        return count * answers / (perf_counter() - start)
+        return count * answers / (process_time() - start)
 
 
 def _as_sets(classes: Classes) -> set[frozenset[int]]:
