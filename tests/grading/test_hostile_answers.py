@@ -192,6 +192,8 @@ HANG = {
     "backslashes": chr(92) * 10_000,
     "dollars": "$" * 10_000,
     "commas": "," * 10_000,
+    "a long word behind a number": "5 " + "a" * 60 + "!!x",
+    "long words behind a number": "5 " + "ab cd " * 100 + "]x",
     "periods": "." * 10_000,
     "equals": "=" * 10_000,
     "less than": "1" + "<x" * 5_000,
