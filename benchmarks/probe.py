@@ -22,7 +22,8 @@ TRIALS = 4000
 # How the executor's chance to agree is spread over tasks (Beta distributions), from a beginner to a master.
 SPREADS = {"agrees with 20 %": (0.5, 2.0), "agrees with 50 %": (1.0, 1.0), "agrees with 90 %": (4.5, 0.5)}
 SHORT = (
-    "iterations=2", "evaluation.per_level=20", "evaluation.samples=4", "evaluation.transfer_per_set=0",
+    "pool.size=80", "pool.votes=8", "curriculum.train=false", "executor.steps=6", "executor.tasks=8",
+    "executor.group_size=8", "evaluation.levels=3", "evaluation.per_level=20", "evaluation.samples=4",
     "evaluation.pool_samples=0", "evaluation.forced_fence=false",
 )  # fmt: skip
 
@@ -82,7 +83,7 @@ def run_spoiled(folder: Path, factor: float) -> Path:
 
     train_solver.open_policy = open_policy
     try:
-        return start(load_config("mini", overrides=[*SHORT, f"run.dir={folder}"]), SilentProgress())
+        return start(load_config("nano", overrides=[*SHORT, f"run.dir={folder}"]), SilentProgress())
     finally:
         train_solver.open_policy = honest
 
