@@ -1,13 +1,15 @@
-"""How often the rollback gate errs, by simulation, and what it does in a real run whose second iteration is spoiled.
+"""How often the rollback gate errs, by simulation, what it costs, and what it does in a run that is spoiled.
 
-python benchmarks/probe.py                      false alarms and what is noticed, simulated (seconds)
-python benchmarks/probe.py --runs FOLDER        two real runs of preset mini, small evaluations: one as it is, one
-                                                with a hundred times the learning rate in iteration 2 (minutes)
+python benchmarks/probe.py                  false alarms and what is noticed, simulated (seconds)
+python benchmarks/probe.py --cost RUN       CPU time of the probe in a finished run, measured again
+python benchmarks/probe.py --runs FOLDER    two small real runs without a trained curriculum: one as it is, one with
+                                            a hundred times the learning rate in iteration 2 (a minute)
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,36 @@ def run_spoiled(folder: Path, factor: float) -> Path:
         train_solver.open_policy = honest
 
 
+def print_cost(path: Path) -> None:
+    """Answer the probe of a run again with each of its executors, as the run did, next to the CPU time of the run."""
+    from contextlib import closing
+
+    from coevolve.methods.probe import TASKS
+    from coevolve.rollout.service import LocalRollouts
+    from coevolve.runs.checkpoints import RunCheckpoints
+    from coevolve.runs.store import RunFolder
+    from coevolve.types import Origin, Role, Task
+    from coevolve.worlds.miniature.learner import MiniatureWorld
+
+    folder, world = RunFolder.open(path, write=False), MiniatureWorld()
+    config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
+    origin = Origin(config.method, Role.PROPOSER, 1)
+    tasks = [Task(str(x["task_id"]), (str(x["question"]),), "chain", origin) for x in folder.read_table(TASKS)]
+    checkpoints = RunCheckpoints(folder, world.base_model())
+    whole = float(str(summarise(path)["cpu_s"]))
+    with closing(LocalRollouts(config, world, world.base_model())) as rollouts:
+        rollouts.solve(checkpoints.weights(Role.SOLVER, 0), tasks[:4], 1, seed=0)  # starts what starts once
+        for samples in (2, 4):
+            spent = 0.0
+            for t in range(config.iterations + 1):
+                weights = checkpoints.weights(Role.SOLVER, t)
+                before = time.process_time() + rollouts.cost.cpu_s
+                rollouts.solve(weights, tasks, samples, seed=t)
+                spent += time.process_time() + rollouts.cost.cpu_s - before
+            print(f"{len(tasks)} tasks, {samples} answers each, {config.iterations + 1} executors:", end=" ")
+            print(f"{spent:.1f} CPU-s, {100 * spent / whole:.1f} % of the {whole:.0f} CPU-s of the run")
+
+
 def print_run(name: str, path: Path) -> None:
     """What the probe saw and what the executors could do."""
     summary: Any = summarise(path)
@@ -106,7 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="make the two real runs in this new folder")
-    folder = parser.parse_args(arguments).runs
+    parser.add_argument("--cost", type=Path, metavar="RUN", help="measure the probe of this finished run")
+    given = parser.parse_args(arguments)
+    if given.cost:
+        print_cost(given.cost)
+        return
+    folder = given.runs
     if folder is None:
         print_simulation()
         return
