@@ -3,7 +3,7 @@
 let data = null;
 let iterations = [];  // of the summary; 0 is the base model
 let trained = [];
-let tasks = { n: 0, total: 0, at: null, answered: null, left_out: "" };  // columns by name, one place per task
+let tasks = { n: 0, total: 0, count: [0, 0], at: null, answered: null, left_out: "" };  // columns by name, one place per task
 
 const POOL = 0;
 const HELD_OUT = 1;
@@ -21,6 +21,7 @@ function takeTasks({ columns, ...rest }) {
     const { values, codes } = columns[name];
     tasks[name] = codes.map((code) => (code === null ? null : values[code]));  // the same few strings, shared
   }
+  tasks.count = [POOL, HELD_OUT].map((origin) => tasks.origin.filter((of) => of === origin).length);
 }
 
 const keyOf = (i) => `${tasks.origin[i]} ${tasks.iteration[i]} ${tasks.task_id[i]}`;

@@ -48,7 +48,11 @@ const VALUES = {
 function found() {
   const checks = Object.entries(CHECKS).filter(([name]) => filters[name] !== "").map(([name, check]) => check(filters[name]));
   const places = [];
-  for (let i = 0; i < tasks.n; i += 1) if (checks.every((check) => check(i))) places.push(i);
+  const last = checks.length - 1;
+  for (let i = 0, n = 0; i < tasks.n; i += 1) {
+    for (n = 0; n <= last && checks[n](i); n += 1);
+    if (n > last) places.push(i);
+  }
   if (!filters.order) return places;
   const value = new Float64Array(tasks.n);
   for (const i of places) value[i] = VALUES[filters.order](i);

@@ -5,7 +5,8 @@ const AROUND = 6;  // rows kept above and below the visible ones
 
 let listed = [];  // places of the tasks in the list
 let current = -1;  // position in the list of the task that is open, -1 for none
-let openKey = null;  // which task is open, also when the list does not hold it
+let openTask = -1;  // place of the task that is open, also when the list does not hold it
+let openKey = null;  // what it is called, by which new data finds it again
 
 function verdict(i) {
   const [label, right] = [tasks.label[i], tasks.right[i]];
@@ -45,7 +46,8 @@ function showRow(position) {
 // Open the task at a position of the list; `go` moves the view to it where it is not beside the list.
 function openAt(position, go = false) {
   current = position;
-  openKey = keyOf(listed[position]);
+  openTask = listed[position];
+  openKey = keyOf(openTask);
   showRow(position);
   drawRows();
   showDetail(listed[position]);
@@ -66,9 +68,8 @@ function listKeys(event) {
 // List what the filters find. What is open stays open, unless `fresh` asks for the first one that was found.
 function listTasks(fresh = true) {
   listed = found();
-  const same = openKey === null ? -1 : listed.findIndex((i) => keyOf(i) === openKey);
-  const all = tasks.origin.reduce((sum, origin) => sum + (origin === Number(filters.origin)), 0);
-  byId("found").textContent = `${count(listed.length)} of ${count(all)} ${filters.origin === "0" ? "tasks" : "held-out problems"}`;
+  const same = listed.indexOf(openTask);
+  byId("found").textContent = `${count(listed.length)} of ${count(tasks.count[Number(filters.origin)])} ${filters.origin === "0" ? "tasks" : "held-out problems"}`;
   byId("nothing").hidden = listed.length > 0;
   current = same;
   if (fresh) byId("list").scrollTop = Math.max(0, same) * ROW;
@@ -111,6 +112,7 @@ function taskBrowser() {
 function refreshTasks() {
   if (!byId("list")) { taskBrowser(); return; }
   haystack = null;
+  openTask = tasks.task_id.findIndex((_, i) => keyOf(i) === openKey);
   fillForm();
   listTasks(false);
 }
