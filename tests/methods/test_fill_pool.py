@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from coevolve.config import Config
@@ -18,9 +16,10 @@ from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks, voters
 from coevolve.rollout.base import PolicyWeights, RolloutCost
-from coevolve.runs import tables
 from coevolve.types import Group, LabelledTask, Role, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
+
+from .memory import TablesInMemory
 
 Make = Callable[..., Trajectory]
 Settings = Callable[..., Config]
@@ -82,22 +81,11 @@ class Written:
 
 
 @dataclass
-class Memory:
-    """A store without a disk; tables pass through their file format."""
-
-    tables: dict[str, bytes] = field(default_factory=dict)
+class Memory(TablesInMemory):
+    """A store without a disk."""
 
     def log(self, row: Row) -> None:
         raise AssertionError("the pool is logged by the listener")
-
-    def write_table(self, relative: str, rows: Sequence[Row]) -> Path:
-        sink = io.BytesIO()
-        tables.write(sink, relative, rows)
-        self.tables[relative] = sink.getvalue()
-        return Path(relative)
-
-    def read_table(self, relative: str) -> list[dict[str, object]]:
-        return pq.read_table(io.BytesIO(self.tables[relative])).to_pylist()
 
     def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
         raise AssertionError("the pool saves no policy")

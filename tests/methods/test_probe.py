@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from coevolve.config import Config
@@ -16,21 +14,21 @@ from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.probe import freeze_probe, keep_or_roll_back
 from coevolve.rollout.base import PolicyWeights
-from coevolve.runs import tables
 from coevolve.types import LabelledTask, Role, StopReason, Task, Trajectory
+
+from .memory import TablesInMemory
 
 Make = Callable[..., Trajectory]
 TASKS, SAMPLES = 20, 4
 
 
 @dataclass
-class Run:
+class Run(TablesInMemory):
     """A run folder without a disk, with executors that answer ``right[name]`` of their ``SAMPLES`` answers by label."""
 
     make: Make
     config: Config
     right: dict[str, int]
-    tables: dict[str, bytes] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)  # relative -> whose weights
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -41,15 +39,6 @@ class Run:
     # the store
     def log(self, row: Row) -> None:
         self.rows.append(dict(row))
-
-    def write_table(self, relative: str, rows: Sequence[Row]) -> Path:
-        sink = io.BytesIO()
-        tables.write(sink, relative, rows)
-        self.tables[relative] = sink.getvalue()
-        return Path(relative)
-
-    def read_table(self, relative: str) -> list[dict[str, object]]:
-        return pq.read_table(io.BytesIO(self.tables[relative])).to_pylist()
 
     def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
         write(self.path(relative))
