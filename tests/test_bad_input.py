@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from coevolve.runs import manifest
 from coevolve.worlds.miniature.learner import ASSETS
 
 Cli = Callable[..., Any]
@@ -180,9 +181,8 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     """A run that may be damaged; it stands at its last phase."""
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest["phases"].pop()
-    (run / "manifest.json").write_text(json.dumps(manifest | {"status": "interrupted"}))
+    state = manifest.read(run)
+    manifest.save(run, state.model_copy(update={"phases": state.phases[:-1], "status": "interrupted"}))
     return run
 
 
@@ -205,8 +205,9 @@ def empty_manifest(run: Path) -> None:
 
 
 def newer_schema(run: Path) -> None:
-    manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"schema": 7, "coevolve": "9.9"}))
+    for name in (manifest.NAME, manifest.COPY):
+        content = json.loads((run / name).read_text())
+        (run / name).write_text(json.dumps(content | {"schema": 7, "coevolve": "9.9"}))
 
 
 def half_a_log(run: Path) -> None:
