@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from coevolve.commands.terminal import harmless
 from coevolve.types import StopReason, Trajectory
 
 WHY_NO_ANSWER = {
@@ -18,7 +19,7 @@ WHY_NO_ANSWER = {
 
 def print_answer(console: Console, trajectory: Trajectory) -> None:
     """The text as the model wrote it, what the tool said, and the answer."""
-    console.print(Text(trajectory.text.strip()), soft_wrap=True)
+    console.print(Text(harmless(trajectory.text.strip())), soft_wrap=True)
     for number, call in enumerate(trajectory.tool_calls, start=1):
         if call.status != "ok":
             console.print(Text(f"tool call {number}: {call.status}", style="yellow"))
@@ -27,5 +28,5 @@ def print_answer(console: Console, trajectory: Trajectory) -> None:
     if trajectory.answer is None:
         line = f"no answer: {WHY_NO_ANSWER[trajectory.stop]}"
     else:
-        line = f"answer: {trajectory.answer}"
+        line = f"answer: {harmless(trajectory.answer)}"
     console.print(Text(f"{line}   ({used})", style="bold"))

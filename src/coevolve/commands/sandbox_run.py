@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from coevolve.commands.terminal import harmless
 from coevolve.config import Config
 from coevolve.errors import ConfigError
 from coevolve.sandbox.base import LONGEST_CODE, Tool, ToolResult, refused
@@ -86,8 +87,9 @@ def _print(result: ToolResult, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({name: getattr(result, name) for name in _SHOWN}), flush=True)
         return
-    print(result.stdout, end="", flush=True)
-    print(result.stderr, end="", file=sys.stderr)
+    for text, stream in ((result.stdout, sys.stdout), (result.stderr, sys.stderr)):
+        # A file or a program gets every byte; a terminal would obey some of them.
+        print(harmless(text) if stream.isatty() else text, end="", file=stream, flush=True)
     ended = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
     cut = ", output cut" if result.truncated else ""
     took = f"{result.wall_ms:.1f} ms, {result.cpu_ms:.1f} ms of CPU"
