@@ -65,16 +65,7 @@ def form(text: str, depth: int = 0) -> Form:
     def inner(part: str) -> Form:
         return form(part, depth + 1)
 
-    for read in (
-        structures.system,
-        structures.matrix,
-        structures.cases,
-        relations.residue,
-        relations.relation,
-        structures.union,
-        structures.bracketed,
-        structures.several,
-    ):
+    for read in _STRUCTURES:
         try:
             found = read(text, inner)
         except TooLarge:
