@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,9 @@ import pytest
 import coevolve
 from coevolve.config import Config
 from coevolve.runs.store import RunFolder
+
+# A shell starts what runs in the background with Ctrl-C ignored, and every process below inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The whole loop, small: two iterations of a few questions each, rollouts in the main process.
 TINY = (

@@ -244,6 +244,23 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, damage: str) -> None:
     three_parts(caught.value)
 
 
+def test_a_manifest_that_is_replaced_while_it_is_read_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create(tmp_path, Config())
+    read, states = Path.read_bytes, iter(range(100))
+
+    def and_then_replaced(path: Path) -> bytes:
+        data = read(path)
+        if path.name == "manifest.json":
+            folder.set_status(f"state {next(states)}")
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", and_then_replaced)
+    for _ in range(3):
+        assert RunFolder.open(tmp_path, write=False).status.startswith(("running", "state"))
+    assert next(states) >= 3
+    folder.close()
+
+
 def test_a_manifest_of_a_newer_schema_names_the_version_to_install(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, Config()).close()
     for name in ("manifest.json", "manifest.copy.json"):

@@ -96,9 +96,9 @@ def read(folder: Path) -> Manifest:
     path = folder / NAME
     if not path.exists() and not (folder / COPY).exists():
         raise _absent(folder)
-    content = _content(path)
+    data, content = _content(path)
     if content["schema"] == SCHEMA:
-        return _checked(path, content)
+        return _checked(path, data, content)
     try:
         read_copy(folder)
     except RunError:
@@ -113,25 +113,27 @@ def read_copy(folder: Path) -> Manifest:
         RunError: there is none, it is damaged, or another version of coevolve wrote it.
     """
     path = folder / COPY
-    content = _content(path)
+    data, content = _content(path)
     if content["schema"] != SCHEMA:
         raise _other_version(path, content)
-    return _checked(path, content)
+    return _checked(path, data, content)
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of the file and what they say, from one reading: the run may replace the file at any moment."""
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        content = json.loads(data)
     except OSError as error:
         raise _damaged(path, error.strerror) from error
     except ValueError as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
         raise _damaged(path, "it has no schema number")
-    return content
+    return data, content
 
 
-def _checked(path: Path, content: dict[str, Any]) -> Manifest:
+def _checked(path: Path, data: bytes, content: dict[str, Any]) -> Manifest:
     """The manifest with this content, if writing it again gives the very same bytes, checksum included."""
     try:
         parts = {key: value for key, value in content.items() if key not in ("schema", "sha256")}
@@ -139,7 +141,7 @@ def _checked(path: Path, content: dict[str, Any]) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if to_json(found) != path.read_bytes():
+    if to_json(found) != data:
         raise _damaged(path, "its checksum is another")
     return found
 
