@@ -16,7 +16,11 @@ class TensorBoard:
     def start(self, run: TrackedRun, after: int) -> int:
         """The steps after ``after`` are purged from what readers show, so that none is there twice."""
         purge = None if after < 0 else after + 1
-        self._writer = SummaryWriter(str(run.folder / "track" / "tensorboard"), purge_step=purge, max_queue=1000)
+        folder = run.folder / "track" / "tensorboard"
+        # Files are named by the second, and readers take them in the order of their names: two lives within one
+        # second would be one file, the second in place of the first.
+        life = sum(1 for _ in folder.glob("events.*")) if folder.is_dir() else 0
+        self._writer = SummaryWriter(str(folder), purge_step=purge, max_queue=1000, filename_suffix=f".{life:05d}")
         if after < 0:
             self._writer.add_text("config", f"```\n{yaml.safe_dump(dict(run.config), sort_keys=False)}```", 0)
         return after
