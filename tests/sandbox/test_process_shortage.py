@@ -32,28 +32,32 @@ with SandboxPool(workers=2, namespaces=False, limits=limits) as pool:
     print(*(pool.run("print(6*7)").stdout for _ in range(6)), pool.run("print(kept)", session="s").stdout)
     print(bomber.result().stdout, pool.stats.infra_failures)
 """
-# Another process of the snippets' user takes what is left, also of what is kept back, and goes after a while
+# Another process of the snippets' user, which the limit does not bind, has more than all of them until it is told to go
 _GREEDY = """
-begin, full = os.pipe(), os.pipe()
+import os, sys, threading, time
+begin, full, go = os.pipe(), os.pipe(), os.pipe()
 if os.fork() == 0:
     if os.geteuid() == 0:
         os.setresuid(65534, 65534, 65534)
     os.read(begin[0], 1)
     threading.stack_size(1 << 16)
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
-        try: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
-        except RuntimeError: os.write(full[1], b"!")
-        time.sleep(0.0001)
+    for _ in range(2 * int(sys.argv[2])):
+        threading.Thread(target=time.sleep, args=(99,), daemon=True).start()
+    os.write(full[1], b"!")
+    os.read(go[0], 1)
     os._exit(0)
+"""
+_REFUSED = """
 with SandboxPool(namespaces=False, limits=limits) as pool:
     zygote = pool._supervisor.zygote_pid
     os.write(begin[1], b"!")
     os.read(full[0], 1)
     futures = [pool.submit(f"print({turn})") for turn in range(9)]
     futures[0].result()
-    time.sleep(0.2)
-    print(futures[8].done(), *(future.result().stdout for future in futures))
+    time.sleep(0.5)
+    print(futures[8].done())
+    os.write(go[1], b"!")
+    print(*(future.result().stdout for future in futures))
     print(pool._supervisor.zygote_pid == zygote, pool.stats.infra_failures)
 os.wait()
 """
@@ -73,15 +77,15 @@ def _tasks(user: int) -> int:
 def _said(script: str, spare: int) -> list[str]:
     """What a script prints, by word, with so many processes more than the snippets' user has now."""
     most = _tasks(os.geteuid() or 65534) + spare
-    command = [sys.executable, "-c", _POOL + script, str(most)]
+    command = [sys.executable, "-c", script, str(most), str(spare)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
 def test_a_snippet_that_takes_all_threads_of_its_user_leaves_some_for_the_zygote() -> None:
-    assert _said(_BOMB, 200) == [*["42"] * 7, "True", "0"]
+    assert _said(_POOL + _BOMB, 200) == [*["42"] * 7, "True", "0"]
 
 
 def test_a_zygote_that_gets_no_process_waits_for_one() -> None:
-    assert _said(_GREEDY, 200) == ["False", *map(str, range(9)), "True", "0"]
+    assert _said(_GREEDY + _POOL + _REFUSED, 200) == ["False", *map(str, range(9)), "True", "0"]

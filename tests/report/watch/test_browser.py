@@ -16,6 +16,7 @@ from coevolve.config import Config
 from coevolve.runs.store import RunFolder
 
 Served = Callable[..., Any]
+FACTS = "document.querySelector('.facts').textContent"
 POINTS = "document.querySelectorAll('#outcome figure:first-child .mark').length"
 PLACE = "return document.querySelector('#growing').getBoundingClientRect().top"
 ROWS = "document.querySelectorAll('#list .row').length"
@@ -59,12 +60,13 @@ def test_a_real_run_is_followed_from_nothing_to_its_end(
             one = browser.until(POINTS, seconds=SLOW)
             browser.until(ROWS, seconds=SLOW)
             browser.run("setFilters({ ...ANY, origin: '1', text: 'Let' }); openAt(1)")
-            opened = browser.until("document.querySelector('.facts')?.textContent")
+            browser.until(f"{FACTS}.includes(tasks.id[openTask])")  # its trajectories are asked for first
+            opened = browser.run(f"return {FACTS}")
             browser.run("document.querySelector('#growing').scrollIntoView({ block: 'start', behavior: 'instant' })")
             seen = browser.run(PLACE)
             browser.until(f"{POINTS} > arguments[0]", one, seconds=SLOW)
             assert browser.run("return document.getElementById('filter-text').value") == "Let"
-            assert browser.run("return document.querySelector('.facts').textContent") == opened
+            assert browser.run(f"return {FACTS}") == opened
             assert browser.run(PLACE) == pytest.approx(seen, abs=1)
             browser.until(f"{STATE} === 'Finished'", seconds=SLOW)
             assert run.wait(timeout=SLOW) == 0
