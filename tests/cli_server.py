@@ -180,10 +180,11 @@ def strike(kind: str) -> None:
 
 def stale_weights() -> None:
     """From now on the sampler keeps its old weights and only says that it has new ones."""
+    from coevolve.engine.base import PolicyWeights
     from coevolve.engine.local.sampler import LocalSampler
 
-    def forget(self: LocalSampler, weights: object, version: int) -> None:
-        self.policy_version = version
+    def forget(self: LocalSampler, policy: PolicyWeights) -> None:
+        self.policy_version = policy.version
 
     LocalSampler.load_weights = forget  # type: ignore[method-assign,assignment]
 

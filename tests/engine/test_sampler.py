@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
+from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
 from coevolve.engine.local.drawing import draw, truncate, uniforms
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.stops import StopStrings
@@ -146,12 +146,12 @@ def test_weights_can_only_change_while_nothing_is_decoded(folder: Path) -> None:
     weights = {k: v.numpy() for k, v in sampler.model.state_dict().items()}
     sampler.submit(SampleRequest(0, prompt(1), Sampling(max_tokens=8), seed=0))
     with pytest.raises(EngineError, match="still decodes"):
-        sampler.load_weights(weights, 1)
+        sampler.load_weights(PolicyWeights("p", 1, weights))
     finish(sampler)
-    sampler.load_weights(weights, 2)
+    sampler.load_weights(PolicyWeights("p", 2, weights))
     assert sampler.policy_version == 2
     with pytest.raises(EngineError, match="do not fit"):
-        sampler.load_weights({"nothing": np.zeros(3, np.float32)}, 3)
+        sampler.load_weights(PolicyWeights("p", 3, {"nothing": np.zeros(3, np.float32)}))
 
 
 def test_draws_follow_the_distribution() -> None:

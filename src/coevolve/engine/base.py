@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,20 @@ class Sampling:
     top_p: float = 1.0
     max_tokens: int = 200  # of the whole sequence after its first prompt, appended tokens included
     stop: tuple[str, ...] = ()  # decoding pauses when one of these strings is complete
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWeights:
+    """A frozen policy: a name and version for the record, and its weights by parameter name.
+
+    With ``adapter`` they are LoRA matrices on the base model, under the names that peft writes to a file; none at all
+    is the base model itself. Without it they are those of the whole model.
+    """
+
+    name: str
+    version: int
+    weights: Mapping[str, Floats]
+    adapter: bool = False
 
 
 class Pause(StrEnum):
@@ -59,6 +73,9 @@ class Sampler(Protocol):
     """
 
     policy_version: int
+
+    def load_weights(self, policy: PolicyWeights) -> None:
+        """Go on as another policy; no sequence may be alive."""
 
     def submit(self, request: SampleRequest) -> None: ...
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from coevolve.engine.base import PolicyWeights as PolicyWeights  # what every call here takes
 from coevolve.types import Task, Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyWeights:
-    """A frozen policy: a name and version for the record, and its weights by parameter name."""
-
-    name: str
-    version: int
-    weights: Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)

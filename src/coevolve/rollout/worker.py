@@ -80,7 +80,7 @@ class RolloutWorker:
         """Make the trajectories of an assignment, in the order of its jobs, and say what this call has cost."""
         begin_cpu, tool_before = time.process_time(), self._tool.stats
         if assignment.policy is not None:
-            self._sampler.load_weights(assignment.policy.weights, assignment.policy.version)
+            self._sampler.load_weights(assignment.policy)
         jobs = [(job, self._environment(assignment.role)) for job in assignment.jobs]
         trajectories, stats = self._loop.run(
             jobs, assignment.sampling, policy=assignment.policy_name, contract=self._hash

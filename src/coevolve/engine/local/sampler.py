@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
+from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
 from coevolve.engine.local import attention
 from coevolve.engine.local.cache import SlotCache
 from coevolve.engine.local.drawing import draw, uniforms
@@ -102,7 +102,7 @@ class LocalSampler:
         """Sequences that the next step would advance."""
         return int(self._active.sum()) + len(self._queue) + len(self._extensions)
 
-    def load_weights(self, weights: Mapping[str, NDArray[np.float32]], version: int) -> None:
+    def load_weights(self, policy: PolicyWeights) -> None:
         """Replace the weights; no sequence may be alive.
 
         Raises:
@@ -113,11 +113,11 @@ class LocalSampler:
                 "weights were pushed to a sampler that still decodes", fix="finish or release its sequences"
             )
         own = self.model.state_dict()
-        for name, value in weights.items():
-            if name not in own or tuple(own[name].shape) != value.shape:
+        for name, value in policy.weights.items():
+            if policy.adapter or name not in own or tuple(own[name].shape) != value.shape:
                 raise EngineError("pushed weights do not fit the sampler's model", where=name)
             own[name].copy_(torch.from_numpy(np.asarray(value)))
-        self.policy_version = version
+        self.policy_version = policy.version
 
     def submit(self, request: SampleRequest) -> None:
         """Queue a new sequence; it is admitted when a slot is free."""
