@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Con
 from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
 from coevolve.engine.local.drawing import draw, truncate, uniforms
 from coevolve.engine.local.sampler import LocalSampler
-from coevolve.engine.local.stops import StopStrings
+from coevolve.engine.stops import StopStrings
 from coevolve.errors import EngineError
 from coevolve.types import Ints
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from coevolve.engine.local import attention
 from coevolve.engine.local.cache import SlotCache
 from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.models import load_model, load_tokenizer
-from coevolve.engine.local.stops import StopStrings
+from coevolve.engine.stops import StopStrings, end_ids, token_texts
 from coevolve.errors import EngineError
 from coevolve.types import Ints
 
@@ -49,10 +48,9 @@ class LocalSampler:
         self.model.requires_grad_(False)
         self.device = torch.device(device)
         tokenizer = load_tokenizer(model_path)
-        self._texts = [str(tokenizer.decode([i])) for i in range(len(tokenizer))]
         config = self.model.config
-        self._texts += [""] * (config.vocab_size - len(self._texts))
-        self._eos = _eos_ids(self.model, tokenizer)
+        self._texts = token_texts(tokenizer, config.vocab_size)
+        self._eos = end_ids(model_path, tokenizer)
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._cache = SlotCache(
             config.num_hidden_layers, config.num_key_value_heads, head_dim, dtype=self.model.dtype, device=self.device
@@ -332,12 +330,3 @@ class LocalSampler:
                 self._slot_of[int(self._ids[hole])] = int(hole)
             self._ids[movers], self._active[movers], self._length[movers] = -1, False, 1
         self._top = len(used)
-
-
-def _eos_ids(model: Any, tokenizer: Any) -> NDArray[np.int64]:
-    """End-of-sequence ids of the generation config and the tokenizer together."""
-    declared: Sequence[int] | int | None = model.generation_config.eos_token_id
-    ids = set(declared if isinstance(declared, list) else [] if declared is None else [declared])
-    if tokenizer.eos_token_id is not None:
-        ids.add(tokenizer.eos_token_id)
-    return np.array(sorted(ids), np.int64)
