@@ -8,11 +8,11 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-trl bench-sandbox bench-grading bench-store bench-page soak clean
+.PHONY: help demo test test-slow lint bench bench-trl bench-sandbox bench-grading bench-store bench-page soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
-	@echo "make test    the test suite"
+	@echo "make test    the test suite, without what takes minutes: make test-slow"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
@@ -26,7 +26,10 @@ demo: $(CORE)
 	@$(BIN)/coevolve run agent0
 
 test: $(DEV)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(DEV)
+	@$(BIN)/python -m pytest -m slow
 
 lint: $(DEV)
 	@$(BIN)/ruff check .

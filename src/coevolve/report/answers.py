@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from coevolve.grading.canonical import canonical
 from coevolve.report.segments import Segment, segments
 from coevolve.report.token_pieces import TokenPieces
 from coevolve.runs.records import RunRecords
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.choose import open_world
 
 LONGEST_TEXT = 20_000  # characters of one trajectory that the page holds
 LONGEST_ANSWER = 200
@@ -33,7 +32,7 @@ _canonical = lru_cache(maxsize=1 << 16)(canonical)
 def run_pieces(folder: RunRecords) -> TokenPieces | None:
     """The tokenizer of a run: that of a checkpoint, or of the base model; None when neither is there any more."""
     kept = [folder.path / name for name in folder.recorded("checkpoints/") if name.endswith("/tokenizer.json")]
-    base = Path(folder.config.model.path) if folder.config.model.path else MiniatureWorld().base_model()
+    base = open_world(folder.config).base_model()
     for file in (*kept[-1:], base / "tokenizer.json"):
         if file.is_file():
             try:

@@ -9,10 +9,10 @@ from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.runs.manifest import Manifest
 from coevolve.worlds.base import World
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.choose import open_world
 
 
-def base_model(config: Config, world: World) -> Path:
+def base_model(world: World) -> Path:
     """The checked folder of the base model.
 
     Raises:
@@ -20,7 +20,7 @@ def base_model(config: Config, world: World) -> Path:
     """
     from coevolve.engine.local.models import check_base_model
 
-    path = _folder(config, world)
+    path = world.base_model()
     contract = world.contract
     texts = contract.proposer_prompt() + contract.proposer_stop + contract.tool_opening + "0123456789 \\boxed{}"
     check_base_model(path, required_text=texts)
@@ -53,7 +53,7 @@ def check_same_base(known: object, base: Path) -> None:
 
 def base_fault(config: Config, state: Manifest) -> str | None:
     """What is wrong with the base model of a run, None where it is the one that it began with."""
-    base = _folder(config, MiniatureWorld())
+    base = open_world(config).base_model()
     if not any(base.glob("*.safetensors")):
         return f"there are no weights in {base}"
     try:
@@ -61,7 +61,3 @@ def base_fault(config: Config, state: Manifest) -> str | None:
     except RunError as error:
         return f"{error.what}: {base}"
     return None
-
-
-def _folder(config: Config, world: World) -> Path:
-    return Path(config.model.path) if config.model.path else world.base_model()

@@ -20,6 +20,7 @@ from coevolve.runs.checkpoints import RunCheckpoints
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.evaluate import Evaluate
 from coevolve.runs.journal import Journal
+from coevolve.runs.meters import open_meter
 from coevolve.runs.plan import name_of, phases, planned
 from coevolve.runs.progress import Progress
 from coevolve.runs.recording import Recorder
@@ -28,8 +29,8 @@ from coevolve.runs.sentences import phase_line
 from coevolve.runs.stopping import StopRequest
 from coevolve.runs.store import RunFolder
 from coevolve.runs.tracking.processes import require_installed, tracking
-from coevolve.worlds.miniature.learner import MiniatureWorld
-from coevolve.worlds.miniature.meter import MiniatureMeter
+from coevolve.worlds.base import Meter
+from coevolve.worlds.choose import open_world
 
 if TYPE_CHECKING:
     from coevolve.engine.local.trainer import LocalTrainer
@@ -45,7 +46,7 @@ def start(config: Config, progress: Progress) -> Path:
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine.workers)})
     config = config.model_copy(update={"engine": engine})
-    base_model(config, MiniatureWorld())  # before a folder is made
+    base_model(open_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
@@ -94,8 +95,9 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
 
 
 def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
-    config, world, meter = folder.config, MiniatureWorld(), MiniatureMeter()
-    base = base_model(config, world)
+    config = folder.config
+    world, meter = open_world(config), open_meter(config)
+    base = base_model(world)
     check_same_base(folder.facts.get("base"), base)
     with (
         open_judge(config.grading) as judge,
@@ -134,7 +136,7 @@ def _run_phase(
     folder: RunFolder,
     phase: Phase | Evaluate,
     state: State,
-    meter: MiniatureMeter,
+    meter: Meter,
     recorder: Recorder,
     progress: Progress,
     clock: PhaseClock,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.methods import agent0
 from coevolve.methods.base import Phase
 from coevolve.methods.fill_pool import voters
 from coevolve.runs.evaluate import Evaluate
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.choose import open_world
 
 # Averages of finished `mini` runs on the miniature, for estimates only.
 _QUESTION_TOKENS, _ANSWER_TOKENS, _TRAINED_PER_ANSWER = 25, 35, 20
@@ -48,7 +47,7 @@ def name_of(phase: Phase | Evaluate) -> str:
 
 def planned(config: Config) -> list[PlannedPhase]:
     """Cost estimates of all phases, without loading anything."""
-    base = Path(config.model.path) if config.model.path else MiniatureWorld().base_model()
+    base = open_world(config).base_model()
     weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     return [_planned(config, phase, weights) for phase in phases(config)]
 

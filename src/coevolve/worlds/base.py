@@ -46,7 +46,7 @@ class World(Protocol):
         """How this world's texts look."""
 
     def base_model(self) -> Path:
-        """The Hugging Face folder of the base model. Raises ModelError when it is missing."""
+        """The Hugging Face folder of the base model. Raises ModelError when there is none."""
 
     def is_well_formed(self, question: str) -> bool:
         """Grammar only: true when the question is complete. Computes no answer."""

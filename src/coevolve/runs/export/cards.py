@@ -17,7 +17,7 @@ from coevolve.config import Config
 from coevolve.runs.export.words import COLUMNS, CONFIGS, LIMITS, USES
 from coevolve.runs.summary import Summary, at, iterations
 from coevolve.types import Origin, Role, Task
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.choose import open_world
 
 Licence = Mapping[str, str]  # license, license_name, license_link: those that the base model's card states
 _PAPER = "[Agent0](https://arxiv.org/abs/2511.16043)"
@@ -181,7 +181,7 @@ def _proposer_table(known: Sequence[object]) -> str:
 
 
 def _example(role: Role, config: Config) -> str:
-    contract = MiniatureWorld().contract
+    contract = open_world(config).contract
     if role is Role.SOLVER:
         task = Task("example", (_QUESTION,), "example", Origin(config.method, Role.PROPOSER, 0))
         prompt, how = contract.solver_prompt(task), 'do_sample=False, stop_strings=["```output"]'

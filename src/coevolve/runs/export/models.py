@@ -11,7 +11,7 @@ import yaml
 from coevolve.config import Config
 from coevolve.runs.export.cards import Licence, model_card
 from coevolve.types import Role
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.choose import open_world
 
 ROLES = {Role.PROPOSER: "curriculum agent", Role.SOLVER: "executor"}
 _PARTS = {".json", ".safetensors", ".txt", ".model", ".jinja"}  # the optimiser's state is no part of a model
@@ -38,7 +38,7 @@ def write_model(
     for file in sorted(source.iterdir()):
         if file.suffix in _PARTS:
             shutil.copyfile(file, path / file.name)
-    base = Path(config.model.path) if config.model.path else MiniatureWorld().base_model()
+    base = open_world(config).base_model()
     for file in sorted(base.glob("LICEN[CS]E*")):
         shutil.copyfile(file, path / file.name)
     card = model_card(config, summary, role, iteration, base=base.name if config.model.path else "", licence=_of(base))

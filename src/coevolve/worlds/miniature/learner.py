@@ -16,11 +16,18 @@ class MiniatureWorld:
 
     name = "miniature"
 
-    def __init__(self) -> None:
+    def __init__(self, model: Path | None = None) -> None:
+        """
+        Args:
+            model: folder of another base model than the embedded one.
+        """
         self.contract = MiniatureContract()
+        self._model = model
 
     def base_model(self) -> Path:
-        """The folder shipped with the package. Raises ModelError when files are missing."""
+        """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
+        if self._model is not None:
+            return self._model
         missing = [
             name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (ASSETS / name).exists()
         ]
