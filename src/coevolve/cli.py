@@ -17,6 +17,7 @@ import coevolve
 from coevolve.cli_options import Json, Overrides, Quiet, RunArgument, RunArguments
 from coevolve.cli_sandbox import sandbox_app
 from coevolve.commands.faults import FaultReporting
+from coevolve.errors import ConfigError
 
 app = typer.Typer(
     cls=FaultReporting,
@@ -94,17 +95,26 @@ def resume(
 
 @app.command()
 def doctor(
-    run: RunArgument,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run; default: this machine is examined.")
+    ] = None,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Step back to before the earliest damage; what is moved lies in RUN/damaged."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What is intact in a run folder, who writes to it, and where resume would begin."""
-    from coevolve.commands import doctor as examination
+    """What this machine has and whether a run works on it; with RUN what is intact there and where resume would begin."""
+    if run is not None:
+        from coevolve.commands import doctor as examination
 
-    examination.run(run, mend=repair, as_json=as_json)
+        examination.run(run, mend=repair, as_json=as_json)
+        return
+    if repair:
+        raise ConfigError("--repair is for a run", fix="name its folder: coevolve doctor RUN --repair")
+    from coevolve.commands import machine
+
+    machine.run(as_json=as_json)
 
 
 @app.command()

@@ -69,6 +69,18 @@ def examine(config: Config) -> Findings:
     return found
 
 
+def look(config: Config) -> Findings:
+    """The layers that a run would have, and why it would be refused; nothing is timed."""
+    found = Findings()
+    try:
+        with closing(open_alone(config)) as tool:
+            _look(tool, found)
+    except (SandboxUnavailable, SandboxInfraError) as error:
+        found.refusal = error
+        _look_regardless(config, found)
+    return found
+
+
 def _use(config: Config, found: Findings) -> None:
     times = found.milliseconds
     begin = perf_counter()

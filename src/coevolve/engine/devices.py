@@ -1,0 +1,88 @@
+"""The accelerators that torch finds, and what their makers promise of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Peak numbers of a graphics card, as its data sheet gives them.
+
+    Args:
+        tflops: 10^12 operations per second of dense bfloat16 products with fp32 sums (no sparsity).
+        bandwidth: 10^9 bytes per second from its memory.
+    """
+
+    tflops: float
+    bandwidth: float
+
+
+# By the name that torch gives the card, without its maker's. Sources: NVIDIA's data sheets and architecture papers.
+CARDS: Mapping[str, Card] = {
+    "B200": Card(2250, 8000),
+    "H200": Card(989, 4800),
+    "H100 80GB HBM3": Card(989, 3350),
+    "H100 NVL": Card(835, 3900),
+    "H100 PCIe": Card(756, 2000),
+    "A100-SXM4-80GB": Card(312, 2039),
+    "A100 80GB PCIe": Card(312, 1935),
+    "A100-SXM4-40GB": Card(312, 1555),
+    "A100-PCIE-40GB": Card(312, 1555),
+    "L40S": Card(362, 864),
+    "L40": Card(181, 864),
+    "L4": Card(121, 300),
+    "A40": Card(150, 696),
+    "A10": Card(125, 600),
+    "RTX 6000 Ada Generation": Card(364, 960),
+    "RTX A6000": Card(155, 768),
+    "RTX 5090": Card(210, 1792),
+    "RTX 4090": Card(165, 1008),
+    "RTX 3090": Card(71, 936),
+}
+
+
+def card_of(name: str) -> Card | None:
+    """The peak numbers of a card by torch's name for it; None for one that is not in the table."""
+    return CARDS.get(name.removeprefix("NVIDIA ").removeprefix("GeForce "))
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A CUDA device as torch sees it; memory in bytes."""
+
+    name: str
+    total: int
+    free: int
+    bfloat16: bool
+
+
+def gpus() -> list[Gpu]:
+    """All CUDA devices of this process, in torch's order; empty without any."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    found = []
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        found.append(Gpu(facts.name, total, free, facts.major >= 8))
+    return found
+
+
+def why_no_gpu() -> str:
+    """One sentence for a machine where :func:`gpus` finds nothing."""
+    import torch
+
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} was built without CUDA"
+    return f"torch was built for CUDA {torch.version.cuda}, but no driver or device answers (try nvidia-smi)"
+
+
+def has_mps() -> bool:
+    """Whether torch could use an Apple GPU; coevolve does not."""
+    import torch
+
+    return torch.backends.mps.is_available()
