@@ -104,7 +104,7 @@ def doctor(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What this machine has and whether a run works on it; with RUN what is intact there and where resume would begin."""
+    """Whether a run works on this machine; with RUN what is intact there and where resume would begin."""
     if run is not None:
         from coevolve.commands import doctor as examination
 

@@ -60,7 +60,8 @@ def examine() -> Machine:
     packages = machine.packages(requirements, machine.pinned_versions())
     broken = [_lack(package) for package in packages if not package.fits]
     # A torch that is missing or does not start is a finding, not an end.
-    found, fault = _with_torch(gpus, [])
+    nothing: list[Gpu] = []
+    found, fault = _with_torch(gpus, nothing)
     no_gpu = fault or ("" if found else why_no_gpu())
     mps, _ = _with_torch(has_mps, False)
     if fault:
