@@ -95,10 +95,10 @@ def _lack(package: Package) -> str:
 def _fault_of_base() -> list[str]:
     """What is wrong with the base model that the default run begins with."""
     from coevolve.runs.base import base_model
-    from coevolve.worlds.miniature.learner import MiniatureWorld
+    from coevolve.worlds.choose import open_world
 
     try:
-        base_model(load_config(), MiniatureWorld())
+        base_model(open_world(load_config()))
     except CoevolveError as error:
         return [str(error).replace("\n", "  ")]
     return []
