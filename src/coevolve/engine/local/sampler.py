@@ -16,7 +16,8 @@ from coevolve.engine.local import attention
 from coevolve.engine.local.cache import SlotCache
 from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.models import load_model, load_tokenizer
-from coevolve.engine.stops import StopStrings, end_ids, token_texts
+from coevolve.engine.stops import StopStrings
+from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import EngineError
 from coevolve.types import Ints
 
@@ -47,10 +48,10 @@ class LocalSampler:
         self.model.set_attn_implementation(attention.NAME)
         self.model.requires_grad_(False)
         self.device = torch.device(device)
-        tokenizer = load_tokenizer(model_path)
+        load_tokenizer(model_path)  # refuses what transformers would read in another way
+        self._vocabulary = read_vocabulary(model_path)
         config = self.model.config
-        self._texts = token_texts(tokenizer, config.vocab_size)
-        self._eos = end_ids(model_path, tokenizer)
+        self._eos = np.array(sorted(self._vocabulary.ends), np.int64)
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._cache = SlotCache(
             config.num_hidden_layers, config.num_key_value_heads, head_dim, dtype=self.model.dtype, device=self.device
@@ -93,7 +94,7 @@ class LocalSampler:
     @property
     def eos(self) -> frozenset[int]:
         """Token ids that end a sequence."""
-        return frozenset(int(i) for i in self._eos)
+        return self._vocabulary.ends
 
     @property
     def active(self) -> int:
@@ -256,7 +257,7 @@ class LocalSampler:
         ).last_hidden_state
         last = hidden[:, 0] if width == 1 else hidden[torch.arange(count), torch.from_numpy(widths - 1)]
         logits: Tensor = self.model.lm_head(last)
-        return logits
+        return logits[:, : self._vocabulary.size]  # rows that pad the matrix stand for no token
 
     def _draw(self, slots: NDArray[np.int64], logits: Tensor) -> None:
         """Sample one token for each slot and append it."""
@@ -310,7 +311,7 @@ class LocalSampler:
     def _stop_strings(self, kind: int) -> StopStrings:
         stop = self._samplings[kind].stop
         if stop not in self._stops:
-            self._stops[stop] = StopStrings(self._texts, stop)
+            self._stops[stop] = StopStrings(self._vocabulary.texts, stop)
         return self._stops[stop]
 
     def _shrink(self) -> None:

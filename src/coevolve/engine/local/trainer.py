@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from coevolve.engine.local.models import TOKENIZER_FILES, load_model, quiet
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
 from coevolve.engine.local.scoring import Streams, hidden_states, output_head, prepare, token_logprobs
+from coevolve.engine.vocabulary import vocabulary_size
 from coevolve.errors import EngineError
 from coevolve.types import Batch, Floats, TrainRow, TrainStats
 
@@ -76,6 +77,7 @@ class LocalTrainer:
         autocast: Literal["none", "bfloat16"] = "none",
     ) -> None:
         self.model_path = model_path
+        self._vocabulary = vocabulary_size(model_path)
         self.model: nn.Module = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
         self._device = torch.device(device)
         self._temperature = temperature
@@ -260,7 +262,7 @@ class LocalTrainer:
         for leaf in leaves:
             part = slice(start, start + len(leaf))
             with self._precision():
-                logits = output_head(self.model)(leaf)
+                logits = output_head(self.model)(leaf)[:, : self._vocabulary]  # the sampler draws from these alone
             logp, entropy = token_logprobs(logits, target[part], self._temperature)
             stats.entropy += float(entropy.sum())
             loss = streams.loss(part, logp, None if reference is None else reference[part], stats)
@@ -278,7 +280,7 @@ class LocalTrainer:
             hidden = hidden_states(model, micro, self._device)
             pieces = torch.split(hidden, self._chunk()), torch.split(target, self._chunk())
             parts = [
-                token_logprobs(output_head(model)(piece), at, self._temperature)[0]
+                token_logprobs(output_head(model)(piece)[:, : self._vocabulary], at, self._temperature)[0]
                 for piece, at in zip(*pieces, strict=True)
             ]
         return torch.cat(parts)
