@@ -110,7 +110,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--cpu", type=float, default=0.1, help="CPU seconds of a snippet")
-    parser.add_argument("--wall", type=float, default=0.5, help="wall seconds of a snippet")
+    parser.add_argument("--wall", type=float, default=1.0, help="wall seconds of a snippet, without waiting for a core")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(arguments)
