@@ -9,7 +9,7 @@ import yaml
 from coevolve.config import Config, at_iteration
 from coevolve.config_keys import config_keys, nearest, section_names
 from coevolve.errors import ConfigError
-from coevolve.loading import config_from_yaml, load_config, preset_names
+from coevolve.loading import DEFAULT_PRESETS, config_from_yaml, load_config, preset_names
 
 Write = Callable[[str], Path]
 
@@ -48,6 +48,34 @@ def test_the_paper_preset_keeps_the_formulas_of_the_paper() -> None:
     assert (config.reward.lambda_unc, config.reward.lambda_tool, config.reward.tool_cap) == (1.0, 0.6, 4)
     assert (config.gate.lower, config.gate.upper) == (0.3, 0.8)
     assert (config.pool.voters, config.pool.votes, config.curriculum.votes) == (["current"], 10, 10)
+
+
+def test_the_presets_of_r_zero_keep_its_paper_and_its_code() -> None:
+    paper, code = load_config("r-zero"), load_config("r-zero-code")
+    for config in (paper, code):
+        assert (config.method, config.objective, config.tool.enabled) == ("r-zero", "grpo", False)
+        assert (config.curriculum.group_size, config.executor.group_size) == (4, 5)
+        assert {config.curriculum.clip_low, config.executor.clip_low} == {0.2}
+        assert {config.curriculum.clip_high, config.executor.clip_high} == {0.3}
+    assert (paper.gate.lower, paper.gate.upper, paper.pool.votes, paper.pool.count_missing) == (0.25, 0.75, 10, True)
+    assert (paper.reward.lambda_unc, paper.reward.clip_at_zero, paper.reward.malformed) == (1.0, True, 0.0)
+    assert (code.gate.lower, code.gate.upper, code.pool.votes, code.pool.count_missing) == (0.3, 0.8, 9, False)
+    assert (code.reward.lambda_unc, code.reward.clip_at_zero, code.reward.malformed) == (0.5, False, -1.0)
+
+
+def test_every_method_has_a_preset_of_its_own(write: Write) -> None:
+    for method, preset in DEFAULT_PRESETS.items():
+        assert (load_config(method=method).method, load_config(method=method).preset) == (method, preset)
+    assert load_config(None, write("method: r-zero\nseed: 3\n")).preset == "r-zero"
+    assert "not of agent0" in fault(preset="r-zero", method="agent0").what
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [("tool.enabled=true", "has no tool"), ("reward.lambda_tool=0.6", "has no tool"), ("objective=adpo", "plain GRPO")],
+)
+def test_r_zero_with_what_agent0_adds_is_refused(override: str, why: str) -> None:
+    assert why in fault(override, method="r-zero").what
 
 
 def test_overrides_win_over_the_file_and_the_file_over_the_preset(write: Write) -> None:

@@ -55,15 +55,18 @@ def test_python_files_exist(page: Path) -> None:
     assert not missing, f"{page.name} names {missing}"
 
 
-def test_the_preset_table_holds_every_difference_with_its_values() -> None:
-    rows = _PRESET_ROW.findall((ROOT / "docs/methods.md").read_text(encoding="utf-8"))
-    shown = {key: (yaml.safe_load(mini), yaml.safe_load(paper)) for key, mini, paper in rows}
-    mini, paper = (load_config(preset, None, []) for preset in ("mini", "mini-paper"))
+@pytest.mark.parametrize(
+    ("page", "presets"), [("methods", ("mini", "mini-paper")), ("r-zero", ("r-zero", "r-zero-code"))]
+)
+def test_the_preset_table_holds_every_difference_with_its_values(page: str, presets: tuple[str, str]) -> None:
+    rows = _PRESET_ROW.findall((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"))
+    shown = {key: (yaml.safe_load(first), yaml.safe_load(second)) for key, first, second in rows}
+    one, other = (load_config(preset, None, []) for preset in presets)
 
     def value(config: object, key: str) -> object:
         for name in key.split("."):
             config = getattr(config, name)
         return config
 
-    different = {key for key in config_keys() if key != "preset" and value(mini, key) != value(paper, key)}
-    assert {key: (value(mini, key), value(paper, key)) for key in different} == shown
+    different = {key for key in config_keys() if key != "preset" and value(one, key) != value(other, key)}
+    assert {key: (value(one, key), value(other, key)) for key in different} == shown

@@ -59,8 +59,8 @@ def _options(
 
 @app.command()
 def run(
-    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="agent0 (default)")] = None,
-    preset: Annotated[str | None, typer.Option(help="mini (default), mini-paper, nano")] = None,
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="agent0 (default), r-zero")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini (default), mini-paper, nano, r-zero, r-zero-code")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan, start nothing.")] = False,

@@ -147,6 +147,8 @@ class RewardSection(Section):
     peak: ProbabilityPerIteration = Field(0.5, description="p_hat with the largest uncertainty reward (paper: 0.5)")
     bleu_threshold: float = Field(0.5, gt=0, le=1.0, description="distance below which questions share a cluster")
     mask_numbers: bool = Field(False, description="compare questions with every number replaced by #")
+    clip_at_zero: bool = Field(True, description="no reward is below 0; false = what R-Zero's code computes")
+    malformed: float = Field(0.0, le=0, description="what a text earns that is no well-formed question (R-Zero: -1)")
 
 
 class TrainingSection(Section):
@@ -166,6 +168,7 @@ class CurriculumSection(TrainingSection):
     steps: StepsPerIteration = Field(5, description="GRPO steps of one iteration")
     questions: int = Field(64, ge=2, description="questions written in one step")
     group_size: int = Field(64, ge=2, description="questions that share one baseline; all prompts are the same")
+    own_answer: bool = Field(False, description="a question without the writer's own boxed answer is malformed")
     baseline: Literal["mean", "leave_one_out"] = Field(
         "mean", description="baseline of a group: the mean of all its rewards (paper), or of all others"
     )
@@ -176,6 +179,9 @@ class CurriculumSection(TrainingSection):
 class PoolSection(Section):
     size: int = Field(256, ge=1, description="questions written for the executor in one iteration")
     votes: int = Field(8, ge=2, description="answers per question and voter")
+    count_missing: bool = Field(
+        True, description="an answer without a box stays in the denominator of p_hat; false = what R-Zero's code does"
+    )
     voters: list[Voter] = Field(
         default=["current"],
         min_length=1,
@@ -252,7 +258,7 @@ class HealthSection(Section):
 class Config(Section):
     """Everything a run depends on."""
 
-    method: Literal["agent0"] = Field("agent0", description="what coevolves: the phases and rewards")
+    method: Literal["agent0", "r-zero"] = Field("agent0", description="what coevolves: the phases and rewards")
     preset: str = Field("mini", description="name of the preset this configuration started from")
     seed: int = Field(0, ge=0, description="one seed for everything")
     iterations: int = Field(3, ge=1, description="rounds of curriculum and executor training")
@@ -287,10 +293,21 @@ class Config(Section):
             raise ValueError("adpo.lower must be below adpo.upper")
         if self.curriculum.minibatches > self.curriculum.questions:
             raise ValueError("curriculum.minibatches is larger than curriculum.questions")
+        if self.reward.malformed < 0 and self.reward.clip_at_zero:
+            raise ValueError("reward.malformed is below 0, but reward.clip_at_zero allows no reward below 0")
+        self._possible_method()
         self._possible_sandbox()
         if self.executor.minibatches > self.executor.tasks * self.executor.group_size:
             raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
         return self
+
+    def _possible_method(self) -> None:
+        """R-Zero is what Agent0 is without its tool and its objective; with them it would be Agent0 by another name."""
+        if self.method == "r-zero":
+            if self.tool.enabled or self.reward.lambda_tool > 0:
+                raise ValueError("R-Zero has no tool: tool.enabled is false and reward.lambda_tool is 0")
+            if self.objective != "grpo":
+                raise ValueError("the solver of R-Zero learns by plain GRPO: objective is grpo")
 
     def _possible_sandbox(self) -> None:
         box = self.sandbox

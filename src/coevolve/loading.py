@@ -17,6 +17,7 @@ from coevolve.config_keys import config_keys, nearest, section_names, shown
 from coevolve.errors import ConfigError
 
 DEFAULT_PRESET = "mini"
+DEFAULT_PRESETS = {"agent0": DEFAULT_PRESET, "r-zero": "r-zero"}  # of each method
 METHODS: tuple[str, ...] = get_args(Config.model_fields["method"].annotation)
 
 
@@ -65,7 +66,7 @@ def load_config(
     """The configuration of a run: defaults, then the preset, the file, the layers, then ``key=value`` overrides.
 
     Args:
-        preset: a packaged preset; without it the one that ``file`` names, else the default one.
+        preset: a packaged preset; without it the one that ``file`` names, else the method's own.
         file: YAML with sections and keys, for example the ``config.yaml`` of a run.
         overrides: ``gate.lower=0.5`` and so on; values are YAML.
         method: what the user asked to run; a preset or file of another method is refused.
@@ -78,7 +79,9 @@ def load_config(
     if method is not None:
         _known("method", method, list(METHODS))
     from_file = _file_layer(file) if file is not None else None
-    name = preset or (from_file and from_file.values.get("preset")) or DEFAULT_PRESET
+    in_file = from_file.values if from_file else {}
+    wanted = str(method or in_file.get("method", "agent0"))
+    name = preset or in_file.get("preset") or DEFAULT_PRESETS.get(wanted, DEFAULT_PRESET)
     stack = [_preset_layer(name), *([from_file] if from_file else []), *layers, _override_layer(overrides)]
     for layer in stack:
         _check_keys(layer)

@@ -38,7 +38,7 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         archive: Sequence[str] = (),
     ) -> list[RewardParts]:
         raw = [trajectory("nonsense" if t is None else f"{t}</question>") for t in texts]
-        written = read_questions(MiniatureWorld(), raw, method="agent0", iteration=iteration, prefix="c")
+        written = read_questions(MiniatureWorld(), raw, Config(), iteration=iteration, prefix="c")
         assert [w.task is None for w in written] == [t is None for t in texts]
         group = tuple(trajectory(answer=a, calls=calls) for a in answers)
         groups = {w.task.id: Group(w.task, group, vote(answers)) for w in written if w.task}
@@ -54,6 +54,13 @@ def test_a_malformed_text_earns_nothing(scored: Callable[..., list[RewardParts]]
     good, bad = scored([VALID[0], None], HALF, calls=2)
     assert (bad.format, bad.total, bad.uncertainty, bad.tool, bad.repetition) == (0, 0, 0, 0, 0)
     assert good.total == pytest.approx(1.0 + 0.6 * 0.25 * 2 - 0.5)  # p_hat 1/2, two calls, alone of a batch of two
+
+
+def test_the_rewards_of_r_zeros_code_go_below_zero(scored: Callable[..., list[RewardParts]]) -> None:
+    keys = ["reward.clip_at_zero=false", "reward.malformed=-1", "reward.lambda_unc=0.5", "reward.lambda_tool=0"]
+    first, same, bad = scored([VALID[0], VALID[0], None], ["1", "1", "1", "2"], *keys)
+    assert first.total == same.total == pytest.approx(min(0.75, 0.25) - 2 / 3)
+    assert bad.total == pytest.approx(-1 - 1 / 3)
 
 
 def test_a_batch_of_one_question_only_is_fully_repetitive(scored: Callable[..., list[RewardParts]]) -> None:
@@ -117,16 +124,26 @@ def test_templates_of_the_archive_cost_what_the_weight_says(scored: Callable[...
 def test_only_a_finished_well_formed_question_becomes_a_task(
     text: str, stop: StopReason, formed: bool, trajectory: Make
 ) -> None:
-    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], method="agent0", iteration=2, prefix="p2")
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], Config(), iteration=2, prefix="p2")
     assert (w.task is not None) is formed
     if w.task:
         assert (w.task.id, w.question, w.task.origin.iteration) == ("p2-0000", "Let a = 43 * 80. Find a.", 2)
         assert w.task.proposed_answer is None
 
 
+@pytest.mark.parametrize(("text", "formed"), [("</question> \\boxed{3440}", True), ("</question>", False)])
+def test_a_question_without_its_writers_answer_is_malformed_where_one_is_asked_for(
+    text: str, formed: bool, trajectory: Make, config: Settings
+) -> None:
+    asked = config("curriculum.own_answer=true")
+    raw = [trajectory("Let a = 43 * 80. Find a." + text)]
+    (w,) = read_questions(MiniatureWorld(), raw, asked, iteration=1, prefix="c")
+    assert (w.task is not None) is formed
+
+
 def test_the_proposers_own_answer_is_kept_beside_the_task(trajectory: Make) -> None:
     text = "Let a = 43 * 80. Find a.</question> \\boxed{3440}"
-    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], method="agent0", iteration=1, prefix="c")
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], Config(), iteration=1, prefix="c")
     assert isinstance(w, Written)
     assert w.task is not None
     assert w.task.proposed_answer == "3440"

@@ -19,7 +19,7 @@ class RewardParts:
     """The reward of one question and what it is made of; parts are already weighted, so they can be added by
     eye.
 
-    ``total = format * max(0, uncertainty + tool - repetition - novelty)``.
+    ``total = format * max(0, uncertainty + tool - repetition - novelty)``, unless a negative reward is asked for.
     """
 
     format: float  # 1 when the question is well formed, else 0
@@ -83,6 +83,8 @@ def curriculum_reward(
     lambda_tool: float = 0.6,
     archive_share: float = 0.0,
     lambda_novelty: float = 0.0,
+    clip_at_zero: bool = True,
+    malformed: float = 0.0,
 ) -> RewardParts:
     """R_C = R_format * max(0, lambda_unc R_unc + lambda_tool R_tool - R_rep - lambda_novelty * archive
     share).
@@ -94,15 +96,22 @@ def curriculum_reward(
         repetition: R_rep, from ``r_rep``.
         archive_share: share of the archive that has this question's template, in [0, 1]. Not in the paper,
             which corresponds to ``lambda_novelty`` = 0.
+        clip_at_zero: the max(0, ...). R-Zero's published code has none.
+        malformed: in place of the gains, what a malformed text earns without ``clip_at_zero`` (R-Zero's code: -1,
+            from which its repetition still goes).
     """
     format_reward = 1.0 if well_formed else 0.0
     gains = lambda_unc * uncertainty + lambda_tool * tool
     novelty = lambda_novelty * archive_share
+    if clip_at_zero:
+        total = format_reward * max(0.0, gains - repetition - novelty)
+    else:
+        total = (gains if well_formed else malformed) - repetition - novelty
     return RewardParts(
         format=format_reward,
         uncertainty=lambda_unc * uncertainty,
         tool=lambda_tool * tool,
         repetition=repetition,
         novelty=novelty,
-        total=format_reward * max(0.0, gains - repetition - novelty),
+        total=total,
     )

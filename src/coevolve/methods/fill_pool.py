@@ -37,7 +37,7 @@ class FillPool:
         seed = seed_of(config.seed, "pool", t)
         role, last = (Role.PROPOSER, t) if config.curriculum.train else (Role.PROPOSER, 0)
         texts = state.rollouts.write(state.checkpoints.weights(role, last), config.pool.size, seed=seed)
-        written = read_questions(state.world, texts, method=config.method, iteration=t, prefix=f"p{t}")
+        written = read_questions(state.world, texts, config, iteration=t, prefix=f"p{t}")
         earlier = earlier_questions(state.store, t)
         fates = _fates(state, written, Archive(earlier))
         tasks = [w.task for w, fate in zip(written, fates, strict=True) if w.task is not None and fate == "asked"]
@@ -47,9 +47,14 @@ class FillPool:
             )
             for i in voters(config, t)
         ]
+        counted = config.pool.count_missing
         with state.spent.grading():
             groups = [
-                Group(task, by_voter[0][n], pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge))
+                Group(
+                    task,
+                    by_voter[0][n],
+                    pool_votes([answers_of(x[n], count_missing=counted) for x in by_voter], judge=state.judge),
+                )
                 for n, task in enumerate(tasks)
             ]
             section = config.gate

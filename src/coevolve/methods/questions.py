@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coevolve.config import Config
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import written_question
 from coevolve.types import Origin, Role, StopReason, Task, Trajectory
@@ -21,7 +22,7 @@ class Written:
 
 
 def read_questions(
-    world: World, texts: Sequence[Trajectory], *, method: str, iteration: int, prefix: str
+    world: World, texts: Sequence[Trajectory], config: Config, *, iteration: int, prefix: str
 ) -> list[Written]:
     """Parse and check every text; ``prefix`` makes the task ids unique within a run."""
     opening = world.contract.proposer_prompt()
@@ -29,13 +30,21 @@ def read_questions(
     for i, trajectory in enumerate(texts):
         question = written_question(opening + trajectory.text) if trajectory.stop is StopReason.EOS else None
         task = None
-        if question is not None and world.is_well_formed(question):
-            origin = Origin(method, Role.PROPOSER, iteration)
-            task = Task(f"{prefix}-{i:04d}", (question,), "chain", origin, last_boxed(trajectory.text))
+        own = last_boxed(trajectory.text)
+        answered = own is not None or not config.curriculum.own_answer
+        if question is not None and answered and world.is_well_formed(question):
+            origin = Origin(config.method, Role.PROPOSER, iteration)
+            task = Task(f"{prefix}-{i:04d}", (question,), "chain", origin, own)
         out.append(Written(trajectory, question or "", task))
     return out
 
 
-def answers_of(trajectories: Sequence[Trajectory]) -> list[str | None]:
-    """The answers that vote on a task: not those that the sandbox lost, unless it lost them all."""
-    return [x.answer for x in trajectories if not x.lost] or [None] * len(trajectories)
+def answers_of(trajectories: Sequence[Trajectory], *, count_missing: bool = True) -> list[str | None]:
+    """The answers that vote on a task: not those that the sandbox lost, unless it lost them all.
+
+    Args:
+        count_missing: keep a missing answer, which is no vote, in the denominator of p_hat; without it only a task
+            that nobody answered keeps them.
+    """
+    heard = [x.answer for x in trajectories if not x.lost and (count_missing or x.answer is not None)]
+    return heard or [None] * len(trajectories)

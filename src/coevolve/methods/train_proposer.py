@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class TrainProposer:
         seed = seed_of(config.seed, "curriculum", t, step)
         texts = state.rollouts.write(policy.weights(), config.curriculum.questions, seed=seed)
         gap = policy.probe(texts)
-        written = read_questions(state.world, texts, method=config.method, iteration=t, prefix=f"c{t}-{step}")
+        written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
         tasks = [w.task for w in written if w.task is not None]
         answers = state.rollouts.solve(
             state.checkpoints.weights(Role.SOLVER, t - 1), tasks, config.curriculum.votes, seed=seed_of(seed, "votes")
@@ -123,7 +124,17 @@ def score_questions(
     shares = cluster_shares(questions, threshold=section.bleu_threshold, mask_numbers=section.mask_numbers)
     shares = shares * len(asked) / len(written)
     templates = archive.template_shares(questions)
-    out = [curriculum_reward(well_formed=False, uncertainty=0, tool=0, repetition=0) for _ in written]
+    reward = partial(
+        curriculum_reward,
+        lambda_unc=section.lambda_unc,
+        lambda_tool=section.lambda_tool,
+        lambda_novelty=section.lambda_novelty,
+        clip_at_zero=section.clip_at_zero,
+        malformed=section.malformed,
+    )
+    # A malformed text is a cluster of its own; where no reward is below zero it cannot lose by it.
+    alone = 0.0 if section.clip_at_zero else r_rep(1 / len(written), section.lambda_rep)
+    out = [reward(well_formed=False, uncertainty=0, tool=0, repetition=alone) for _ in written]
     for i, share, template in zip(asked, shares, templates, strict=True):
         task = written[i].task
         assert task is not None
@@ -131,15 +142,12 @@ def score_questions(
         heard = [x for x in group.trajectories if not x.lost] or group.trajectories
         agreed = [agrees(x.answer, group.vote) for x in heard]
         calls = count_tool_calls([len(x.tool_calls) for x in heard], agreed, section.tool_count)
-        out[i] = curriculum_reward(
+        out[i] = reward(
             well_formed=True,
             uncertainty=r_unc(group.vote.p_hat, at_iteration(section.peak, iteration)),
             tool=r_tool(calls, section.gamma, section.tool_cap),
             repetition=r_rep(float(share), section.lambda_rep),
-            lambda_unc=section.lambda_unc,
-            lambda_tool=section.lambda_tool,
             archive_share=float(template),
-            lambda_novelty=section.lambda_novelty,
         )
     return out
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coevolve.config import Config
-from coevolve.methods import agent0
 from coevolve.methods.base import Phase
+from coevolve.methods.choose import phases_of
 from coevolve.methods.fill_pool import voters
 from coevolve.runs.evaluate import Evaluate
 from coevolve.worlds.choose import open_world
@@ -36,7 +36,7 @@ def phases(config: Config) -> list[Phase | Evaluate]:
     """All phases of a run; iteration 0 measures the base model."""
     out: list[Phase | Evaluate] = [Evaluate(config, 0)]
     for t in range(1, config.iterations + 1):
-        out += [*agent0.phases(config, t), Evaluate(config, t)]
+        out += [*phases_of(config, t), Evaluate(config, t)]
     return out
 
 

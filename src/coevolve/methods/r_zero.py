@@ -1,0 +1,20 @@
+"""R-Zero (arXiv 2508.05004): a challenger and a solver from one base model, without a tool.
+
+In every iteration the challenger learns, by GRPO, to write questions that the frozen solver is divided on; the frozen
+challenger writes a pool, the solver's votes label it, a gate keeps what it is divided on; the solver learns, by GRPO,
+to agree with its votes. So its phases are those of Agent0, which came later and added the tool, its reward and ADPO.
+What differs otherwise are keys: presets ``r-zero`` (the paper) and ``r-zero-code`` (its published code).
+"""
+
+from __future__ import annotations
+
+from coevolve.config import Config
+from coevolve.methods.base import Phase
+from coevolve.methods.fill_pool import FillPool
+from coevolve.methods.train_proposer import TrainProposer
+from coevolve.methods.train_solver import TrainSolver
+
+
+def phases(config: Config, iteration: int) -> list[Phase]:
+    """The phases of one iteration, in order."""
+    return [TrainProposer(config, iteration), FillPool(config, iteration), TrainSolver(config, iteration)]
