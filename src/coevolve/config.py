@@ -182,6 +182,12 @@ class PoolSection(Section):
     count_missing: bool = Field(
         True, description="an answer without a box stays in the denominator of p_hat; false = what R-Zero's code does"
     )
+    stop: Probability = Field(
+        0.0,
+        description="a task gets no more votes once the chance that its p_hat ends inside the gate is below this; 0 = "
+        "all get all votes (paper)",
+    )
+    round: int = Field(2, ge=1, description="answers per voter between two looks at that chance")
     voters: list[Voter] = Field(
         default=["current"],
         min_length=1,
@@ -193,6 +199,12 @@ class GateSection(Section):
     enabled: bool = Field(True, description="keep only tasks at the frontier; false = the ablation")
     lower: ProbabilityPerIteration = Field(0.3, description="smallest p_hat that is kept, inclusive")
     upper: ProbabilityPerIteration = Field(0.8, description="largest p_hat that is kept, inclusive")
+    margin: ProbabilityPerIteration = Field(
+        0.0, description="share of the votes by which the majority must be ahead of the runner-up (paper: none)"
+    )
+    verified: bool = Field(
+        False, description="keep only labels on which the tool-verified answers of the current executor agree as well"
+    )
 
 
 class ExecutorSection(TrainingSection):
@@ -201,6 +213,17 @@ class ExecutorSection(TrainingSection):
     tasks: int = Field(32, ge=1, description="kept tasks in one rollout batch")
     group_size: int = Field(8, ge=2, description="answers per task (paper: G = 16)")
     kl: float = Field(0.0, ge=0, description="coefficient of the k3 term to the iteration's first executor")
+    replay: float = Field(
+        0.0, ge=0, lt=1, description="share of a batch that comes from the pools of earlier iterations"
+    )
+    relabel: bool = Field(
+        False, description="count the answers of a rollout batch as votes too, so that a label may change in training"
+    )
+    entropy_floor: float = Field(
+        0.0,
+        ge=0,
+        description="while the answers have less entropy (nats per token), only those that miss the label teach",
+    )
     loss: Literal["token", "sequence", "fixed"] = Field(
         "token", description="mean over tokens, per sequence, or fixed length"
     )
@@ -295,6 +318,8 @@ class Config(Section):
             raise ValueError("curriculum.minibatches is larger than curriculum.questions")
         if self.reward.malformed < 0 and self.reward.clip_at_zero:
             raise ValueError("reward.malformed is below 0, but reward.clip_at_zero allows no reward below 0")
+        if self.pool.stop > 0 and not self.gate.enabled:
+            raise ValueError("pool.stop leaves out votes on tasks that miss the gate, but gate.enabled is false")
         self._possible_method()
         self._possible_sandbox()
         if self.executor.minibatches > self.executor.tasks * self.executor.group_size:

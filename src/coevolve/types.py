@@ -127,6 +127,7 @@ class LabelledTask:
     task: Task
     label: str
     p_hat: float
+    counts: tuple[tuple[str, int], ...] = ()  # the votes behind the label, as in Vote
 
 
 @dataclass(frozen=True, slots=True)

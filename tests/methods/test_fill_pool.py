@@ -14,7 +14,8 @@ from coevolve.config import Config
 from coevolve.curriculum.near_pairs import nearest_distances
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
-from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks, voters
+from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks
+from coevolve.methods.polling import voters
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.types import Group, LabelledTask, Role, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
@@ -187,6 +188,47 @@ def test_every_text_meets_its_fate_and_only_new_questions_are_asked(filled: Call
     assert (pool.rows[4]["valid"], pool.rows[4]["k"]) == (3, 4)
 
 
+def test_a_task_that_can_hardly_enter_the_gate_gets_no_more_votes(filled: Callable[..., Pool]) -> None:
+    answers: dict[str, list[list[str | None]]] = {
+        PRODUCT: [["3440"] * 4],
+        SUM: [["6", "6", None, "7"], ["6", "6", "6", "7"]],
+    }
+    rounds = [
+        "gate.upper=0.8",
+        "pool.votes=8",
+        "pool.round=4",
+        "pool.stop=0.2",
+    ]  # after 4 of 4 the chance of 6 or fewer of 8 is 1/6
+    pool = filled(TEXTS, answers, *rounds)
+    assert pool.rollouts.asked == [[PRODUCT, SUM], [SUM]]
+    rows = {str(row["question"]): row for row in pool.rows if row["k"]}
+    assert [(rows[q]["k"], rows[q]["p_hat"], rows[q]["kept"]) for q in (PRODUCT, SUM)] == [
+        (4, 1.0, False),
+        (8, 5 / 8, True),
+    ]
+    assert pool.heard.facts["votes_heard"] == 12
+    (group,) = [g for g in pool.heard.groups if g.task.question == SUM]
+    assert [x.sample for x in group.trajectories] == [
+        0,
+        0,
+        0,
+        0,
+        4,
+        4,
+        4,
+        4,
+    ]  # every trajectory of the double is its 0th
+
+
+def test_a_label_that_working_tool_calls_contradict_can_be_left_out(filled: Callable[..., Pool]) -> None:
+    kept = {key: filled(TEXTS, ANSWERS, f"gate.verified={key}").rows for key in ("false", "true")}
+    assert [row["reason"] for row in kept["false"]][::4] == ["kept", "kept"]
+    assert [row["reason"] for row in kept["true"]][::4] == ["kept", "kept"]
+    answers: dict[str, list[list[str | None]]] = {PRODUCT: [["1", "2", "2", "3"]], SUM: [["6", "7", "6", "7"]]}
+    rows = filled(TEXTS, answers, "gate.verified=true").rows
+    assert [row["reason"] for row in rows][::4] == ["unverified", "unverified"]  # no answer has more than half
+
+
 def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) -> None:
     facts = filled(TEXTS, ANSWERS, "gate.upper=0.7").heard.facts
     assert (facts["size"], facts["asked"], facts["kept"]) == (5, 2, 1)
@@ -198,7 +240,8 @@ def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) ->
     assert (facts["proposer_entropy"], facts["solver_entropy"]) == (0.5, 0.5), "every token was sampled at -0.5"
     assert facts["p_hat_histogram"] == [0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0]
     assert facts["reasons"] == {
-        "kept": 1, "no_answer": 0, "below": 0, "above": 1, "malformed": 1, "duplicate": 1, "reserved": 1
+        "kept": 1, "no_answer": 0, "below": 0, "above": 1, "narrow": 0, "unverified": 0,
+        "malformed": 1, "duplicate": 1, "reserved": 1,
     }  # fmt: skip
     assert facts["tool_calls"] == 1.0
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from coevolve.methods.labels import verified_label
+from coevolve.methods.labels import relabelled, verified_label
 from coevolve.types import LabelledTask, ToolCall, Trajectory
 
 Make = Callable[..., Trajectory]
@@ -43,3 +43,29 @@ def test_a_label_needs_two_working_answers_that_agree_and_a_majority(
     if found:
         assert found.task is task
         assert found.p_hat == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("counts", "answers", "label"),
+    [
+        ((("6", 5), ("7", 3)), ["7", "7"], "6"),  # five to five: the first by key
+        ((("6", 5), ("7", 3)), ["7", "7", "7.0"], "7"),
+        ((("6", 5), ("7", 3)), [None, None, None], "6"),
+        ((), ["7", "7"], "7"),
+    ],
+)
+def test_a_label_is_the_majority_of_the_pool_and_the_training_group_together(
+    counts: tuple[tuple[str, int], ...],
+    answers: list[str | None],
+    label: str,
+    trajectory: Make,
+    labelled: Callable[..., LabelledTask],
+) -> None:
+    task = replace(labelled("t", label="6", p_hat=0.625), counts=counts)
+    found = relabelled(task, [trajectory(answer=answer) for answer in answers])
+    assert (found.label, found.p_hat, found.task) == (label, 0.625, task.task)
+
+
+def test_a_label_stays_where_nobody_gives_another(trajectory: Make, labelled: Callable[..., LabelledTask]) -> None:
+    task = labelled("t", label="6")
+    assert relabelled(task, [trajectory(answer=None)]) is task

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from coevolve.config import Config
+from coevolve.methods.fill_pool import kept_tasks
 from coevolve.methods.labels import label_rewards
 from coevolve.methods.metrics import train_facts
-from coevolve.methods.train_solver import TrainSolver, lessons, p_hat_bin, task_batches
+from coevolve.methods.train_solver import TrainSolver, above_the_floor, lessons, p_hat_bin, task_batches
 from coevolve.types import Batch, LabelledTask, StopReason, TrainStats, Trajectory
+
+from .memory import TablesInMemory
 
 Make = Callable[..., Trajectory]
 Label = Callable[..., LabelledTask]
@@ -133,3 +137,40 @@ def test_bins_of_p_hat_are_those_of_the_metrics(p_hat: float, expected: int) -> 
 @pytest.mark.parametrize(("votes", "k", "expected"), [(3, 10, 1), (7, 10, 3), (8, 10, 3), (9, 10, 4), (12, 15, 3)])
 def test_a_share_of_votes_falls_into_the_bin_of_its_fraction(votes: int, k: int, expected: int) -> None:
     assert p_hat_bin(votes / k) == expected
+
+
+def test_below_the_entropy_floor_only_what_missed_the_label_teaches(
+    config: Settings, labelled: Label, trajectory: Make
+) -> None:
+    told = lessons(config(), labelled("t"), [trajectory() for _ in range(4)], np.array([1.0, 0.0, 0.0, 0.0]))
+    advantages = [x.advantage for x in told]
+    for entropy, floor in ((None, 0.1), (0.1, 0.1), (0.2, 0.1), (0.05, 0.0)):
+        assert [x.advantage for x in above_the_floor([told], entropy, floor)[0]] == advantages
+    kept = [x.advantage for x in above_the_floor([told], 0.05, 0.1)[0]]
+    assert kept[0] == 0.0
+    assert kept[1:] == advantages[1:]
+    assert max(kept[1:]) < 0
+
+
+@pytest.mark.parametrize(
+    ("replay", "iteration", "old"), [(0.25, 1, 0), (0.25, 2, 2), (0.25, 3, 2), (0.9, 3, 7), (0.0, 3, 0)]
+)
+def test_a_share_of_each_batch_comes_from_earlier_pools(
+    replay: float, iteration: int, old: int, config: Settings
+) -> None:
+    store = TablesInMemory()
+    for t in (1, 2, 3):
+        row = {"label": "1", "p_hat": 0.5, "counts": [{"answer": "1", "votes": 4}], "kept": True, "well_formed": True}
+        store.write_table(
+            f"tasks/iteration-{t}.parquet", [row | {"task_id": f"p{t}-{n}", "question": f"{t}.{n}"} for n in range(9)]
+        )
+    settings = config("executor.tasks=8", "executor.minibatches=1", f"executor.replay={replay}", "executor.steps=3")
+    solver = TrainSolver(settings, iteration)
+    state = SimpleNamespace(config=settings, store=store)
+    batches = solver._batches(state, kept_tasks(store, "agent0", iteration))  # type: ignore[arg-type]
+    assert len(batches) == 3
+    for batch in batches:
+        ages = [x.task.id[1] == str(iteration) for x in batch]
+        assert (ages.count(True), ages.count(False)) == (8 - old, old)
+        assert len({x.task.id for x in batch}) == 8
+        assert batch[0].counts == (("1", 4),)

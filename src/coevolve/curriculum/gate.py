@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from coevolve.types import Group, Vote
+from coevolve.types import Group
 
-Reason = Literal["kept", "no_answer", "below", "above"]
+Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified"]
+_REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _SLACK = 1e-9  # p_hat is a count divided by k: 3 of 10 must pass a bound of 0.3 however it was rounded
 
@@ -20,27 +21,46 @@ class Gate:
 
     kept: tuple[Group, ...]
     reasons: Mapping[Reason, int]  # every reason is present, also with 0
+    fates: tuple[Reason, ...]  # of all groups, in their order
 
 
-def gate(groups: Sequence[Group], lower: float = 0.3, upper: float = 0.8, *, enabled: bool = True) -> Gate:
+def gate(
+    groups: Sequence[Group],
+    lower: float = 0.3,
+    upper: float = 0.8,
+    *,
+    enabled: bool = True,
+    margin: float = 0.0,
+    verified: Callable[[Group], bool] | None = None,
+) -> Gate:
     """Keep the groups with lower <= p_hat <= upper.
 
     A task without any answer has no label to learn from and is never kept, also when the gate is disabled.
 
+    Args:
+        margin: votes by which the majority must be ahead of the runner-up, as a share of k; not in the paper.
+        verified: asked of a group that would be kept: is its label one that more than votes stand behind?
+            Not in the paper.
+
     Source: Agent0 (arXiv 2511.16043), appendix A.1: p_hat between 0.3 and 0.8.
     """
-    reasons = [_reason(group.vote, lower, upper, enabled) for group in groups]
-    counts = Counter(reasons)
-    names: tuple[Reason, ...] = ("kept", "no_answer", "below", "above")
-    kept = tuple(group for group, reason in zip(groups, reasons, strict=True) if reason == "kept")
-    return Gate(kept, {name: counts[name] for name in names})
+    fates = tuple(_reason(group, lower, upper, enabled, margin, verified) for group in groups)
+    counts = Counter(fates)
+    kept = tuple(group for group, reason in zip(groups, fates, strict=True) if reason == "kept")
+    return Gate(kept, {name: counts[name] for name in _REASONS}, fates)
 
 
-def _reason(vote: Vote, lower: float, upper: float, enabled: bool) -> Reason:
+def _reason(
+    group: Group, lower: float, upper: float, enabled: bool, margin: float, verified: Callable[[Group], bool] | None
+) -> Reason:
+    vote = group.vote
     if vote.answer is None:
         return "no_answer"
     if enabled and vote.p_hat < lower - _SLACK:
         return "below"
     if enabled and vote.p_hat > upper + _SLACK:
         return "above"
-    return "kept"
+    sizes = [votes for _, votes in vote.counts] + [0]
+    if sizes[0] - sizes[1] < margin * vote.k - _SLACK:
+        return "narrow"
+    return "kept" if verified is None or verified(group) else "unverified"

@@ -10,15 +10,19 @@ import numpy as np
 
 from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
-from coevolve.curriculum.gate import gate
+from coevolve.curriculum.gate import Gate, Reason, gate
 from coevolve.curriculum.near_pairs import nearest_distances
-from coevolve.curriculum.voting import agrees, pool_votes, vote_entropy
+from coevolve.curriculum.voting import agrees, vote_entropy
 from coevolve.methods.base import State, Store
+from coevolve.methods.labels import verified_label
 from coevolve.methods.metrics import sampled_entropy
+from coevolve.methods.polling import poll, pooled
 from coevolve.methods.probe import freeze_probe
-from coevolve.methods.questions import Written, answers_of, read_questions
+from coevolve.methods.questions import Written, read_questions
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Group, LabelledTask, Origin, Role, Task, Trajectory
+
+_OUTSIDE: dict[Reason, str] = {"below": "outside the gate", "above": "outside the gate"}  # in the table of tasks
 
 
 class FillPool:
@@ -41,25 +45,10 @@ class FillPool:
         earlier = earlier_questions(state.store, t)
         fates = _fates(state, written, Archive(earlier))
         tasks = [w.task for w, fate in zip(written, fates, strict=True) if w.task is not None and fate == "asked"]
-        by_voter = [
-            state.rollouts.solve(
-                state.checkpoints.weights(Role.SOLVER, i), tasks, config.pool.votes, seed=seed_of(seed, "votes", i)
-            )
-            for i in voters(config, t)
-        ]
-        counted = config.pool.count_missing
+        by_voter = poll(state, tasks, t)
         with state.spent.grading():
-            groups = [
-                Group(
-                    task,
-                    by_voter[0][n],
-                    pool_votes([answers_of(x[n], count_missing=counted) for x in by_voter], judge=state.judge),
-                )
-                for n, task in enumerate(tasks)
-            ]
-            section = config.gate
-            lower, upper = at_iteration(section.lower, t), at_iteration(section.upper, t)
-            passed = gate(groups, lower, upper, enabled=section.enabled)
+            groups = [Group(task, by_voter[0][n], pooled(state, by_voter, n)) for n, task in enumerate(tasks)]
+            passed = _gated(state, groups, t)
         kept = {g.task.id for g in passed.kept}
         facts = _facts(state, t, written, fates, groups, kept, {str(k): n for k, n in passed.reasons.items()})
         facts |= _novelty(config, [task.question for task in tasks], earlier)
@@ -68,18 +57,24 @@ class FillPool:
         state.listener.on_pool(t, groups, sorted(kept), facts)
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"written": len(texts), "kept": len(kept), "tokens": tokens})
-        rows = _rows(state, t, written, fates, {g.task.id: g for g in groups}, kept)
+        rows = _rows(state, t, written, fates, groups, passed.fates)
         files = [state.store.write_table(f"tasks/iteration-{t}.parquet", rows)]
         has_probe = t == 1 and config.executor.train and config.health.probe > 0
         return [*files, *freeze_probe(state, tasks, by_voter[0])] if has_probe else files
 
 
-def voters(config: Config, iteration: int) -> list[int]:
-    """Iterations of the executors that vote, the current one first; equal ones count once."""
-    newest = iteration - 1 if config.executor.train else 0
-    at = {"current": newest, "previous": max(newest - 1, 0), "base": 0}
-    named = [at[v] for v in config.pool.voters]
-    return sorted(set(named), key=lambda i: -i)
+def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
+    section = state.config.gate
+    bounds = at_iteration(section.lower, iteration), at_iteration(section.upper, iteration)
+
+    def verified(group: Group) -> bool:
+        found = verified_label(group.task, group.trajectories, judge=state.judge)
+        return found is not None and agrees(found.label, group.vote, judge=state.judge)
+
+    margin = at_iteration(section.margin, iteration)
+    return gate(
+        groups, *bounds, enabled=section.enabled, margin=margin, verified=verified if section.verified else None
+    )
 
 
 def earlier_questions(store: Store, iteration: int) -> list[str]:
@@ -99,10 +94,16 @@ def kept_tasks(store: Store, method: str, iteration: int) -> list[LabelledTask]:
             Task(str(row["task_id"]), (str(row["question"]),), "chain", Origin(method, Role.PROPOSER, iteration)),
             str(row["label"]),
             float(str(row["p_hat"])),
+            _counts(row["counts"]),
         )
         for row in store.read_table(f"tasks/iteration-{iteration}.parquet")
         if row["kept"]
     ]
+
+
+def _counts(column: object) -> tuple[tuple[str, int], ...]:
+    assert isinstance(column, list)
+    return tuple((str(entry["answer"]), int(entry["votes"])) for entry in column)
 
 
 def _fates(state: State, written: Sequence[Written], archive: Archive) -> list[str]:
@@ -146,6 +147,7 @@ def _facts(
         "duplicates": fate["duplicate"] / max(1, len(written) - fate["malformed"]),
         "text_duplicates": Archive().duplicate_share([w.trajectory.text for w in written]),
         "votes": max((g.vote.k for g in groups), default=0),
+        "votes_heard": sum(g.vote.k for g in groups),
         "vote_entropy": float(np.mean([vote_entropy(g.vote) for g in groups])) if groups else None,
         "p_hat_histogram": np.bincount([round(10 * g.vote.p_hat) for g in groups], minlength=11).tolist(),
         "tool_calls": float(np.mean([len(x.tool_calls) for g in groups for x in g.trajectories])) if groups else None,
@@ -175,13 +177,14 @@ def _rows(
     iteration: int,
     written: Sequence[Written],
     fates: Sequence[str],
-    groups: dict[str, Group],
-    kept: set[str],
+    groups: Sequence[Group],
+    passed: Sequence[Reason],
 ) -> list[dict[str, object]]:
     """One row per written text, in the order of writing."""
     out: list[dict[str, object]] = []
+    voted = {group.task.id: (group, reason) for group, reason in zip(groups, passed, strict=True)}
     for n, (w, fate) in enumerate(zip(written, fates, strict=True)):
-        group = groups.get(w.task.id) if w.task else None
+        group, reason = voted.get(w.task.id, (None, None)) if w.task else (None, None)
         described = state.world.describe(w.question) if w.task else {"steps": 0, "topic": ""}
         v = group.vote if group else None
         out.append(
@@ -202,18 +205,12 @@ def _rows(
                 "valid": v.valid if v else None,
                 "k": v.k if v else None,
                 "tied": v.tied if v else None,
-                "kept": bool(group and group.task.id in kept),
-                "reason": _reason(fate, group, kept),
+                "kept": reason == "kept",
+                "reason": _OUTSIDE.get(reason, reason) if reason else fate,
                 "tool_calls": _mean_calls(group.trajectories) if group else None,
             }
         )
     return out
-
-
-def _reason(fate: str, group: Group | None, kept: set[str]) -> str:
-    if group is None:
-        return fate
-    return "kept" if group.task.id in kept else "no_answer" if group.vote.answer is None else "outside the gate"
 
 
 def _mean_calls(trajectories: Sequence[Trajectory]) -> float:

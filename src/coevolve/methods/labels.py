@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,17 @@ def verified_label(task: Task, group: Sequence[Trajectory], *, judge: Judge = OW
     if result.answer is None or result.counts[0][1] < VERIFIED_VOTES or result.p_hat <= 0.5:
         return None
     return LabelledTask(task, result.answer, result.p_hat)
+
+
+def relabelled(task: LabelledTask, group: Sequence[Trajectory], *, judge: Judge = OWN_RULES) -> LabelledTask:
+    """The task with the majority of its pool's votes and the answers of a training group together.
+
+    A vote of the pool and an answer of the group count the same; p_hat stays that of the pool, at which it passed the
+    gate. Not in the paper, whose labels are frozen.
+    """
+    pool = [answer for answer, votes in task.counts for _ in range(votes)]
+    result = vote([*pool, *(x.answer for x in group if not x.lost)] or [None], judge=judge)
+    return replace(task, label=result.answer) if result.answer is not None else task
 
 
 def _all_worked(trajectory: Trajectory) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
 from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.fill_pool import kept_tasks
-from coevolve.methods.labels import label_rewards
-from coevolve.methods.metrics import clip_by_bin, train_facts
+from coevolve.methods.labels import label_rewards, relabelled
+from coevolve.methods.metrics import clip_by_bin, sampled_entropy, train_facts
 from coevolve.methods.probe import keep_or_roll_back
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
@@ -42,13 +43,24 @@ class TrainSolver:
         policy = open_policy(state, Role.SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
         tasks = kept_tasks(state.store, state.config.method, t)
         if tasks:
-            endless = task_batches(tasks, section.tasks, seed_of(state.config.seed, "tasks", t))
-            batches = list(islice(endless, self.steps))
+            batches = self._batches(state, tasks)
             train_steps(state, policy, self.steps, lambda step: self._step(state, policy, batches[step], step))
         else:
             state.progress.note("the gate kept no task: the executor stays as it was")
             state.store.log({"event": "executor_skipped", "iteration": t, "reason": "the gate kept no task"})
         return keep_or_roll_back(state, t, policy, f"checkpoints/iteration-{t}/solver")
+
+    def _batches(self, state: State, tasks: Sequence[LabelledTask]) -> list[list[LabelledTask]]:
+        """The tasks of every step: of this pool, and a share of ``executor.replay`` from the pools before it."""
+        section, t = state.config.executor, self.iteration
+        seed = seed_of(state.config.seed, "tasks", t)
+        old = [x for i in range(1, t) for x in kept_tasks(state.store, state.config.method, i)]
+        share = min(round(section.tasks * section.replay), section.tasks - 1) if old else 0
+        fresh = list(islice(task_batches(tasks, section.tasks - share, seed), self.steps))
+        if not share:
+            return fresh
+        again = islice(task_batches(old, share, seed_of(seed, "replay")), self.steps)
+        return [x + y for x, y in zip(fresh, again, strict=True)]
 
     def _step(self, state: State, policy: Policy, tasks: Sequence[LabelledTask], step: int) -> None:
         config, t = state.config, self.iteration
@@ -57,6 +69,8 @@ class TrainSolver:
         batch = list(zip(tasks, answers, strict=True))
         gap = policy.probe([x for group in answers for x in group])
         with state.spent.grading():
+            if config.executor.relabel:
+                batch = [(relabelled(task, group, judge=state.judge), group) for task, group in batch]
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
         reward = float(np.mean(np.concatenate(rewards)))
@@ -85,6 +99,8 @@ class TrainSolver:
         section = config.executor
         groups = [lessons(config, task, group, r) for (task, group), r in zip(batch, rewards, strict=True)]
         zero = sum(not any(x.advantage for x in group) for group in groups)
+        entropy = sampled_entropy([x for _, group in batch for x in group])
+        groups = above_the_floor(groups, entropy, section.entropy_floor)
         flat = [x for group in groups for x in group if not x.trajectory.lost]
         order = np.random.default_rng(seed_of(config.seed, "rows", self.iteration, step)).permutation(len(flat))
         batches, lrs = [], []
@@ -116,6 +132,16 @@ def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rew
         )
     bin = p_hat_bin(task.p_hat)
     return [Lesson(x, float(a), section.clip_low, clip_high, bin) for x, a in zip(group, advantages, strict=True)]
+
+
+def above_the_floor(groups: list[list[Lesson]], entropy: float | None, floor: float) -> list[list[Lesson]]:
+    """The lessons as they are; with an entropy below the floor only those that make an answer less probable.
+
+    Those flatten the distribution, while what makes the label more probable sharpens it. Not in the paper.
+    """
+    if entropy is None or entropy >= floor:
+        return groups
+    return [[replace(x, advantage=min(x.advantage, 0.0)) for x in group] for group in groups]
 
 
 def p_hat_bin(p_hat: float) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from coevolve.config import Config
 from coevolve.methods.base import Phase
 from coevolve.methods.choose import phases_of
-from coevolve.methods.fill_pool import voters
+from coevolve.methods.polling import voters
 from coevolve.runs.evaluate import Evaluate
 from coevolve.worlds.choose import open_world
 

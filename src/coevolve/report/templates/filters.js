@@ -2,7 +2,7 @@
 
 const ANY = { origin: "0", iteration: "", fate: "", label: "", steps: "", topic: "", set: "", calls: "", low: "", high: "", text: "", order: "" };
 const OUTSIDE = "outside the gate";
-const FATES = { no_answer: "no answer", duplicate: "written before", reserved: "a held-out problem" };
+const FATES = { no_answer: "no answer", duplicate: "written before", reserved: "a held-out problem", narrow: "majority too narrow", unverified: "not verified by the tool" };
 const CALLS = [["", "any"], ["0", "none"], ["1", "up to 1"], ["2", "1 to 2"], ["3", "2 to 3"], ["4", "more than 3"]];
 const ORDERS = [["", "as written"], ["sure", "agreement, high first"], ["unsure", "agreement, low first"], ["calls", "tool calls"], ["steps", "steps"], ["length", "length"]];
 const filters = { ...ANY };

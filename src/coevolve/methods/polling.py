@@ -1,0 +1,63 @@
+"""The executors' answers to a pool: all at once, or in rounds that leave out what can no longer enter the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from coevolve.config import Config, at_iteration
+from coevolve.curriculum.sequential import chance_inside
+from coevolve.curriculum.voting import pool_votes
+from coevolve.methods.base import State
+from coevolve.methods.questions import answers_of
+from coevolve.rollout.seeds import seed_of
+from coevolve.types import Role, Task, Trajectory, Vote
+
+ByVoter = list[list[tuple[Trajectory, ...]]]  # [voter][task]: its answers
+
+
+def voters(config: Config, iteration: int) -> list[int]:
+    """Iterations of the executors that vote, the current one first; equal ones count once."""
+    newest = iteration - 1 if config.executor.train else 0
+    at = {"current": newest, "previous": max(newest - 1, 0), "base": 0}
+    named = [at[v] for v in config.pool.voters]
+    return sorted(set(named), key=lambda i: -i)
+
+
+def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
+    """Every voter's answers to every task: ``pool.votes`` of them, or fewer where ``pool.stop`` allows it.
+
+    In rounds of ``pool.round`` answers per voter; a task whose p_hat will hardly end inside the gate gets no more.
+    """
+    config = state.config
+    votes, stop = config.pool.votes, config.pool.stop
+    size = config.pool.round if stop else votes
+    out: ByVoter = [[() for _ in tasks] for _ in voters(config, iteration)]
+    waiting = list(range(len(tasks)))
+    for begin in range(0, votes, size):
+        count = min(size, votes - begin)
+        for answers, voter in zip(out, voters(config, iteration), strict=True):
+            policy = state.checkpoints.weights(Role.SOLVER, voter)
+            names = ("votes", voter, begin) if begin else ("votes", voter)
+            seed = seed_of(seed_of(config.seed, "pool", iteration), *names)
+            more = state.rollouts.solve(policy, [tasks[n] for n in waiting], count, seed=seed)
+            for n, group in zip(waiting, more, strict=True):
+                answers[n] += tuple(replace(x, sample=begin + x.sample) for x in group)
+        if begin + count < votes:
+            with state.spent.grading():
+                waiting = [n for n in waiting if _may_enter(config, iteration, pooled(state, out, n), len(out))]
+    return out
+
+
+def pooled(state: State, by_voter: ByVoter, task: int) -> Vote:
+    """The vote of all voters on one task."""
+    counted = state.config.pool.count_missing
+    heard = [answers_of(answers[task], count_missing=counted) for answers in by_voter]
+    return pool_votes(heard, judge=state.judge)
+
+
+def _may_enter(config: Config, iteration: int, vote: Vote, count: int) -> bool:
+    """Whether it is worth while to hear more answers to a task."""
+    bounds = at_iteration(config.gate.lower, iteration), at_iteration(config.gate.upper, iteration)
+    majority = vote.counts[0][1] if vote.counts else 0
+    return chance_inside(majority, vote.k, max(config.pool.votes * count, vote.k), *bounds) >= config.pool.stop
