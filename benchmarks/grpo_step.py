@@ -70,7 +70,8 @@ def sample(model_path: Path, questions: int, answers: int, max_tokens: int, seed
         return pairs
 
     texts = [tokenizer.decode(after) for _, after in generate([contract.proposer_prompt()] * 3 * questions, 100)]
-    written = [text.split(contract.proposer_stop)[0] for text in texts if contract.proposer_stop in text][:questions]
+    (stop,) = contract.proposer_stops
+    written = [text.split(stop)[0] for text in texts if stop in text][:questions]
     origin = Origin("benchmark", Role.PROPOSER, 1)
     prompts = [contract.solver_prompt(Task(str(i), (text,), "", origin)) for i, text in enumerate(written)]
     rows = generate([prompt for prompt in prompts for _ in range(answers)], max_tokens)

@@ -63,7 +63,7 @@ def single_turn_generate(model: torch.nn.Module, prompts: np.ndarray) -> int:
 
 
 def multi_turn_ours(loop: RolloutLoop, world: MiniatureWorld, jobs: list[Job]) -> int:
-    pairs = [(job, PythonToolEnvironment(world.contract, MAX_TURNS)) for job in jobs]
+    pairs = [(job, PythonToolEnvironment(world.contract, MAX_TURNS, str)) for job in jobs]
     trajectories, _ = loop.run(pairs, Sampling(max_tokens=MAX_TOKENS), policy="base", contract="benchmark")
     return sum(t.sampled for t in trajectories)
 

@@ -82,6 +82,11 @@ class ToolSection(Section):
         "stateless",
         description="every code block runs in a fresh process, or all blocks of one answer share one and its variables",
     )
+    observation_tokens: int = Field(
+        512,
+        ge=32,
+        description="tokens of one tool result that the solver is shown; the middle of a longer one is left out",
+    )
     wait_steps: int = Field(
         4,
         ge=1,

@@ -105,6 +105,33 @@ def test_an_extended_sequence_keeps_its_past(folder: Path) -> None:
         np.testing.assert_allclose([v for _, v in sampled[i]], [expected[at - 1] for at, _ in sampled[i]], atol=1e-5)
 
 
+def test_a_sequence_that_goes_on_after_a_pause_is_the_one_that_never_paused(folder: Path) -> None:
+    def run(stop: tuple[str, ...]) -> tuple[dict[int, list[int]], dict[int, list[float]], int]:
+        sampler, pauses = LocalSampler(folder, max_rows=8), 0
+        tokens: dict[int, list[int]] = {i: [] for i in range(12)}
+        logprobs: dict[int, list[float]] = {i: [] for i in range(12)}
+        for i in range(12):
+            sampler.submit(SampleRequest(i, prompt(1, 2, 3), Sampling(max_tokens=40, stop=stop), seed=i))
+        while sampler.active:
+            for c in sampler.step():
+                tokens[c.id] += c.tokens.tolist()
+                logprobs[c.id] += c.logprobs.tolist()
+                if c.pause is Pause.STOP and len(tokens[c.id]) < 40:
+                    sampler.extend(c.id, prompt())
+                    pauses += 1
+                elif c.pause is Pause.STOP:
+                    sampler.release(c.id)
+        return tokens, logprobs, pauses
+
+    whole, whole_logprobs, none = run(())
+    paused, paused_logprobs, pauses = run(("w1", "b"))
+    assert none == 0
+    assert pauses > 20
+    assert paused == whole
+    for i in whole:
+        np.testing.assert_allclose(paused_logprobs[i], whole_logprobs[i], atol=1e-5)
+
+
 def test_a_short_newcomer_leaves_the_long_rows_their_past(folder: Path) -> None:
     sampler = LocalSampler(folder, max_rows=8)
     long = prompt(*(1 + np.arange(120) % 30))

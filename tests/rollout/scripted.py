@@ -18,7 +18,7 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
 from coevolve.sandbox.base import Stats, Status, Tool, ToolResult
-from coevolve.types import Ints, Trajectory
+from coevolve.types import Ints, Role, Trajectory
 from coevolve.worlds.miniature.contract import MiniatureContract
 from coevolve.worlds.miniature.learner import ASSETS
 
@@ -158,7 +158,9 @@ def play(
 
 
 def _environment(max_turns: int, tooled: bool) -> Environment:
-    return PythonToolEnvironment(MiniatureContract(), max_turns) if tooled else WritingEnvironment(("</question>",))
+    if tooled:
+        return PythonToolEnvironment(MiniatureContract(), max_turns, str)
+    return WritingEnvironment(MiniatureContract(), Role.PROPOSER)
 
 
 CALL = ["a:\n", "```python\n", "print(", "1+2", ")", "\n```\n", "```output\n"]

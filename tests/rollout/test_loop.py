@@ -114,7 +114,7 @@ class PrintsABox(MiniatureContract):
 
 
 def test_a_box_that_a_snippet_prints_is_no_answer() -> None:
-    environment = PythonToolEnvironment(PrintsABox(), 2)
+    environment = PythonToolEnvironment(PrintsABox(), 2, str)
     environment.step("```python\nprint(1)\n```\n```output\n", Pause.STOP)
     assert "\\boxed{1}" in environment.observe(printed("\\boxed{1}"))
     done = environment.step("so it is", Pause.EOS)

@@ -74,7 +74,7 @@ class Verbose(MiniatureContract):
 
 
 def test_a_model_that_can_read_learns_that_its_variables_are_gone(pool: SandboxPool) -> None:
-    environment = PythonToolEnvironment(Verbose(), 3)
+    environment = PythonToolEnvironment(Verbose(), 3, str)
     for code in ("a = 41", "while True: pass", "print(a)"):
         environment.step("".join(block(code)), Pause.STOP)
         shown = environment.observe(pool.run(code, "read"))

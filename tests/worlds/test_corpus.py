@@ -136,7 +136,7 @@ def test_prompts_are_those_of_the_corpus_and_of_the_chat_template(corpus, tokeni
     task = Task("t", (question,), "chain", Origin("test", Role.PROPOSER, 0))
     prompt = contract.solver_prompt(task)
     assert corpus[0].text.startswith(prompt)
-    assert prompt.startswith(contract.proposer_prompt() + question + contract.proposer_stop)
+    assert prompt.startswith(contract.proposer_prompt() + question + contract.proposer_stops[0])
     assert tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False) == prompt
 
 

@@ -80,7 +80,7 @@ class Sampler(Protocol):
     def submit(self, request: SampleRequest) -> None: ...
 
     def extend(self, id: int, tokens: Ints) -> None:
-        """Append tokens that the policy did not sample (an observation) and go on decoding."""
+        """Append tokens that the policy did not sample (an observation; none to write on) and go on decoding."""
 
     def release(self, id: int) -> None:
         """Forget a paused sequence. EOS and LENGTH release by themselves."""

@@ -25,7 +25,7 @@ def read_questions(
     world: World, texts: Sequence[Trajectory], config: Config, *, iteration: int, prefix: str
 ) -> list[Written]:
     """Parse and check every text; ``prefix`` makes the task ids unique within a run."""
-    opening = world.contract.proposer_prompt()
+    opening = world.contract.proposer_opening
     out = []
     for i, trajectory in enumerate(texts):
         question = written_question(opening + trajectory.text) if trajectory.stop is StopReason.EOS else None

@@ -37,6 +37,18 @@ class Codec:
         finally:
             self._tokenizer.encode_special_tokens = False
 
+    def within(self, text: str, tokens: int) -> str:
+        """A printed text of at most so many tokens (32 or more); what is left out of a longer one is said."""
+        ids = self.encode_printed(text)
+        keep = tokens
+        while len(self.encode_printed(text)) > tokens:
+            keep -= 8
+            head, tail = (
+                self.decode(part).strip("\ufffd") for part in (ids[: 2 * keep // 3], ids[len(ids) - keep // 3 :])
+            )
+            text = f"{head}\n[{len(ids) - keep} tokens left out]\n{tail}"
+        return text
+
     def decode(self, ids: Ints) -> str:
         """Text of the ids, special tokens included."""
         text: str = self._tokenizer.decode(ids.tolist(), skip_special_tokens=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from coevolve.engine.base import Pause
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import OUTPUT_FENCE, appended_observation, called_code
 from coevolve.sandbox.base import ToolResult
-from coevolve.types import StopReason, ToolCall
+from coevolve.types import Role, StopReason, ToolCall
 from coevolve.worlds.base import Contract
 
 
@@ -18,6 +19,11 @@ class RunCode:
     """Execute this code and tell the environment the result."""
 
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The pause means nothing: the policy writes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,8 @@ class Environment(Protocol):
     def stop(self) -> tuple[str, ...]:
         """Strings after which the policy pauses."""
 
-    def step(self, segment: str, pause: Pause) -> RunCode | Done:
-        """React to what the policy wrote since it was last asked."""
+    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
+        """React to what the policy wrote since the last observation."""
 
     def observe(self, result: ToolResult) -> str:
         """The text that the policy reads next, after a tool result."""
@@ -47,15 +53,17 @@ class Environment(Protocol):
 class WritingEnvironment:
     """Plain text without a tool: the proposer's question, or a solver whose tool is switched off."""
 
-    def __init__(self, stop: tuple[str, ...]) -> None:
-        self.stop = stop
+    def __init__(self, contract: Contract, role: Role) -> None:
+        self.stop = contract.proposer_stops if role is Role.PROPOSER else contract.solver_stops
+        self._contract, self._role = contract, role
         self.calls: list[ToolCall] = []
 
-    def step(self, segment: str, pause: Pause) -> RunCode | Done:
-        """Always the end; the answer is the last box."""
+    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
+        """The answer is the last box of the finished text."""
         if pause is Pause.LENGTH:
             return Done(StopReason.LENGTH)
-        return Done(StopReason.EOS, last_boxed(segment))
+        text = segment if pause is Pause.EOS else self._contract.finished(self._role, segment)
+        return GoOn() if text is None else Done(StopReason.EOS, last_boxed(text))
 
     def observe(self, result: ToolResult) -> str:
         """There is no tool here.
@@ -69,19 +77,27 @@ class WritingEnvironment:
 class PythonToolEnvironment:
     """Text and Python in one stream: a closed code block before an output fence is executed, its output appended."""
 
-    stop = (OUTPUT_FENCE,)
-
-    def __init__(self, contract: Contract, max_turns: int) -> None:
-        self._contract, self._max_turns = contract, max_turns
+    def __init__(self, contract: Contract, max_turns: int, shown: Callable[[str], str]) -> None:
+        """
+        Args:
+            contract: how texts look.
+            max_turns: tool calls of one answer.
+            shown: cuts an observation to what the policy may be shown.
+        """
+        self.stop = (OUTPUT_FENCE, *contract.solver_stops)
+        self._contract, self._max_turns, self._shown = contract, max_turns, shown
         self._segment, self._code = "", ""
         self.calls: list[ToolCall] = []
 
-    def step(self, segment: str, pause: Pause) -> RunCode | Done:
+    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
         """Run a code block, or end: only text after the last observation can hold the answer."""
         if pause is Pause.LENGTH:
             return Done(StopReason.LENGTH)
         if pause is Pause.EOS:
             return Done(StopReason.EOS, last_boxed(segment))
+        if OUTPUT_FENCE not in segment:  # every text pauses at its first one
+            text = self._contract.finished(Role.SOLVER, segment)
+            return GoOn() if text is None else Done(StopReason.EOS, last_boxed(text))
         code = called_code(segment)
         if code is None:
             return Done(StopReason.PROTOCOL)
@@ -92,6 +108,6 @@ class PythonToolEnvironment:
 
     def observe(self, result: ToolResult) -> str:
         """Record the call and return the rest of the output block."""
-        shown = self._contract.observation(result.status, result.stdout, result.stderr)
+        shown = self._shown(self._contract.observation(result.status, result.stdout, result.stderr))
         self.calls.append(ToolCall(self._code, shown, str(result.status)))
         return appended_observation(self._segment, shown)

@@ -16,7 +16,7 @@ import numpy as np
 from coevolve.engine.base import Completion, Pause, Sampler, SampleRequest, Sampling
 from coevolve.errors import SandboxInfraError
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import Done, Environment, RunCode
+from coevolve.rollout.environments import Done, Environment, GoOn, RunCode
 from coevolve.sandbox.base import Tool, ToolResult
 from coevolve.types import Ints, StopReason, Trajectory
 
@@ -42,6 +42,7 @@ class _Episode:
     tokens: list[Ints] = field(default_factory=list)
     sampled: list[bool] = field(default_factory=list)  # per run of tokens
     logprobs: list[np.ndarray] = field(default_factory=list)
+    heard: list[Ints] = field(default_factory=list)  # since the last observation, its end token left out
     length: int = 0
 
     def add(self, tokens: Ints, logprobs: np.ndarray | None) -> None:
@@ -125,7 +126,13 @@ class RolloutLoop:
             for completion in self._sampler.step():
                 episode = episodes[completion.id]
                 action = self._advance(episode, completion)
-                if isinstance(action, RunCode):
+                if isinstance(action, GoOn) and episode.length < sampling.max_tokens:
+                    self._sampler.extend(completion.id, _NO_TOKENS)
+                elif isinstance(action, GoOn):
+                    done[completion.id] = (StopReason.LENGTH, None)
+                    self._end_session(episode)
+                    self._sampler.release(completion.id)
+                elif isinstance(action, RunCode):
                     waiting.append((clock + self._wait, completion.id, self._call(episode, action.code)))
                     stats.tool_calls += 1
                 else:
@@ -163,20 +170,18 @@ class RolloutLoop:
         prompt = job.prompt
         if len(job.opening):
             episode.add(job.opening, None)
+            episode.heard.append(job.opening)
             prompt = np.concatenate([prompt, job.opening])
         room = Sampling(
             sampling.temperature, sampling.top_p, sampling.max_tokens - len(job.opening), episode.environment.stop
         )
         self._sampler.submit(SampleRequest(id, prompt, room, job.seed))
 
-    def _advance(self, episode: _Episode, completion: Completion) -> RunCode | Done:
+    def _advance(self, episode: _Episode, completion: Completion) -> RunCode | GoOn | Done:
         """Add what was sampled and ask the environment what follows."""
-        forced = (
-            episode.tokens[-1] if episode.tokens and len(episode.tokens) == 1 and not episode.sampled[0] else _NO_TOKENS
-        )
         episode.add(completion.tokens, completion.logprobs)
-        visible = completion.tokens[:-1] if completion.pause is Pause.EOS else completion.tokens
-        return episode.environment.step(self._codec.decode(np.concatenate([forced, visible])), completion.pause)
+        episode.heard.append(completion.tokens[:-1] if completion.pause is Pause.EOS else completion.tokens)
+        return episode.environment.step(self._codec.decode(np.concatenate(episode.heard)), completion.pause)
 
     def _resume(self, id: int, episode: _Episode, future: Future[ToolResult], max_tokens: int) -> StopReason | None:
         """Append the observation, or say why the trajectory ends here."""
@@ -188,6 +193,7 @@ class RolloutLoop:
         if episode.length + len(tokens) >= max_tokens:
             return StopReason.LENGTH
         episode.add(tokens, None)
+        episode.heard.clear()
         self._sampler.extend(id, tokens)
         return None
 

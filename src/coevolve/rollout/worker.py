@@ -52,6 +52,7 @@ class RolloutWorker:
 
         use_threads(config.engine.threads)
         self._config, self._contract, self._own_process = config, contract, own_process
+        self._codec = Codec(model_path)
         self._hash = contract_hash(contract, config)
         self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
         sessions = config.tool.enabled and config.tool.state == "session"
@@ -65,7 +66,7 @@ class RolloutWorker:
         self._loop = RolloutLoop(
             self._sampler,
             self._tool,
-            Codec(model_path),
+            self._codec,
             wait_steps=config.tool.wait_steps,
             eos=self._sampler.eos,
             sessions=sessions,
@@ -97,10 +98,14 @@ class RolloutWorker:
 
     def _environment(self, role: Role) -> Environment:
         if role is Role.PROPOSER:
-            return WritingEnvironment((self._contract.proposer_stop,))
-        if not self._config.tool.enabled:
-            return WritingEnvironment(())
-        return PythonToolEnvironment(self._contract, self._config.tool.max_turns)
+            return WritingEnvironment(self._contract, Role.PROPOSER)
+        tool = self._config.tool
+        if not tool.enabled:
+            return WritingEnvironment(self._contract, Role.SOLVER)
+        return PythonToolEnvironment(self._contract, tool.max_turns, self._shown)
+
+    def _shown(self, observation: str) -> str:
+        return self._codec.within(observation, self._config.tool.observation_tokens)
 
     def close(self) -> None:
         """End the sandbox."""

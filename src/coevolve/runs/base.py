@@ -22,7 +22,8 @@ def base_model(world: World) -> Path:
 
     path = world.base_model()
     contract = world.contract
-    texts = contract.proposer_prompt() + contract.proposer_stop + contract.tool_opening + "0123456789 \\boxed{}"
+    parts = (contract.proposer_prompt(), *contract.proposer_stops, *contract.solver_stops, contract.tool_opening)
+    texts = "".join(parts) + "0123456789 \\boxed{}"
     check_base_model(path, required_text=texts)
     return path
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from coevolve.types import Task
+from coevolve.types import Role, Task
 
 
 class Contract(Protocol):
@@ -18,13 +18,24 @@ class Contract(Protocol):
 
     name: str
     tool_opening: str  # text that commits an answer to its first tool call, for the forced-tool control
-    proposer_stop: str  # the proposer's text is complete when it contains this
+    proposer_opening: str  # the end of the proposer's prompt that is part of what it writes
+    proposer_stops: tuple[str, ...]  # strings at which a proposer is asked whether its text is complete
+    solver_stops: tuple[str, ...]  # the same for a solver; its output fence is another matter
 
     def proposer_prompt(self) -> str:
         """The prompt that makes the model write a question."""
 
     def solver_prompt(self, task: Task) -> str:
         """The prompt that makes the model answer a task."""
+
+    def finished(self, role: Role, text: str) -> str | None:
+        """The text of an agent without what follows its end, None when it goes on.
+
+        Args:
+            role: who writes.
+            text: what was written, up to and including one of the role's stop strings; of a solver, after its last
+                observation.
+        """
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
         """What the model is shown of a finished tool call, without fences.

@@ -186,7 +186,7 @@ def _example(role: Role, config: Config) -> str:
         task = Task("example", (_QUESTION,), "example", Origin(config.method, Role.PROPOSER, 0))
         prompt, how = contract.solver_prompt(task), 'do_sample=False, stop_strings=["```output"]'
     else:
-        prompt, how = contract.proposer_prompt(), f"do_sample=True, stop_strings=[{contract.proposer_stop!r}]"
+        prompt, how = contract.proposer_prompt(), f"do_sample=True, stop_strings={[*contract.proposer_stops]!r}"
     return (
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         'folder = "FOLDER-OR-NAME"\n'

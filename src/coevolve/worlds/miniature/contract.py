@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from coevolve.types import Task
+from coevolve.types import Role, Task
 
 OPEN, CLOSE = "<question>", "</question>"
 ERROR = "error"
@@ -17,7 +17,9 @@ class MiniatureContract:
 
     name = "miniature"
     tool_opening = "a:\n```python\n"
-    proposer_stop = CLOSE
+    proposer_opening = OPEN
+    proposer_stops: tuple[str, ...] = (CLOSE,)
+    solver_stops: tuple[str, ...] = ()
 
     def proposer_prompt(self) -> str:
         """An open question tag: the model goes on with a question."""
@@ -26,6 +28,10 @@ class MiniatureContract:
     def solver_prompt(self, task: Task) -> str:
         """The question in its tag, as in the corpus."""
         return f"{OPEN}{task.question}{CLOSE}\n"
+
+    def finished(self, role: Role, text: str) -> str | None:
+        """Every pause is an end: a question is complete with its closing tag."""
+        return text
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
         """The printed integer, or ``error`` for a failure and for anything this vocabulary cannot say."""
