@@ -57,7 +57,11 @@ class TrackSection(Section):
 
 class ModelSection(Section):
     path: str | None = Field(
-        None, description="Hugging Face folder of the base model; default: the world's own base model"
+        None, description="folder or hub id (owner/name) of the base model; default: the world's own base model"
+    )
+    contract: Literal["agent0", "r-zero", "plain"] = Field(
+        "agent0",
+        description="prompts of the open world: Agent0's with its tool, or without a tool R-Zero's or plain ones",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the weights")
 
@@ -291,7 +295,10 @@ class Config(Section):
     seed: int = Field(0, ge=0, description="one seed for everything")
     iterations: int = Field(3, ge=1, description="rounds of curriculum and executor training")
     objective: Literal["adpo", "grpo"] = Field("adpo", description="objective of the executor")
-    world: Literal["miniature"] = Field("miniature", description="where tasks, base model and truth come from")
+    world: Literal["miniature", "open"] = Field(
+        "miniature",
+        description="where tasks, base model and truth come from; open: questions in words for any model, no truth",
+    )
     run: RunSection = RunSection()
     track: TrackSection = TrackSection()
     model: ModelSection = ModelSection()
@@ -326,6 +333,7 @@ class Config(Section):
         if self.pool.stop > 0 and not self.gate.enabled:
             raise ValueError("pool.stop leaves out votes on tasks that miss the gate, but gate.enabled is false")
         self._possible_method()
+        self._possible_world()
         self._possible_sandbox()
         if self.executor.minibatches > self.executor.tasks * self.executor.group_size:
             raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
@@ -338,6 +346,18 @@ class Config(Section):
                 raise ValueError("R-Zero has no tool: tool.enabled is false and reward.lambda_tool is 0")
             if self.objective != "grpo":
                 raise ValueError("the solver of R-Zero learns by plain GRPO: objective is grpo")
+
+    def _possible_world(self) -> None:
+        if self.world == "miniature":
+            if self.model.contract != "agent0":
+                raise ValueError("model.contract is for world open: the miniature has prompts of its own")
+            return
+        if self.model.path is None:
+            raise ValueError("world open has no base model of its own: model.path names one")
+        if self.tool.enabled != (self.model.contract == "agent0"):
+            raise ValueError(
+                "model.contract agent0 tells the solver of its tool, the others have none: tool.enabled must fit it"
+            )
 
     def _possible_sandbox(self) -> None:
         box = self.sandbox

@@ -113,6 +113,24 @@ def test_weights_of_another_size_are_refused(folder: Path) -> None:
             load_model(folder)
 
 
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"architectures": ["BertForMaskedLM"], "model_type": "bert"}, "BertForMaskedLM is no causal language model"),
+        ({"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}, "no causal language model"),
+        ({"model_type": "their_own", "auto_map": {"AutoModelForCausalLM": "modeling.Their"}}, "is never run here"),
+    ],
+)
+def test_models_of_other_kinds_are_refused_by_name(folder: Path, changed: dict[str, object], what: str) -> None:
+    (folder / "modeling.py").write_text("raise SystemExit('their code was run')")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changed))
+    for function in (check_base_model, load_model):
+        with pytest.raises(ModelError, match=what) as error:
+            function(folder)
+        assert error.value.fix
+
+
 def test_text_the_tokenizer_cannot_keep_is_shown(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"'\$12' becomes"):
         check_base_model(folder, required_text="pay $12")

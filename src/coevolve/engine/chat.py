@@ -37,11 +37,15 @@ class ChatTemplate:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
         environment.filters["tojson"] = _as_json
         environment.globals["raise_exception"] = _refuse
-        self._special, self._where = dict(special), where
+        self._source, self._special, self._where = source, dict(special), where
         try:
             self._template = environment.from_string(source)
         except TemplateError as error:
             raise self._fault(error) from error
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled by its source: what jinja makes of it cannot go to another process."""
+        return _rebuilt, (self._source, self._special, self._where)
 
     def render(self, messages: Sequence[Mapping[str, str]], *, answer_next: bool) -> str:
         """The text of a conversation; ``answer_next`` opens the model's turn at its end.
@@ -108,6 +112,10 @@ def tokenizer_settings(path: Path) -> dict[str, Any]:
 def token_name(entry: object) -> str:
     """A special token as its settings name it: a text, or an object with its content."""
     return str(entry.get("content", "")) if isinstance(entry, dict) else str(entry)
+
+
+def _rebuilt(source: str, special: Mapping[str, str], where: str) -> ChatTemplate:
+    return ChatTemplate(source, special, where=where)
 
 
 def _as_json(value: object, ensure_ascii: bool = False, indent: int | None = None, **_: object) -> str:

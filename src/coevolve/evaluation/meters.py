@@ -20,7 +20,7 @@ class PoolMeter:
     """The truth about one iteration's pool.
 
     Call ``labelled`` once the pool has been voted on and gated; read the rest afterwards. Accuracies are
-    fractions, NaN while there is nothing to measure.
+    fractions, NaN while there is nothing to measure, and always in a world that knows no answers.
     """
 
     def __init__(self, meter: Meter, *, judge: Judge = OWN_RULES) -> None:
@@ -30,6 +30,8 @@ class PoolMeter:
 
     def labelled(self, groups: Sequence[Group], kept: Sequence[LabelledTask]) -> None:
         """Take note of a pool's votes and of the tasks that passed the gate, in place of an earlier pool."""
+        if not self._meter.knows_answers:
+            return
         self._all = [self._row(group) for group in groups]
         self._kept = [is_right(item.label, self._meter.truth(item.task), judge=self._judge) for item in kept]
 
@@ -62,8 +64,13 @@ def true_accuracy(
         trajectories: the answers of an executor step, in any order.
         tasks: their tasks, each at least once; a task without a true answer makes all its answers wrong.
 
+    Returns:
+        NaN in a world that knows no answers.
+
     Raises:
         KeyError: an answer belongs to none of the tasks.
     """
+    if not meter.knows_answers:
+        return float("nan")
     truths = {task.id: meter.truth(task) for task in tasks}
     return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])

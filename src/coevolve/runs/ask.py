@@ -9,12 +9,11 @@ from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.base import base_model
+from coevolve.runs.base import base_model, ready_world
 from coevolve.runs.checkpoints import RunCheckpoints
 from coevolve.runs.store import RunFolder
 from coevolve.types import Origin, Role, Task, Trajectory
 from coevolve.worlds.base import World
-from coevolve.worlds.choose import open_world
 
 _EXAMPLE = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
 
@@ -33,7 +32,7 @@ def solve(path: Path, question: str) -> Trajectory:
     if config.executor.train and not trained:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
     newest = trained[-1] if trained else 0
-    world = open_world(config)
+    world = ready_world(config)
     base = base_model(world)
     task = Task("asked", (question,), "asked", Origin(config.method, Role.PROPOSER, newest))
     _refuse_unreadable(task, world, base, config)

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from coevolve.config import Config
+from coevolve.engine.hub import fetch_model
 from coevolve.errors import RunError
 from coevolve.runs.manifest import Manifest
 from coevolve.worlds.base import World
@@ -18,14 +19,26 @@ def base_model(world: World) -> Path:
     Raises:
         ModelError: it is missing, damaged, or its tokenizer does not know the world's texts.
     """
-    from coevolve.engine.local.models import check_base_model
+    from coevolve.engine.local.models import check_base_model, check_files
 
     path = world.base_model()
+    check_files(path)  # before the world reads its tokenizer
     contract = world.contract
     parts = (contract.proposer_prompt(), *contract.proposer_stops, *contract.solver_stops, contract.tool_opening)
     texts = "".join(parts) + "0123456789 \\boxed{}"
     check_base_model(path, required_text=texts)
     return path
+
+
+def ready_world(config: Config) -> World:
+    """The world of a run, with its base model on this machine: a hub id that the cache lacks is downloaded.
+
+    Raises:
+        ModelError: it cannot be.
+    """
+    if config.model.path:
+        fetch_model(config.model.path)
+    return open_world(config)
 
 
 def base_digest(base: Path) -> str:

@@ -154,6 +154,9 @@ def _read(folder: Path) -> ReadRun:
     recorded = run.recorded("meter/evaluation-")
     names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
     tables = [_held_out_table(run, name) for name in names if name in recorded]
+    if not tables and run.config.world == "open":
+        what = "a run of the open world has no held-out problems, so there is nothing to compare"
+        raise RunError(what, where=str(folder), fix="compare runs of the miniature")
     if not tables:
         raise RunError(
             "the run has not evaluated anything yet", where=str(folder), fix=f"let it go on: coevolve resume {folder}"

@@ -15,7 +15,7 @@ from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
 from coevolve.rollout.service import LocalRollouts, worker_count
 from coevolve.runs.alarms import alarms
-from coevolve.runs.base import base_digest, base_model, check_same_base
+from coevolve.runs.base import base_digest, base_model, check_same_base, ready_world
 from coevolve.runs.checkpoints import RunCheckpoints
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.evaluate import Evaluate
@@ -30,7 +30,6 @@ from coevolve.runs.stopping import StopRequest
 from coevolve.runs.store import RunFolder
 from coevolve.runs.tracking.processes import require_installed, tracking
 from coevolve.worlds.base import Meter
-from coevolve.worlds.choose import open_world
 
 if TYPE_CHECKING:
     from coevolve.engine.local.trainer import LocalTrainer
@@ -46,7 +45,7 @@ def start(config: Config, progress: Progress) -> Path:
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine.workers)})
     config = config.model_copy(update={"engine": engine})
-    base_model(open_world(config))  # before a folder is made
+    base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
@@ -96,7 +95,7 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
 
 def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     config = folder.config
-    world, meter = open_world(config), open_meter(config)
+    world, meter = ready_world(config), open_meter(config)
     base = base_model(world)
     check_same_base(folder.facts.get("base"), base)
     with (

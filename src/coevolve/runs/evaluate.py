@@ -13,13 +13,17 @@ from coevolve.evaluation.runner import (
     forced_fence_control,
 )
 from coevolve.methods.base import State
+from coevolve.runs.meters import open_meter
 from coevolve.runs.recording import Recorder
 from coevolve.types import Origin, Role, Task
 from coevolve.worlds.base import Meter
 
 
 class Evaluate:
-    """Held-out levels, transfer sets, the newest pool under the first executor, and once the forced-tool control."""
+    """Held-out levels, transfer sets, the newest pool under the first executor, and once the forced-tool control.
+
+    In a world that knows no answers only the tool calls of the first executor on the newest pool are left.
+    """
 
     name = "evaluate"
     by_steps = False
@@ -28,8 +32,9 @@ class Evaluate:
         self.iteration = iteration
         self._config = config
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0
-        self._control = iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
-        self._transfer = config.evaluation.transfer_per_set > 0
+        self._known = open_meter(config).knows_answers
+        self._control = self._known and iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
+        self._transfer = self._known and config.evaluation.transfer_per_set > 0
         self._pool = with_pool and config.executor.train
         self.steps = 1 + self._transfer + self._pool + self._control
 
@@ -37,11 +42,16 @@ class Evaluate:
         """Measure, log one row, keep the problems and their trajectories."""
         config, t = self._config, self.iteration
         section = config.evaluation
+        if not self._known:
+            row: dict[str, object] = {"event": "evaluation", "iteration": t, "held_out": None}
+            recorder.log(row | (self._measure_pool(state, meter, recorder) if self._pool else {}))
+            state.progress.step(self.steps, {})
+            return []
         policy = state.checkpoints.weights(Role.SOLVER, t)
         held_out = evaluate_held_out(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
         done = 1
         state.progress.step(done, {"held out": held_out.row["mean_at_8"]})
-        row: dict[str, object] = {"event": "evaluation", "iteration": t, "held_out": held_out.row}
+        row = {"event": "evaluation", "iteration": t, "held_out": held_out.row}
         parts = [held_out]
         if self._transfer:
             transfer = evaluate_transfer(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
@@ -78,12 +88,12 @@ class Evaluate:
         first = state.checkpoints.weights(Role.SOLVER, 1)
         samples = self._config.evaluation.pool_samples
         measure = evaluate_pool(state.rollouts, meter, first, tasks, samples, self._config.seed, judge=state.judge)
+        calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}
+        if not self._known:
+            return calls
         rows = [{"task_id": x.id, "pass_rate": p} for x, p in zip(tasks, measure.per_task, strict=True)]
         recorder.table(f"meter/first-executor-{t}.parquet", rows)
-        return {
-            "first_executor_pass_rate": {str(t): measure.pass_rate},
-            "fixed_executor_tool_calls": {str(t): measure.tool_calls},
-        }
+        return {"first_executor_pass_rate": {str(t): measure.pass_rate}} | calls
 
     def _keep(self, recorder: Recorder, parts: list[Evaluation]) -> None:
         t = self.iteration

@@ -54,6 +54,8 @@ def _executor(row: Row, rollback: Row) -> str:
 
 def _evaluation(row: Row, before: Row) -> str:
     held = row["held_out"]
+    if held is None:
+        return "this world knows no answers: nothing was held against the truth"
     half = (held["ci95"][1] - held["ci95"][0]) / 2
     old = before.get("held_out")
     rise = f"{_percent(old['mean_at_8'], 1)} -> " if old else ""

@@ -58,6 +58,7 @@ def logged(folder: RunRecords) -> dict[str, object]:
     return {
         "method": config.method,
         "preset": config.preset,
+        "world": config.world,
         "seed": config.seed,
         "status": folder.status,
         "finished_phases": folder.finished_phases,

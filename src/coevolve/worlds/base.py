@@ -72,6 +72,10 @@ class World(Protocol):
 class Meter(Protocol):
     """What only measuring code may know."""
 
+    @property
+    def knows_answers(self) -> bool:
+        """Whether any task of this world has a known answer; without one nothing is called right or wrong."""
+
     def truth(self, task: Task) -> str | None:
         """The true answer, or None when there is none."""
 

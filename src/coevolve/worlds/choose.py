@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from coevolve.config import Config
+from coevolve.engine.hub import model_folder
 from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.open.learner import OpenWorld
 
 
 def open_world(config: Config) -> World:
     """The learner's view of ``config.world`` with the base model that ``model.path`` names, or with its own."""
-    return MiniatureWorld(Path(config.model.path) if config.model.path else None)
+    path = config.model.path
+    if config.world == "open":
+        assert path is not None
+        return OpenWorld(path, config.model.contract)
+    return MiniatureWorld(model_folder(path) if path else None)

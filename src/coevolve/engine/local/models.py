@@ -126,15 +126,37 @@ def check_files(path: Path) -> dict[str, Any]:
     """Check that a folder holds config.json, tokenizer.json and undamaged weights; returns the config.
 
     Raises:
-        ModelError: naming the first file that is missing or damaged.
+        ModelError: naming the first file that is missing or damaged; or it is no causal language model.
     """
     if not path.is_dir():
         raise ModelError("There is no model folder", where=str(path), fix="give the path of a Hugging Face folder")
     config = _read_json(path / "config.json")
+    _check_kind(path, config)
     _require(path / "tokenizer.json")
     for file in _weight_files(path):
         check_safetensors(file)
     return config
+
+
+def _check_kind(path: Path, config: dict[str, Any]) -> None:
+    """Refuse what is no causal language model, and models that bring code of their own."""
+    names = [str(name) for name in config.get("architectures") or []]
+    writes = any(name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for name in names)
+    if config.get("is_encoder_decoder") or (names and not writes):
+        raise ModelError(
+            f"{', '.join(names) or 'This'} is no causal language model: it does not write text from left to right",
+            where=str(path / "config.json"),
+            fix="use a model such as Qwen3ForCausalLM or LlamaForCausalLM",
+        )
+    if "auto_map" in config:
+        from transformers import CONFIG_MAPPING
+
+        if config.get("model_type") not in CONFIG_MAPPING:
+            raise ModelError(
+                "The model needs Python code of its own (auto_map), and code that comes with weights is never run here",
+                where=str(path / "config.json"),
+                fix="use a model of a family that the installed transformers knows",
+            )
 
 
 def check_safetensors(path: Path) -> None:

@@ -20,6 +20,8 @@ _TRANSFER_LEVELS = (1, 2, 3)  # of the sets that change the wording or the opera
 class MiniatureMeter:
     """Implements ``coevolve.worlds.base.Meter``."""
 
+    knows_answers = True
+
     def truth(self, task: Task) -> str | None:
         """The true answer of a task, or None when its question is malformed."""
         return answer(task.question)

@@ -1,0 +1,166 @@
+"""Prompts of the open world for base and chat models, and what ends a text."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from coevolve.rollout.codec import Codec
+from coevolve.types import Origin, Role, Task
+from coevolve.worlds.open.contract import NOTHING_PRINTED, OpenContract
+from coevolve.worlds.open.learner import OpenWorld
+from coevolve.worlds.open.prompts import CONTRACTS
+
+from . import tokenizers_of_families as families
+
+TASK = Task("t", ("What is 3 + 4 times 5?",), "chain", Origin("agent0", Role.PROPOSER, 1))
+
+
+def contract(folder: Path, name: str = "agent0") -> OpenContract:
+    return OpenWorld(str(folder), name).contract
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_a_base_models_prompt_ends_where_its_answer_begins(tmp_path: Path, name: str) -> None:
+    found = contract(families.qwen(tmp_path, chat=False), name)
+    assert found.solver_prompt(TASK).count(TASK.question) == 1
+    speaker = CONTRACTS[name].speakers[1]
+    for prompt in (found.solver_prompt(TASK), found.proposer_prompt()):
+        assert prompt.endswith(f"\n{speaker}:")
+        assert "\\boxed{" in prompt
+        assert "<|" not in prompt
+
+
+def test_only_the_contract_with_a_tool_speaks_of_it(tmp_path: Path) -> None:
+    folder = families.qwen(tmp_path)
+    assert {name for name in CONTRACTS if "```" in contract(folder, name).solver_prompt(TASK)} == {"agent0"}
+
+
+def test_the_curriculum_agent_is_asked_for_a_scratch_pad_a_question_and_its_own_answer(tmp_path: Path) -> None:
+    prompt = contract(families.qwen(tmp_path)).proposer_prompt()
+    assert prompt.index("scratch-pad") < prompt.index("<question>") < prompt.index("\\boxed{}")
+
+
+def test_a_chat_models_prompt_is_what_its_template_writes(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = families.qwen(tmp_path)
+    turns = [{"role": "system", "content": CONTRACTS["agent0"].solver}, {"role": "user", "content": TASK.question}]
+    expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=True
+    )
+    assert contract(folder).solver_prompt(TASK) == expected
+
+
+def test_the_token_that_a_family_puts_first_stands_there_exactly_once(tmp_path: Path) -> None:
+    for chat in (False, True):
+        folder = families.llama(tmp_path / str(chat), chat=chat)
+        codec, found = Codec(folder), contract(folder)
+        for prompt in (found.solver_prompt(TASK), found.proposer_prompt()):
+            ids = codec.encode(prompt).tolist()
+            first = codec.encode("<|begin_of_text|>").tolist()
+            assert ids[:1] == first
+            assert ids.count(first[0]) == 1
+    plain = contract(families.qwen(tmp_path / "qwen", chat=False))
+    assert plain.solver_prompt(TASK).startswith(CONTRACTS["agent0"].solver)
+
+
+BOX = "so it is \\boxed{\\frac{1}{2}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"),
+    [
+        (f"{BOX}\n", BOX),
+        (f"{BOX}.\n", f"{BOX}."),
+        (f"thus $${BOX}$$\n\n", f"thus $${BOX}$$"),
+        (f"**{BOX}**\n", f"**{BOX}**"),
+        ("\\[ \\boxed{7} \\]\n", "\\[ \\boxed{7} \\]"),
+        ("\\[\\boxed{7}\\]\n", "\\[\\boxed{7}\\]"),
+        ("x = {1}\n", None),
+        ("\\boxed{7} and then {8}\n", "\\boxed{7} and then {8}"),
+        ("\\boxed{7} or\nrather {8}\n", None),
+        ("\\boxed{7\n}\n", None),
+        ("\\boxed{\\frac{1}{2}\n", None),
+        ("\\boxed{ }\n", None),
+        ("I do not know\nUser:", "I do not know"),
+        ("\\boxed{7}\nUser: and", "\\boxed{7}"),
+    ],
+)
+def test_a_solvers_text_ends_with_the_line_of_its_box_or_with_another_turn(
+    tmp_path: Path, text: str, finished: str | None
+) -> None:
+    found = contract(families.qwen(tmp_path, chat=False))
+    assert any(stop in text for stop in found.solver_stops)
+    assert found.finished(Role.SOLVER, text) == finished
+
+
+def test_a_proposers_text_ends_with_the_box_after_its_question(tmp_path: Path) -> None:
+    found = contract(families.qwen(tmp_path, chat=False))
+    asked = "pad: \\boxed{3}\n<question>What is 1 + 2?</question>\n\\boxed{3}\n"
+    assert found.finished(Role.PROPOSER, "pad: \\boxed{3}\n") is None
+    assert found.finished(Role.PROPOSER, asked) == asked[:-1]
+
+
+def test_a_chat_models_text_ends_where_it_begins_another_turn(tmp_path: Path) -> None:
+    found = contract(families.qwen(tmp_path))
+    assert "<|im_start|>" in found.solver_stops
+    assert found.finished(Role.SOLVER, "no idea<|im_start|>") == "no idea"
+
+
+def test_observations_say_what_was_printed_and_what_went_wrong(tmp_path: Path) -> None:
+    found = contract(families.qwen(tmp_path))
+    trace = "Traceback (most recent call last):\n  File ...\nZeroDivisionError: division by zero\n\n"
+    assert found.observation("ok", "7\n", "") == "7"
+    assert found.observation("ok", "\n", "a warning") == NOTHING_PRINTED
+    assert found.observation("error", "1\n2\n", trace) == "1\n2\nZeroDivisionError: division by zero"
+    assert found.observation("error", "", trace) == "ZeroDivisionError: division by zero"
+    assert "timeout" in found.observation("timeout", "", "")
+
+
+def test_a_contract_goes_to_another_process_and_its_name_says_what_it_is(tmp_path: Path) -> None:
+    names = set()
+    for chat in (False, True):
+        for kind in CONTRACTS:
+            found = contract(families.llama(tmp_path / str(chat), chat=chat), kind)
+            there = pickle.loads(pickle.dumps(found))
+            assert there.solver_prompt(TASK) == found.solver_prompt(TASK)
+            assert there.name == found.name
+            names.add(found.name)
+    assert len(names) == 2 * len(CONTRACTS)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_one"),
+    [
+        ("What is 3 + 4?", True),
+        ("Find the sum of all primes below 100.", True),
+        ("Let $f(x) = x^2$.\nFind $f(3)$.", True),
+        ("Why?", False),
+        ("12 + 34 = 56 + 78", False),
+        ("What is 3 + 4? And what is 5 + 6?", False),
+        ("(a) Find x. (b) Find y.", False),
+        ("Prove that there are infinitely many primes.", False),
+        ("Show that 3 + 4 = 7.", False),
+        ("Put the sum 3 + 4 into \\boxed{7}.", False),
+        ("What does ```python print?", False),
+        ("What is 3 + 4?<|im_end|>", False),
+        ("What is <|im_start|> in words?", False),
+        ("A byte \ufffd too many, what is it?", False),
+        ("What is 3 + 4\x00?", False),
+        ("the statement, complete in itself", False),  # the prompt's own words
+        ("Find x. " * 600, False),
+    ],
+)
+def test_a_question_is_one_question_in_words(tmp_path: Path, question: str, is_one: bool) -> None:
+    assert OpenWorld(str(families.qwen(tmp_path)), "agent0").is_well_formed(question) is is_one
+
+
+def test_a_question_is_described_by_its_field(tmp_path: Path) -> None:
+    world = OpenWorld(str(families.qwen(tmp_path)), "agent0")
+    assert world.describe("Find the area of the triangle.") == {"steps": 0, "topic": "geometry"}
+    assert world.describe("Find the remainder of 7^100.")["topic"] == "number theory"
+    assert world.describe("Find it in the end.")["topic"] == "text"
+    assert not world.is_reserved("What is 3 + 4?")
