@@ -19,6 +19,8 @@ from coevolve.types import Ints
 
 WORDS = ["<eos>", "a", "b", "c", "d", "stop", "st", "op", *[f"w{i}" for i in range(24)]]
 
+ON_BOTH_CACHES = pytest.mark.parametrize("static", [False, True], ids=["growing", "static"])
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -57,8 +59,9 @@ def reference_logprobs(folder: Path, tokens: Ints) -> np.ndarray:
     return logp.gather(-1, torch.tensor(tokens[1:, None].astype(np.int64)))[:, 0].numpy()
 
 
-def test_logprobs_equal_a_full_forward_pass_for_ragged_prompts_and_late_admission(folder: Path) -> None:
-    sampler = LocalSampler(folder, max_rows=4)
+@ON_BOTH_CACHES
+def test_logprobs_equal_a_full_forward_pass_for_ragged_prompts_and_late_admission(folder: Path, static: bool) -> None:
+    sampler = LocalSampler(folder, max_rows=4, static=static)
     prompts = {i: prompt(*(1 + (np.arange(3 + 5 * (i % 4)) * (i + 3)) % 30)) for i in range(11)}
     for i, p in prompts.items():
         sampler.submit(SampleRequest(i, p, Sampling(max_tokens=20 + i), seed=i))
@@ -71,8 +74,9 @@ def test_logprobs_equal_a_full_forward_pass_for_ragged_prompts_and_late_admissio
         assert len(c.tokens) == 20 + i or c.tokens[-1] == 0
 
 
-def test_greedy_equals_generate(folder: Path) -> None:
-    sampler = LocalSampler(folder)
+@ON_BOTH_CACHES
+def test_greedy_equals_generate(folder: Path, static: bool) -> None:
+    sampler = LocalSampler(folder, static=static)
     model = AutoModelForCausalLM.from_pretrained(folder)
     for i, p in enumerate([prompt(1, 2, 3), prompt(9, 8, 7, 6, 5)]):
         sampler.submit(SampleRequest(i, p, Sampling(temperature=0.0, max_tokens=15), seed=0))
@@ -81,8 +85,9 @@ def test_greedy_equals_generate(folder: Path) -> None:
         np.testing.assert_array_equal(ours, theirs[: len(ours)].numpy())
 
 
-def test_an_extended_sequence_keeps_its_past(folder: Path) -> None:
-    sampler = LocalSampler(folder, max_rows=8)
+@ON_BOTH_CACHES
+def test_an_extended_sequence_keeps_its_past(folder: Path, static: bool) -> None:
+    sampler = LocalSampler(folder, max_rows=8, static=static)
     for i in range(6):
         sampler.submit(SampleRequest(i, prompt(1, 2, 3), Sampling(max_tokens=60, stop=("w1", "w5", "b")), seed=i))
     history = {i: [1, 2, 3] for i in range(6)}
@@ -105,9 +110,10 @@ def test_an_extended_sequence_keeps_its_past(folder: Path) -> None:
         np.testing.assert_allclose([v for _, v in sampled[i]], [expected[at - 1] for at, _ in sampled[i]], atol=1e-5)
 
 
-def test_a_sequence_that_goes_on_after_a_pause_is_the_one_that_never_paused(folder: Path) -> None:
+@ON_BOTH_CACHES
+def test_a_sequence_that_goes_on_after_a_pause_is_the_one_that_never_paused(folder: Path, static: bool) -> None:
     def run(stop: tuple[str, ...]) -> tuple[dict[int, list[int]], dict[int, list[float]], int]:
-        sampler, pauses = LocalSampler(folder, max_rows=8), 0
+        sampler, pauses = LocalSampler(folder, max_rows=8, static=static), 0
         tokens: dict[int, list[int]] = {i: [] for i in range(12)}
         logprobs: dict[int, list[float]] = {i: [] for i in range(12)}
         for i in range(12):
@@ -132,8 +138,9 @@ def test_a_sequence_that_goes_on_after_a_pause_is_the_one_that_never_paused(fold
         np.testing.assert_allclose(paused_logprobs[i], whole_logprobs[i], atol=1e-5)
 
 
-def test_a_short_newcomer_leaves_the_long_rows_their_past(folder: Path) -> None:
-    sampler = LocalSampler(folder, max_rows=8)
+@ON_BOTH_CACHES
+def test_a_short_newcomer_leaves_the_long_rows_their_past(folder: Path, static: bool) -> None:
+    sampler = LocalSampler(folder, max_rows=8, static=static)
     long = prompt(*(1 + np.arange(120) % 30))
     sampler.submit(SampleRequest(0, long, Sampling(max_tokens=40), seed=5))
     sampler.step()
@@ -143,9 +150,10 @@ def test_a_short_newcomer_leaves_the_long_rows_their_past(folder: Path) -> None:
     np.testing.assert_allclose(tokens.logprobs, expected, atol=1e-5)
 
 
-def test_equal_seeds_give_equal_tokens_and_samples_of_one_prompt_differ(folder: Path) -> None:
+@ON_BOTH_CACHES
+def test_equal_seeds_give_equal_tokens_and_samples_of_one_prompt_differ(folder: Path, static: bool) -> None:
     def run() -> list[list[int]]:
-        sampler = LocalSampler(folder, max_rows=5)
+        sampler = LocalSampler(folder, max_rows=5, static=static)
         for i in range(12):
             sampler.submit(SampleRequest(i, prompt(4, 5, 6), Sampling(max_tokens=12), seed=100 + i))
         return [c.tokens.tolist() for _, c in sorted(finish(sampler).items())]
@@ -155,17 +163,18 @@ def test_equal_seeds_give_equal_tokens_and_samples_of_one_prompt_differ(folder: 
     assert len({tuple(t) for t in first}) > 6
 
 
-def test_what_was_decoded_before_changes_no_bit(folder: Path) -> None:
+@ON_BOTH_CACHES
+def test_what_was_decoded_before_changes_no_bit(folder: Path, static: bool) -> None:
     def run(sampler: LocalSampler) -> list[bytes]:
         for i in range(7):
             sampler.submit(SampleRequest(i, prompt(4, 5, 6), Sampling(max_tokens=20), seed=100 + i))
         return [c.logprobs.tobytes() for _, c in sorted(finish(sampler).items())]
 
-    used = LocalSampler(folder, max_rows=5)
+    used = LocalSampler(folder, max_rows=5, static=static)
     for length in (3, 150, 40):
         used.submit(SampleRequest(9, prompt(*(1 + np.arange(length) % 30)), Sampling(max_tokens=50), seed=length))
         finish(used)
-    assert run(used) == run(LocalSampler(folder, max_rows=5))
+    assert run(used) == run(LocalSampler(folder, max_rows=5, static=static))
 
 
 def test_weights_can_only_change_while_nothing_is_decoded(folder: Path) -> None:

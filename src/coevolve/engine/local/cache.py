@@ -28,8 +28,8 @@ class SlotCache:
         self._positions = torch.empty(0)
         self._length = 0
 
-    def reserve(self, slots: int) -> None:
-        """Grow to at least this many slots; what is stored stays."""
+    def reserve(self, slots: int, length: int) -> None:
+        """Grow to at least this many slots; what is stored stays. Positions up to ``length`` come when needed."""
         if slots > self.slots:
             self._resize(slots, self.capacity)
 

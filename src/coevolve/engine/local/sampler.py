@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
-from coevolve.engine.local import attention
 from coevolve.engine.local.cache import SlotCache
+from coevolve.engine.local.decoding import StaticPasses
 from coevolve.engine.local.drawing import draw, uniforms
+from coevolve.engine.local.growing import GrowingPasses
 from coevolve.engine.local.models import load_model, load_tokenizer
+from coevolve.engine.local.static import StaticCache
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import EngineError
 from coevolve.types import Ints
 
-_MASKED = -1e9  # additive mask; finite, so that a fully masked row of padding gives no NaN
 _PREFILL_TOKENS = 16384  # padded tokens of one prefill pass
 
 
@@ -31,6 +32,9 @@ class LocalSampler:
     A slot is one of three things: active (decoded at every step), resting (paused at a stop string, its cache kept),
     or free. Decoding runs over the first ``self._top`` slots, resting ones included: computing their few idle steps is
     cheaper than moving their cache away and back. The window shrinks when too many of its slots are free.
+
+    ``static`` lays the cache out once, for the longest sequences, and replays recorded steps where the device can: the
+    default on CUDA. On CPU the cache grows with its sequences.
     """
 
     def __init__(
@@ -40,12 +44,11 @@ class LocalSampler:
         max_rows: int = 512,
         dtype: str = "float32",
         device: str = "cpu",
+        static: bool | None = None,
     ) -> None:
-        attention.register()
         self.policy_version = 0
         model: Any = load_model(model_path, dtype=dtype)
         self.model = model.to(device).eval()
-        self.model.set_attn_implementation(attention.NAME)
         self.model.requires_grad_(False)
         self.device = torch.device(device)
         load_tokenizer(model_path)  # refuses what transformers would read in another way
@@ -53,9 +56,15 @@ class LocalSampler:
         config = self.model.config
         self._eos = np.array(sorted(self._vocabulary.ends), np.int64)
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._cache = SlotCache(
-            config.num_hidden_layers, config.num_key_value_heads, head_dim, dtype=self.model.dtype, device=self.device
-        )
+        sizes = (config.num_hidden_layers, config.num_key_value_heads, head_dim)
+        self._cache: SlotCache | StaticCache
+        self._passes: GrowingPasses | StaticPasses
+        if self.device.type == "cuda" if static is None else static:
+            self._cache = StaticCache(*sizes, dtype=self.model.dtype, device=self.device)
+            self._passes = StaticPasses(self.model, self._cache, graphs=self.device.type == "cuda")
+        else:
+            self._cache = SlotCache(*sizes, dtype=self.model.dtype, device=self.device)
+            self._passes = GrowingPasses(self.model, self._cache)
         self._max_rows = max_rows
         self._queue: deque[SampleRequest] = deque()
         self._extensions: dict[int, Ints] = {}
@@ -69,7 +78,7 @@ class LocalSampler:
         """Grow the cache and the per-slot arrays together."""
         old = getattr(self, "_tokens", np.zeros((0, 0), np.int32))
         old_logp = getattr(self, "_logp", np.zeros((0, 0), np.float32))
-        self._cache.reserve(slots)
+        self._cache.reserve(slots, capacity)
         slots, capacity = self._cache.slots, max(capacity, old.shape[1])
         self._tokens = np.zeros((slots, capacity), np.int32)
         self._logp = np.zeros((slots, capacity), np.float32)
@@ -158,7 +167,7 @@ class LocalSampler:
         top = self._top
         positions = np.maximum(self._length[:top] - 1, 0)
         last = self._tokens[np.arange(top), positions]
-        logits = self._forward(None, last[:, None], positions, np.ones(top, np.int64))
+        logits = self._tokens_of(self._passes.decode(last, positions))
         rows = np.flatnonzero(decoding)
         self._draw(rows, logits[torch.from_numpy(rows)] if len(rows) < top else logits)
 
@@ -223,7 +232,8 @@ class LocalSampler:
             part = order[begin:end]
             rows, width = slots[part], int(widths[part].max())
             columns = np.minimum(starts[part][:, None] + np.arange(width), self._length[rows][:, None] - 1)
-            out.append(self._forward(rows, self._tokens[rows[:, None], columns], starts[part], widths[part]))
+            tokens = self._tokens[rows[:, None], columns]
+            out.append(self._tokens_of(self._passes.prefill(rows, tokens, starts[part], widths[part])))
             begin = end
         inverse = np.empty(len(order), np.int64)
         inverse[order] = np.arange(len(order))
@@ -233,31 +243,9 @@ class LocalSampler:
             self._draw(slots, logits)
         return logits
 
-    def _forward(
-        self,
-        rows: NDArray[np.int64] | None,
-        tokens: NDArray[np.int32],
-        starts: NDArray[np.int64],
-        widths: NDArray[np.int64],
-    ) -> Tensor:
-        """Logits [R, V] after each row's last token, for tokens [R, T] that begin at ``starts`` [R]."""
-        count, width = tokens.shape
-        positions = torch.from_numpy(starts[:, None] + np.arange(width))
-        index = None if rows is None else torch.from_numpy(rows).to(self.device)
-        length = self._cache.open_window(index, count, positions, int((starts + widths).max()))
-        # Padding of short rows goes to the row's own future positions: overwritten before anything may look at them.
-        shown = torch.arange(length)[None, None, :] <= positions[:, :, None]
-        mask = torch.zeros(count, 1, width, length).masked_fill_(~shown[:, None], _MASKED)
-        hidden = self.model.model(
-            input_ids=torch.from_numpy(tokens.astype(np.int64)).to(self.device),
-            attention_mask=mask.to(self.device, self._cache.dtype),
-            position_ids=positions.to(self.device),
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
-        last = hidden[:, 0] if width == 1 else hidden[torch.arange(count), torch.from_numpy(widths - 1)]
-        logits: Tensor = self.model.lm_head(last)
-        return logits[:, : self._vocabulary.size]  # rows that pad the matrix stand for no token
+    def _tokens_of(self, logits: Tensor) -> Tensor:
+        """Without the rows that pad the output matrix: they stand for no token."""
+        return logits[:, : self._vocabulary.size]
 
     def _draw(self, slots: NDArray[np.int64], logits: Tensor) -> None:
         """Sample one token for each slot and append it."""

@@ -1,0 +1,159 @@
+"""Forward passes over a static cache: decoding steps that CUDA replays as graphs, and passes over several tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coevolve.engine.local.attention import slot_attention
+from coevolve.engine.local.growing import MASKED
+from coevolve.engine.local.static import StaticCache, length_bucket, row_bucket
+
+NAME = "coevolve_static"
+
+
+def static_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attention of [R, H, T, D] queries over [R, KV, L, D] keys; without a mask the T tokens are all, in causal order.
+
+    A single token folds the queries of one key-value head into one product, which reads every key once. Several tokens
+    use torch's fused kernels, which never lay out all scores: flash attention where there is no mask.
+    """
+    if attention_mask is not None and query.shape[2] == 1:
+        return slot_attention(module, query, key, value, attention_mask, scaling=scaling)
+    if attention_mask is None:
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+    else:  # the kernel that takes a mask takes no groups
+        groups = query.shape[1] // key.shape[1]
+        keys, values = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=attention_mask, scale=scaling)
+    return mixed.transpose(1, 2), None
+
+
+def register() -> None:
+    """Make the function known to transformers under its name; safe to call again."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, static_attention)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One decoding step for a number of rows and a length of window."""
+
+    inputs: Tensor  # [2, R]: tokens and their positions, read wherever the step runs
+    run: Callable[[], Tensor]  # logits [R, V]
+
+
+class StaticPasses:
+    """The forward passes of a sampler over a static cache; takes the model's attention over.
+
+    Args:
+        model: a causal model.
+        cache: its keys and values.
+        graphs: record each kind of step once as a CUDA graph and replay it; a step is then one launch instead of
+            thousands. Without it the same step is computed kernel by kernel.
+    """
+
+    def __init__(self, model: Any, cache: StaticCache, *, graphs: bool) -> None:
+        register()
+        model.set_attn_implementation(NAME)
+        self._model, self._cache, self._graphs = model, cache, graphs
+        self._steps: dict[tuple[int, int], _Step] = {}
+        self._moved = -1
+        self._pool: Any = None  # graphs are replayed one after the other, so all of them share their memory
+
+    def decode(self, tokens: NDArray[np.int32], positions: NDArray[np.int64]) -> Tensor:
+        """Logits [R, V] after one more token in each of the first R slots; those of a free slot mean nothing."""
+        if self._moved != self._cache.moved:
+            self._steps.clear()
+            self._moved = self._cache.moved
+        count = len(tokens)
+        rows, length = row_bucket(count), min(length_bucket(int(positions.max()) + 1), self._cache.capacity)
+        inputs = np.zeros((2, rows), np.int64)
+        inputs[0, :count], inputs[1, :count] = tokens, positions
+        step = self._steps.get((rows, length))
+        if step is None:
+            step = self._steps[rows, length] = self._new_step(torch.from_numpy(inputs), length)
+        else:
+            step.inputs.copy_(torch.from_numpy(inputs))
+        return step.run()[:count]
+
+    def prefill(
+        self,
+        rows: NDArray[np.int64],
+        tokens: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        widths: NDArray[np.int64],
+    ) -> Tensor:
+        """Logits [R, V] after each row's last token, for tokens [R, T] that begin at ``starts`` [R]."""
+        device, (count, width) = self._cache.device, tokens.shape
+        positions = torch.from_numpy(starts[:, None] + np.arange(width)).to(device)
+        length, fresh = int((starts + widths).max()), not starts.any()
+        self._cache.open_window(torch.from_numpy(rows).to(device), positions, length, fresh=fresh)
+        # Padding of short rows goes to the row's own future positions: overwritten before anything may look at them.
+        mask = None if fresh else self._mask(positions, length)
+        hidden = self._hidden(torch.from_numpy(tokens.astype(np.int64)).to(device), positions, mask)
+        last = hidden[torch.arange(count, device=device), torch.from_numpy(widths - 1).to(device)]
+        logits: Tensor = self._model.lm_head(last)
+        return logits
+
+    def _new_step(self, values: Tensor, length: int) -> _Step:
+        """A step with its first inputs: what is computed to warm up is written to the cache, so it must be true."""
+        inputs = values.to(self._cache.device)
+
+        def compute() -> Tensor:
+            tokens, positions = inputs[0, :, None], inputs[1, :, None]
+            self._cache.open_step(inputs[1], length)
+            logits: Tensor = self._model.lm_head(self._hidden(tokens, positions, self._mask(positions, length))[:, 0])
+            return logits
+
+        return _Step(inputs, self._recorded(compute) if self._graphs else compute)
+
+    def _recorded(self, compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """The same kernels as one CUDA graph."""
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            compute()  # libraries choose their kernels and take their memory before anything is recorded
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            logits = compute()
+        self._pool = graph.pool()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return logits
+
+        return replay
+
+    def _mask(self, positions: Tensor, length: int) -> Tensor:
+        """Additive mask [R, 1, T, L]: every token sees what is at or before its own position [R, T]."""
+        hidden = torch.arange(length, device=positions.device) > positions[:, None, :, None]
+        return torch.zeros(hidden.shape, dtype=self._cache.dtype, device=positions.device).masked_fill_(hidden, MASKED)
+
+    def _hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        states: Tensor = self._model.model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+        return states
