@@ -66,11 +66,27 @@ class ModelSection(Section):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the weights")
 
 
+class LoraSection(Section):
+    """Small matrices on a frozen base model, shared by both agents, instead of all its weights."""
+
+    enabled: bool = Field(False, description="train an adapter per agent; false trains all weights of two models")
+    rank: int = Field(32, ge=1, description="columns of the two factors that are added to each matrix")
+    alpha: int = Field(64, ge=1, description="what is added is multiplied by alpha / rank")
+    targets: list[str] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        min_length=1,
+        description="names of the matrices that get an adapter; default: all seven of a layer",
+    )
+
+
 class EngineSection(Section):
     threads: int = Field(1, ge=1, description="intra-op threads of torch per process; 1 is fastest for tiny models")
     workers: int = Field(0, ge=0, description="rollout processes; 0 = one per core, 1 = in the main process")
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
+    checkpointing: bool = Field(
+        False, description="the trainer keeps only the inputs of each layer and computes the rest a second time"
+    )
     autocast: Literal["none", "bfloat16"] = Field("none", description="autocast of the trainer's forward pass")
     probe_tolerance: float = Field(
         1e-5,
@@ -302,6 +318,7 @@ class Config(Section):
     run: RunSection = RunSection()
     track: TrackSection = TrackSection()
     model: ModelSection = ModelSection()
+    lora: LoraSection = LoraSection()
     engine: EngineSection = EngineSection()
     tool: ToolSection = ToolSection()
     sandbox: SandboxSection = SandboxSection()

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from coevolve.types import Batch, Floats, Ints, TrainRow, TrainStats
 
+ADAPTER_FILE, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"  # of an adapter's folder, as in peft
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -95,6 +97,9 @@ class Sampler(Protocol):
 
 class Trainer(Protocol):
     """Weights, optimiser and reference of one policy."""
+
+    micro_batch_tokens: int  # of one forward and backward pass; becomes smaller when memory runs out
+    adapter: bool  # whether ``state_dict_numpy`` holds LoRA matrices only, as in ``PolicyWeights``
 
     def forward_backward(self, batch: Batch) -> TrainStats:
         """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch."""

@@ -14,11 +14,13 @@ def train_facts(stats: Sequence[TrainStats], kl: float) -> dict[str, object]:
     """Means over all trained tokens of one rollout batch, None where there was none to train on.
 
     Means are those of the updates that were made. The gradient norm is the largest of the batch's updates, those
-    left out included, None where none is finite.
+    left out included, None where none is finite. ``micro_batch_halvings`` is there only where memory ran out.
     """
     made = [s for s in stats if not s.skipped]
     tokens = sum(s.tokens for s in made)
-    return {
+    halvings = sum(s.halvings for s in stats)
+    shortage: dict[str, object] = {"micro_batch_halvings": halvings} if halvings else {}
+    return shortage | {
         "entropy": sum(s.entropy for s in made) / tokens if tokens else None,
         "kl": sum(s.kl for s in made) / tokens if tokens and kl else None,
         "clip_fraction": sum(s.clipped_low + s.clipped_high for s in made) / tokens if tokens else None,

@@ -35,7 +35,7 @@ class Policy:
         self.version, self.train_s, self.tokens_trained = 0, 0.0, 0
 
     def save(self, folder: Path, *, optimizer: bool) -> None:
-        """Write the weights as a Hugging Face folder, and the optimiser's state if asked."""
+        """Write the weights as a folder that transformers or peft reads, and the optimiser's state if asked."""
         self._trainer.save(folder, optimizer=optimizer)
 
     def keep(self, file: Path) -> None:
@@ -45,7 +45,12 @@ class Policy:
     def memory(self) -> dict[str, int | list[float]]:
         """The numbers that ``take_up`` wants beside the file."""
         guard = self.guard
-        return {"version": self.version, "skipped_in_row": guard.skipped_in_row, "norms": list(guard.norms)}
+        return {
+            "version": self.version,
+            "skipped_in_row": guard.skipped_in_row,
+            "norms": list(guard.norms),
+            "micro_batch_tokens": self._trainer.micro_batch_tokens,  # it decides the order of sums
+        }
 
     def take_up(self, file: Path, memory: Memory) -> None:
         """Go on exactly where ``keep`` was called.
@@ -55,14 +60,17 @@ class Policy:
         """
         self._trainer.load_state(file)
         version, skipped, norms = memory["version"], memory["skipped_in_row"], memory["norms"]
+        micro_batch = memory["micro_batch_tokens"]
         assert isinstance(version, int)
         assert isinstance(skipped, int)
         assert isinstance(norms, list)
+        assert isinstance(micro_batch, int)
+        self._trainer.micro_batch_tokens = micro_batch
         self.version, self.guard.skipped_in_row, self.guard.norms = version, skipped, list(norms)
 
     def weights(self) -> PolicyWeights:
         """The present weights for rollouts."""
-        return PolicyWeights(self.name, self.version, self._trainer.state_dict_numpy())
+        return PolicyWeights(self.name, self.version, self._trainer.state_dict_numpy(), self._trainer.adapter)
 
     def probe(self, trajectories: Sequence[Trajectory]) -> float:
         """Compare stored log-probabilities of fresh trajectories with the trainer's; returns the largest gap.

@@ -54,7 +54,12 @@ class RolloutWorker:
         self._config, self._contract, self._own_process = config, contract, own_process
         self._codec = Codec(model_path)
         self._hash = contract_hash(contract, config)
-        self._sampler = LocalSampler(model_path, max_rows=config.engine.max_rows, dtype=config.model.dtype)
+        self._sampler = LocalSampler(
+            model_path,
+            max_rows=config.engine.max_rows,
+            dtype=config.model.dtype,
+            lora=config.lora if config.lora.enabled else None,
+        )
         sessions = config.tool.enabled and config.tool.state == "session"
         # A sequence that waits for its tool keeps its row, and a session ends with its sequence.
         self._tool = open_tool(

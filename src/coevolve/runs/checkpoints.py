@@ -21,7 +21,7 @@ class RunCheckpoints:
         self._held: dict[tuple[Role, int], PolicyWeights] = {}
 
     def folder(self, role: Role, iteration: int) -> Path:
-        """The Hugging Face folder of a policy, checked against its hashes.
+        """The folder of a policy, a Hugging Face model or an adapter, checked against its hashes.
 
         Raises:
             RunError: no finished phase made it, or it is missing or changed.
@@ -33,9 +33,11 @@ class RunCheckpoints:
         """The weights of a policy. Both roles share the base model's."""
         key = (role, iteration if self._trained(self._folder.config, role) else 0)
         if key not in self._held:
-            weights = read_weights(self.folder(role, iteration))
+            adapter = self._folder.config.lora.enabled
+            # No adapter at all is the base model: every sampler of such a run has that one.
+            weights = {} if adapter and not key[1] else read_weights(self.folder(role, iteration))
             name = f"{role}-{iteration}" if key[1] else "base"
-            self._held = dict(list(self._held.items())[-5:]) | {key: PolicyWeights(name, -1, weights)}
+            self._held = dict(list(self._held.items())[-5:]) | {key: PolicyWeights(name, -1, weights, adapter)}
         return self._held[key]
 
     @staticmethod
@@ -44,7 +46,7 @@ class RunCheckpoints:
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """All tensors of a model folder's safetensors files, by name, as float32.
+    """All tensors of a model or adapter folder's safetensors files, by name, as float32.
 
     Raises:
         ModelError: there are none.

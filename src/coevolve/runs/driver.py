@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from coevolve.methods.base import Phase, Spent, State
 from coevolve.rollout.service import LocalRollouts, worker_count
 from coevolve.runs.alarms import alarms
 from coevolve.runs.base import base_digest, base_model, check_same_base, ready_world
-from coevolve.runs.checkpoints import RunCheckpoints
+from coevolve.runs.checkpoints import RunCheckpoints, read_weights
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.evaluate import Evaluate
 from coevolve.runs.journal import Journal
@@ -48,6 +49,10 @@ def start(config: Config, progress: Progress) -> Path:
     base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
+    if config.lora.enabled:
+        from coevolve.engine.local.lora import require_peft
+
+        require_peft()
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
     _execute(RunFolder.create(path, config), progress)
     return path
@@ -107,7 +112,7 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
         progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
         folder.set_status("running", contract=rollouts.contract, base=base_digest(base))
         recorder = Recorder(folder, meter, judge)
-        checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config)
+        checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config, base, progress.note)
         folder.set_status("running", sandbox=rollouts.layers)
         spent = Spent()
         clock = PhaseClock(folder, rollouts, spent)
@@ -162,11 +167,12 @@ def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> N
 class _Trainers:
     """Opens local trainers; implements :class:`coevolve.methods.base.TrainerFactory`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, base: Path, note: Callable[[str], None]) -> None:
         from coevolve.engine.local.runtime import use_threads
 
         use_threads(config.engine.threads)
-        self._config = config
+        self._config, self._base, self._note = config, base, note
+        self._micro_batch_tokens = config.engine.micro_batch_tokens
 
     def __call__(
         self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
@@ -181,7 +187,8 @@ class _Trainers:
             return trainer
         own = trainer.state_dict_numpy()
         # Through a trainer, because a file does not hold a matrix twice that the model has under two names.
-        trainer.load_weights(self._open(reference, weight_decay, max_grad_norm).state_dict_numpy())
+        off = self._config.lora.enabled and reference == self._base
+        trainer.load_weights({} if off else self._open(reference, weight_decay, max_grad_norm).state_dict_numpy())
         trainer.set_reference()
         trainer.load_weights(own)
         return trainer
@@ -189,16 +196,28 @@ class _Trainers:
     def _open(self, folder: Path, weight_decay: float, max_grad_norm: float) -> LocalTrainer:
         from coevolve.engine.local.trainer import LocalTrainer
 
-        engine = self._config.engine
-        return LocalTrainer(
-            folder,
+        engine, lora = self._config.engine, self._config.lora
+        trainer = LocalTrainer(
+            self._base if lora.enabled else folder,
             dtype=self._config.model.dtype,
             temperature=self._config.sampling.temperature,
             weight_decay=weight_decay,
             max_grad_norm=max_grad_norm,
-            micro_batch_tokens=engine.micro_batch_tokens,
+            micro_batch_tokens=self._micro_batch_tokens,
             autocast=engine.autocast,
+            checkpointing=engine.checkpointing,
+            lora=lora if lora.enabled else None,
+            seed=self._config.seed,
+            on_halved=self._halved,
         )
+        if lora.enabled and folder != self._base:
+            trainer.load_weights(read_weights(folder))
+        return trainer
+
+    def _halved(self, tokens: int) -> None:
+        """Later trainers of this process begin with what fitted into memory."""
+        self._micro_batch_tokens = min(self._micro_batch_tokens, tokens)
+        self._note(f"memory ran out: from now on micro-batches of {tokens} tokens (engine.micro_batch_tokens)")
 
 
 def _title(config: Config) -> str:

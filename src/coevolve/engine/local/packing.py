@@ -38,6 +38,7 @@ class MicroBatch:
     position: Index  # [M] token of the tree whose logits predict ``target``
     target: Index  # [M] token ids
     token: Index  # [M] index of the target within its row
+    row_tokens: int  # inputs of all rows, shared ones counted in each
     bounds: Index  # [B + 1] row b owns the scored positions bounds[b] : bounds[b + 1]
 
     def split(self, values: NDArray[np.generic]) -> Iterator[tuple[int, Index, NDArray[np.generic]]]:
@@ -115,6 +116,7 @@ def _assemble(group: list[int], inputs: dict[int, Ints], tokens: Sequence[Ints],
         position=np.concatenate([path[scored[i] - 1] for path, i in zip(paths, group, strict=True)]),
         target=np.concatenate([tokens[i][scored[i]] for i in group]).astype(np.int64),
         token=np.concatenate([scored[i] for i in group]),
+        row_tokens=sum(len(inputs[i]) for i in group),
         bounds=np.cumsum([0, *(len(scored[i]) for i in group)]),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from coevolve.config import LoraSection
 from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.local.bases import shared_base, tree_of
 from coevolve.engine.local.cache import SlotCache
 from coevolve.engine.local.decoding import StaticPasses
 from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.growing import GrowingPasses
+from coevolve.engine.local.lora import add_adapter, load_adapter
 from coevolve.engine.local.models import load_model, load_tokenizer
 from coevolve.engine.local.static import StaticCache
 from coevolve.engine.stops import StopStrings
@@ -35,6 +39,8 @@ class LocalSampler:
 
     ``static`` lays the cache out once, for the longest sequences, and replays recorded steps where the device can: the
     default on CUDA. On CPU the cache grows with its sequences.
+
+    With ``lora`` the base model is the one that the process shares, and policies are adapters on it.
     """
 
     def __init__(
@@ -45,12 +51,20 @@ class LocalSampler:
         dtype: str = "float32",
         device: str = "cpu",
         static: bool | None = None,
+        lora: LoraSection | None = None,
     ) -> None:
         self.policy_version = 0
-        model: Any = load_model(model_path, dtype=dtype)
-        self.model = model.to(device).eval()
-        self.model.requires_grad_(False)
         self.device = torch.device(device)
+        self._adapter: dict[str, torch.nn.Parameter] = {}  # empty: all weights are this sampler's own
+        self.model: Any
+        if lora is None:
+            self.model = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
+        else:
+            self._base = shared_base(model_path, dtype=dtype, device=device)  # held while its parameters are used
+            self.model = tree_of(self._base)
+            self._adapter = add_adapter(self.model, lora, seed=0, dtype=self.model.dtype)
+            load_adapter(self._adapter, {})
+        self.model.eval().requires_grad_(False)
         load_tokenizer(model_path)  # refuses what transformers would read in another way
         self._vocabulary = read_vocabulary(model_path)
         config = self.model.config
@@ -120,12 +134,21 @@ class LocalSampler:
             raise EngineError(
                 "weights were pushed to a sampler that still decodes", fix="finish or release its sequences"
             )
+        if policy.adapter != bool(self._adapter):
+            kind = "an adapter" if policy.adapter else "a whole model"
+            raise EngineError(f"pushed weights do not fit the sampler: they are {kind}", where=f"policy {policy.name}")
+        if self._adapter:
+            load_adapter(self._adapter, policy.weights)
+        else:
+            self._load_whole(policy.weights)
+        self.policy_version = policy.version
+
+    def _load_whole(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         own = self.model.state_dict()
-        for name, value in policy.weights.items():
-            if policy.adapter or name not in own or tuple(own[name].shape) != value.shape:
+        for name, value in weights.items():
+            if name not in own or tuple(own[name].shape) != value.shape:
                 raise EngineError("pushed weights do not fit the sampler's model", where=name)
             own[name].copy_(torch.from_numpy(np.asarray(value)))
-        self.policy_version = policy.version
 
     def submit(self, request: SampleRequest) -> None:
         """Queue a new sequence; it is admitted when a slot is free."""

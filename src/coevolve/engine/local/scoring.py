@@ -88,6 +88,26 @@ def prepare(model: nn.Module, device: torch.device) -> None:
         )
 
 
+def checkpoint_layers(model: nn.Module) -> None:
+    """Keep only the inputs of each decoder layer, and compute the rest again in the backward pass.
+
+    Raises:
+        EngineError: the model's layers cannot do that.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
+        raise EngineError(f"{type(model).__name__} has no gradient checkpointing", fix="engine.checkpointing=false")
+    # Nothing in the layers is drawn at random, so there is no state of a generator to keep.
+    options = {"use_reentrant": False, "preserve_rng_state": False}
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)  # type: ignore[operator]
+    for layer in layers:
+        layer.training = (
+            True  # of the layer alone, which then uses checkpoints; what is inside stays in evaluation mode
+        )
+
+
 def hidden_states(model: nn.Module, micro: MicroBatch, device: torch.device) -> Tensor:
     """Last hidden states [M, H] at the scored positions."""
 

@@ -1,4 +1,4 @@
-"""The trainer of the local engine: one causal model, AdamW and a frozen reference, in this process.
+"""The trainer of the local engine: one causal model or an adapter on it, AdamW and a frozen reference, in this process.
 
 The trainer knows no method. It turns rows of per-token numbers into a gradient of
 
@@ -10,12 +10,11 @@ needs no mask, and logits exist only for the tokens that teach, a bounded number
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
@@ -26,9 +25,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from coevolve.engine.local.models import TOKENIZER_FILES, load_model, quiet
+from coevolve.config import LoraSection
+from coevolve.engine.local.lora import Adapter
+from coevolve.engine.local.models import TOKENIZER_FILES
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
-from coevolve.engine.local.scoring import Streams, hidden_states, output_head, prepare, token_logprobs
+from coevolve.engine.local.scoring import (
+    Streams,
+    checkpoint_layers,
+    hidden_states,
+    output_head,
+    prepare,
+    token_logprobs,
+)
+from coevolve.engine.local.shortage import give_back, out_of_memory
+from coevolve.engine.local.trained import Trained
+from coevolve.engine.local.whole import WholeModel
 from coevolve.engine.vocabulary import vocabulary_size
 from coevolve.errors import EngineError
 from coevolve.types import Batch, Floats, TrainRow, TrainStats
@@ -47,9 +58,12 @@ class LocalTrainer:
 
     Equal inputs give bit-equal weights on CPU. Weight decay acts on matrices only, not on norms.
 
+    An update of full fine-tuning is often smaller than the last bit of a number in bfloat16, and would be lost. So with
+    ``dtype="bfloat16"`` the trained weights are float32 all the same, and matrix products run in bfloat16.
+
     Args:
         model_path: Hugging Face folder the weights start from; its tokenizer goes into every saved folder.
-        dtype: precision of the weights.
+        dtype: precision that the model computes in; of the weights as well, where they are not trained.
         device: where the model lives, as torch names it.
         temperature: of the distribution the tokens were sampled from; logits are divided by it.
         betas: of AdamW.
@@ -57,8 +71,13 @@ class LocalTrainer:
         max_grad_norm: gradient norm above which the gradient is scaled down to it.
         micro_batch_tokens: padded tokens of one forward and backward pass.
         autocast: "bfloat16" runs matrix products in that type.
+        checkpointing: keep only the inputs of each layer, and compute what is inside once more for the backward pass.
+        lora: train an adapter on a base that the process shares; None trains all weights.
+        seed: of a new adapter's first matrices.
+        on_halved: told the new ``micro_batch_tokens`` after memory has run out.
 
     Raises:
+        ConfigError: the adapter does not suit the model, or peft is not installed.
         ModelError: the folder cannot be used.
         EngineError: the model computes its logits in a way this trainer does not reproduce.
     """
@@ -75,45 +94,53 @@ class LocalTrainer:
         max_grad_norm: float = 1.0,
         micro_batch_tokens: int = 8192,
         autocast: Literal["none", "bfloat16"] = "none",
+        checkpointing: bool = False,
+        lora: LoraSection | None = None,
+        seed: int = 0,
+        on_halved: Callable[[int], None] | None = None,
     ) -> None:
         self.model_path = model_path
         self._vocabulary = vocabulary_size(model_path)
-        self.model: nn.Module = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
         self._device = torch.device(device)
+        self._autocast = "bfloat16" in (autocast, dtype)
+        self._trained: Trained
+        if lora is None:
+            self._trained = WholeModel(model_path, dtype="float32" if dtype == "bfloat16" else dtype, device=device)
+        else:
+            self._trained = Adapter(model_path, lora, seed=seed, dtype=dtype, device=device)
+        self.model, self.adapter = self._trained.model, self._trained.adapter
         self._temperature = temperature
         self._max_grad_norm = max_grad_norm
-        self._micro_batch_tokens = micro_batch_tokens
-        self._autocast = autocast == "bfloat16"
-        self._reference: nn.Module | None = None
-        self._reference_weights: dict[str, Tensor] | None = None
+        self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
         self._optimizer = self._new_optimizer(betas, weight_decay)
-        prepare(self.model, self._device)
+        with self._precision():
+            prepare(self.model, self._device)
+        if checkpointing:
+            checkpoint_layers(self.model)
 
     def forward_backward(self, batch: Batch) -> TrainStats:
         """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch.
 
-        Old log-probabilities are those of the rows; ``max_logp_gap`` is their largest change.
+        Old log-probabilities are those of the rows; ``max_logp_gap`` is their largest change. Where memory runs out the
+        gradient is thrown away and the whole batch done again with micro-batches of half the size, which stays; the
+        result is that of a trainer that had this size from the start.
 
         Raises:
-            EngineError: a first token has a weight (nothing predicts it), a bin is out of range, or kl > 0 has no
-                reference.
+            EngineError: a first token has a weight (nothing predicts it), a bin is out of range, kl > 0 has no
+                reference, or memory is too small for a single row.
         """
-        stats = TrainStats(clipped_by_bin=[0] * batch.bins, tokens_by_bin=[0] * batch.bins)
         scored = [scored_tokens(row) for row in batch.rows]
         if any(len(where) and where[0] == 0 for where in scored):
             raise EngineError("A row has a weight on its first token, which nothing predicts")
         if any(not 0 <= row.bin < batch.bins for row in batch.rows):
             raise EngineError(f"A row is counted under a bin beyond the {batch.bins} of its batch")
-        tokens = [row.tokens for row in batch.rows]
-        # Rows whose advantages are all 0 (groups that all fail or all succeed) only count, without a KL term.
-        moves = [
-            batch.kl > 0 or bool(row.advantage[where].any()) for row, where in zip(batch.rows, scored, strict=True)
-        ]
-        for learn in (True, False):
-            chosen = [where if m == learn else where[:0] for where, m in zip(scored, moves, strict=True)]
-            for micro in pack(tokens, chosen, self._micro_batch_tokens):
-                with torch.set_grad_enabled(learn):
-                    self._micro_step(batch, micro, stats)
+        earlier = any(p.grad is not None for p in self._trained.parameters.values())
+        halvings = 0
+        while (stats := self._attempt(batch, scored)) is None:
+            if earlier:
+                raise EngineError("Memory ran out in a later part of a batch, and the gradient of the first is lost")
+            halvings += 1
+        stats.halvings = halvings
         return stats
 
     def step(self, lr: float, limit: float = math.inf) -> float:
@@ -121,12 +148,18 @@ class LocalTrainer:
 
         A norm that is not finite or is above ``limit`` leaves weights and optimiser as they are, to the last bit.
         """
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        parameters = [p for p in self._trained.parameters.values() if p.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(parameters, self._max_grad_norm)) if parameters else 0.0
         if math.isfinite(norm) and norm <= limit:
             for group in self._optimizer.param_groups:
                 group["lr"] = lr
-            self._optimizer.step()
+            try:
+                self._optimizer.step()
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                fix = "engine.optimizer=adamw-8bit or lora.enabled=true in a new run"
+                raise EngineError("memory ran out in the optimiser's step", fix=fix) from error
         self.discard()
         return norm
 
@@ -136,46 +169,44 @@ class LocalTrainer:
 
     def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
         """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""
-        result = [np.zeros(len(row.tokens), dtype=np.float32) for row in rows]
         scored: list[Index] = [np.arange(1, len(row.tokens)) for row in rows]
-        for micro in pack([row.tokens for row in rows], scored, self._micro_batch_tokens):
-            values = self._score(self.model, micro).cpu().numpy()
-            for i, token, part in micro.split(values):
-                result[i][token] = part
-        return result
+        while True:
+            result = [np.zeros(len(row.tokens), dtype=np.float32) for row in rows]
+            micros = pack([row.tokens for row in rows], scored, self.micro_batch_tokens)
+            try:
+                for micro in micros:
+                    values = self._score(self.model, micro).cpu().numpy()
+                    for i, token, part in micro.split(values):
+                        result[i][token] = part
+                return result
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+            self._halve(micros)
 
     def set_reference(self) -> None:
-        """Make the present weights the reference of the KL term; the second model is built on first use."""
-        self._reference_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        """Make the present weights the reference of the KL term."""
+        self._trained.set_reference()
 
     def state_dict_numpy(self) -> dict[str, Floats]:
-        """Copies of the weights as float32; tied weights appear under each of their names."""
-        return {
-            name: value.detach().to("cpu", torch.float32, copy=True).numpy()
-            for name, value in self.model.state_dict().items()
-        }
+        """Copies of the trained weights as float32; tied weights appear under each of their names."""
+        return self._trained.numpy()
 
     def load_weights(self, weights: Mapping[str, Floats]) -> None:
-        """Overwrite the weights in place; optimiser and reference stay as they are.
+        """Overwrite the weights in place; optimiser and reference stay as they are. No weights: an adapter is off.
 
         Raises:
             EngineError: names or shapes are not those of ``state_dict_numpy``.
         """
-        own = self.model.state_dict()
-        if wrong := sorted(own.keys() ^ weights.keys()):
-            raise EngineError(f"Weights with other names than the model's: {', '.join(wrong[:3])}")
-        for name, value in own.items():
-            if tuple(value.shape) != weights[name].shape:
-                raise EngineError(f"{name} has shape {weights[name].shape}, the model needs {tuple(value.shape)}")
-        with torch.no_grad():
-            for name, value in own.items():
-                value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+        self._trained.load(weights)
 
     def save(self, folder: Path, *, optimizer: bool) -> None:
-        """Write a Hugging Face folder with the base model's tokenizer, and the optimiser's state if asked."""
+        """Write a folder with weights and the base model's tokenizer, and the optimiser's state if asked.
+
+        The weights are a Hugging Face model or, with LoRA, an adapter as peft writes it.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            self.model.save_pretrained(str(folder))  # type: ignore[operator]
+        self._trained.save(folder)
         for name in TOKENIZER_FILES:
             if (self.model_path / name).is_file() and self.model_path.resolve() != folder.resolve():
                 shutil.copyfile(self.model_path / name, folder / name)
@@ -201,7 +232,7 @@ class LocalTrainer:
 
     def save_state(self, file: Path) -> None:
         """Write weights and AdamW's moments into one safetensors file, bit by bit."""
-        tensors = {f"weight.{name}": value.detach() for name, value in self.model.named_parameters()}
+        tensors = {f"weight.{name}": value.detach() for name, value in self._trained.parameters.items()}
         for number, parameter in enumerate(self._parameters()):
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"adamw.{number}.{name}"] = value
@@ -226,7 +257,7 @@ class LocalTrainer:
 
     def _take_up(self, tensors: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
+            for name, parameter in self._trained.parameters.items():
                 parameter.copy_(tensors[f"weight.{name}"])
         for number, parameter in enumerate(self._parameters()):
             prefix = f"adamw.{number}."
@@ -241,18 +272,66 @@ class LocalTrainer:
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
     def _new_optimizer(self, betas: tuple[float, float], weight_decay: float) -> torch.optim.AdamW:
-        matrices = [p for p in self.model.parameters() if p.ndim >= 2]
-        vectors = [p for p in self.model.parameters() if p.ndim < 2]
+        matrices = [p for p in self._trained.parameters.values() if p.ndim >= 2]
+        vectors = [p for p in self._trained.parameters.values() if p.ndim < 2]
         groups = [
             {"params": matrices, "weight_decay": weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
 
+    def _attempt(self, batch: Batch, scored: Sequence[Index]) -> TrainStats | None:
+        """The gradient of a batch, added to what there is; None, and no gradient, where memory ran out."""
+        stats = TrainStats(clipped_by_bin=[0] * batch.bins, tokens_by_bin=[0] * batch.bins)
+        tokens = [row.tokens for row in batch.rows]
+        # Rows whose advantages are all 0 (groups that all fail or all succeed) only count, without a KL term.
+        moves = [
+            batch.kl > 0 or bool(row.advantage[where].any()) for row, where in zip(batch.rows, scored, strict=True)
+        ]
+        micros: list[MicroBatch] = []
+        try:
+            for learn in (True, False):
+                chosen = [where if m == learn else where[:0] for where, m in zip(scored, moves, strict=True)]
+                micros = pack(tokens, chosen, self.micro_batch_tokens)
+                for micro in micros:
+                    with torch.set_grad_enabled(learn):
+                        self._micro_step(batch, micro, stats)
+            return stats
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        # Only out here does nothing hold the tensors of the failed pass any more.
+        self.discard()
+        self._halve(micros)
+        return None
+
+    def _halve(self, micros: Sequence[MicroBatch]) -> None:
+        """Make micro-batches so small that the largest of these is divided.
+
+        Raises:
+            EngineError: each of them is a single row.
+        """
+        give_back(self._device)
+        largest = max((micro.row_tokens for micro in micros if len(micro.rows) > 1), default=0)
+        if not largest:
+            longest = max(micro.row_tokens for micro in micros)
+            raise EngineError(
+                f"memory is too small to train on a single text of {longest} tokens",
+                where=str(self._device),
+                fix="a new run with engine.checkpointing=true, lora.enabled=true or a smaller sampling.max_tokens; "
+                "or on with this one where there is more memory: coevolve resume",
+            )
+        self.micro_batch_tokens = min(self.micro_batch_tokens, largest) // 2
+        if self._on_halved is not None:
+            self._on_halved(self.micro_batch_tokens)
+
     def _micro_step(self, batch: Batch, micro: MicroBatch, stats: TrainStats) -> None:
         """Forward of one micro-batch, and backward where gradients are enabled; adds to ``stats``."""
         streams = Streams.gather(batch, micro, self._device)
-        reference = self._score(self._reference_model(), micro) if batch.kl > 0 else None
+        reference = None
+        if batch.kl > 0:
+            with self._trained.reference() as model:
+                reference = self._score(model, micro)
         with self._precision():
             hidden = hidden_states(self.model, micro, self._device)
         # The head runs chunk by chunk, each with its own backward pass: only one chunk of logits is alive.
@@ -290,13 +369,3 @@ class LocalTrainer:
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, torch.bfloat16) if self._autocast else nullcontext()
-
-    def _reference_model(self) -> nn.Module:
-        if self._reference_weights is not None:
-            if self._reference is None:
-                self._reference = copy.deepcopy(self.model).requires_grad_(False)
-            self._reference.load_state_dict(self._reference_weights)
-            self._reference_weights = None
-        if self._reference is None:
-            raise EngineError("The KL term needs a reference policy", fix="call set_reference() before")
-        return self._reference
