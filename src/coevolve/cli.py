@@ -197,12 +197,13 @@ def export(
     iteration: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Agents of this iteration, data up to it; default: newest.")
     ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Write adapters (LoRA) as whole models.")] = False,
     as_json: Json = False,
 ) -> None:
     """Folders of both agents and of the data, with cards, ready to push to a hub; uploads nothing."""
     from coevolve.commands import export as exporting
 
-    exporting.run(run, to, what, iteration, as_json=as_json)
+    exporting.run(run, to, what, iteration, merge=merge, as_json=as_json)
 
 
 @app.command()

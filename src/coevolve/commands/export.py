@@ -10,9 +10,9 @@ from rich.console import Console
 from coevolve.runs.export.folders import Exported, export
 
 
-def run(path: Path, to: Path, what: str, iteration: int | None, *, as_json: bool) -> None:
+def run(path: Path, to: Path, what: str, iteration: int | None, *, merge: bool, as_json: bool) -> None:
     """Export, then print a line per folder, or one JSON object."""
-    done = export(path, to, [kind.strip() for kind in what.split(",") if kind.strip()], iteration)
+    done = export(path, to, [kind.strip() for kind in what.split(",") if kind.strip()], iteration, merge=merge)
     if as_json:
         print(json.dumps(_as_json(done)))
         return

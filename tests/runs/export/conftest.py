@@ -47,14 +47,20 @@ def answer(task_id: str, text: str) -> Trajectory:
 def make_run(tmp_path: Path) -> MakeRun:
     """``make_run("name", phases=("curriculum", "pool", "executor", "evaluate"), text="...")``: iteration 1 of 2."""
 
-    def make(name: str, *phases: str, text: str = "Find a.", config: Config | None = None) -> Path:
+    def make(
+        name: str,
+        *phases: str,
+        text: str = "Find a.",
+        config: Config | None = None,
+        write: Callable[[Path], None] = copy_base,
+    ) -> Path:
         folder = RunFolder.create(tmp_path / name, config or Config(iterations=2))
         for phase in phases:
             folder.begin(f"iteration-1/{phase}")
             files = []
             if phase in ("curriculum", "executor"):
                 role = "proposer" if phase == "curriculum" else "solver"
-                files.append(folder.save_folder(f"checkpoints/iteration-1/{role}", copy_base))
+                files.append(folder.save_folder(f"checkpoints/iteration-1/{role}", write))
             if phase == "pool":
                 task = {
                     "task_id": "p1-0000",

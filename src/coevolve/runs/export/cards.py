@@ -14,7 +14,7 @@ import yaml
 
 import coevolve
 from coevolve.config import Config
-from coevolve.runs.export.words import COLUMNS, CONFIGS, LIMITS, USES
+from coevolve.runs.export.words import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
 from coevolve.runs.summary import Summary, at, iterations
 from coevolve.types import Origin, Role, Task
 from coevolve.worlds.choose import open_world
@@ -37,7 +37,9 @@ class Split:
     size: int  # bytes of the values in memory
 
 
-def model_card(config: Config, summary: Summary, role: Role, iteration: int, *, base: str, licence: Licence) -> str:
+def model_card(
+    config: Config, summary: Summary, role: Role, iteration: int, *, base: str, licence: Licence, adapter: bool
+) -> str:
     """README.md of an agent's folder.
 
     Args:
@@ -47,6 +49,7 @@ def model_card(config: Config, summary: Summary, role: Role, iteration: int, *, 
         iteration: after which iteration.
         base: name of the base model's folder; empty for the embedded one.
         licence: what the base model's card states.
+        adapter: the folder holds LoRA matrices that need the base model.
     """
     known = iterations(summary)[: iteration + 1]
     title = "executor" if role is Role.SOLVER else "curriculum agent"
@@ -55,7 +58,8 @@ def model_card(config: Config, summary: Summary, role: Role, iteration: int, *, 
     tags = ["coevolve", config.method, "self-play", "reinforcement-learning", "tool-use"]
     header: dict[str, object] = {
         **licence,
-        "library_name": "transformers",
+        **({"base_model": base} if base and adapter else {}),
+        "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
         "tags": tags,
     }
@@ -67,7 +71,8 @@ def model_card(config: Config, summary: Summary, role: Role, iteration: int, *, 
         f"{USES[role]} Made by coevolve {coevolve.__version__} (preset `{_inline(config.preset)}`, seed {config.seed}, "
         f"objective {config.objective}).",
         "## How to use it",
-        _fenced("python", _example(role, config)),
+        *([ON_BASE] if adapter else []),
+        _fenced("python", _example(role, config, base, adapter=adapter)),
         USES[f"after {role}"],
         "## Numbers",
         _solver_table(known) if role is Role.SOLVER else _proposer_table(known),
@@ -180,23 +185,24 @@ def _proposer_table(known: Sequence[object]) -> str:
     )
 
 
-def _example(role: Role, config: Config) -> str:
+def _example(role: Role, config: Config, base: str, *, adapter: bool) -> str:
     contract = open_world(config).contract
     if role is Role.SOLVER:
         task = Task("example", (_QUESTION,), "example", Origin(config.method, Role.PROPOSER, 0))
         prompt, how = contract.solver_prompt(task), 'do_sample=False, stop_strings=["```output"]'
     else:
         prompt, how = contract.proposer_prompt(), f"do_sample=True, stop_strings={[*contract.proposer_stops]!r}"
-    return (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'folder = "FOLDER-OR-NAME"\n'
-        "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
-        "model = AutoModelForCausalLM.from_pretrained(folder)\n"
-        f"prompt = {prompt!r}\n"
-        'tokens = tokenizer(prompt, return_tensors="pt").input_ids\n'
-        f"written = model.generate(tokens, tokenizer=tokenizer, max_new_tokens=200, {how})\n"
-        "print(tokenizer.decode(written[0, tokens.shape[1] :]))"
-    )
+    lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
+    load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
+    if adapter:
+        lines.insert(0, "from peft import PeftModel")
+        load = [f"base = AutoModelForCausalLM.from_pretrained({base or 'BASE-FOLDER'!r})"]
+        load += ["model = PeftModel.from_pretrained(base, folder)"]
+    lines += ['folder = "FOLDER-OR-NAME"', "tokenizer = AutoTokenizer.from_pretrained(folder)", *load]
+    lines += [f"prompt = {prompt!r}", 'tokens = tokenizer(prompt, return_tensors="pt").input_ids']
+    lines += [f"written = model.generate(tokens, tokenizer=tokenizer, max_new_tokens=200, {how})"]
+    lines += ["print(tokenizer.decode(written[0, tokens.shape[1] :]))"]
+    return "\n".join(lines)
 
 
 def _shown(config: Config) -> str:

@@ -29,7 +29,9 @@ class Exported:
     commands: tuple[str, ...]  # that push each folder; nothing is pushed here
 
 
-def export(run: Path, to: Path, what: Sequence[str] = KINDS, iteration: int | None = None) -> Exported:
+def export(
+    run: Path, to: Path, what: Sequence[str] = KINDS, iteration: int | None = None, *, merge: bool = False
+) -> Exported:
     """Write the folders of a run, finished or not, into a new folder.
 
     Args:
@@ -37,9 +39,10 @@ def export(run: Path, to: Path, what: Sequence[str] = KINDS, iteration: int | No
         to: the folder to make; it must not exist.
         what: of KINDS, at least one.
         iteration: the agents of this iteration and the data up to it; default: the newest with both agents.
+        merge: the agents of a run with LoRA as whole models instead of adapters.
 
     Raises:
-        ConfigError: ``what`` names something else, or ``to`` exists.
+        ConfigError: ``what`` names something else, ``to`` exists, or there is nothing to merge.
         RunError: the run has nothing of what is asked for, a file of it is damaged, or the disk refuses.
     """
     unknown = [kind for kind in what if kind not in KINDS]
@@ -49,6 +52,14 @@ def export(run: Path, to: Path, what: Sequence[str] = KINDS, iteration: int | No
     if to.exists():
         raise ConfigError("the folder exists already; nothing is overwritten", where=str(to), fix="name a new folder")
     folder, summary = RunFolder.open(run, write=False), summarise(run)
+    if merge and not (folder.config.lora.enabled and MODELS in what):
+        raise ConfigError(
+            "there is no adapter to merge: the agents of this run are whole models"
+            if MODELS in what
+            else "there is nothing to merge: no agents are asked for",
+            where="--merge",
+            fix="leave it out",
+        )
     notes = [] if folder.status == "finished" else [f"the run is not finished ({folder.status})"]
     writers: dict[str, Callable[[Path], None]] = {}
     chosen = None
@@ -56,7 +67,7 @@ def export(run: Path, to: Path, what: Sequence[str] = KINDS, iteration: int | No
         chosen = _chosen(folder, iteration)
         if chosen < folder.config.iterations:
             notes.append(f"the agents are those of iteration {chosen} of {folder.config.iterations}")
-        writers |= _model_writers(folder, summary, chosen, notes)
+        writers |= _model_writers(folder, summary, chosen, notes, merge=merge)
     if DATASET in what:
         writers[DATASET] = _dataset_writer(folder, summary, chosen if iteration is None else iteration, notes)
 
@@ -101,14 +112,14 @@ def _trained(folder: RunFolder) -> list[Role]:
 
 
 def _model_writers(
-    folder: RunFolder, summary: dict[str, object], iteration: int, notes: list[str]
+    folder: RunFolder, summary: dict[str, object], iteration: int, notes: list[str], *, merge: bool
 ) -> dict[str, Callable[[Path], None]]:
     writers: dict[str, Callable[[Path], None]] = {}
     for role, title in ROLES.items():
         if role in _trained(folder):
             source = folder.checkpoint(iteration, str(role))
             writers[str(role)] = lambda path, source=source, role=role: write_model(  # type: ignore[misc]
-                path, source, folder.config, summary, role, iteration
+                path, source, folder.config, summary, role, iteration, merge=merge
             )
         else:
             notes.append(f"the {title} was not trained: it is the base model and has no folder here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from coevolve.config import Config
+from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.runs.export.cards import Licence, model_card
 from coevolve.types import Role
 from coevolve.worlds.choose import open_world
@@ -19,7 +21,7 @@ _HEADER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 
 
 def write_model(
-    path: Path, source: Path, config: Config, summary: dict[str, object], role: Role, iteration: int
+    path: Path, source: Path, config: Config, summary: dict[str, object], role: Role, iteration: int, *, merge: bool
 ) -> None:
     """Fill a new folder with an agent's weights, tokenizer and card.
 
@@ -30,18 +32,38 @@ def write_model(
         summary: what :func:`coevolve.runs.summary.summarise` says of it.
         role: which agent.
         iteration: after which iteration.
+        merge: write an adapter and its base model as one model.
 
     Raises:
         OSError: the disk refuses.
+        CoevolveError: the base model cannot be used, to merge.
     """
     path.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
-        if file.suffix in _PARTS:
-            shutil.copyfile(file, path / file.name)
     base = open_world(config).base_model()
+    given = config.model.path or ""
+    named = base.name if Path(given).is_dir() and given else given  # a folder by its name, a model of a hub as it is
+    for file in sorted(source.iterdir()):
+        if file.suffix in _PARTS and not (merge and file.name in (ADAPTER_FILE, ADAPTER_CONFIG)):
+            shutil.copyfile(file, path / file.name)
+    if merge:
+        from coevolve.engine.local.lora import merge_adapter
+
+        merge_adapter(base, source, path, dtype=config.model.dtype)
+    elif config.lora.enabled:
+        settings = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        settings["base_model_name_or_path"] = named or None  # no folder of this machine
+        (path / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     for file in sorted(base.glob("LICEN[CS]E*")):
         shutil.copyfile(file, path / file.name)
-    card = model_card(config, summary, role, iteration, base=base.name if config.model.path else "", licence=_of(base))
+    card = model_card(
+        config,
+        summary,
+        role,
+        iteration,
+        base=named,
+        licence=_of(base),
+        adapter=config.lora.enabled and not merge,
+    )
     (path / "README.md").write_text(card, encoding="utf-8")
 
 

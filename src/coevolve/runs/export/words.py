@@ -16,6 +16,11 @@ USES: dict[str, str] = {
     "the executor and a gate decide what is worth training on.",
 }
 
+ON_BASE = (
+    "The folder holds an adapter: LoRA matrices that are added to those of the base model, which is needed too. "
+    "`coevolve export RUN --to DIR --merge` writes both as one model."
+)
+
 LIMITS: dict[Role, tuple[str, ...]] = {
     Role.SOLVER: (
         "It was trained on its own majority votes, not on true answers: what most of its answers get wrong alike, it "
