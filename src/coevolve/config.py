@@ -81,7 +81,12 @@ class LoraSection(Section):
 
 class EngineSection(Section):
     threads: int = Field(1, ge=1, description="intra-op threads of torch per process; 1 is fastest for tiny models")
-    workers: int = Field(0, ge=0, description="rollout processes; 0 = one per core, 1 = in the main process")
+    workers: int = Field(
+        0, ge=0, description="rollout processes; 1 = in the main process, 0 = one per core (on cuda: 1)"
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where models live; cuda: the first GPU, used by the main process alone"
+    )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
     checkpointing: bool = Field(
@@ -352,6 +357,8 @@ class Config(Section):
         self._possible_method()
         self._possible_world()
         self._possible_sandbox()
+        if self.engine.device == "cuda" and self.engine.workers > 1:
+            raise ValueError("engine.device cuda is used by one process, but engine.workers asks for more")
         if self.executor.minibatches > self.executor.tasks * self.executor.group_size:
             raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
         return self

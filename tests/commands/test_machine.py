@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
 from coevolve.commands import machine
-from coevolve.engine.devices import CARDS, Gpu, card_of
+from coevolve.engine.devices import Gpu
 from coevolve.runs.machine import Package
 
 
@@ -86,9 +86,3 @@ def test_repair_needs_a_run() -> None:
     result = call("--repair")
     assert result.exit_code == 2
     assert "coevolve doctor RUN --repair" in result.stderr
-
-
-def test_cards_are_known_by_the_names_that_torch_gives_them() -> None:
-    assert card_of("NVIDIA GeForce RTX 4090") == CARDS["RTX 4090"]
-    assert card_of("NVIDIA H200") == CARDS["H200"]
-    assert card_of("NVIDIA H900") is None

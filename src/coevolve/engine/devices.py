@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from coevolve.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -79,6 +81,19 @@ def why_no_gpu() -> str:
     if torch.version.cuda is None:
         return f"torch {torch.__version__} was built without CUDA"
     return f"torch was built for CUDA {torch.version.cuda}, but no driver or device answers (try nvidia-smi)"
+
+
+def require_device(name: str) -> None:
+    """Refuse a device that is not there, before anything is loaded.
+
+    Args:
+        name: ``engine.device``.
+
+    Raises:
+        ConfigError: it is ``cuda``, and torch finds no GPU.
+    """
+    if name == "cuda" and not gpus():
+        raise ConfigError(why_no_gpu(), where="engine.device=cuda", fix="coevolve doctor says what there is")
 
 
 def has_mps() -> bool:

@@ -122,34 +122,60 @@ def layer_bytes(shape: ModelShape, precision: Precision, trained: Trained, paddi
 def activation_bytes(
     shape: ModelShape, tokens: int, precision: Precision, trained: Trained, *, checkpointing: bool, padding: float = 1.0
 ) -> int:
-    """Bytes of the forward pass that the backward pass needs, at its fullest.
+    """Bytes that the forward pass of a micro-batch leaves for its backward pass.
 
     ::
 
-        tokens x (layers kept x layer_bytes + [checkpointing: L x input of a layer] + ends + passing)
-        ends     last norm (4 H, w H where trained), selected states, their gradient and its copy (3 c H)
-        passing  what one step of the backward pass makes before it frees what it read: max(18 H, c (I + 2 H))
-
-    With checkpointing one layer is there at a time, and of each other one its input alone.
+        tokens x (layers + last norm + 2 c H: selected states and their gradient + 2 c head dim: rotations)
+        layers      L x layer_bytes, with checkpointing the inputs alone: L x w H
+        last norm   4 H, w H more where it is trained
     """
     w, c, h = precision.weights, precision.compute, shape.hidden
-    layer = layer_bytes(shape, precision, trained, padding)
-    kept = layer + shape.layers * w * h if checkpointing else shape.layers * layer
-    ends = FP32 * h + int(trained.everything) * w * h + 3 * c * h + 2 * c * shape.head_dim
-    passing = max(18 * h, c * (shape.intermediate + 2 * h))
-    return tokens * (kept + ends + passing)
+    layers = shape.layers * (w * h if checkpointing else layer_bytes(shape, precision, trained, padding))
+    ends = FP32 * h + int(trained.everything) * w * h + 2 * c * h + 2 * c * shape.head_dim
+    return tokens * (layers + ends)
 
 
-def cast_bytes(shape: ModelShape, precision: Precision, trained: Trained, *, checkpointing: bool) -> int:
-    """Copies of the matrices for autocast: c for every number of all layers; with checkpointing of one layer."""
-    if not precision.casts:
-        return 0
+def passing_bytes(
+    shape: ModelShape,
+    tokens: int,
+    precision: Precision,
+    trained: Trained,
+    *,
+    checkpointing: bool,
+    padding: float = 1.0,
+    logits: int = LOGITS,
+) -> int:
+    """What training a micro-batch needs for a moment, beyond the activations: the largest of three.
+
+    ::
+
+        a chunk of logits      see logits_bytes
+        a layer backwards      tokens x c (I + 3 H), I more where down_proj keeps no input; or tokens x (18 + c) H in
+                               the last norm; with checkpointing layer_bytes and its casts more instead of the latter
+        the end of the forward pass, with checkpointing: the casts of all layers
+        without checkpointing the casts of all layers last through all of it
+    """
+    c, h = precision.compute, shape.hidden
+    casts = cast_bytes(shape, precision, trained)
+    layer = c * ((2 - trained.keeps_input("down_proj")) * shape.intermediate + 3 * h)
+    head = logits_bytes(shape, tokens, precision, limit=logits)
+    if not checkpointing:
+        return casts + max(head, tokens * layer, tokens * (18 + c) * h)
+    layer += layer_bytes(shape, precision, trained, padding)
+    return max(head, tokens * layer + casts // shape.layers, casts)
+
+
+def cast_bytes(shape: ModelShape, precision: Precision, trained: Trained) -> int:
+    """Copies of trained matrices for autocast: c for every number of the layers' matrices, or of the adapters."""
+    if not trained.everything:
+        return precision.compute * trained_numbers(shape, trained) if precision.compute < FP32 else 0
     numbers = sum(rows * columns for rows, columns in map(shape.matrix, MATRICES))
-    return precision.compute * numbers * (1 if checkpointing else shape.layers)
+    return precision.compute * numbers * shape.layers if precision.casts else 0
 
 
 def logits_bytes(shape: ModelShape, tokens: int, precision: Precision, *, limit: int = LOGITS) -> int:
-    """A chunk of logits on its way to log-probabilities, and the states' output matrix in the smaller type.
+    """A chunk of logits on its way to log-probabilities, and the output matrix in the smaller type.
 
     chunk x V x (c + 4 [as fp32 where c < 4] + 3 x 4: log-probabilities, and two steps of the entropy)
     """
@@ -180,6 +206,11 @@ def growing_cache_bytes(shape: ModelShape, rows: int, first: int, tokens: int, i
     return room * itemsize * (2 * shape.layers + 1)
 
 
+def prefill_bytes(shape: ModelShape, tokens: int, itemsize: int) -> int:
+    """Known tokens on their way through a layer: tokens x (3 I + 4 H + 2 head dim) x itemsize, without scores."""
+    return tokens * itemsize * (3 * shape.intermediate + 4 * shape.hidden + 2 * shape.head_dim)
+
+
 def drawing_bytes(shape: ModelShape, rows: int, itemsize: int) -> int:
-    """Logits of one step on their way to tokens: rows x V x (itemsize + 4 log-probabilities + 3 x 8 cumulative)."""
-    return rows * shape.vocab * (itemsize + FP32 + 3 * 8)
+    """Logits of one step on their way to tokens: rows x V x (itemsize + 4 log-probabilities + 2 x 8 sums)."""
+    return rows * shape.vocab * (itemsize + FP32 + 2 * 8)

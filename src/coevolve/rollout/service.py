@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.config import Config
+from coevolve.config import Config, EngineSection
 from coevolve.cores import usable_cores
 from coevolve.engine.base import Sampling
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
@@ -34,9 +34,9 @@ _Answer = _Result | dict[str, str] | CoevolveError  # a worker's answer to an as
 _LOSSES_BORNE = 2  # lost answers that any call may have, however small it is
 
 
-def worker_count(configured: int) -> int:
-    """Rollout processes for a configured number; 0 means one per core this process may use."""
-    return configured or usable_cores()
+def worker_count(engine: EngineSection) -> int:
+    """Rollout processes; ``engine.workers=0`` means one per core this process may use, and one for a GPU."""
+    return engine.workers or (1 if engine.device == "cuda" else usable_cores())
 
 
 class LocalRollouts:
@@ -49,7 +49,7 @@ class LocalRollouts:
         self._config, self._world = config, world
         self.contract = contract_hash(world.contract, config)
         self._codec = Codec(model_path)
-        count = worker_count(config.engine.workers)
+        count = worker_count(config.engine)
         self._cost = RolloutCost(workers=count)
         self._held: tuple[str, int] | None = None
         self._inline = RolloutWorker(config, model_path, world.contract) if count == 1 else None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.engine.base import Sampling
+from coevolve.engine.devices import require_device
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.rollout.codec import Codec
@@ -50,6 +51,7 @@ class RolloutWorker:
         from coevolve.engine.local.runtime import use_threads
         from coevolve.engine.local.sampler import LocalSampler
 
+        require_device(config.engine.device)
         use_threads(config.engine.threads)
         self._config, self._contract, self._own_process = config, contract, own_process
         self._codec = Codec(model_path)
@@ -58,6 +60,7 @@ class RolloutWorker:
             model_path,
             max_rows=config.engine.max_rows,
             dtype=config.model.dtype,
+            device=config.engine.device,
             lora=config.lora if config.lora.enabled else None,
         )
         sessions = config.tool.enabled and config.tool.state == "session"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
+from coevolve.engine.devices import require_device
 from coevolve.errors import RunError
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
@@ -44,8 +45,9 @@ def start(config: Config, progress: Progress) -> Path:
     Raises:
         CoevolveError: whatever makes the run impossible; what was finished stays in the folder.
     """
-    engine = config.engine.model_copy(update={"workers": worker_count(config.engine.workers)})
+    engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
+    require_device(config.engine.device)
     base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
@@ -200,6 +202,7 @@ class _Trainers:
         trainer = LocalTrainer(
             self._base if lora.enabled else folder,
             dtype=self._config.model.dtype,
+            device=engine.device,
             temperature=self._config.sampling.temperature,
             weight_decay=weight_decay,
             max_grad_norm=max_grad_norm,

@@ -348,6 +348,7 @@ class LocalTrainer:
             if loss.requires_grad:
                 loss.backward()
             start += len(leaf)
+        del logits, logp, entropy, loss  # of the last chunk: they would stay for the whole backward pass
         if hidden.requires_grad:
             hidden.backward(torch.cat([leaf.grad for leaf in leaves if leaf.grad is not None]))
 
