@@ -120,6 +120,15 @@ class ToolSection(Section):
     cache: int = Field(65536, ge=0, description="remembered results of identical snippets per worker; 0 = none")
 
 
+class DialogueSection(Section):
+    """Tasks of several user turns: the executor answers each of them before it is shown the next."""
+
+    turns: int = Field(1, ge=1, description="user turns that a task of the curriculum may have; 1 = plain questions")
+    judged: Literal["last", "all"] = Field(
+        "last", description="answers that vote and are rewarded: that to the last turn, or those to all turns together"
+    )
+
+
 class SandboxSection(Section):
     backend: Literal["local", "remote"] = Field(
         "local", description="where snippets run: confined processes of each rollout worker, or a server"
@@ -272,6 +281,7 @@ class EvaluationSection(Section):
     samples: int = Field(8, ge=1, description="answers per problem at the sampling temperature: mean@k, maj@k")
     transfer_per_set: int = Field(40, ge=0, description="problems per transfer set; 0 = none")
     transfer_samples: int = Field(4, ge=1, description="answers per transfer problem")
+    dialogues: int = Field(0, ge=0, description="held-out dialogues of 2, of 3 and of 4 user turns; 0 = none")
     pool_samples: int = Field(
         2, ge=0, description="answers of the first executor per task of each pool; 0 = not measured"
     )
@@ -326,6 +336,7 @@ class Config(Section):
     lora: LoraSection = LoraSection()
     engine: EngineSection = EngineSection()
     tool: ToolSection = ToolSection()
+    dialogue: DialogueSection = DialogueSection()
     sandbox: SandboxSection = SandboxSection()
     sampling: SamplingSection = SamplingSection()
     reward: RewardSection = RewardSection()

@@ -52,11 +52,12 @@ class Task:
     kind: str  # the family of tasks, e.g. "chain"
     origin: Origin
     proposed_answer: str | None = None  # what the proposer boxed itself; a logged signal, not a label
+    written: str | None = None  # the text that the turns of a dialogue were cut from; None where there is one turn
 
     @property
     def question(self) -> str:
-        """The opening user turn."""
-        return self.turns[0]
+        """What was asked, as it was written: the user turn, or the text of all of them."""
+        return self.turns[0] if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ class Pool:
     rollouts: Written
     store: Memory
     names: Names
+    state: State
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
         settings = config(f"pool.size={len(texts)}", *overrides)
         state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None)  # type: ignore[arg-type]
         FillPool(settings, iteration).run(state)
-        return Pool(store.read_table(f"tasks/iteration-{iteration}.parquet"), heard, rollouts, store, names)
+        return Pool(store.read_table(f"tasks/iteration-{iteration}.parquet"), heard, rollouts, store, names, state)
 
     return fill
 
@@ -287,7 +288,7 @@ def test_the_pool_is_measured_against_earlier_ones(filled: Callable[..., Pool]) 
 
 def test_the_next_phase_reads_the_kept_tasks_with_their_labels(filled: Callable[..., Pool]) -> None:
     pool = filled(TEXTS, ANSWERS)
-    tasks = kept_tasks(pool.store, "agent0", 1)
+    tasks = kept_tasks(pool.state, 1)
     assert [(x.task.question, x.label, x.p_hat) for x in tasks] == [(PRODUCT, "3440", 0.75), (SUM, "6", 0.5)]
     assert [x.task.id for x in tasks] == list(pool.heard.kept) == ["p1-0000", "p1-0004"]
 
@@ -313,7 +314,7 @@ def test_a_pool_without_any_question_is_written_down_as_well(filled: Callable[..
     assert [r["reason"] for r in pool.rows] == ["malformed", "malformed"]
     assert pool.heard.facts["tool_calls"] is None
     assert sum(pool.heard.facts["p_hat_histogram"]) == 0  # type: ignore[arg-type]
-    assert kept_tasks(pool.store, "agent0", 1) == []
+    assert kept_tasks(pool.state, 1) == []
 
 
 def test_a_task_that_nobody_answered_has_no_label_even_without_a_gate(filled: Callable[..., Pool]) -> None:
@@ -331,3 +332,13 @@ def test_a_text_that_was_cut_off_is_malformed(filled: Callable[..., Pool], traje
     )  # type: ignore[arg-type]
     FillPool(config("pool.size=1"), 1).run(state)
     assert pool.store.read_table("tasks/iteration-1.parquet")[0]["reason"] == "malformed"
+
+
+def test_a_chain_becomes_a_dialogue_where_the_configuration_has_them(filled: Callable[..., Pool]) -> None:
+    pool = filled(TEXTS, ANSWERS, "dialogue.turns=3", "gate.upper=1")
+    plain, dialogue = kept_tasks(pool.state, 1)
+    assert (plain.task.turns, plain.task.kind) == ((PRODUCT,), "chain")
+    assert dialogue.task.turns == ("Let a = 12 + 30. Find a.", "Let b = the digit sum of a. Find b.")
+    assert (dialogue.task.question, dialogue.task.kind) == (SUM, "dialogue")
+    assert [g.task.turns for g in pool.heard.groups] == [plain.task.turns, dialogue.task.turns]
+    assert [row["question"] for row in pool.rows if row["k"]] == [PRODUCT, SUM]

@@ -15,6 +15,7 @@ from coevolve.methods.base import Row, State
 from coevolve.methods.probe import freeze_probe, keep_or_roll_back
 from coevolve.rollout.base import PolicyWeights
 from coevolve.types import LabelledTask, Role, StopReason, Task, Trajectory
+from coevolve.worlds.miniature.learner import MiniatureWorld
 
 from .memory import TablesInMemory
 
@@ -73,7 +74,7 @@ class Run(TablesInMemory):
 
     def state(self) -> State:
         me: Any = self
-        return State(self.config, me, me, me, self.open_trainer, me, me, me, OWN_RULES, me)  # type: ignore[arg-type]
+        return State(self.config, MiniatureWorld(), me, me, self.open_trainer, me, me, me, OWN_RULES, me)  # type: ignore[arg-type]
 
     def finish(self, iteration: int) -> dict[str, Any]:
         """End the executor phase of an iteration; returns its probe row."""

@@ -16,6 +16,7 @@ from coevolve.methods.labels import label_rewards
 from coevolve.methods.metrics import train_facts
 from coevolve.methods.train_solver import TrainSolver, above_the_floor, lessons, p_hat_bin, task_batches
 from coevolve.types import Batch, LabelledTask, StopReason, TrainStats, Trajectory
+from coevolve.worlds.miniature.learner import MiniatureWorld
 
 from .memory import TablesInMemory
 
@@ -166,8 +167,8 @@ def test_a_share_of_each_batch_comes_from_earlier_pools(
         )
     settings = config("executor.tasks=8", "executor.minibatches=1", f"executor.replay={replay}", "executor.steps=3")
     solver = TrainSolver(settings, iteration)
-    state = SimpleNamespace(config=settings, store=store)
-    batches = solver._batches(state, kept_tasks(store, "agent0", iteration))  # type: ignore[arg-type]
+    state = SimpleNamespace(config=settings, store=store, world=MiniatureWorld())
+    batches = solver._batches(state, kept_tasks(state, iteration))  # type: ignore[arg-type]
     assert len(batches) == 3
     for batch in batches:
         ages = [x.task.id[1] == str(iteration) for x in batch]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
 from coevolve.errors import SandboxInfraError
 from coevolve.rollout.codec import Codec
+from coevolve.rollout.dialogue import DialogueEnvironment
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
 from coevolve.sandbox.base import Stats, Status, Tool, ToolResult
@@ -43,6 +44,7 @@ class ScriptedSampler:
     scripts: dict[int, list[Segment]]
     policy_version: int = 3
     requests: dict[int, SampleRequest] = field(default_factory=dict)
+    all_requests: list[SampleRequest] = field(default_factory=list)
     extended: dict[int, list[Ints]] = field(default_factory=dict)
     given: dict[int, list[Completion]] = field(default_factory=dict)
     released: list[int] = field(default_factory=list)
@@ -51,6 +53,7 @@ class ScriptedSampler:
 
     def submit(self, request: SampleRequest) -> None:
         self.requests[request.id] = request
+        self.all_requests.append(request)
         self.ready.add(request.id)
 
     def extend(self, id: int, tokens: Ints) -> None:
@@ -144,6 +147,8 @@ def play(
     tooled: bool = True,
     sessions: bool = False,
     passes: int = 1,
+    follow_ups: Sequence[str] = (),
+    all_turns: bool = False,
 ) -> Played:
     """Run the loop over scripts with the tool environment of the miniature world, and keep its last pass."""
     sampler, tool = ScriptedSampler({}), tool or TableTool()
@@ -152,7 +157,8 @@ def play(
     loop = RolloutLoop(sampler, tool, codec(), wait_steps=3, eos=frozenset({EOS}), sessions=sessions)
     for _ in range(passes):
         sampler.scripts = {i: list(s) for i, s in enumerate(scripts)}
-        jobs = [(Job(f"t{i}", 0, prompt, forced, seed=i), _environment(max_turns, tooled)) for i in sampler.scripts]
+        make = partial(_environment, max_turns, tooled)
+        jobs = [(Job(f"t{i}", 0, prompt, forced, seed=i), _asked(make, follow_ups, all_turns)) for i in sampler.scripts]
         trajectories, stats = loop.run(jobs, Sampling(max_tokens=max_tokens), policy="solver-1", contract="c")
     return Played(trajectories, stats, sampler, tool)
 
@@ -161,6 +167,10 @@ def _environment(max_turns: int, tooled: bool) -> Environment:
     if tooled:
         return PythonToolEnvironment(MiniatureContract(), max_turns, str)
     return WritingEnvironment(MiniatureContract(), Role.PROPOSER)
+
+
+def _asked(make: Callable[[], Environment], follow_ups: Sequence[str], all_turns: bool) -> Environment:
+    return DialogueEnvironment(make, MiniatureContract(), follow_ups, all_turns=all_turns) if follow_ups else make()
 
 
 CALL = ["a:\n", "```python\n", "print(", "1+2", ")", "\n```\n", "```output\n"]

@@ -196,3 +196,24 @@ def test_rare_operation_and_paraphrases_hardly_occur_in_the_corpus(corpus) -> No
     assert 0 < used.count(RARE.name) / len(used) < 0.02
     rare = sum(" times " in d.text or " plus " in d.text or "what is left" in d.text for d in corpus)
     assert 0 < rare / N < 0.02
+
+
+def test_held_out_dialogues_have_as_many_turns_as_they_say_and_ask_for_the_chains_answer() -> None:
+    sets = MiniatureMeter().dialogues(5, 0)
+    assert list(sets) == ["dialogue_2", "dialogue_3", "dialogue_4"]
+    for name, tasks in sets.items():
+        assert len({task.id for task in tasks}) == 5
+        for task in tasks:
+            assert len(task.turns) == int(name[-1])
+            assert is_reserved(task.question)
+            assert MiniatureMeter().truth(task) == answer(task.question)
+            together = MiniatureMeter(all_turns=True).truth(task)
+            assert together is not None
+            parts = together[1:-1].split(", ")
+            assert (len(parts), parts[-1]) == (len(task.turns), answer(task.question))
+            assert parts[0] == answer(task.turns[0])
+
+
+def test_the_answer_to_a_plain_question_is_the_same_where_all_turns_count() -> None:
+    for task in MiniatureMeter().held_out(2, 3, 0):
+        assert MiniatureMeter(all_turns=True).truth(task) == MiniatureMeter().truth(task)

@@ -15,7 +15,9 @@ from coevolve.worlds.miniature.grammar import (
     is_well_formed,
     operations_used,
     parse,
+    questions_so_far,
     step_count,
+    user_turns,
 )
 from coevolve.worlds.miniature.operations import BY_NAME, OPERATIONS
 
@@ -110,3 +112,26 @@ def test_no_result_has_more_digits_than_its_bound(name: str, compute) -> None:
         x, n = (rng.randrange(10 ** rng.randint(1, MAX_DIGITS)) for _ in range(2))
         second = len(str(n)) if operation.binary else 0
         assert len(str(compute(x, n))) <= digit_bound(operation, len(str(x)), second)
+
+
+CHAIN = "Let a = 43 * 80. Let b = the digit sum of a. Let c = b + 7. Find c."
+
+
+@pytest.mark.parametrize(
+    ("most", "turns"),
+    [
+        (1, [CHAIN]),
+        (2, ["Let a = 43 * 80. Let b = the digit sum of a. Find b.", "Let c = b + 7. Find c."]),
+        (3, ["Let a = 43 * 80. Find a.", "Let b = the digit sum of a. Find b.", "Let c = b + 7. Find c."]),
+        (9, ["Let a = 43 * 80. Find a.", "Let b = the digit sum of a. Find b.", "Let c = b + 7. Find c."]),
+    ],
+)
+def test_a_chain_is_a_dialogue_whose_follow_ups_have_one_step_each(most: int, turns: list[str]) -> None:
+    assert list(user_turns(CHAIN, most)) == turns
+    assert questions_so_far(CHAIN, len(turns))[-1] == CHAIN
+    assert all(map(is_well_formed, questions_so_far(CHAIN, len(turns))))
+
+
+def test_what_is_one_step_or_no_chain_is_one_turn() -> None:
+    for text in ("Let a = 43 * 80. Find a.", "nonsense", ""):
+        assert user_turns(text, 4) == (text,)

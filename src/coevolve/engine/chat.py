@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +12,7 @@ from coevolve.errors import ModelError
 
 _FILE, _SETTINGS = "chat_template.jinja", "tokenizer_config.json"
 _SAID = "WHAT WAS SAID"
+_END_TOKEN = re.compile(r"\A<(?:\||/)[^<>]*>")  # <|im_end|>, <|eot_id|>, </s>
 
 
 class ChatTemplate:
@@ -61,10 +63,17 @@ class ChatTemplate:
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             raise self._fault(error) from error
 
-    def after_answer(self) -> str:
-        """What the template writes after a turn of the model, such as the token that ends it."""
+    def after_answer(self, then: str | None = None, *, ended: bool = False) -> str:
+        """What the template writes after a turn of the model: the token that ends it, and what follows.
+
+        Args:
+            then: a further turn of the user, after which the model's next one is opened.
+            ended: leave out the token that ends the turn, and others of its kind: they stand there already.
+        """
         turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]
-        return self.render(turns, answer_next=False).rpartition(_SAID)[2]
+        turns += [] if then is None else [{"role": "user", "content": then}]
+        after = self.render(turns, answer_next=then is not None).partition(_SAID)[2]
+        return _END_TOKEN.sub("", after) if ended else after
 
     def _fault(self, error: Exception) -> ModelError:
         return ModelError(

@@ -93,7 +93,7 @@ def evaluate_transfer(
     seed: int,
     judge: Judge = OWN_RULES,
 ) -> Evaluation:
-    """mean@k on problems unlike those the base model was raised on, all sets in one batch.
+    """mean@k on problems unlike those the base model was raised on, dialogues among them, all sets in one batch.
 
     Returns:
         ``row`` is {name: {"mean", "n", "k", "ci95"}}, empty when the configuration asks for no transfer
@@ -101,6 +101,7 @@ def evaluate_transfer(
     """
     n = config.transfer_per_set
     sets = meter.transfer_sets(n, PROBLEM_SEED) if n else {}
+    sets |= meter.dialogues(config.dialogues, PROBLEM_SEED) if config.dialogues else {}
     problems = [Problem(f"transfer-{name}", task, meter.truth(task)) for name, tasks in sets.items() for task in tasks]
     sampled = _solve(rollouts, policy, problems, config.transfer_samples, seed=_stream(seed, "transfer"))
     scores = _score(problems, sampled, judge)

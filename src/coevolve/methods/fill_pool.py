@@ -18,9 +18,9 @@ from coevolve.methods.labels import verified_label
 from coevolve.methods.metrics import sampled_entropy
 from coevolve.methods.polling import poll, pooled
 from coevolve.methods.probe import freeze_probe
-from coevolve.methods.questions import Written, read_questions
+from coevolve.methods.questions import Written, read_questions, task_of
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Group, LabelledTask, Origin, Role, Task, Trajectory
+from coevolve.types import Group, LabelledTask, Role, Trajectory
 
 _OUTSIDE: dict[Reason, str] = {"below": "outside the gate", "above": "outside the gate"}  # in the table of tasks
 
@@ -87,16 +87,16 @@ def earlier_questions(store: Store, iteration: int) -> list[str]:
     ]
 
 
-def kept_tasks(store: Store, method: str, iteration: int) -> list[LabelledTask]:
+def kept_tasks(state: State, iteration: int) -> list[LabelledTask]:
     """The tasks that the gate kept, with their frozen labels, as the pool phase wrote them down."""
     return [
         LabelledTask(
-            Task(str(row["task_id"]), (str(row["question"]),), "chain", Origin(method, Role.PROPOSER, iteration)),
+            task_of(state.world, state.config, str(row["task_id"]), str(row["question"]), iteration),
             str(row["label"]),
             float(str(row["p_hat"])),
             _counts(row["counts"]),
         )
-        for row in store.read_table(f"tasks/iteration-{iteration}.parquet")
+        for row in state.store.read_table(f"tasks/iteration-{iteration}.parquet")
         if row["kept"]
     ]
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.learning.comparison import COVERAGE, MIN_TASKS, Comparison, paired_comparison
-from coevolve.methods.base import State, Store
+from coevolve.methods.base import State
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.metrics import sampled_entropy
+from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import LabelledTask, Origin, Role, Task, Trajectory
+from coevolve.types import LabelledTask, Role, Task, Trajectory
 
 TASKS = "probe/tasks.parquet"
 CI = f"ci{100 * COVERAGE:.0f}"
@@ -92,7 +93,7 @@ def standing_after(rows: Sequence[dict[str, object]]) -> Standing:
 
 def _compare(state: State, t: int, weights: PolicyWeights) -> tuple[list[Path], bool]:
     """Measure the new executor against the best so far; returns the table and whether to roll back."""
-    tasks = _tasks(state.store, state.config.method)
+    tasks = _tasks(state)
     if not tasks:
         return [], False
     before = _standing_before(state, t, tasks)
@@ -192,14 +193,14 @@ def _named(iteration: int) -> str:
     return f"the executor of iteration {iteration}" if iteration else "the base model"
 
 
-def _tasks(store: Store, method: str) -> list[LabelledTask]:
+def _tasks(state: State) -> list[LabelledTask]:
     return [
         LabelledTask(
-            Task(str(row["task_id"]), (str(row["question"]),), "chain", Origin(method, Role.PROPOSER, 1)),
+            task_of(state.world, state.config, str(row["task_id"]), str(row["question"]), 1),
             str(row["label"]),
             float(str(row["p_hat"])),
         )
-        for row in store.read_table(TASKS)
+        for row in state.store.read_table(TASKS)
     ]
 
 

@@ -33,10 +33,19 @@ def read_questions(
         own = last_boxed(trajectory.text)
         answered = own is not None or not config.curriculum.own_answer
         if question is not None and answered and world.is_well_formed(question):
-            origin = Origin(config.method, Role.PROPOSER, iteration)
-            task = Task(f"{prefix}-{i:04d}", (question,), "chain", origin, own)
+            task = task_of(world, config, f"{prefix}-{i:04d}", question, iteration, own)
         out.append(Written(trajectory, question or "", task))
     return out
+
+
+def task_of(
+    world: World, config: Config, id: str, question: str, iteration: int, own_answer: str | None = None
+) -> Task:
+    """The task of a well-formed question: a dialogue where the configuration has them and the question can be one."""
+    turns = world.user_turns(question, config.dialogue.turns)
+    origin = Origin(config.method, Role.PROPOSER, iteration)
+    written = question if len(turns) > 1 else None
+    return Task(id, turns, "dialogue" if written else "chain", origin, own_answer, written)
 
 
 def answers_of(trajectories: Sequence[Trajectory], *, count_missing: bool = True) -> list[str | None]:

@@ -41,7 +41,7 @@ class TrainSolver:
         section, t = state.config.executor, self.iteration
         start = state.checkpoints.folder(Role.SOLVER, t - 1)
         policy = open_policy(state, Role.SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
-        tasks = kept_tasks(state.store, state.config.method, t)
+        tasks = kept_tasks(state, t)
         if tasks:
             batches = self._batches(state, tasks)
             train_steps(state, policy, self.steps, lambda step: self._step(state, policy, batches[step], step))
@@ -54,7 +54,7 @@ class TrainSolver:
         """The tasks of every step: of this pool, and a share of ``executor.replay`` from the pools before it."""
         section, t = state.config.executor, self.iteration
         seed = seed_of(state.config.seed, "tasks", t)
-        old = [x for i in range(1, t) for x in kept_tasks(state.store, state.config.method, i)]
+        old = [x for i in range(1, t) for x in kept_tasks(state, i)]
         share = min(round(section.tasks * section.replay), section.tasks - 1) if old else 0
         fresh = list(islice(task_batches(tasks, section.tasks - share, seed), self.steps))
         if not share:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +27,13 @@ class GoOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """The answer is complete, and the user says more; the policy answers that next."""
+
+    text: str  # everything that stands between the two answers
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The trajectory is over."""
 
@@ -37,14 +44,16 @@ class Done:
 class Environment(Protocol):
     """One trajectory's surroundings. ``stop`` are the strings at which it wants to be asked."""
 
-    calls: list[ToolCall]
+    @property
+    def calls(self) -> Sequence[ToolCall]:
+        """What was executed, in order."""
 
     @property
     def stop(self) -> tuple[str, ...]:
         """Strings after which the policy pauses."""
 
-    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
-        """React to what the policy wrote since the last observation."""
+    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Ask | Done:
+        """React to what the policy wrote since the last observation or user turn."""
 
     def observe(self, result: ToolResult) -> str:
         """The text that the policy reads next, after a tool result."""

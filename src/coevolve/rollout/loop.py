@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -16,7 +16,8 @@ import numpy as np
 from coevolve.engine.base import Completion, Pause, Sampler, SampleRequest, Sampling
 from coevolve.errors import SandboxInfraError
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import Done, Environment, GoOn, RunCode
+from coevolve.rollout.environments import Ask, Done, Environment, GoOn, RunCode
+from coevolve.rollout.seeds import seed_of
 from coevolve.sandbox.base import Tool, ToolResult
 from coevolve.types import Ints, StopReason, Trajectory
 
@@ -32,6 +33,7 @@ class Job:
     prompt: Ints
     opening: Ints  # forced start of the answer; not sampled, never trained on
     seed: int
+    follow_ups: tuple[str, ...] = ()  # user turns after the one in the prompt
 
 
 @dataclass(slots=True)
@@ -132,6 +134,12 @@ class RolloutLoop:
                     done[completion.id] = (StopReason.LENGTH, None)
                     self._end_session(episode)
                     self._sampler.release(completion.id)
+                elif isinstance(action, Ask):
+                    if completion.pause is Pause.STOP:
+                        self._sampler.release(completion.id)
+                    if not self._ask(completion.id, episode, action.text, sampling):
+                        done[completion.id] = (StopReason.LENGTH, None)
+                        self._end_session(episode)
                 elif isinstance(action, RunCode):
                     waiting.append((clock + self._wait, completion.id, self._call(episode, action.code)))
                     stats.tool_calls += 1
@@ -177,7 +185,21 @@ class RolloutLoop:
         )
         self._sampler.submit(SampleRequest(id, prompt, room, job.seed))
 
-    def _advance(self, episode: _Episode, completion: Completion) -> RunCode | GoOn | Done:
+    def _ask(self, id: int, episode: _Episode, text: str, sampling: Sampling) -> bool:
+        """Go on after a further user turn, as a new sequence that begins with all there is; False without room."""
+        tokens = self._codec.encode(text)
+        room = sampling.max_tokens - episode.length - len(tokens)
+        if room <= 0:
+            return False
+        episode.add(tokens, None)
+        episode.heard.clear()
+        prompt = np.concatenate([episode.job.prompt, *episode.tokens])
+        seed = seed_of(episode.job.seed, "turn", episode.length)
+        limits = replace(sampling, max_tokens=room, stop=episode.environment.stop)
+        self._sampler.submit(SampleRequest(id, prompt, limits, seed))
+        return True
+
+    def _advance(self, episode: _Episode, completion: Completion) -> RunCode | GoOn | Ask | Done:
         """Add what was sampled and ask the environment what follows."""
         episode.add(completion.tokens, completion.logprobs)
         episode.heard.append(completion.tokens[:-1] if completion.pause is Pause.EOS else completion.tokens)

@@ -78,9 +78,10 @@ class LocalRollouts:
     ) -> list[tuple[Trajectory, ...]]:
         """``samples`` answers to each task; see the protocol."""
         forced = self._codec.encode(opening) if opening else np.zeros(0, np.int32)
+        prompted = [(task, self._codec.encode(self._world.contract.solver_prompt(task))) for task in tasks]
         jobs = [
-            Job(task.id, k, self._codec.encode(self._world.contract.solver_prompt(task)), forced, seed_of(seed, n, k))
-            for n, task in enumerate(tasks, first)
+            Job(task.id, k, prompt, forced, seed_of(seed, n, k), task.turns[1:])
+            for n, (task, prompt) in enumerate(prompted, first)
             for k in range(samples)
         ]
         flat = self._run(Role.SOLVER, policy, jobs, sampling_for(self._config, Role.SOLVER, greedy=greedy))

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from coevolve.config import Config
@@ -15,6 +16,7 @@ from coevolve.engine.devices import require_device
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.rollout.codec import Codec
+from coevolve.rollout.dialogue import DialogueEnvironment
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
 from coevolve.sandbox.opening import open_tool
@@ -41,6 +43,7 @@ def contract_hash(contract: Contract, config: Config) -> str:
     parts = [contract.name, contract.proposer_prompt(), config.tool.model_dump(exclude={"cache"})]
     parts += [config.sampling.model_dump(), config.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
     parts += [{"timeout_s": config.grading.timeout_s, "math-verify": symbolic_version(config.grading.symbolic)}]
+    parts += [config.dialogue.model_dump()] if config.dialogue.judged == "all" else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -90,7 +93,7 @@ class RolloutWorker:
         begin_cpu, tool_before = time.process_time(), self._tool.stats
         if assignment.policy is not None:
             self._sampler.load_weights(assignment.policy)
-        jobs = [(job, self._environment(assignment.role)) for job in assignment.jobs]
+        jobs = [(job, self._surroundings(job, assignment.role)) for job in assignment.jobs]
         trajectories, stats = self._loop.run(
             jobs, assignment.sampling, policy=assignment.policy_name, contract=self._hash
         )
@@ -103,6 +106,13 @@ class RolloutWorker:
             answers_lost=sum(t.lost for t in trajectories),
             cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
         )
+
+    def _surroundings(self, job: Job, role: Role) -> Environment:
+        if not job.follow_ups:
+            return self._environment(role)
+        all_turns = self._config.dialogue.judged == "all"
+        make = partial(self._environment, role)
+        return DialogueEnvironment(make, self._contract, job.follow_ups, all_turns=all_turns)
 
     def _environment(self, role: Role) -> Environment:
         if role is Role.PROPOSER:

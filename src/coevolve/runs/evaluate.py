@@ -13,9 +13,10 @@ from coevolve.evaluation.runner import (
     forced_fence_control,
 )
 from coevolve.methods.base import State
+from coevolve.methods.questions import task_of
 from coevolve.runs.meters import open_meter
 from coevolve.runs.recording import Recorder
-from coevolve.types import Origin, Role, Task
+from coevolve.types import Role
 from coevolve.worlds.base import Meter
 
 
@@ -34,7 +35,7 @@ class Evaluate:
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0
         self._known = open_meter(config).knows_answers
         self._control = self._known and iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
-        self._transfer = self._known and config.evaluation.transfer_per_set > 0
+        self._transfer = self._known and config.evaluation.transfer_per_set + config.evaluation.dialogues > 0
         self._pool = with_pool and config.executor.train
         self.steps = 1 + self._transfer + self._pool + self._control
 
@@ -79,9 +80,8 @@ class Evaluate:
     def _measure_pool(self, state: State, meter: Meter, recorder: Recorder) -> dict[str, object]:
         """The first executor on this iteration's pool: are the tasks becoming harder?"""
         t = self.iteration
-        origin = Origin(self._config.method, Role.PROPOSER, t)
         tasks = [
-            Task(str(r["task_id"]), (str(r["question"]),), "chain", origin)
+            task_of(state.world, self._config, str(r["task_id"]), str(r["question"]), t)
             for r in state.store.read_table(f"tasks/iteration-{t}.parquet")
             if r["p_hat"] is not None
         ]

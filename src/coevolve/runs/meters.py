@@ -10,4 +10,4 @@ from coevolve.worlds.open.meter import OpenMeter
 
 def open_meter(config: Config) -> Meter:
     """The meter's view of ``config.world``."""
-    return OpenMeter() if config.world == "open" else MiniatureMeter()
+    return OpenMeter() if config.world == "open" else MiniatureMeter(all_turns=config.dialogue.judged == "all")

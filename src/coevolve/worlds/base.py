@@ -26,7 +26,14 @@ class Contract(Protocol):
         """The prompt that makes the model write a question."""
 
     def solver_prompt(self, task: Task) -> str:
-        """The prompt that makes the model answer a task."""
+        """The prompt that makes the model answer the first turn of a task."""
+
+    def follow_up(self, turn: str, *, ended: bool) -> str:
+        """What stands between an answer and the next one: a further user turn.
+
+        Args:
+            ended: the answer was ended by an end token, which stands there already.
+        """
 
     def finished(self, role: Role, text: str) -> str | None:
         """The text of an agent without what follows its end, None when it goes on.
@@ -65,6 +72,9 @@ class World(Protocol):
     def is_reserved(self, question: str) -> bool:
         """True when the question belongs to the meter's part of the world and must not be trained on."""
 
+    def user_turns(self, question: str, most: int) -> tuple[str, ...]:
+        """The user turns of a well-formed question, ``most`` at most: follow-ups depend on the answers before them."""
+
     def describe(self, question: str) -> dict[str, int | str]:
         """Grammar only: ``steps`` (0 when malformed) and ``topic``, for reports."""
 
@@ -77,10 +87,13 @@ class Meter(Protocol):
         """Whether any task of this world has a known answer; without one nothing is called right or wrong."""
 
     def truth(self, task: Task) -> str | None:
-        """The true answer, or None when there is none."""
+        """The true answer (of a dialogue: to its last turn), or None when there is none."""
 
     def held_out(self, level: int, n: int, seed: int) -> list[Task]:
         """``n`` different reserved tasks of a level."""
+
+    def dialogues(self, n: int, seed: int) -> dict[str, list[Task]]:
+        """Named sets of ``n`` reserved tasks each of several user turns; none in a world that has none."""
 
     def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
         """Named sets of ``n`` reserved tasks each, unlike what the base model was raised on."""

@@ -14,5 +14,5 @@ def open_world(config: Config) -> World:
     path = config.model.path
     if config.world == "open":
         assert path is not None
-        return OpenWorld(path, config.model.contract)
+        return OpenWorld(path, config.model.contract, config.dialogue.turns)
     return MiniatureWorld(model_folder(path) if path else None)

@@ -27,7 +27,11 @@ class MiniatureContract:
 
     def solver_prompt(self, task: Task) -> str:
         """The question in its tag, as in the corpus."""
-        return f"{OPEN}{task.question}{CLOSE}\n"
+        return self.follow_up(task.turns[0], ended=True)
+
+    def follow_up(self, turn: str, *, ended: bool) -> str:
+        """A turn looks like any question; only an end token ends an answer here."""
+        return f"{OPEN}{turn}{CLOSE}\n"
 
     def finished(self, role: Role, text: str) -> str | None:
         """Every pause is an end: a question is complete with its closing tag."""

@@ -52,6 +52,31 @@ def is_well_formed(question: str) -> bool:
     return parse(question) is not None
 
 
+def user_turns(question: str, most: int) -> tuple[str, ...]:
+    """A well-formed chain as a dialogue of at most ``most`` user turns, each of which asks for its last name.
+
+    The follow-ups have one step each, which needs the answer before it, and the opening turn has the others:
+    ``Let a = 43 * 80. Find a.`` and then ``Let b = the digit sum of a. Find b.``. A chain of one step is one turn.
+    """
+    steps = parse(question)
+    if steps is None or most < 2 or len(steps) < 2:
+        return (question,)
+    *lets, _ = question[:-1].split(". ")
+    follow_ups = min(len(lets), most) - 1
+    opening = len(lets) - follow_ups
+    turns = (lets[:opening], *([let] for let in lets[opening:]))
+    names = (steps[opening - 1].name, *(step.name for step in steps[opening:]))
+    return tuple(f"{'. '.join(turn)}. Find {name}." for turn, name in zip(turns, names, strict=True))
+
+
+def questions_so_far(question: str, turns: int) -> tuple[str, ...]:
+    """What each of the ``turns`` of a dialogue asks, as a chain that is complete in itself."""
+    steps = parse(question) or ()
+    *lets, _ = question[:-1].split(". ")
+    ends = range(len(steps) - turns + 1, len(steps) + 1)
+    return tuple(f"{'. '.join(lets[:end])}. Find {steps[end - 1].name}." for end in ends)
+
+
 def step_count(question: str) -> int:
     """Steps of a well-formed question; 0 when it is malformed."""
     return len(parse(question) or ())

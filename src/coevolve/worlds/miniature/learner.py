@@ -48,6 +48,10 @@ class MiniatureWorld:
         """Whether the question belongs to the meter."""
         return reserved.is_reserved(question)
 
+    def user_turns(self, question: str, most: int) -> tuple[str, ...]:
+        """The chain as a dialogue: one step in each follow-up."""
+        return grammar.user_turns(question, most)
+
     def describe(self, question: str) -> dict[str, int | str]:
         """``steps`` and ``topic`` (the last operation); 0 and "malformed" when there is no parse."""
         used = grammar.operations_used(question)

@@ -10,7 +10,7 @@ from coevolve.engine.chat import ChatTemplate
 from coevolve.engine.vocabulary import Vocabulary
 from coevolve.grading.extract import last_boxed
 from coevolve.types import Role, Task
-from coevolve.worlds.open.prompts import CONTRACTS
+from coevolve.worlds.open.prompts import CONTRACTS, DIALOGUES
 
 NOTHING_PRINTED = "(nothing was printed)"
 CLOSE_QUESTION = "</question>"
@@ -30,23 +30,25 @@ class OpenContract:
     tool_opening = "```python\n"
     proposer_opening = ""
 
-    def __init__(self, name: str, vocabulary: Vocabulary, chat: ChatTemplate | None) -> None:
+    def __init__(self, name: str, vocabulary: Vocabulary, chat: ChatTemplate | None, turns: int = 1) -> None:
         """
         Args:
             name: one of ``CONTRACTS``.
             vocabulary: of the model.
             chat: its template; without one prompts are plain text.
+            turns: user turns that a question may have; the proposer is told where it is more than one.
 
         Raises:
             ModelError: the template cannot be used.
         """
         self._prompts = CONTRACTS[name]
         self._beginning, self._chat = vocabulary.beginning, chat
-        self._proposer = self._written(self._prompts.proposer, self._prompts.proposer_task)
-        turns = [f"\n{self._prompts.speakers[0]}:"]
+        dialogue = DIALOGUES.replace("{more}", str(turns - 1)) if turns > 1 else ""
+        self._proposer = self._written(self._prompts.proposer, self._prompts.proposer_task + dialogue)
+        begins = [f"\n{self._prompts.speakers[0]}:"]
         if chat is not None:  # ends of turns are tokens then; what begins one is no end for every sampler
-            turns = sorted(s for s in vocabulary.special if s in self._proposer and s not in vocabulary.beginning)
-        self._turns = tuple(turns)
+            begins = sorted(s for s in vocabulary.special if s in self._proposer and s not in vocabulary.beginning)
+        self._turns = tuple(begins)
         self.solver_stops = self.proposer_stops = (*self._turns, *_LINE_ENDS)
         texts = "\x1f".join((self._proposer, self._written(self._prompts.solver, "{question}"), *self.solver_stops))
         form = "chat" if chat is not None else "text"
@@ -58,7 +60,14 @@ class OpenContract:
 
     def solver_prompt(self, task: Task) -> str:
         """The prompt that makes the model answer a task."""
-        return self._written(self._prompts.solver, self._prompts.solver_task.replace("{question}", task.question))
+        return self._written(self._prompts.solver, self._prompts.solver_task.replace("{question}", task.turns[0]))
+
+    def follow_up(self, turn: str, *, ended: bool) -> str:
+        """The end of the answer, unless it stands there, the user's turn, and the beginning of the next answer."""
+        if self._chat is None:
+            first, second = self._prompts.speakers
+            return f"\n\n{first}: {turn}\n{second}:"
+        return self._chat.after_answer(turn, ended=ended)
 
     def finished(self, role: Role, text: str) -> str | None:
         """The text before another turn, or with the line of its box; None where neither ends it."""

@@ -9,7 +9,7 @@ from coevolve.engine.chat import read_chat_template
 from coevolve.engine.hub import model_folder
 from coevolve.engine.vocabulary import Vocabulary, read_vocabulary
 from coevolve.worlds.open.contract import OpenContract
-from coevolve.worlds.open.questions import is_question, topic_of
+from coevolve.worlds.open.questions import is_follow_up, is_question, split_turns, topic_of
 
 
 class OpenWorld:
@@ -17,13 +17,14 @@ class OpenWorld:
 
     name = "open"
 
-    def __init__(self, model: str, contract: str) -> None:
+    def __init__(self, model: str, contract: str, turns: int = 1) -> None:
         """
         Args:
             model: folder or hub id of the base model, ``model.path``.
             contract: ``model.contract``.
+            turns: user turns that a question may have, ``dialogue.turns``.
         """
-        self._model, self._named = model, contract
+        self._model, self._named, self._turns = model, contract, turns
 
     def base_model(self) -> Path:
         """The folder of the base model, in the cache of models where it is a hub id."""
@@ -32,20 +33,29 @@ class OpenWorld:
     @cached_property
     def contract(self) -> OpenContract:
         """Its prompts depend on the base model: on its chat template and on the tokens its family puts first."""
-        return OpenContract(self._named, self._vocabulary, read_chat_template(self.base_model()))
+        return OpenContract(self._named, self._vocabulary, read_chat_template(self.base_model()), self._turns)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         return read_vocabulary(self.base_model())
 
     def is_well_formed(self, question: str) -> bool:
-        """One question that asks for an answer, without markup, special tokens or the words of the prompt."""
+        """A question that asks for an answer, without markup, special tokens or the words of the prompt.
+
+        Where dialogues are asked for, each of its turns is one.
+        """
+        turns = split_turns(question) if self._turns > 1 else (question,)
         special = any(name in question for name in self._vocabulary.special)
-        return is_question(question) and not special and question not in self.contract.proposer_prompt()
+        asked = len(turns) <= self._turns and is_question(turns[0]) and all(map(is_follow_up, turns[1:]))
+        return asked and not special and question not in self.contract.proposer_prompt()
 
     def is_reserved(self, question: str) -> bool:
         """Nothing is held out here."""
         return False
+
+    def user_turns(self, question: str, most: int) -> tuple[str, ...]:
+        """What stands between lines of three hyphens, where there may be more turns than one."""
+        return split_turns(question) if most > 1 else (question,)
 
     def describe(self, question: str) -> dict[str, int | str]:
         """``steps`` (always 0: they are not known) and ``topic``."""

@@ -18,6 +18,10 @@ class OpenMeter:
         """No tasks."""
         return []
 
+    def dialogues(self, n: int, seed: int) -> dict[str, list[Task]]:
+        """No sets."""
+        return {}
+
     def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
         """No sets."""
         return {}

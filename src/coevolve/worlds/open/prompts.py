@@ -36,6 +36,13 @@ _TWO_PARTS = (
     f"{BOX}. Nothing follows."
 )
 
+# What a proposer is told in addition where tasks may be dialogues.
+DIALOGUES = (
+    " The problem may be a conversation: after its statement up to {more} further questions of the user, each of which "
+    "needs the answer before it, each after a line of three hyphens (---), all of it between <question> and "
+    "</question>. The final answer is that to the last of them."
+)
+
 CONTRACTS = {
     "agent0": Prompts(
         solver=(

@@ -8,6 +8,7 @@ SHORTEST, LONGEST = 12, 4_000  # characters
 _PROOF = re.compile(r"\b(?:prove|proof|disprove|show that|demonstrate that|justify)\b", re.IGNORECASE)
 _MARKUP = ("\ufffd", "\\boxed", "```", "<question", "</question", "<|", "|>")
 _PARTS = re.compile(r"\([bB]\)|\bpart b\b", re.IGNORECASE)
+_BETWEEN_TURNS = re.compile(r"\n[ \t]*---[ \t]*\n")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 # First match wins. Reports only: nothing is rewarded or dropped by topic.
@@ -30,10 +31,20 @@ _TOPICS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 
 
+def split_turns(text: str) -> tuple[str, ...]:
+    """The user turns of a dialogue, which stand between lines of three hyphens."""
+    return tuple(turn.strip() for turn in _BETWEEN_TURNS.split(text))
+
+
 def is_question(text: str) -> bool:
     """One question in words, of a sensible length, that asks for an answer and not for a proof."""
+    return len(text) >= SHORTEST and is_follow_up(text)
+
+
+def is_follow_up(text: str) -> bool:
+    """The same of a further user turn, which may be as short as "And for 7?"."""
     return (
-        SHORTEST <= len(text) <= LONGEST
+        0 < len(text) <= LONGEST
         and all(letter.isprintable() or letter in "\n\t" for letter in text)
         and len(_WORD.findall(text)) >= 2
         and not any(mark in text for mark in _MARKUP)
