@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def make_trajectory(task: Task, sample: int, answer: str | None, calls: int = 0)
 class HandMeter:
     """Level l, problem i has the answer 10 l + i. Tasks named in ``unanswerable`` have none."""
 
+    knows_answers: ClassVar[bool] = True
     unanswerable: tuple[str, ...] = ()
     seeds: list[int] = field(default_factory=list)
 

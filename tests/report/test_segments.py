@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coevolve.report.segments import segments
+from coevolve.report.segments import segments, with_user_turns
 
 CALL = {"code": "print(2)", "observation": "2", "status": "ok"}
 FAILED = {"code": "print(2)", "observation": "", "status": "timeout"}
@@ -74,3 +74,15 @@ def test_a_text_is_cut_at_its_tool_calls(
     text: str, calls: list[dict[str, str]], expected: list[tuple[str, str, str]]
 ) -> None:
     assert cut(text, calls) == expected
+
+
+def test_what_the_policy_did_not_sample_in_its_text_is_a_turn_of_the_user() -> None:
+    text = "So " + RAN + "\\boxed{2}\n<question>And then?</question>\n" + RAN + "\\boxed{3}"
+    calls = [CALL, CALL]
+    turn = (text.index("<question>") - 1, text.index("</question>") + len("</question>\n"))
+    outputs = [(at, at + 5) for at in (text.index("\n2\n```"), text.rindex("\n2\n```"))]
+    found = with_user_turns(text, segments(text, calls), sorted([*outputs, turn]))
+    assert [s.kind for s in found] == ["text", "code", "output", "text", "user", "code", "output", "text"]
+    assert text[found[4].start : found[4].end] == "<question>And then?</question>"
+    assert text[found[3].start : found[3].end] == "\\boxed{2}"
+    assert with_user_turns(text, segments(text, calls), outputs) == segments(text, calls)

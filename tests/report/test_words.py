@@ -14,7 +14,7 @@ def entry(iteration: int, **parts: Any) -> dict[str, Any]:
 
 
 def summary(*entries: dict[str, Any]) -> dict[str, Any]:
-    return {"iterations": list(entries), "status": "running", "finished_phases": []}
+    return {"iterations": list(entries), "status": "running", "finished_phases": [], "world": "miniature"}
 
 
 def evaluated(*accuracies: float) -> dict[str, Any]:

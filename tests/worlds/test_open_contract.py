@@ -164,3 +164,43 @@ def test_a_question_is_described_by_its_field(tmp_path: Path) -> None:
     assert world.describe("Find the remainder of 7^100.")["topic"] == "number theory"
     assert world.describe("Find it in the end.")["topic"] == "text"
     assert not world.is_reserved("What is 3 + 4?")
+
+
+def test_a_further_turn_of_a_chat_model_stands_where_its_template_puts_it(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = families.qwen(tmp_path)
+    found = contract(folder)
+    answer, more = "It is 23.\n\\boxed{23}", "And without the 3?"
+    turns = [
+        {"role": "system", "content": CONTRACTS["agent0"].solver},
+        {"role": "user", "content": TASK.question},
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": more},
+    ]
+    written = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=True
+    )
+    for end, ended in (("<|im_end|>", True), ("", False)):
+        assert found.solver_prompt(TASK) + answer + end + found.follow_up(more, ended=ended) == written
+
+
+def test_a_further_turn_of_a_base_model_looks_like_the_first(tmp_path: Path) -> None:
+    found = contract(families.qwen(tmp_path, chat=False))
+    user, assistant = CONTRACTS["agent0"].speakers
+    assert found.follow_up("And then?", ended=True) == f"\n\n{user}: And then?\n{assistant}:"
+    assert found.solver_prompt(TASK).endswith(f"\n\n{user}: {TASK.question}\n{assistant}:")
+
+
+def test_dialogues_are_asked_for_and_cut_only_where_there_may_be_some(tmp_path: Path) -> None:
+    folder = families.qwen(tmp_path)
+    plain, dialogues = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", turns=3)
+    assert "---" not in plain.contract.proposer_prompt()
+    assert "up to 2 further questions" in dialogues.contract.proposer_prompt()
+    two, four = "\n---\n".join(["What is 3 + 4 times 5?", "And for 7?"]), "\n --- \n".join(["What is 3 + 4?"] * 4)
+    assert dialogues.user_turns(two, 3) == ("What is 3 + 4 times 5?", "And for 7?")
+    assert plain.user_turns(two, 1) == (two,)
+    assert [world.is_well_formed(two) for world in (plain, dialogues)] == [False, True]
+    assert not dialogues.is_well_formed(four)
+    assert not dialogues.is_well_formed("What is 3 + 4 times 5?\n---\n")
+    assert dialogues.is_well_formed("What is 3 + 4 times 5?")

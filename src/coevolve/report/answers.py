@@ -14,7 +14,7 @@ import pyarrow as pa
 from coevolve.curriculum.voting import counted_as
 from coevolve.errors import ModelError
 from coevolve.grading.canonical import canonical
-from coevolve.report.segments import Segment, segments
+from coevolve.report.segments import Segment, segments, with_user_turns
 from coevolve.report.token_pieces import TokenPieces
 from coevolve.runs.records import RunRecords
 from coevolve.worlds.choose import open_world
@@ -73,6 +73,9 @@ def shown(row: Mapping[str, Any], forms: Forms | None, pieces: TokenPieces | Non
     text = full[:LONGEST_TEXT]
     key = _canonical(answer) if answer is not None else None
     place = _units(text)
+    tokens = row.get("tokens")
+    cut = pieces.of(tokens.tolist(), full) if pieces and tokens is not None else None
+    parts = with_user_turns(full, segments(full, row["tool_calls"] or ()), _given(row, cut) if cut else ())
     found = {
         "sample": row["sample"],
         "policy": row["policy"],
@@ -80,13 +83,13 @@ def shown(row: Mapping[str, Any], forms: Forms | None, pieces: TokenPieces | Non
         "vote": counted_as(key, forms) if forms is not None else None,
         "stop": row["stop"],
         "text": text,
-        "parts": [_part(part, place) for part in segments(full, row["tool_calls"] or ()) if part.start < LONGEST_TEXT],
+        "parts": [_part(part, place) for part in parts if part.start < LONGEST_TEXT],
     }
     if forms is None:
         found |= {"key": shortened(key, LONGEST_ANSWER), "greedy": str(row.get("set")).startswith("greedy-")}
     if len(full) > len(text):
         found["cut"] = len(full) - len(text)
-    return found | _probabilities(row, full, place, pieces)
+    return found | _probabilities(row, full, place, cut)
 
 
 def written(found: Mapping[str, Any]) -> str:
@@ -108,13 +111,22 @@ def _part(part: Segment, place: Sequence[int] | None) -> list[Any]:
     return [part.kind, place[start], place[end], part.status] if place else [part.kind, start, end, part.status]
 
 
+def _given(row: Mapping[str, Any], cut: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the text was not sampled; nothing where there are no more such runs than tool results."""
+    chosen = np.asarray(row["mask"], dtype=np.bool_)
+    edges = np.flatnonzero(np.diff(np.concatenate(([True], chosen, [True]))))
+    if len(edges) // 2 <= len(row["tool_calls"] or ()):
+        return []
+    ends = [0, *accumulate(map(len, cut))]
+    return [(ends[start], ends[stop]) for start, stop in edges.reshape(-1, 2)]
+
+
 def _probabilities(
-    row: Mapping[str, Any], text: str, place: Sequence[int] | None, pieces: TokenPieces | None
+    row: Mapping[str, Any], text: str, place: Sequence[int] | None, cut: Sequence[str] | None
 ) -> dict[str, Any]:
     """Lengths and surprises of the tokens, nothing when they cannot be lined up with the text."""
-    tokens, logprobs = row.get("tokens"), row.get("logprobs")
-    cut = pieces.of(tokens.tolist(), text) if pieces and tokens is not None and logprobs is not None else None
-    if cut is None or tokens is None or logprobs is None:
+    logprobs = row.get("logprobs")
+    if cut is None or logprobs is None:
         return {}
     ends = list(accumulate(map(len, cut)))
     inside = sum(end <= min(len(text), LONGEST_TEXT) for end in ends)

@@ -12,7 +12,7 @@ _CODE_FENCE, _OUTPUT_FENCE, _FENCE = "```python", "```output", "```"
 class Segment:
     """A piece of a text, or a recorded piece that does not stand in it."""
 
-    kind: str  # "text", "code" or "output"
+    kind: str  # "text", "code", "output" or "user"
     start: int  # place in the text; -1 for one that is not there
     end: int
     status: str = ""  # of the tool call
@@ -50,6 +50,24 @@ def segments(text: str, calls: Sequence[Mapping[str, str]]) -> list[Segment]:
         found += inside or [_absent("output", call["observation"], call)]
         position = end + len(_FENCE)
     return found + _trimmed(text, position, len(text))
+
+
+def with_user_turns(text: str, found: Sequence[Segment], given: Sequence[tuple[int, int]]) -> list[Segment]:
+    """The segments, with what stands in model text but was not sampled told apart: further turns of the user.
+
+    Args:
+        given: [start, end) of every run of characters that the policy did not sample, in order.
+    """
+    out: list[Segment] = []
+    for segment in found:
+        position = segment.start
+        for start, end in given if segment.kind == "text" and segment.start >= 0 else ():
+            start, end = max(start, position), min(end, segment.end)
+            if start < end and text[start:end].strip():
+                out += _trimmed(text, position, start) + _trimmed(text, start, end, "user")
+                position = end
+        out += [segment] if position == segment.start else _trimmed(text, position, segment.end)
+    return out
 
 
 def _absent(kind: str, content: str, call: Mapping[str, str]) -> Segment:

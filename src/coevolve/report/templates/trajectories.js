@@ -76,7 +76,7 @@ function drawDetail(i, samples, trouble) {
     el("div", { class: "steps" }, el("h3", {}, tasks.origin[i] === POOL ? `Task of iteration ${tasks.iteration[i]}` : `Held-out problem, ${tasks.iteration[i] ? `iteration ${tasks.iteration[i]}` : "base model"}`),
       el("span", {}, stepButton("‹", "Previous task", -1), stepButton("›", "Next task", 1))),
     el("p", { class: "question" }, spelled(tasks.question[i])), facts(i), votes.length || k ? voteBar(votes, k) : null,
-    samples?.length ? el("div", { class: "tools" }, el("p", { class: "kinds" }, el("span", { class: "kind text" }, "model text"), el("span", { class: "kind code" }, "code for the tool"), el("span", { class: "kind output" }, "tool output")),
+    samples?.length ? el("div", { class: "tools" }, el("p", { class: "kinds" }, el("span", { class: "kind text" }, "model text"), el("span", { class: "kind code" }, "code for the tool"), el("span", { class: "kind output" }, "tool output"), samples.some((sample) => sample.parts.some(([kind]) => kind === "user")) ? el("span", { class: "kind user" }, "user") : null),
       shaded ? probabilityButton(i, samples) : null) : null,
     samples?.length ? el("div", { class: `answers${probabilities && shaded ? " shaded" : ""}` }, byVote(samples, votes, i).map(([sample, vote]) => trajectory(sample, vote))) : el("p", { class: "empty" }, trouble ?? absent(i)),
     note(i, samples)].filter(Boolean));
@@ -124,7 +124,7 @@ function trajectory(sample, vote) {
   return said;
 }
 
-const NAMES = { text: "model text", code: "code for the tool", output: "tool output" };
+const NAMES = { text: "model text", code: "code for the tool", output: "tool output", user: "further user turn" };
 
 function parts(sample) {
   const pieces = probabilities && sample.lengths ? tokensOf(sample) : null;
@@ -134,7 +134,7 @@ function parts(sample) {
     if (pieces && start >= 0) nodes.push(between(sample.text, at, start, pieces));
     const failed = kind === "output" && status !== "ok";
     const inside = content !== undefined ? spelled(content) : pieces ? tokenNodes(sample.text, start, end, pieces) : spelled(sample.text.slice(start, end));
-    const title = kind === "text" ? null : el("small", {}, kind === "code" ? "code" : failed ? `output · ${status}` : "output");
+    const title = kind === "text" ? null : el("small", {}, kind === "code" ? "code" : kind === "user" ? "user" : failed ? `output · ${status}` : "output");
     nodes.push(el("div", { class: `part ${kind}${failed ? " failed" : ""}`, role: "group", "aria-label": NAMES[kind] }, title, inside));
     at = Math.max(at, end);
   }
