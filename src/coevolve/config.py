@@ -207,6 +207,7 @@ class CurriculumSection(TrainingSection):
     steps: StepsPerIteration = Field(5, description="GRPO steps of one iteration")
     questions: int = Field(64, ge=2, description="questions written in one step")
     group_size: int = Field(64, ge=2, description="questions that share one baseline; all prompts are the same")
+    tool: bool = Field(False, description="give the curriculum agent the Python tool while it composes")
     own_answer: bool = Field(False, description="a question without the writer's own boxed answer is malformed")
     baseline: Literal["mean", "leave_one_out"] = Field(
         "mean", description="baseline of a group: the mean of all its rewards (paper), or of all others"
@@ -375,7 +376,9 @@ class Config(Section):
         return self
 
     def _possible_method(self) -> None:
-        """R-Zero is what Agent0 is without its tool and its objective; with them it would be Agent0 by another name."""
+        """Reject parts that do not belong together: R-Zero with what Agent0 adds would be Agent0 by another name."""
+        if self.curriculum.tool and not self.tool.enabled:
+            raise ValueError("curriculum.tool is true, but tool.enabled is false: there is no tool")
         if self.method == "r-zero":
             if self.tool.enabled or self.reward.lambda_tool > 0:
                 raise ValueError("R-Zero has no tool: tool.enabled is false and reward.lambda_tool is 0")

@@ -204,3 +204,12 @@ def test_dialogues_are_asked_for_and_cut_only_where_there_may_be_some(tmp_path: 
     assert not dialogues.is_well_formed(four)
     assert not dialogues.is_well_formed("What is 3 + 4 times 5?\n---\n")
     assert dialogues.is_well_formed("What is 3 + 4 times 5?")
+
+
+def test_a_curriculum_agent_with_the_tool_is_told_how_to_use_it(tmp_path: Path) -> None:
+    folder = families.qwen(tmp_path)
+    plain, composing = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", composing=True)
+    assert "```python" not in plain.contract.proposer_prompt()
+    assert "```python" in composing.contract.proposer_prompt()
+    assert plain.contract.solver_prompt(TASK) == composing.contract.solver_prompt(TASK)
+    assert plain.contract.name != composing.contract.name

@@ -53,6 +53,7 @@ class FillPool:
         facts = _facts(state, t, written, fates, groups, kept, {str(k): n for k, n in passed.reasons.items()})
         facts |= _novelty(config, [task.question for task in tasks], earlier)
         answers = [x for group in by_voter[0] for x in group]
+        facts |= {"own_tool_calls": float(np.mean([len(x.tool_calls) for x in texts]))}
         facts |= {"proposer_entropy": sampled_entropy(texts), "solver_entropy": sampled_entropy(answers)}
         state.listener.on_pool(t, groups, sorted(kept), facts)
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)

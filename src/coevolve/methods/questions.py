@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from coevolve.config import Config
 from coevolve.grading.extract import last_boxed
-from coevolve.rollout.protocol import written_question
+from coevolve.rollout.protocol import after_last_output, written_question
 from coevolve.types import Origin, Role, StopReason, Task, Trajectory
 from coevolve.worlds.base import World
 
@@ -24,13 +24,17 @@ class Written:
 def read_questions(
     world: World, texts: Sequence[Trajectory], config: Config, *, iteration: int, prefix: str
 ) -> list[Written]:
-    """Parse and check every text; ``prefix`` makes the task ids unique within a run."""
+    """Parse and check every text; ``prefix`` makes the task ids unique within a run.
+
+    A question stands after the last tool result of a writer that has the tool: what a program prints is not written.
+    """
     opening = world.contract.proposer_opening
     out = []
     for i, trajectory in enumerate(texts):
-        question = written_question(opening + trajectory.text) if trajectory.stop is StopReason.EOS else None
+        text = after_last_output(opening + trajectory.text)
+        question = written_question(text) if trajectory.stop is StopReason.EOS else None
         task = None
-        own = last_boxed(trajectory.text)
+        own = last_boxed(text)
         answered = own is not None or not config.curriculum.own_answer
         if question is not None and answered and world.is_well_formed(question):
             task = task_of(world, config, f"{prefix}-{i:04d}", question, iteration, own)

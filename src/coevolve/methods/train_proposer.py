@@ -68,6 +68,7 @@ class TrainProposer:
             "vote_entropy": _mean([vote_entropy(g.vote) for g in groups.values()]),
             "pairs_unfinished": sum(g.vote.timeouts for g in groups.values()),
             "tool_calls": _mean([len(x.tool_calls) for g in groups.values() for x in g.trajectories]),
+            "own_tool_calls": _mean([len(x.tool_calls) for x in texts]),
             "zero_groups": zero_groups,
             "tokens_sampled": sum(x.sampled for x in texts) + sum(x.sampled for g in answers for x in g),
             "max_logp_gap": gap,

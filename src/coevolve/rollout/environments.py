@@ -86,14 +86,19 @@ class WritingEnvironment:
 class PythonToolEnvironment:
     """Text and Python in one stream: a closed code block before an output fence is executed, its output appended."""
 
-    def __init__(self, contract: Contract, max_turns: int, shown: Callable[[str], str]) -> None:
+    def __init__(
+        self, contract: Contract, max_turns: int, shown: Callable[[str], str], role: Role = Role.SOLVER
+    ) -> None:
         """
         Args:
             contract: how texts look.
-            max_turns: tool calls of one answer.
+            max_turns: tool calls of one text.
             shown: cuts an observation to what the policy may be shown.
+            role: who writes: an executor answers, a curriculum agent may compute while it composes.
         """
-        self.stop = (OUTPUT_FENCE, *contract.solver_stops)
+        stops = contract.proposer_stops if role is Role.PROPOSER else contract.solver_stops
+        self.stop = (OUTPUT_FENCE, *stops)
+        self._role = role
         self._contract, self._max_turns, self._shown = contract, max_turns, shown
         self._segment, self._code = "", ""
         self.calls: list[ToolCall] = []
@@ -105,7 +110,7 @@ class PythonToolEnvironment:
         if pause is Pause.EOS:
             return Done(StopReason.EOS, last_boxed(segment))
         if OUTPUT_FENCE not in segment:  # every text pauses at its first one
-            text = self._contract.finished(Role.SOLVER, segment)
+            text = self._contract.finished(self._role, segment)
             return GoOn() if text is None else Done(StopReason.EOS, last_boxed(text))
         code = called_code(segment)
         if code is None:

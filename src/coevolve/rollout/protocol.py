@@ -30,6 +30,15 @@ def written_question(text: str) -> str | None:
     return question if question and CLOSE_FENCE not in question else None
 
 
+def after_last_output(text: str) -> str:
+    """What a policy wrote after the last tool result that it was shown; all of a text that has none.
+
+    Printed text can hold no fence (:func:`appended_observation`), so the first one after an output fence closes it.
+    """
+    before, found, after = text.rpartition(OUTPUT_FENCE)
+    return after.partition(CLOSE_FENCE)[2] if found else before + after
+
+
 def appended_observation(segment: str, observation: str) -> str:
     """What follows an output fence: the observation on lines of its own and the closing fence.
 

@@ -115,12 +115,10 @@ class RolloutWorker:
         return DialogueEnvironment(make, self._contract, job.follow_ups, all_turns=all_turns)
 
     def _environment(self, role: Role) -> Environment:
-        if role is Role.PROPOSER:
-            return WritingEnvironment(self._contract, Role.PROPOSER)
         tool = self._config.tool
-        if not tool.enabled:
-            return WritingEnvironment(self._contract, Role.SOLVER)
-        return PythonToolEnvironment(self._contract, tool.max_turns, self._shown)
+        if tool.enabled if role is Role.SOLVER else self._config.curriculum.tool:
+            return PythonToolEnvironment(self._contract, tool.max_turns, self._shown, role)
+        return WritingEnvironment(self._contract, role)
 
     def _shown(self, observation: str) -> str:
         return self._codec.within(observation, self._config.tool.observation_tokens)

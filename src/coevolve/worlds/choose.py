@@ -14,5 +14,5 @@ def open_world(config: Config) -> World:
     path = config.model.path
     if config.world == "open":
         assert path is not None
-        return OpenWorld(path, config.model.contract, config.dialogue.turns)
+        return OpenWorld(path, config.model.contract, turns=config.dialogue.turns, composing=config.curriculum.tool)
     return MiniatureWorld(model_folder(path) if path else None)

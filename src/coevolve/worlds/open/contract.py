@@ -10,7 +10,7 @@ from coevolve.engine.chat import ChatTemplate
 from coevolve.engine.vocabulary import Vocabulary
 from coevolve.grading.extract import last_boxed
 from coevolve.types import Role, Task
-from coevolve.worlds.open.prompts import CONTRACTS, DIALOGUES
+from coevolve.worlds.open.prompts import CONTRACTS
 
 NOTHING_PRINTED = "(nothing was printed)"
 CLOSE_QUESTION = "</question>"
@@ -30,21 +30,20 @@ class OpenContract:
     tool_opening = "```python\n"
     proposer_opening = ""
 
-    def __init__(self, name: str, vocabulary: Vocabulary, chat: ChatTemplate | None, turns: int = 1) -> None:
+    def __init__(self, name: str, vocabulary: Vocabulary, chat: ChatTemplate | None, more: str = "") -> None:
         """
         Args:
             name: one of ``CONTRACTS``.
             vocabulary: of the model.
             chat: its template; without one prompts are plain text.
-            turns: user turns that a question may have; the proposer is told where it is more than one.
+            more: what proposers are told besides.
 
         Raises:
             ModelError: the template cannot be used.
         """
         self._prompts = CONTRACTS[name]
         self._beginning, self._chat = vocabulary.beginning, chat
-        dialogue = DIALOGUES.replace("{more}", str(turns - 1)) if turns > 1 else ""
-        self._proposer = self._written(self._prompts.proposer, self._prompts.proposer_task + dialogue)
+        self._proposer = self._written(self._prompts.proposer, self._prompts.proposer_task + more)
         begins = [f"\n{self._prompts.speakers[0]}:"]
         if chat is not None:  # ends of turns are tokens then; what begins one is no end for every sampler
             begins = sorted(s for s in vocabulary.special if s in self._proposer and s not in vocabulary.beginning)

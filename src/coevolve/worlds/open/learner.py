@@ -9,6 +9,7 @@ from coevolve.engine.chat import read_chat_template
 from coevolve.engine.hub import model_folder
 from coevolve.engine.vocabulary import Vocabulary, read_vocabulary
 from coevolve.worlds.open.contract import OpenContract
+from coevolve.worlds.open.prompts import more_for_proposers
 from coevolve.worlds.open.questions import is_follow_up, is_question, split_turns, topic_of
 
 
@@ -17,14 +18,15 @@ class OpenWorld:
 
     name = "open"
 
-    def __init__(self, model: str, contract: str, turns: int = 1) -> None:
+    def __init__(self, model: str, contract: str, *, turns: int = 1, composing: bool = False) -> None:
         """
         Args:
             model: folder or hub id of the base model, ``model.path``.
             contract: ``model.contract``.
             turns: user turns that a question may have, ``dialogue.turns``.
+            composing: the curriculum agent has the tool, ``curriculum.tool``.
         """
-        self._model, self._named, self._turns = model, contract, turns
+        self._model, self._named, self._turns, self._composing = model, contract, turns, composing
 
     def base_model(self) -> Path:
         """The folder of the base model, in the cache of models where it is a hub id."""
@@ -33,7 +35,8 @@ class OpenWorld:
     @cached_property
     def contract(self) -> OpenContract:
         """Its prompts depend on the base model: on its chat template and on the tokens its family puts first."""
-        return OpenContract(self._named, self._vocabulary, read_chat_template(self.base_model()), self._turns)
+        more = more_for_proposers(turns=self._turns, composing=self._composing)
+        return OpenContract(self._named, self._vocabulary, read_chat_template(self.base_model()), more)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:

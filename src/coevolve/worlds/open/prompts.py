@@ -36,8 +36,12 @@ _TWO_PARTS = (
     f"{BOX}. Nothing follows."
 )
 
-# What a proposer is told in addition where tasks may be dialogues.
-DIALOGUES = (
+_TOOL = (
+    "compute with Python: a program between a line ```python and a line ``` is run as soon as the line ```output "
+    "follows it, and what it prints is put there and closed with ```. A program shows values with print."
+)
+_COMPOSING = f" In the scratch-pad you may {_TOOL} The problem and its answer come after the last output."
+_DIALOGUES = (
     " The problem may be a conversation: after its statement up to {more} further questions of the user, each of which "
     "needs the answer before it, each after a line of three hyphens (---), all of it between <question> and "
     "</question>. The final answer is that to the last of them."
@@ -47,11 +51,9 @@ CONTRACTS = {
     "agent0": Prompts(
         solver=(
             "A conversation between a user and an assistant. The user asks a question. The assistant first thinks it "
-            "through, step by step, and then answers. While it thinks it may compute with Python: a program between a "
-            "line ```python and a line ``` is run as soon as the line ```output follows it, and what it prints is "
-            "put there and closed with ```. A program shows values with print. The assistant reads the output, goes "
-            "on, and may run more programs; each starts from nothing. Its last line is the final answer alone, as "
-            f"{BOX}."
+            f"through, step by step, and then answers. While it thinks it may {_TOOL} The assistant reads the output, "
+            "goes on, and may run more programs; each starts from nothing. Its last line is the final answer alone, "
+            f"as {BOX}."
         ),
         solver_task="{question}",
         proposer=(
@@ -74,3 +76,14 @@ CONTRACTS = {
         speakers=("Question", "Answer"),
     ),
 }
+
+
+def more_for_proposers(*, turns: int, composing: bool) -> str:
+    """What a proposer is told besides its task.
+
+    Args:
+        turns: user turns that a problem may have.
+        composing: it may use the tool.
+    """
+    dialogues = _DIALOGUES.replace("{more}", str(turns - 1)) if turns > 1 else ""
+    return (_COMPOSING if composing else "") + dialogues
