@@ -89,6 +89,9 @@ class EngineSection(Section):
     )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
+    optimizer: Literal["adamw", "adamw-8bit"] = Field(
+        "adamw", description="AdamW with moments of 32 bits, or of 8 with a scale for every 256 of them"
+    )
     checkpointing: bool = Field(
         False, description="the trainer keeps only the inputs of each layer and computes the rest a second time"
     )

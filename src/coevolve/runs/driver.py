@@ -55,6 +55,10 @@ def start(config: Config, progress: Progress) -> Path:
         from coevolve.engine.local.lora import require_peft
 
         require_peft()
+    if config.engine.optimizer == "adamw-8bit":
+        from coevolve.engine.local.optimizers import require_8bit
+
+        require_8bit()
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
     _execute(RunFolder.create(path, config), progress)
     return path
@@ -208,6 +212,7 @@ class _Trainers:
             max_grad_norm=max_grad_norm,
             micro_batch_tokens=self._micro_batch_tokens,
             autocast=engine.autocast,
+            optimizer=engine.optimizer,
             checkpointing=engine.checkpointing,
             lora=lora if lora.enabled else None,
             seed=self._config.seed,

@@ -10,10 +10,8 @@ needs no mask, and logits exist only for the tokens that teach, a bounded number
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -21,13 +19,20 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from coevolve.config import LoraSection
 from coevolve.engine.local.lora import Adapter
 from coevolve.engine.local.models import TOKENIZER_FILES
+from coevolve.engine.local.optimizers import (
+    Kind,
+    load_checkpoint,
+    load_exactly,
+    new_optimizer,
+    save_checkpoint,
+    save_exactly,
+)
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
 from coevolve.engine.local.scoring import (
     Streams,
@@ -66,6 +71,7 @@ class LocalTrainer:
         dtype: precision that the model computes in; of the weights as well, where they are not trained.
         device: where the model lives, as torch names it.
         temperature: of the distribution the tokens were sampled from; logits are divided by it.
+        optimizer: AdamW with moments of 32 or of 8 bits.
         betas: of AdamW.
         weight_decay: of AdamW.
         max_grad_norm: gradient norm above which the gradient is scaled down to it.
@@ -77,7 +83,7 @@ class LocalTrainer:
         on_halved: told the new ``micro_batch_tokens`` after memory has run out.
 
     Raises:
-        ConfigError: the adapter does not suit the model, or peft is not installed.
+        ConfigError: the adapter does not suit the model, or a package is not installed.
         ModelError: the folder cannot be used.
         EngineError: the model computes its logits in a way this trainer does not reproduce.
     """
@@ -89,6 +95,7 @@ class LocalTrainer:
         dtype: str = "float32",
         device: str = "cpu",
         temperature: float = 1.0,
+        optimizer: Kind = "adamw",
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
         max_grad_norm: float = 1.0,
@@ -112,7 +119,9 @@ class LocalTrainer:
         self._temperature = temperature
         self._max_grad_norm = max_grad_norm
         self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
-        self._optimizer = self._new_optimizer(betas, weight_decay)
+        self._kind: Kind = optimizer
+        parameters = self._trained.parameters.values()
+        self._optimizer = new_optimizer(optimizer, parameters, betas=betas, weight_decay=weight_decay)
         with self._precision():
             prepare(self.model, self._device)
         if checkpointing:
@@ -211,34 +220,19 @@ class LocalTrainer:
             if (self.model_path / name).is_file() and self.model_path.resolve() != folder.resolve():
                 shutil.copyfile(self.model_path / name, folder / name)
         if optimizer:
-            state = {"adamw": self._optimizer.state_dict()}
-            with (folder / OPTIMIZER_FILE).open("wb") as file:  # given a path, torch hides why it cannot write
-                torch.save(state, file)
+            save_checkpoint(self._optimizer, self._kind, folder / OPTIMIZER_FILE)
 
     def load_optimizer(self, folder: Path) -> None:
         """Restore what ``save(folder, optimizer=True)`` kept.
 
         Raises:
-            EngineError: the folder holds no optimiser state, or that of another model.
+            EngineError: the folder holds no optimiser state, or that of another model or optimiser.
         """
-        file = folder / OPTIMIZER_FILE
-        if not file.is_file():
-            raise EngineError(f"{OPTIMIZER_FILE} is missing", where=str(folder), fix="resume from another checkpoint")
-        state = torch.load(file, map_location=self._device, weights_only=True)
-        try:
-            self._optimizer.load_state_dict(state["adamw"])
-        except ValueError as error:
-            raise EngineError("The optimiser state is that of another model", where=str(file)) from error
+        load_checkpoint(self._optimizer, self._kind, folder / OPTIMIZER_FILE, self._device)
 
     def save_state(self, file: Path) -> None:
         """Write weights and AdamW's moments into one safetensors file, bit by bit."""
-        tensors = {f"weight.{name}": value.detach() for name, value in self._trained.parameters.items()}
-        for number, parameter in enumerate(self._parameters()):
-            for name, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"adamw.{number}.{name}"] = value
-        # The order of the tensors and the last learning rates decide the bytes of the checkpoint that comes next.
-        rest = {"order": [*tensors], "lr": [g["lr"] for g in self._optimizer.param_groups]}
-        save_file({name: x.contiguous() for name, x in tensors.items()}, file, metadata={"rest": json.dumps(rest)})
+        save_exactly(self._optimizer, self._trained.parameters, file)
 
     def load_state(self, file: Path) -> None:
         """Take up what ``save_state`` wrote; the reference stays as it is.
@@ -247,38 +241,9 @@ class LocalTrainer:
             EngineError: the file is that of another model, or none of ours.
         """
         try:
-            with safe_open(file, framework="pt", device=str(self._device)) as source:
-                rest = json.loads(source.metadata()["rest"])
-                self._take_up({name: source.get_tensor(name).clone() for name in rest["order"]})
-            for group, lr in zip(self._optimizer.param_groups, rest["lr"], strict=True):
-                group["lr"] = lr
+            load_exactly(self._optimizer, self._trained.parameters, file, self._device)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(f"the state of the training cannot be used: {error}", where=str(file)) from error
-
-    def _take_up(self, tensors: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, parameter in self._trained.parameters.items():
-                parameter.copy_(tensors[f"weight.{name}"])
-        for number, parameter in enumerate(self._parameters()):
-            prefix = f"adamw.{number}."
-            # Interned as AdamW's own names are: a checkpoint is a pickle, which writes one object once.
-            own = {sys.intern(name.removeprefix(prefix)): x for name, x in tensors.items() if name.startswith(prefix)}
-            if own:
-                self._optimizer.state[parameter] = own
-            else:
-                self._optimizer.state.pop(parameter, None)  # it has not moved yet
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-
-    def _new_optimizer(self, betas: tuple[float, float], weight_decay: float) -> torch.optim.AdamW:
-        matrices = [p for p in self._trained.parameters.values() if p.ndim >= 2]
-        vectors = [p for p in self._trained.parameters.values() if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
 
     def _attempt(self, batch: Batch, scored: Sequence[Index]) -> TrainStats | None:
         """The gradient of a batch, added to what there is; None, and no gradient, where memory ran out."""
