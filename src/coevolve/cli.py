@@ -60,7 +60,9 @@ def _options(
 @app.command()
 def run(
     method: Annotated[str | None, typer.Argument(metavar="METHOD", help="agent0 (default), r-zero")] = None,
-    preset: Annotated[str | None, typer.Option(help="mini (default), mini-paper, nano, r-zero, r-zero-code")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="mini (default), mini-paper, nano, smoke-hf, r-zero, r-zero-code")
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan, start nothing.")] = False,
@@ -270,6 +272,26 @@ def world_build(
     build_world(out, seed=seed, progress=None if quiet else lambda line: print(line, flush=True))
     if not quiet:
         print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
+
+
+@world_app.command("random-model")
+def world_random_model(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the model to write.")],
+    like: Annotated[
+        str, typer.Option(metavar="FAMILY", help="qwen3-4b, qwen3-8b, octothinker-3b, octothinker-8b")
+    ] = "qwen3-8b",
+    layers: Annotated[int | None, typer.Option(min=1, help="Layers; default: the family's.")] = None,
+    hidden: Annotated[int | None, typer.Option(min=1, help="Width; default: the family's.")] = None,
+    vocabulary: Annotated[int | None, typer.Option(min=1, help="Tokens; default: the family's.")] = None,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float32 or bfloat16")] = "float32",
+    chat: Annotated[bool, typer.Option("--chat/--no-chat", help="With a chat template.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 0,
+) -> None:
+    """Make a random model with the sizes and tokens of a family, whose texts use tool and box, to try things with."""
+    from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
+
+    build_stand_in(out, StandIn(like, layers, hidden, vocabulary, chat, dtype, seed))
+    print(f"done: {out}\nnext: coevolve run agent0 --preset smoke-hf --set model.path={out}")
 
 
 @app.command("config")

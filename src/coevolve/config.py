@@ -57,7 +57,9 @@ class TrackSection(Section):
 
 class ModelSection(Section):
     path: str | None = Field(
-        None, description="folder or hub id (owner/name) of the base model; default: the world's own base model"
+        None,
+        description="folder or hub id (owner/name) of the base model; default: the world's own, which in "
+        "the open world is a small random one",
     )
     contract: Literal["agent0", "r-zero", "plain"] = Field(
         "agent0",
@@ -393,8 +395,6 @@ class Config(Section):
             if self.model.contract != "agent0":
                 raise ValueError("model.contract is for world open: the miniature has prompts of its own")
             return
-        if self.model.path is None:
-            raise ValueError("world open has no base model of its own: model.path names one")
         if self.tool.enabled != (self.model.contract == "agent0"):
             raise ValueError(
                 "model.contract agent0 tells the solver of its tool, the others have none: tool.enabled must fit it"

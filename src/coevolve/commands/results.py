@@ -12,6 +12,7 @@ from rich.text import Text
 
 from coevolve.runs.progress import duration
 from coevolve.runs.summary import Summary, at, iterations, number_at
+from coevolve.worlds.choose import EXAMPLES
 
 ABSENT = "–"
 COLUMNS = {  # heading -> what it says, for the legend
@@ -24,7 +25,6 @@ COLUMNS = {  # heading -> what it says, for the legend
     "first": "pass rate of the first executor on the pool",
     "formed": "well-formed questions",
 }
-EXAMPLE_QUESTION = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -53,7 +53,8 @@ def print_ending(console: Console, run: Path, report: Path, summary: Summary) ->
     if wall is not None:
         done += f" in {duration(wall)}"
     lines = [f"{done}. {result_sentence(summary)}Report: {report}"]
-    lines.append(f"next: coevolve solve {shlex.quote(str(run))} {shlex.quote(EXAMPLE_QUESTION)}")
+    example = EXAMPLES[str(at(summary, "world") or "miniature")]
+    lines.append(f"next: coevolve solve {shlex.quote(str(run))} {shlex.quote(example)}")
     lines.append(f"      coevolve summary {shlex.quote(str(run))}")
     for line in lines:
         console.print(f" {line}", highlight=False, markup=False, soft_wrap=True)

@@ -81,7 +81,7 @@ def _one_kind(seen: Seen) -> str:
         return ""
     topic, length = max(topics, key=topics.__getitem__), max(steps, key=steps.__getitem__)
     share = min(topics[topic], steps[length]) / asked
-    if share <= ONE_KIND:
+    if share <= ONE_KIND or (topic, length) == ("text", "0"):  # "text" and 0: the world cannot tell
         return ""
     return (
         f"nearly all questions are of one kind: {_percent(topics[topic] / asked)} ask for {topic} in {length} step(s)"

@@ -14,8 +14,7 @@ from coevolve.runs.checkpoints import RunCheckpoints
 from coevolve.runs.store import RunFolder
 from coevolve.types import Origin, Role, Task, Trajectory
 from coevolve.worlds.base import World
-
-_EXAMPLE = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
+from coevolve.worlds.choose import EXAMPLES
 
 
 def solve(path: Path, question: str) -> Trajectory:
@@ -56,10 +55,14 @@ def _refuse_unreadable(task: Task, world: World, base: Path, config: Config) -> 
         pairs = enumerate(zip(read, task.question, strict=False))
         same = next((i for i, (a, b) in pairs if a != b), min(len(read), len(task.question)))
         fault = f"the model cannot read the question from {task.question[same : same + 20]!r} on"
+    elif codec.encode(task.question).tolist() != codec.encode_printed(task.question).tolist():
+        fault = "the question holds the name of a special token, which would not be read as its letters"
     elif len(tokens) + config.sampling.max_tokens > _longest(base):
         fault = f"the question is too long: {len(tokens)} tokens, and the model has room for {_longest(base)} in all"
     if fault:
-        raise ConfigError(fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {_EXAMPLE}")
+        raise ConfigError(
+            fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {EXAMPLES[config.world]}"
+        )
 
 
 def _longest(base: Path) -> int:

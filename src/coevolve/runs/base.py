@@ -11,6 +11,7 @@ from coevolve.errors import RunError
 from coevolve.runs.manifest import Manifest
 from coevolve.worlds.base import World
 from coevolve.worlds.choose import open_world
+from coevolve.worlds.open.stand_in.build import make_small
 
 
 def base_model(world: World) -> Path:
@@ -31,13 +32,16 @@ def base_model(world: World) -> Path:
 
 
 def ready_world(config: Config) -> World:
-    """The world of a run, with its base model on this machine: a hub id that the cache lacks is downloaded.
+    """The world of a run, with its base model on this machine: a hub id that the cache lacks is downloaded, the open
+    world's own model made.
 
     Raises:
         ModelError: it cannot be.
     """
     if config.model.path:
         fetch_model(config.model.path)
+    elif config.world == "open":
+        make_small()
     return open_world(config)
 
 

@@ -38,7 +38,7 @@ _REWARDS = (("reward", "reward"), ("unc", "r_unc"), ("tool", "r_tool"), ("rep", 
 def _pool(row: Row) -> str:
     return (
         f"{row.get('size')} written · {_percent(row.get('well_formed'))} well formed · {row.get('kept')} kept"
-        f" · labels right {_percent(row.get('label_accuracy_kept'))}"
+        + _known(" · labels right", row.get("label_accuracy_kept"))
     )
 
 
@@ -47,7 +47,7 @@ def _executor(row: Row, rollback: Row) -> str:
         return "no task was kept; unchanged"
     back = f"   ROLLED BACK to iteration {rollback['to']}" if rollback else ""
     return (
-        f"reward {_number(row.get('reward'))}   truly right {_percent(row.get('true_accuracy'))}"
+        f"reward {_number(row.get('reward'))}{_known('   truly right', row.get('true_accuracy'))}"
         f"   clip {_percent(row.get('clip_fraction'), 1)}{back}"
     )
 
@@ -64,6 +64,11 @@ def _evaluation(row: Row, before: Row) -> str:
         f"{rise}{_percent(held['mean_at_8'], 1)} (± {100 * half:.1f})   greedy {_percent(held['greedy'])}"
         f"   tool calls {calls}{_number(held['tool_calls'])}"
     )
+
+
+def _known(label: str, share: object) -> str:
+    """Nothing where no truth is known."""
+    return f"{label} {_percent(share)}" if isinstance(share, int | float) else ""
 
 
 def _number(value: object) -> str:

@@ -22,6 +22,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 
 from coevolve.errors import SandboxUnavailable
+from coevolve.places import cache_folder
 from coevolve.sandbox.launch import interpreter
 
 _MARKER = "complete.json"
@@ -130,7 +131,7 @@ def _built(roots: list[Distribution]) -> Path:
     digest = hashlib.sha256(f"{sys.version} {interpreter()}".encode())
     for one in distributions:
         digest.update(f"{one.name} {one.version} {one.locate_file('')} {one.read_text('RECORD')}".encode())
-    cache = _cache_folder()
+    cache = cache_folder("sandbox")
     final = cache / digest.hexdigest()[:20]
     if not (final / _MARKER).is_file():
         try:
@@ -144,11 +145,6 @@ def _built(roots: list[Distribution]) -> Path:
                 fix="Make room there, name another place by XDG_CACHE_HOME, or set sandbox.environment.",
             ) from error
     return final / _PACKAGES
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "coevolve" / "sandbox"
 
 
 @contextmanager

@@ -8,11 +8,15 @@ from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.open.learner import OpenWorld
 
+EXAMPLES = {
+    "miniature": "Let a = 43 * 80. Let b = the digit sum of a. Find b.",
+    "open": "What is the sum of the first 100 odd numbers?",
+}  # a question of each world, for whoever wants to ask one
+
 
 def open_world(config: Config) -> World:
     """The learner's view of ``config.world`` with the base model that ``model.path`` names, or with its own."""
     path = config.model.path
     if config.world == "open":
-        assert path is not None
         return OpenWorld(path, config.model.contract, turns=config.dialogue.turns, composing=config.curriculum.tool)
     return MiniatureWorld(model_folder(path) if path else None)

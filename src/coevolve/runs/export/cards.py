@@ -17,11 +17,10 @@ from coevolve.config import Config
 from coevolve.runs.export.words import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
 from coevolve.runs.summary import Summary, at, iterations
 from coevolve.types import Origin, Role, Task
-from coevolve.worlds.choose import open_world
+from coevolve.worlds.choose import EXAMPLES, open_world
 
 Licence = Mapping[str, str]  # license, license_name, license_link: those that the base model's card states
 _PAPER = "[Agent0](https://arxiv.org/abs/2511.16043)"
-_QUESTION = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -188,8 +187,9 @@ def _proposer_table(known: Sequence[object]) -> str:
 def _example(role: Role, config: Config, base: str, *, adapter: bool) -> str:
     contract = open_world(config).contract
     if role is Role.SOLVER:
-        task = Task("example", (_QUESTION,), "example", Origin(config.method, Role.PROPOSER, 0))
-        prompt, how = contract.solver_prompt(task), 'do_sample=False, stop_strings=["```output"]'
+        task = Task("example", (EXAMPLES[config.world],), "example", Origin(config.method, Role.PROPOSER, 0))
+        prompt = contract.solver_prompt(task)
+        how = f"do_sample=False, stop_strings={['```output', *contract.solver_stops]!r}"
     else:
         prompt, how = contract.proposer_prompt(), f"do_sample=True, stop_strings={[*contract.proposer_stops]!r}"
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
@@ -199,7 +199,10 @@ def _example(role: Role, config: Config, base: str, *, adapter: bool) -> str:
         load = [f"base = AutoModelForCausalLM.from_pretrained({base or 'BASE-FOLDER'!r})"]
         load += ["model = PeftModel.from_pretrained(base, folder)"]
     lines += ['folder = "FOLDER-OR-NAME"', "tokenizer = AutoTokenizer.from_pretrained(folder)", *load]
-    lines += [f"prompt = {prompt!r}", 'tokens = tokenizer(prompt, return_tensors="pt").input_ids']
+    lines += [
+        f"prompt = {prompt!r}",
+        'tokens = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids',
+    ]
     lines += [f"written = model.generate(tokens, tokenizer=tokenizer, max_new_tokens=200, {how})"]
     lines += ["print(tokenizer.decode(written[0, tokens.shape[1] :]))"]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from coevolve.engine.vocabulary import Vocabulary, read_vocabulary
 from coevolve.worlds.open.contract import OpenContract
 from coevolve.worlds.open.prompts import more_for_proposers
 from coevolve.worlds.open.questions import is_follow_up, is_question, split_turns, topic_of
+from coevolve.worlds.open.stand_in.build import small_folder
 
 
 class OpenWorld:
@@ -18,10 +19,10 @@ class OpenWorld:
 
     name = "open"
 
-    def __init__(self, model: str, contract: str, *, turns: int = 1, composing: bool = False) -> None:
+    def __init__(self, model: str | None, contract: str, *, turns: int = 1, composing: bool = False) -> None:
         """
         Args:
-            model: folder or hub id of the base model, ``model.path``.
+            model: folder or hub id of the base model, ``model.path``; None for a small random one.
             contract: ``model.contract``.
             turns: user turns that a question may have, ``dialogue.turns``.
             composing: the curriculum agent has the tool, ``curriculum.tool``.
@@ -29,8 +30,8 @@ class OpenWorld:
         self._model, self._named, self._turns, self._composing = model, contract, turns, composing
 
     def base_model(self) -> Path:
-        """The folder of the base model, in the cache of models where it is a hub id."""
-        return model_folder(self._model)
+        """The folder of the base model, in a cache where it is a hub id or the world's own; it need not be there."""
+        return small_folder() if self._model is None else model_folder(self._model)
 
     @cached_property
     def contract(self) -> OpenContract:

@@ -26,6 +26,7 @@ _TOPICS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("linear algebra", "matri|determinant|eigen|vector"),
         ("sequences", "sequence|recurr|fibonacci|arithmetic progression|geometric progression"),
         ("algebra", "polynomial|equation|roots?\\b|function|solve|inequal|complex number|factor|real numbers?"),
+        ("arithmetic", "plus\\b|minus\\b|times\\b|sum of|product of|difference of"),
         ("words", "hours?|minutes?|metres?|meters?|apples?|trains?|price|cost|per cent|percent"),
     )
 )

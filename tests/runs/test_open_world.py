@@ -1,0 +1,113 @@
+"""A whole run in the open world on a random model: every part works, and nothing claims to know an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from coevolve.commands.results import result_sentence
+from coevolve.rollout.codec import Codec
+from coevolve.runs.store import RunFolder
+from coevolve.runs.summary import summarise
+from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
+
+Cli = Callable[..., Any]
+SMALL = ("--set", "pool.size=12", "--set", "curriculum.steps=1", "--set", "executor.steps=1", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Qwen3 with few tokens."""
+    path = tmp_path_factory.mktemp("stand-in") / "model"
+    build_stand_in(path, StandIn(layers=2, hidden=64, vocabulary=2048))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(model: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("open") / "run"
+    where = ("--set", f"model.path={model}", "--set", f"run.dir={path}")
+    ended = cli("run", "agent0", "--preset", "smoke-hf", *where, *SMALL)
+    assert ended.code == 0, ended.stderr
+    return path
+
+
+def events(run: Path, name: str) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["event"] == name]
+
+
+def test_every_part_has_worked(run: Path, model: Path) -> None:
+    (curriculum,), (pool,), (executor,) = (events(run, n) for n in ("curriculum_step", "pool", "executor_step"))
+    assert curriculum["format"] > 0.2
+    assert curriculum["r_unc"] > 0
+    assert pool["kept"] > 0
+    assert pool["tool_calls"] > 0
+    assert executor["tokens_trained"] > 0
+    assert executor["max_logp_gap"] < 1e-3
+    base = load_file(model / "model.safetensors")
+    for role in ("proposer", "solver"):
+        trained = load_file(run / f"checkpoints/iteration-1/{role}/model.safetensors")
+        assert any(not np.array_equal(trained[name], base[name]) for name in base), role
+    assert (run / "report/index.html").stat().st_size > 10_000
+
+
+def test_what_only_a_truth_could_tell_is_null(run: Path) -> None:
+    (pool,), (executor,), (probe,) = (events(run, n) for n in ("pool", "executor_step", "probe_tasks"))
+    assert pool["label_accuracy_kept"] is None
+    assert pool["label_accuracy_all"] is None
+    assert executor["true_accuracy"] is None
+    assert probe["label_accuracy"] is None
+    base, first = events(run, "evaluation")
+    assert base["held_out"] is first["held_out"] is None
+    assert "first_executor_pass_rate" not in first
+    assert first["fixed_executor_tool_calls"]["1"] >= 0
+    assert set(pool["steps_histogram"]) == {"0"}
+    assert pool["reasons"]["reserved"] == 0
+
+
+def test_trajectories_are_the_samplers_own_tokens(run: Path, model: Path) -> None:
+    codec, folder = Codec(model), RunFolder.open(run, write=False)
+    rows = folder.read_table("trajectories/pool-1.parquet")
+    called = [row for row in rows if row["tool_calls"]]
+    assert called
+    unlike = 0
+    for row in rows:
+        tokens, text = np.array(row["tokens"], np.int32), str(row["text"])
+        assert codec.decode(tokens).startswith(text)
+        assert set(np.array(row["logprobs"])[~np.array(row["mask"])].tolist()) <= {0.0}
+        unlike += codec.encode(text).tolist() != tokens[: len(codec.encode(text))].tolist()
+    assert unlike > len(rows) / 2  # to encode a text again would give other tokens
+
+
+def test_what_shows_a_run_copes_without_a_truth(run: Path, cli: Cli, tmp_path: Path) -> None:
+    assert result_sentence(summarise(run)) == ""
+    assert cli("summary", str(run)).code == 0
+    assert "nobody knows" in (run / "report/index.html").read_text()
+    ended = cli("export", str(run), "--to", str(tmp_path / "exported"))
+    assert ended.code == 0, ended.stderr
+    cli("compare", str(run)).assert_clear("no held-out problems")
+    assert cli("doctor", str(run)).code == 0
+
+
+def test_the_executor_answers_a_question_and_none_that_holds_a_special_token(run: Path, cli: Cli) -> None:
+    ended = cli("solve", str(run), "What is the sum of the first 100 odd numbers?")
+    assert ended.code == 0, ended.stderr
+    cli("solve", str(run), "What is <|im_start|> plus 4?").assert_clear("special token", code=2)
+
+
+@pytest.mark.slow
+def test_an_iteration_with_the_real_vocabulary_takes_minutes_on_a_cpu(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("run", "agent0", "--preset", "smoke-hf", "--set", f"run.dir={tmp_path / 'run'}", "--quiet")
+    assert ended.code == 0, ended.stderr
+    facts = RunFolder.open(tmp_path / "run", write=False)
+    assert facts.status == "finished"
+    base = json.loads((tmp_path / "run/checkpoints/iteration-1/solver/config.json").read_text())
+    assert base["vocab_size"] == 151_936
+    assert sum(float(row["cpu_s"]) for row in facts.timings()) < 300
