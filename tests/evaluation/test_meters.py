@@ -12,6 +12,7 @@ import coevolve
 from coevolve.curriculum.voting import vote
 from coevolve.evaluation.meters import PoolMeter, true_accuracy
 from coevolve.types import Group, LabelledTask
+from coevolve.worlds.open.meter import OpenMeter
 
 
 @pytest.fixture
@@ -89,3 +90,12 @@ def test_nothing_that_learns_knows_the_meter(package: str) -> None:
             alias.name for node in ast.walk(tree) for alias in getattr(node, "names", []) if hasattr(alias, "name")
         }
         assert "Meter" not in names, path
+
+
+def test_where_nobody_knows_an_answer_no_label_and_no_answer_is_called_wrong(pool) -> None:
+    watch = PoolMeter(OpenMeter())
+    watch.labelled(pool, [LabelledTask(pool[0].task, "2", 1.0)])
+    assert math.isnan(watch.label_accuracy_all)
+    assert math.isnan(watch.label_accuracy_kept)
+    assert watch.rows() == []
+    assert math.isnan(true_accuracy(OpenMeter(), pool[0].trajectories, [pool[0].task]))

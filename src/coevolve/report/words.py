@@ -13,7 +13,7 @@ Summary = Mapping[str, Any]
 def headline(summary: Summary) -> str:
     """One sentence: how held-out accuracy moved, from the base model to the newest evaluation."""
     measured = [entry for entry in summary["iterations"] if entry["held_out"]]
-    if not measured and summary["world"] == "open":
+    if not measured and summary.get("world") == "open":
         return "Two agents raised each other in a world whose answers nobody knows: there is no accuracy to show."
     if not measured:
         return "The run has begun; nothing has been evaluated yet."
