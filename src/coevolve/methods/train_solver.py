@@ -72,6 +72,7 @@ class TrainSolver:
             if config.executor.relabel:
                 batch = [(relabelled(task, group, judge=state.judge), group) for task, group in batch]
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
+        state.rollouts.rest()
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
         reward = float(np.mean(np.concatenate(rewards)))
         calls = float(np.mean([len(x.tool_calls) for group in answers for x in group]))

@@ -49,6 +49,9 @@ class Rollouts(Protocol):
     def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         """``n`` texts of the proposer, from its one prompt; ``first``: the place of the first among all of the seed."""
 
+    def rest(self) -> None:
+        """The trainer's turn: give back what memory can be had again when the next answers are asked for."""
+
     @property
     def cost(self) -> RolloutCost: ...
 

@@ -35,8 +35,9 @@ _LOSSES_BORNE = 2  # lost answers that any call may have, however small it is
 
 
 def worker_count(engine: EngineSection) -> int:
-    """Rollout processes; ``engine.workers=0`` means one per core this process may use, and one for a GPU."""
-    return engine.workers or (1 if engine.device == "cuda" else usable_cores())
+    """Rollout processes; ``engine.workers=0`` means one per core this process may use, and one for a GPU or vLLM."""
+    alone = engine.device == "cuda" or engine.sampler == "vllm"
+    return engine.workers or (1 if alone else usable_cores())
 
 
 class LocalRollouts:
@@ -120,6 +121,11 @@ class LocalRollouts:
         trajectories = [t for t in out if t is not None]
         _check_losses(trajectories)
         return trajectories
+
+    def rest(self) -> None:
+        """Let the sampler of this process give memory back; those of other processes keep theirs."""
+        if self._inline is not None:
+            self._inline.rest()
 
     def close(self) -> None:
         """End all workers and their sandboxes."""

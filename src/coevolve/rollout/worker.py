@@ -52,20 +52,14 @@ class RolloutWorker:
 
     def __init__(self, config: Config, model_path: Path, contract: Contract, *, own_process: bool = False) -> None:
         from coevolve.engine.local.runtime import use_threads
-        from coevolve.engine.local.sampler import LocalSampler
+        from coevolve.engine.opening import open_sampler
 
         require_device(config.engine.device)
         use_threads(config.engine.threads)
         self._config, self._contract, self._own_process = config, contract, own_process
         self._codec = Codec(model_path)
         self._hash = contract_hash(contract, config)
-        self._sampler = LocalSampler(
-            model_path,
-            max_rows=config.engine.max_rows,
-            dtype=config.model.dtype,
-            device=config.engine.device,
-            lora=config.lora if config.lora.enabled else None,
-        )
+        self._sampler = open_sampler(config, model_path)
         sessions = config.tool.enabled and config.tool.state == "session"
         # A sequence that waits for its tool keeps its row, and a session ends with its sequence.
         self._tool = open_tool(
@@ -123,9 +117,14 @@ class RolloutWorker:
     def _shown(self, observation: str) -> str:
         return self._codec.within(observation, self._config.tool.observation_tokens)
 
+    def rest(self) -> None:
+        """Give back what memory the sampler can do without until the next assignment."""
+        self._sampler.rest()
+
     def close(self) -> None:
-        """End the sandbox."""
+        """End the sandbox and the sampler."""
         self._tool.close()
+        self._sampler.close()
 
 
 def sampling_for(config: Config, role: Role, *, greedy: bool) -> Sampling:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
-from coevolve.engine.devices import require_device
+from coevolve.engine.opening import require_engine
 from coevolve.errors import RunError
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
@@ -47,18 +47,10 @@ def start(config: Config, progress: Progress) -> Path:
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
-    require_device(config.engine.device)
+    require_engine(config)
     base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
-    if config.lora.enabled:
-        from coevolve.engine.local.lora import require_peft
-
-        require_peft()
-    if config.engine.optimizer == "adamw-8bit":
-        from coevolve.engine.local.optimizers import require_8bit
-
-        require_8bit()
     path = Path(config.run.dir) if config.run.dir else _free_folder(config)
     _execute(RunFolder.create(path, config), progress)
     return path

@@ -69,6 +69,10 @@ class Journal:
             out += self._batch(_name("texts", policy, seed, at, count), make)
         return out
 
+    def rest(self) -> None:
+        """Give memory back; see the protocol."""
+        self._inner.rest()
+
     def close(self) -> None:
         """End all workers and their sandboxes."""
         self._inner.close()

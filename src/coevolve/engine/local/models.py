@@ -182,6 +182,22 @@ def check_safetensors(path: Path) -> None:
         raise _damaged(path, f"it has {size} bytes, its header speaks of {expected}")
 
 
+def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a folder's weights, from the headers of its files alone.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    from safetensors import safe_open
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in _weight_files(path):
+        check_safetensors(file)
+        with safe_open(file, framework="numpy") as tensors:
+            shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    return shapes
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warnings and progress bars of transformers inside the block; its settings are restored after it."""

@@ -167,6 +167,12 @@ class LocalSampler:
         """Forget a resting sequence."""
         self._free(self._slot_of[id])
 
+    def rest(self) -> None:
+        """Nothing is given back: the cache would be needed again at the next step."""
+
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
     def _free(self, slot: int) -> None:
         id = int(self._ids[slot])
         del self._slot_of[id]

@@ -1,0 +1,53 @@
+"""Which sampler and device a configuration asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coevolve.config import Config
+from coevolve.engine.base import Sampler
+from coevolve.engine.devices import require_device
+
+
+def require_engine(config: Config) -> None:
+    """Refuse a machine that lacks what the engine needs, before anything begins.
+
+    Raises:
+        ConfigError: there is no such device, or a package is missing or of another version.
+    """
+    require_device(config.engine.device)
+    if config.engine.sampler == "vllm":
+        from coevolve.engine.vllm.opening import require_vllm
+
+        require_vllm()
+    if config.lora.enabled:
+        from coevolve.engine.local.lora import require_peft
+
+        require_peft()
+    if config.engine.optimizer == "adamw-8bit":
+        from coevolve.engine.local.optimizers import require_8bit
+
+        require_8bit()
+
+
+def open_sampler(config: Config, model_path: Path) -> Sampler:
+    """The sampler of ``engine.sampler`` over a model folder.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+        ModelError: the folder is damaged.
+        EngineError: the engine does not start.
+    """
+    if config.engine.sampler == "vllm":
+        from coevolve.engine.vllm.sampler import VllmSampler
+
+        return VllmSampler(config, model_path)
+    from coevolve.engine.local.sampler import LocalSampler
+
+    return LocalSampler(
+        model_path,
+        max_rows=config.engine.max_rows,
+        dtype=config.model.dtype,
+        device=config.engine.device,
+        lora=config.lora if config.lora.enabled else None,
+    )
