@@ -245,10 +245,12 @@ class PoolSection(Section):
     count_missing: bool = Field(
         True, description="an answer without a box stays in the denominator of p_hat; false = what R-Zero's code does"
     )
-    stop: Probability = Field(
+    stop: float = Field(
         0.0,
-        description="a task gets no more votes once the chance that its p_hat ends inside the gate is below this; 0 = "
-        "all get all votes (paper)",
+        ge=0,
+        lt=0.5,
+        description="a task gets no more votes once the chance that its p_hat ends inside the gate is below this, or "
+        "above 1 minus this; 0 = all get all votes (paper)",
     )
     round: int = Field(2, ge=1, description="answers per voter between two looks at that chance")
     voters: list[Voter] = Field(

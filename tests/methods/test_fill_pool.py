@@ -189,23 +189,18 @@ def test_every_text_meets_its_fate_and_only_new_questions_are_asked(filled: Call
     assert (pool.rows[4]["valid"], pool.rows[4]["k"]) == (3, 4)
 
 
-def test_a_task_that_can_hardly_enter_the_gate_gets_no_more_votes(filled: Callable[..., Pool]) -> None:
+def test_a_task_whose_fate_is_settled_gets_no_more_votes(filled: Callable[..., Pool]) -> None:
     answers: dict[str, list[list[str | None]]] = {
-        PRODUCT: [["3440"] * 4],
-        SUM: [["6", "6", None, "7"], ["6", "6", "6", "7"]],
+        PRODUCT: [["3440"] * 4],  # the chance of 6 or fewer of 8 is 1/6
+        SUM: [["6", "7", None, None], ["6", "6", "6", "7"]],
     }
-    rounds = [
-        "gate.upper=0.8",
-        "pool.votes=8",
-        "pool.round=4",
-        "pool.stop=0.2",
-    ]  # after 4 of 4 the chance of 6 or fewer of 8 is 1/6
+    rounds = ["gate.upper=0.8", "pool.votes=8", "pool.round=4", "pool.stop=0.2"]
     pool = filled(TEXTS, answers, *rounds)
     assert pool.rollouts.asked == [[PRODUCT, SUM], [SUM]]
     rows = {str(row["question"]): row for row in pool.rows if row["k"]}
     assert [(rows[q]["k"], rows[q]["p_hat"], rows[q]["kept"]) for q in (PRODUCT, SUM)] == [
         (4, 1.0, False),
-        (8, 5 / 8, True),
+        (8, 0.5, True),
     ]
     assert pool.heard.facts["votes_heard"] == 12
     (group,) = [g for g in pool.heard.groups if g.task.question == SUM]
@@ -219,6 +214,16 @@ def test_a_task_that_can_hardly_enter_the_gate_gets_no_more_votes(filled: Callab
         4,
         4,
     ]  # every trajectory of the double is its 0th
+
+
+def test_a_vote_ends_when_no_task_is_open(filled: Callable[..., Pool]) -> None:
+    answers: dict[str, list[list[str | None]]] = {
+        PRODUCT: [["3440"] * 4],
+        SUM: [["6", "6", None, "7"]],  # 3 to 6 of 8 with a chance of 0.88
+    }
+    pool = filled(TEXTS, answers, "gate.upper=0.8", "pool.votes=8", "pool.round=4", "pool.stop=0.2")
+    assert pool.rollouts.asked == [[PRODUCT, SUM]]
+    assert [(row["k"], row["kept"]) for row in pool.rows if row["k"]] == [(4, False), (4, True)]
 
 
 def test_a_label_that_working_tool_calls_contradict_can_be_left_out(filled: Callable[..., Pool]) -> None:

@@ -1,4 +1,4 @@
-"""Voting in rounds: when more answers to a task can hardly bring it inside the gate, nobody needs to give them."""
+"""Voting in rounds: when more answers to a task can hardly change whether the gate keeps it, nobody need give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The executors' answers to a pool: all at once, or in rounds that leave out what can no longer enter the gate."""
+"""The executors' answers to a pool: all at once, or in rounds that end for a task once its fate is settled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def voters(config: Config, iteration: int) -> list[int]:
 def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     """Every voter's answers to every task: ``pool.votes`` of them, or fewer where ``pool.stop`` allows it.
 
-    In rounds of ``pool.round`` answers per voter; a task whose p_hat will hardly end inside the gate gets no more.
+    In rounds of ``pool.round`` answers per voter; a task that will hardly end on the other side of the gate's bounds
+    than where it is gets no more.
     """
     config = state.config
     votes, stop = config.pool.votes, config.pool.stop
@@ -45,7 +46,9 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
                 answers[n] += tuple(replace(x, sample=begin + x.sample) for x in group)
         if begin + count < votes:
             with state.spent.grading():
-                waiting = [n for n in waiting if _may_enter(config, iteration, pooled(state, out, n), len(out))]
+                waiting = [n for n in waiting if _is_open(config, iteration, pooled(state, out, n), len(out))]
+            if not waiting:
+                break
     return out
 
 
@@ -56,8 +59,9 @@ def pooled(state: State, by_voter: ByVoter, task: int) -> Vote:
     return pool_votes(heard, judge=state.judge)
 
 
-def _may_enter(config: Config, iteration: int, vote: Vote, count: int) -> bool:
-    """Whether it is worth while to hear more answers to a task."""
+def _is_open(config: Config, iteration: int, vote: Vote, count: int) -> bool:
+    """Whether more answers to a task may still bring it into the gate, out of it, or to another label."""
     bounds = at_iteration(config.gate.lower, iteration), at_iteration(config.gate.upper, iteration)
     majority = vote.counts[0][1] if vote.counts else 0
-    return chance_inside(majority, vote.k, max(config.pool.votes * count, vote.k), *bounds) >= config.pool.stop
+    inside = chance_inside(majority, vote.k, max(config.pool.votes * count, vote.k), *bounds)
+    return inside >= config.pool.stop and (vote.tied or inside <= 1 - config.pool.stop)
