@@ -3,9 +3,9 @@
     python benchmarks/sequential_voting.py RUN... [--round 2] [--json]
 
 RUN has one voter and kept its trajectories. Each task's answers are heard in the order in which they were sampled,
-``--round`` at a time, until the chance that its p_hat ends inside the gate is below the threshold or above 1 minus the
-threshold; what is then kept is held against what all votes keep. Tokens are those that the executor sampled for the votes. Labels are judged by
-the true answers in RUN/meter, which no rule sees.
+``--round`` at a time, until the chance that its p_hat ends inside the gate is below the threshold or above 1 minus
+that; what is then kept is held against what all votes keep. Tokens are those that the executor sampled for the votes.
+Labels are judged by the true answers in RUN/meter, which no rule sees.
 """
 
 from __future__ import annotations

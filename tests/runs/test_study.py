@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from coevolve.config import Config
+from coevolve.config_keys import values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import load_config
 from coevolve.runs import settings
@@ -174,3 +175,22 @@ def test_a_finished_run_may_be_older_than_a_key_but_no_other_can_go_on_with_a_ne
     else:
         with pytest.raises(RunError, match=r"tool\.state is stateless, not session"):
             state_of(cell)
+
+
+def test_every_packaged_study_has_cells_that_can_be_run(tmp_path: Path) -> None:
+    for name in study_names():
+        _, study = load_study(name)
+        cells = cells_of(study, tmp_path)
+        assert len(cells) == len(study.rows) * len(study.seeds) >= 9
+        assert len({cell.config.model_dump_json() for cell in cells}) == len(cells)
+
+
+def test_the_rows_of_the_stability_study_pull_one_lever_each(tmp_path: Path) -> None:
+    _, study = load_study("stability")
+    cells = {cell.row: values_by_key(cell.config) for cell in cells_of(study, tmp_path, seeds=[0])}
+    paper = cells["paper"]
+    changed = {row: {k for k in values if values[k] != paper[k]} - {"run.dir"} for row, values in cells.items()}
+    assert len(changed["r-zero"]) > 5
+    sections = {row: {key.split(".")[0] for key in keys} for row, keys in changed.items() if row != "r-zero"}
+    assert all(len(found) <= 2 for found in sections.values()), sections
+    assert not changed["paper"]

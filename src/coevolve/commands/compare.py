@@ -13,7 +13,7 @@ from rich.text import Text
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.config_keys import shown
 from coevolve.runs.comparison import Difference, Runs, last_common_iteration, read_runs
-from coevolve.runs.quantities import QUANTITIES, Quantity
+from coevolve.runs.quantities import BY_KEY, QUANTITIES, Quantity
 from coevolve.runs.quantities import cell as quantity_cell
 from coevolve.runs.side_by_side import SettingResult, config_differences, notes, side_by_side
 
@@ -86,7 +86,7 @@ def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, o
         "notes": notes(runs),
         "settings": [result.as_json() for result in results],
         "sentences": [sentence(result, results[0].label) for result in results[1:]],
-        "headings": {q.key: q.heading for q in QUANTITIES if q.key in keys},
+        "headings": {q.key: q.heading for q in BY_KEY.values() if q.key in keys},
         "config": {key: dict(zip(runs, values, strict=True)) for key, values in config_differences(runs).items()},
     }
 

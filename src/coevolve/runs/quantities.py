@@ -72,7 +72,26 @@ QUANTITIES = (
     Quantity("wall_s", "wall s", lambda s: [number_at(s, "wall_s")], digits=0),
     Quantity("cpu_s", "CPU s", lambda s: [number_at(s, "cpu_s")], digits=0),
 )
-BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
+# Columns that a study may ask for; comparisons of any runs go without them.
+MORE = (
+    Quantity(
+        "forced",
+        "tool forced",
+        lambda s: [number_at(s, "controls", "fence_forced_base", "mean_at_8")],
+        100,
+        meaning="mean@8 of the base model with its first tool call forced",
+    ),
+    Quantity("duplicates", "duplicates", _each("pool", "duplicates", first=1), 100, meaning="questions asked before"),
+    Quantity(
+        "novelty",
+        "near the archive",
+        _each("pool", "archive_near_share", first=1),
+        100,
+        meaning="questions near one of an earlier pool",
+    ),
+    Quantity("tokens", "M tokens", lambda s: [number_at(s, "tokens", "sampled")], 1e-6, meaning="sampled in the run"),
+)
+BY_KEY = {quantity.key: quantity for quantity in (*QUANTITIES, *MORE)}
 
 
 def over_runs(runs: Sequence[Summary], quantity: Quantity) -> list[Estimate]:

@@ -16,11 +16,11 @@ from coevolve.runs.comparison import (
     last_common_iteration,
     levels_of,
 )
-from coevolve.runs.quantities import QUANTITIES, Quantity, over_runs
+from coevolve.runs.quantities import BY_KEY, Quantity, over_runs
 from coevolve.runs.summary import Summary, iterations
 
 # Of a whole run: they are no numbers of an iteration, and say nothing before the run has ended.
-_OF_THE_END = {"wall_s", "cpu_s"}
+_OF_THE_END = {"wall_s", "cpu_s", "tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def comparable_quantities(runs: Runs) -> list[Quantity]:
     """All quantities; without those of a run's end unless all runs have come to theirs together."""
     last = last_common_iteration(runs)
     ended = all(run.finished and len(run.held_out) == last + 1 for mine in runs.values() for run in mine)
-    return [quantity for quantity in QUANTITIES if ended or quantity.key not in _OF_THE_END]
+    return [quantity for quantity in BY_KEY.values() if ended or quantity.key not in _OF_THE_END]
 
 
 def config_differences(runs: Runs) -> dict[str, list[object]]:
