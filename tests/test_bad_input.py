@@ -298,7 +298,7 @@ def test_a_base_model_with_one_matrix_for_embedding_and_head(cli: Cli, tiny: Tin
         ("curriculum.questions=2", "curriculum.group_size=2"),
         ("sandbox.cpu_s=0.05", "sandbox.wall_s=0.05", "tool.cache=0"),
         ("executor.kl=0.01", "curriculum.kl=0", "executor.loss=fixed"),
-        ("model.dtype=bfloat16", "engine.probe_tolerance=1"),
+        ("model.dtype=bfloat16",),
         ("engine.autocast=bfloat16", "engine.probe_tolerance=1", "run.keep_trajectories=false"),
         ("evaluation.transfer_per_set=1", "sampling.temperature=0.7"),
         ("engine.micro_batch_tokens=16", "executor.loss=sequence", "pool.voters=[base, current]"),

@@ -143,7 +143,7 @@ def open_policy(
     )
     health = state.config.health
     guard = UpdateGuard(health.explosion, health.max_skipped)
-    return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.engine.probe_tolerance, guard=guard)
+    return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.probe_tolerance, guard=guard)
 
 
 def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], None]) -> None:

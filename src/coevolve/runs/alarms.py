@@ -83,8 +83,8 @@ def _one_kind(seen: Seen) -> str:
     share = min(topics[topic], steps[length]) / asked
     if share <= ONE_KIND or (topic, length) == ("text", "0"):  # "text" and 0: the world cannot tell
         return ""
-    return (
-        f"nearly all questions are of one kind: {_percent(topics[topic] / asked)} ask for {topic} in {length} step(s)"
+    return f"nearly all questions are of one kind: {_percent(topics[topic] / asked)} ask for {topic}" + (
+        f" in {length} step(s)" if length != "0" else ""
     )
 
 

@@ -79,7 +79,7 @@ def build_stand_in(out: Path, what: StandIn) -> None:
 
 def small_folder() -> Path:
     """Where the open world's own base model is, or will be."""
-    return cache_folder("models") / f"stand-in-{SMALL.like}-{SMALL.layers}x{SMALL.hidden}-seed{SMALL.seed}-1"
+    return cache_folder("models") / f"stand-in-{SMALL.like}-{SMALL.layers}x{SMALL.hidden}-seed{SMALL.seed}-2"
 
 
 def make_small() -> None:

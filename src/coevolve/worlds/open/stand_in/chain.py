@@ -26,7 +26,7 @@ def _any(choices: tuple[str, ...], share: float = 1.0) -> dict[str, float]:
 
 
 TRANSITIONS: Mapping[str, Mapping[str, float]] = {
-    START: {QUESTION: 0.6, CODE: 0.3, _THOUGHT: 0.1},
+    START: {QUESTION: 0.5, CODE: 0.4, _THOUGHT: 0.1},
     _THOUGHT: {BOX: 0.5, CODE: 0.4, END: 0.1},
     QUESTION: _any(_ASKED),
     **{words: _any(_NUMBERS) for words in _ASKED},
