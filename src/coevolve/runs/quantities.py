@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coevolve.evaluation.statistics import Estimate, over_seeds
-from coevolve.runs.summary import Summary, iterations, number_at
+from coevolve.runs.summary import Summary, at, iterations, number_at
 
 ABSENT = "–"
 
@@ -41,6 +41,17 @@ def _each(*path: str, first: int) -> Callable[[Summary], list[float | None]]:
 
 def _last(*path: str) -> Callable[[Summary], list[float | None]]:
     return lambda summary: [number_at(iterations(summary)[-1], *path)]
+
+
+def _dialogues(summary: Summary) -> list[float | None]:
+    """Mean accuracy over the sets of held-out dialogues, from the base model on; equally many problems in each."""
+    out: list[float | None] = []
+    for row in iterations(summary):
+        sets = at(row, "transfer")
+        names = [name for name in sets if name.startswith("dialogue_")] if isinstance(sets, dict) else []
+        means = [x for name in names if (x := number_at(row, "transfer", name, "mean")) is not None]
+        out.append(sum(means) / len(means) if means else None)
+    return out
 
 
 QUANTITIES = (
@@ -81,6 +92,7 @@ MORE = (
         100,
         meaning="mean@8 of the base model with its first tool call forced",
     ),
+    Quantity("dialogues", "dialogues", _dialogues, 100, meaning="mean@k on held-out dialogues of 2, 3 and 4 turns"),
     Quantity("duplicates", "duplicates", _each("pool", "duplicates", first=1), 100, meaning="questions asked before"),
     Quantity(
         "novelty",
