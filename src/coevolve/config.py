@@ -92,6 +92,9 @@ class EngineSection(Section):
     sampler: Literal["local", "vllm"] = Field(
         "local", description="what decodes: our own sampler, or vLLM in this process (pip install 'coevolve[vllm]')"
     )
+    gpus: int = Field(
+        1, ge=1, description="GPUs that share a run; more than one can be planned (--dry-run), but not yet run"
+    )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
     optimizer: Literal["adamw", "adamw-8bit"] = Field(

@@ -21,13 +21,14 @@ RUNS = Path("runs")
 
 def show_plan(config: Config, *, as_json: bool) -> None:
     """``--dry-run``."""
+    from coevolve.runs.estimate import fit_here
     from coevolve.runs.plan import planned
 
-    phases = planned(config)
+    phases, fit = planned(config), fit_here(config)
     if as_json:
-        print(plan_json(config, phases))
+        print(plan_json(config, phases, fit))
     else:
-        print_plan(Console(), config, phases, cores=usable_cores())
+        print_plan(Console(), config, phases, usable_cores(), fit)
 
 
 def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from coevolve.engine.local.buckets import length_bucket, row_bucket
 from coevolve.engine.shapes import ATTENTION, MATRICES, MLP, ModelShape
 
 When = Literal["always", "training", "sampling"]
 FP32 = 4  # bytes
 LOGITS = 1 << 25  # elements of a logits matrix that the trainer has alive at once
 SLACK = 0.85  # rows share a padded block of attention when none is shorter than this share of the longest
+PREFILL = 16384  # known tokens that the sampler computes in one pass
 STEP = 8  # positions by which the cache on CPU grows
 CONTEXT = 700_000_000  # bytes of the CUDA context and its libraries' workspaces: an allowance
 FRAGMENTS = 0.05  # of everything else, lost between blocks of the allocator: an allowance
@@ -188,6 +190,11 @@ def logits_bytes(shape: ModelShape, tokens: int, precision: Precision, *, limit:
 def cache_bytes(shape: ModelShape, rows: int, tokens: int, itemsize: int) -> int:
     """Keys and values of ``rows`` sequences of up to ``tokens`` tokens: 2 L K x rows x tokens x itemsize."""
     return shape.cache_numbers() * rows * tokens * itemsize
+
+
+def static_cache_bytes(shape: ModelShape, rows: int, tokens: int, itemsize: int) -> int:
+    """The same where it is laid out once, as the local sampler does on CUDA: rows and positions are rounded up."""
+    return cache_bytes(shape, row_bucket(rows), length_bucket(tokens + 1), itemsize)
 
 
 def growing_cache_bytes(shape: ModelShape, rows: int, first: int, tokens: int, itemsize: int) -> int:

@@ -7,14 +7,21 @@ from pathlib import Path
 from coevolve.config import Config
 from coevolve.engine.base import Sampler
 from coevolve.engine.devices import require_device
+from coevolve.errors import ConfigError
 
 
 def require_engine(config: Config) -> None:
     """Refuse a machine that lacks what the engine needs, before anything begins.
 
     Raises:
-        ConfigError: there is no such device, or a package is missing or of another version.
+        ConfigError: there is no such device or more than one is asked for, or a package is missing or another version.
     """
+    if config.engine.gpus > 1:
+        raise ConfigError(
+            f"this run is laid out for {config.engine.gpus} GPUs, and this version of coevolve runs on one",
+            where=f"engine.gpus={config.engine.gpus} (preset {config.preset})",
+            fix="--dry-run shows its plan; on one GPU: --preset qwen3-4b-1gpu, or engine.gpus=1 with smaller numbers",
+        )
     require_device(config.engine.device)
     if config.engine.sampler == "vllm":
         from coevolve.engine.vllm.opening import require_vllm

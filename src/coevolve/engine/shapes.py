@@ -11,6 +11,7 @@ from coevolve.errors import ModelError
 # The matrices of one layer that an adapter may stand beside, by the names that Qwen3 and Llama give them.
 ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 MATRICES = (*ATTENTION, *MLP)
+KINDS = ("qwen3", "llama")  # model types whose sizes are understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class ModelShape:
             ModelError: a size is missing, or it is a model of another family.
         """
         kind = config.get("model_type")
-        if kind not in ("qwen3", "llama"):
+        if kind not in KINDS:
             raise ModelError(
                 f"the sizes of a model of type {kind} are not known here",
                 where=where,

@@ -58,6 +58,11 @@ def training_seconds(
     return tokens * work.passes * forward_flops(shape, length) / (share * card.tflops * 1e12)
 
 
+def prefill_seconds(shape: ModelShape, card: Card, tokens: float, share: float = TRAINING_SHARE) -> float:
+    """Known tokens, one forward pass over many at once: tokens x 2 P / (share x peak)."""
+    return tokens * 2 * matrix_numbers(shape) / (share * card.tflops * 1e12)
+
+
 def mfu(shape: ModelShape, card: Card, tokens: float, length: float, work: TrainingWork, seconds: float) -> float:
     """Model FLOPs utilisation: useful operations per second as a share of the peak; work done twice counts once."""
     return tokens * work.useful * forward_flops(shape, length) / (seconds * card.tflops * 1e12)

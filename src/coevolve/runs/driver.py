@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
-from coevolve.engine.opening import require_engine
-from coevolve.errors import RunError
+    require_engine(config)
+    if config.engine.device == "cuda" and (fit := fit_here(config)):
+        progress.note(sentence(fit))
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
@@ -20,6 +21,7 @@ from coevolve.runs.alarms import alarms
 from coevolve.runs.base import base_digest, base_model, check_same_base, ready_world
 from coevolve.runs.checkpoints import RunCheckpoints, read_weights
 from coevolve.runs.clock import PhaseClock
+from coevolve.runs.estimate import fit_here, sentence
 from coevolve.runs.evaluate import Evaluate
 from coevolve.runs.journal import Journal
 from coevolve.runs.meters import open_meter
@@ -47,7 +49,11 @@ def start(config: Config, progress: Progress) -> Path:
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
+<<<<<<< HEAD
     require_engine(config)
+=======
+    _check_devices(config, progress)
+>>>>>>> 3b743e1 (Presets of real models; --dry-run and the start of a run say what memory and time they will take)
     base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)

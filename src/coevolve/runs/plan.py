@@ -5,15 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coevolve.config import Config
+from coevolve.engine.budget import Numbers
+from coevolve.engine.memory import trained_numbers
 from coevolve.methods.base import Phase
 from coevolve.methods.choose import phases_of
 from coevolve.methods.polling import voters
 from coevolve.runs.evaluate import Evaluate
-from coevolve.worlds.choose import open_world
+from coevolve.runs.meters import open_meter
+from coevolve.runs.sizes import shape_of
 
-# Averages of finished `mini` runs on the miniature, for estimates only.
-_QUESTION_TOKENS, _ANSWER_TOKENS, _TRAINED_PER_ANSWER = 25, 35, 20
-_SAMPLED_PER_S, _TRAINED_PER_S, _BYTES_PER_TEXT = 7_000, 12_000, 250
+_SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
+_FP32 = 4  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Tokens of one text, for estimates only."""
+
+    question: int
+    answer: int
+    trained: int  # of an answer
+    stored_bytes: int  # of a trajectory
+
+    @classmethod
+    def of(cls, config: Config) -> Averages:
+        """Those of finished `mini` runs; outside the miniature nothing was measured: half of what is allowed."""
+        if config.world == "miniature":
+            return cls(question=25, answer=35, trained=20, stored_bytes=250)
+        answer = config.sampling.max_tokens // 2
+        return cls(config.sampling.question_tokens // 2, answer, answer, stored_bytes=3 * answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,7 @@ class PlannedPhase:
     tokens_sampled: int
     tokens_trained: int
     disk_bytes: int
+    prompts: int = 0  # that are computed: equal ones only once
 
     @property
     def cpu_s(self) -> float:
@@ -46,36 +67,55 @@ def name_of(phase: Phase | Evaluate) -> str:
 
 
 def planned(config: Config) -> list[PlannedPhase]:
-    """Cost estimates of all phases, without loading anything."""
-    base = open_world(config).base_model()
-    weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
-    return [_planned(config, phase, weights) for phase in phases(config)]
+    """Cost estimates of all phases, without loading anything.
+
+    Raises:
+        ModelError: the base model's config.json cannot be read.
+    """
+    shape = shape_of(config)
+    trained = Numbers.of(config).trained
+    saved = trained_numbers(shape, trained) * _FP32 if shape else 0
+    return [_planned(config, phase, saved) for phase in phases(config)]
 
 
-def _planned(config: Config, phase: Phase | Evaluate, weights: int) -> PlannedPhase:
-    questions, answers, trained = 0, 0, 0
+def _planned(config: Config, phase: Phase | Evaluate, saved: int) -> PlannedPhase:
+    average = Averages.of(config)
+    questions, answers, trained, prompts = 0, 0, 0, 0
     if phase.name == "curriculum":
         questions = phase.steps * config.curriculum.questions
-        answers = questions * config.curriculum.votes
-        trained = questions * _QUESTION_TOKENS
+        answers, prompts = questions * config.curriculum.votes, questions
+        trained = questions * average.question
     elif phase.name == "pool":
         questions = config.pool.size
-        answers = questions * config.pool.votes * len(voters(config, phase.iteration))
+        prompts = questions * len(voters(config, phase.iteration))
+        answers = prompts * config.pool.votes
     elif phase.name == "executor":
-        answers = phase.steps * config.executor.tasks * config.executor.group_size
-        trained = answers * _TRAINED_PER_ANSWER
+        prompts = phase.steps * config.executor.tasks
+        answers = prompts * config.executor.group_size
+        trained = answers * average.trained
     else:
-        section = config.evaluation
-        problems = section.levels * section.per_level
-        answers = problems * (section.samples + 1) + 3 * section.transfer_per_set * section.transfer_samples
-        answers += config.pool.size * section.pool_samples if phase.iteration else 0
-        answers += problems * section.samples if phase.iteration == 0 and section.forced_fence else 0
+        prompts, answers = _measured(config, phase.iteration)
     stored = answers if phase.name in ("pool", "evaluate") and config.run.keep_trajectories else 0
     return PlannedPhase(
         name=name_of(phase),
         trajectories=questions + answers,
-        tokens_sampled=questions * _QUESTION_TOKENS + answers * _ANSWER_TOKENS,
+        tokens_sampled=questions * average.question + answers * average.answer,
         tokens_trained=trained,
         # The curriculum agent's checkpoint holds AdamW's two moments as well.
-        disk_bytes=stored * _BYTES_PER_TEXT + weights * {"curriculum": 3, "executor": 1}.get(phase.name, 0),
+        disk_bytes=stored * average.stored_bytes + saved * {"curriculum": 3, "executor": 1}.get(phase.name, 0),
+        prompts=prompts,
     )
+
+
+def _measured(config: Config, iteration: int) -> tuple[int, int]:
+    """Prompts and answers of an evaluation; where no answers are known, the newest pool alone is measured."""
+    section = config.evaluation
+    pool = config.pool.size if iteration and section.pool_samples else 0
+    prompts, answers = pool, pool * section.pool_samples
+    if open_meter(config).knows_answers:
+        problems = section.levels * section.per_level
+        control = iteration == 0 and section.forced_fence
+        prompts += problems * (2 + control) + 3 * section.transfer_per_set
+        answers += problems * (section.samples * (1 + control) + 1)
+        answers += 3 * section.transfer_per_set * section.transfer_samples
+    return prompts, answers

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coevolve.engine.local.attention import slot_attention
+from coevolve.engine.local.buckets import length_bucket, row_bucket
 from coevolve.engine.local.growing import MASKED
-from coevolve.engine.local.static import StaticCache, length_bucket, row_bucket
+from coevolve.engine.local.static import StaticCache
 
 NAME = "coevolve_static"
 
@@ -112,6 +113,14 @@ class StaticPasses:
         last = hidden[torch.arange(count, device=device), torch.from_numpy(widths - 1).to(device)]
         logits: Tensor = self._model.lm_head(last)
         return logits
+
+    def rest(self) -> None:
+        """Give the memory of cache and steps back: the trainer works next."""
+        self._steps.clear()
+        self._pool = None
+        self._cache.release()
+        if self._cache.device.type == "cuda":
+            torch.cuda.empty_cache()  # else its blocks are cut up, and the cache finds no whole ones any more
 
     def _new_step(self, values: Tensor, length: int) -> _Step:
         """A step with its first inputs: what is computed to warm up is written to the cache, so it must be true."""

@@ -92,7 +92,7 @@ class LocalSampler:
         """Grow the cache and the per-slot arrays together."""
         old = getattr(self, "_tokens", np.zeros((0, 0), np.int32))
         old_logp = getattr(self, "_logp", np.zeros((0, 0), np.float32))
-        self._cache.reserve(slots, capacity)
+        self._cache.reserve(max(slots, old.shape[0]), capacity)
         slots, capacity = self._cache.slots, max(capacity, old.shape[1])
         self._tokens = np.zeros((slots, capacity), np.int32)
         self._logp = np.zeros((slots, capacity), np.float32)
@@ -177,6 +177,8 @@ class LocalSampler:
         id = int(self._ids[slot])
         del self._slot_of[id]
         self._ids[slot], self._active[slot], self._length[slot] = -1, False, 1
+        if not self._slot_of and not self._queue:
+            self._passes.rest()
 
     @torch.inference_mode()
     def step(self) -> list[Completion]:

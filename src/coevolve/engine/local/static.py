@@ -5,25 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BLOCK = 256  # positions; lengths of windows are multiples of it, so that few different steps exist
-
-
-def row_bucket(rows: int) -> int:
-    """The number of rows that a step for ``rows`` of them computes: powers of two, from 32 on also three quarters."""
-    power = 1 << max(rows - 1, 0).bit_length()
-    return power * 3 // 4 if power >= 32 and rows <= power * 3 // 4 else power
-
-
-def length_bucket(length: int) -> int:
-    """The positions that a step over ``length`` of them reads."""
-    return -(-length // BLOCK) * BLOCK
+from coevolve.engine.local.buckets import length_bucket, row_bucket
 
 
 class StaticCache:
     """Keys and values [layer][slots, kv heads, capacity, head dim], laid out once for the longest sequence to come.
 
-    Where ``SlotCache`` grows with its sequences and moves, this one takes all its room at the start: ``moved`` counts
-    how often it had to be laid out anew, after which no recorded step may be replayed.
+    Where ``SlotCache`` grows with its sequences and moves, this one takes all its room at the start and gives it back
+    at the end. ``moved`` counts how often it was laid out anew, after which no recorded step may be replayed.
     """
 
     def __init__(self, layers: int, kv_heads: int, head_dim: int, *, dtype: torch.dtype, device: torch.device) -> None:
@@ -56,6 +45,14 @@ class StaticCache:
 
     def forget(self) -> None:
         """Nothing that is stored is needed any more."""
+        self._empty = True
+
+    def release(self) -> None:
+        """Give the room back until it is reserved again."""
+        for store in (self.keys, self.values):
+            store[:] = [torch.empty(0) for _ in store]
+        self.slots = self.capacity = 0
+        self.moved += 1
         self._empty = True
 
     def open_window(self, rows: Tensor, positions: Tensor, length: int, *, fresh: bool) -> None:
