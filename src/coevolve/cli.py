@@ -61,7 +61,7 @@ def _options(
 def run(
     method: Annotated[str | None, typer.Argument(metavar="METHOD", help="agent0 (default), r-zero")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="mini (default), mini-paper, nano, smoke-hf, r-zero, r-zero-code")
+        str | None, typer.Option(help="mini (default), nano, qwen3-4b-1gpu, ...; coevolve doctor lists all.")
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
     overrides: Overrides = None,
@@ -100,6 +100,9 @@ def doctor(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run; default: this machine is examined.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whether this preset works here; default: all of them.")
+    ] = None,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Step back to before the earliest damage; what is moved lies in RUN/damaged."),
@@ -108,6 +111,8 @@ def doctor(
 ) -> None:
     """Whether a run works on this machine; with RUN what is intact there and where resume would begin."""
     if run is not None:
+        if preset is not None:
+            raise ConfigError("--preset is for this machine, not for a run", fix="coevolve doctor --preset NAME")
         from coevolve.commands import doctor as examination
 
         examination.run(run, mend=repair, as_json=as_json)
@@ -116,7 +121,7 @@ def doctor(
         raise ConfigError("--repair is for a run", fix="name its folder: coevolve doctor RUN --repair")
     from coevolve.commands import machine
 
-    machine.run(as_json=as_json)
+    machine.run(preset, as_json=as_json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -13,7 +14,10 @@ from typer.testing import CliRunner, Result
 from coevolve.cli import app
 from coevolve.commands import machine
 from coevolve.engine.devices import Gpu
+from coevolve.runs import suitability
 from coevolve.runs.machine import Package
+
+RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 25_400_000_000, 25_000_000_000, True)
 
 
 def call(*arguments: str) -> Result:
@@ -80,6 +84,41 @@ app(["doctor"])
     assert result.returncode == 1, result.stderr
     assert "model code may NOT run here" in result.stdout
     assert "in the way   model code may not run here: Snippets cannot be confined" in result.stdout
+
+
+def test_every_preset_is_held_against_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def presets(*arguments: str) -> tuple[int, dict[str, str]]:
+        result = call(*arguments, "--json")
+        rows = json.loads(result.stdout)["presets"]
+        assert all(row["works"] is (row["obstacle"] == "") for row in rows)
+        return result.exit_code, {row["preset"]: row["obstacle"] for row in rows}
+
+    monkeypatch.setattr(machine, "gpus", list)
+    code, without = presets()
+    assert code == 0  # the default run works
+    assert (without["mini"], without["nano"]) == ("", "")
+    assert without["qwen3-4b-1gpu"] == "no GPU"
+    assert without["qwen3-4b-paper"] == "this version runs on one GPU"
+    monkeypatch.setattr(machine, "gpus", lambda: [RTX_4090])
+    monkeypatch.setattr(suitability, "require_engine", lambda config: None)
+    _, small = presets()
+    assert small["qwen3-4b-1gpu-24gb"] == ""
+    assert small["qwen3-4b-1gpu"] == "NVIDIA GeForce RTX 4090 has 25.4 GB"
+    assert presets("--preset", "qwen3-4b-1gpu") == (1, {"qwen3-4b-1gpu": small["qwen3-4b-1gpu"]})
+    assert presets("--preset", "mini") == (0, {"mini": ""})
+    monkeypatch.setattr(machine.machine, "free_disk", lambda _: 5_000_000_000)
+    assert "5.0 GB of disk are free" in presets("--preset", "qwen3-4b-1gpu-24gb")[1]["qwen3-4b-1gpu-24gb"]
+
+
+def test_what_a_preset_needs_is_told_before_it_is_downloaded() -> None:
+    result = call("--preset", "qwen3-4b-1gpu-24gb")
+    assert re.search(r"qwen3-4b-1gpu-24gb +GPU, 19\.\d GB; 8\.0 GB to download", result.stdout)
+
+
+def test_an_unknown_preset_is_a_mistake() -> None:
+    result = call("--preset", "qwen3-4b-1gpo")
+    assert result.exit_code == 2
+    assert "did you mean qwen3-4b-1gpu?" in result.stderr
 
 
 def test_repair_needs_a_run() -> None:

@@ -19,9 +19,10 @@ from coevolve.commands.sandbox_check import Findings, look
 from coevolve.cores import usable_cores
 from coevolve.engine.devices import Gpu, gpus, has_mps, why_no_gpu
 from coevolve.errors import CoevolveError
-from coevolve.loading import load_config
+from coevolve.loading import load_config, preset_names
 from coevolve.runs import machine
 from coevolve.runs.machine import Extra, Package
+from coevolve.runs.suitability import Suitability, suitability
 
 T = TypeVar("T")
 LEAST_DISK = 200_000_000  # bytes; a run of the default preset keeps about a tenth of it
@@ -40,17 +41,28 @@ class Machine:
     memory: int
     disk: int
     sandbox: Findings
+    presets: list[Suitability] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
 
 
-def run(*, as_json: bool) -> None:
-    """Print what was found; the exit code is 1 when the default run cannot work here."""
+def run(preset: str | None, *, as_json: bool) -> None:
+    """Print what was found; the exit code is 1 when the default run cannot work here, or the preset that was named.
+
+    Raises:
+        ConfigError: there is no preset of this name.
+    """
+    if preset is not None:
+        load_config(preset)
     found = examine()
+    if not found.obstacles:  # with them nothing else works either
+        first = found.gpus[0] if found.gpus else None
+        names = [preset] if preset else preset_names()
+        found.presets = [suitability(name, first, found.memory, found.disk) for name in names]
     if as_json:
         print(json.dumps(_content(found)))
     else:
         _print(Console(), found)
-    if found.obstacles:
+    if found.obstacles or (preset and found.presets[0].obstacle):
         raise typer.Exit(1)
 
 
@@ -75,7 +87,15 @@ def examine() -> Machine:
         broken.append(f"only {disk / 1e6:.0f} MB of disk are free; a run needs {LEAST_DISK / 1e6:.0f}")
     broken += _fault_of_base()
     return Machine(
-        packages, machine.extras(requirements), found, no_gpu, mps, machine.memory_bytes(), disk, sandbox, broken
+        packages=packages,
+        extras=machine.extras(requirements),
+        gpus=found,
+        no_gpu=no_gpu,
+        mps=mps,
+        memory=machine.memory_bytes(),
+        disk=disk,
+        sandbox=sandbox,
+        obstacles=broken,
     )
 
 
@@ -120,6 +140,7 @@ def _content(found: Machine) -> dict[str, object]:
         "gpus": [asdict(gpu) for gpu in found.gpus],
         "no_gpu": found.no_gpu or None,
         "mps": found.mps,
+        "presets": [asdict(one) | {"works": not one.obstacle} for one in found.presets],
         "sandbox": {"ok": found.sandbox.refusal is None, "layers": found.sandbox.layers},
     }
 
@@ -132,10 +153,21 @@ def _print(console: Console, found: Machine) -> None:
         table.add_row(name, Text(says, "red" if bad else ""))
     console.print(table)
     console.print()
+    if found.presets:
+        _print_presets(console, found.presets)
     for obstacle in found.obstacles:
         console.print(Text(f"in the way   {obstacle}", "red"), soft_wrap=True)
     if not found.obstacles:
         console.print("the default run works here: coevolve run agent0", highlight=False)
+
+
+def _print_presets(console: Console, presets: list[Suitability]) -> None:
+    table = Table("preset", "needs", "here", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.columns[0].no_wrap = True
+    for one in presets:
+        table.add_row(one.preset, one.needs, Text(one.obstacle or "works", "" if one.obstacle else "green"))
+    console.print(table)
+    console.print()
 
 
 def _lines(found: Machine) -> list[tuple[str, str, bool]]:

@@ -87,7 +87,7 @@ def _print_times(console: Console, config: Config, phases: Sequence[PlannedPhase
         table.add_row(label, *(f"{h:.1f}" for h in [*own, sum(hours)]))
     console.print(table)
     console.print(
-        f"An estimate: half of the allowed tokens per text, sampling at {SAMPLING_SHARE:.0%} of the memory's bandwidth, "
+        f"An estimate: half of the allowed tokens per text, sampling at {SAMPLING_SHARE:.0%} of the bandwidth, "
         f"training at {TRAINING_SHARE:.0%} of the peak: aims, which make bench-gpu measures. Nothing was started.",
         highlight=False,
         soft_wrap=True,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
-    require_engine(config)
-    if config.engine.device == "cuda" and (fit := fit_here(config)):
-        progress.note(sentence(fit))
+from coevolve.engine.opening import require_engine
+from coevolve.errors import RunError
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
@@ -49,11 +48,9 @@ def start(config: Config, progress: Progress) -> Path:
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
-<<<<<<< HEAD
     require_engine(config)
-=======
-    _check_devices(config, progress)
->>>>>>> 3b743e1 (Presets of real models; --dry-run and the start of a run say what memory and time they will take)
+    if config.engine.device == "cuda" and (fit := fit_here(config)):
+        progress.note(sentence(fit))
     base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)

@@ -1,0 +1,112 @@
+"""``--dry-run`` with real models: memory and time are told before a model is there, and nothing is started."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from coevolve.cli import app
+from coevolve.engine import devices
+from coevolve.engine.devices import Gpu
+from coevolve.loading import load_config
+from coevolve.runs import estimate
+from coevolve.runs.estimate import fit_of, hours_on, sentence
+from coevolve.runs.plan import planned
+
+H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_000_000_000, True)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(estimate, "gpus", list)
+    monkeypatch.setattr(devices, "gpus", list)
+
+
+def dry(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["run", "--dry-run", *arguments], catch_exceptions=False)
+
+
+def test_without_a_gpu_the_plan_says_what_one_would_need(tmp_path: Path) -> None:
+    result = dry("--preset", "qwen3-4b-1gpu")
+    assert result.exit_code == 0
+    for words in ("base model", "key-value cache", "memory plan: 68.8 GB at its fullest", "No GPU is here", "hours on"):
+        assert words in result.output
+    assert "H100 80GB HBM3" in result.output
+    assert "RTX 4090" not in result.output  # it has 24 GB
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_plan_of_eight_gpus_is_shown_and_its_run_refused(tmp_path: Path) -> None:
+    result = dry("--preset", "qwen3-8b-paper")
+    assert result.exit_code == 0
+    assert "memory of each of 8 GPUs" in result.output
+    assert "8 x H100 80GB HBM3" in result.output
+    run = CliRunner().invoke(app, ["run", "--preset", "qwen3-8b-paper"])
+    assert run.exit_code == 2
+    assert "laid out for 8 GPUs" in run.stderr
+    assert "--preset qwen3-4b-1gpu" in run.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_on_a_gpu_that_is_here_memory_and_time_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "gpus", lambda: [H100])
+    text = dry("--preset", "qwen3-4b-1gpu").output
+    assert "memory plan: 68.8 of 85.0 GB on NVIDIA H100 80GB HBM3; micro-batches of up to" in text
+    assert "A100" not in text
+    content = json.loads(dry("--preset", "qwen3-4b-1gpu", "--json").output)
+    memory = content["memory"]
+    assert memory["fits"] is True
+    assert memory["gpu"]["name"] == H100.name
+    always, sampling = (sum(p["bytes"] for p in memory["parts"] if p["when"] == w) for w in ("always", "sampling"))
+    assert memory["peak_bytes"] == always + sampling
+    assert all(phase["gpu_s"] > 0 for phase in content["phases"][1:])
+    monkeypatch.setattr(estimate, "gpus", lambda: [Gpu("NVIDIA H900", H100.total, H100.free, True)])
+    assert "NVIDIA H900 is not in the table of cards" in dry("--preset", "qwen3-4b-1gpu").output
+
+
+def test_a_plan_that_does_not_fit_names_what_would() -> None:
+    config = load_config("qwen3-4b-1gpu", None, ["engine.micro_batch_tokens=20000"])
+    fit = fit_of(config, H100)
+    assert fit is not None
+    assert fit.fits is False
+    assert f"engine.micro_batch_tokens={fit.micro_batch} would fit" in sentence(fit)
+    tiny = fit_of(config, Gpu("NVIDIA L4", 24_000_000_000, 0, True))
+    assert tiny is not None
+    assert "too much for any micro-batch; smaller: engine.max_rows" in sentence(tiny)
+
+
+def test_a_model_whose_sizes_are_not_known_is_planned_without_memory() -> None:
+    result = dry("--set", "world=open", "--set", "model.path=somebody/something")
+    assert result.exit_code == 0
+    assert "The sizes of somebody/something are not known before it is here." in result.output
+
+
+def test_the_documented_memory_of_the_presets_is_that_of_their_plans() -> None:
+    page = (Path(__file__).parents[2] / "docs/memory.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| ([\d.]+) GB(?: each)? \|$", page, re.MULTILINE)
+    planned_gb = {name: fit_of(load_config(name), None) for name, _ in rows}
+    assert len(rows) == 7
+    assert {name: f"{fit.memory.peak / 1e9:.1f}" for name, fit in planned_gb.items() if fit} == dict(rows)
+
+
+def test_eight_cards_take_an_eighth_of_the_time() -> None:
+    one, eight = (load_config("qwen3-4b-paper", None, [f"engine.gpus={n}"]) for n in (1, 8))
+    card = devices.CARDS["H200"]
+    hours = hours_on(one, card, planned(one))
+    assert hours_on(eight, card, planned(eight)) == pytest.approx([h / 8 for h in hours])
+    phase = dict(zip((p.name for p in planned(one)), hours, strict=True))
+    assert phase["iteration-1/executor"] > phase["iteration-1/curriculum"] > phase["iteration-0/evaluate"] == 0
+
+
+def test_the_paper_writes_and_answers_what_its_schedule_says() -> None:
+    plan = {p.name: p for p in planned(load_config("qwen3-4b-paper"))}
+    questions, answers = 5 * 512, 5 * 512 * 10
+    assert plan["iteration-1/curriculum"].trajectories == questions + answers
+    assert plan["iteration-1/curriculum"].tokens_sampled == questions * 1024 + answers * 2048  # half of what is allowed
+    assert plan["iteration-1/pool"].prompts == 8000
+    assert plan["iteration-1/executor"].trajectories == 40 * 128 * 16
