@@ -70,13 +70,14 @@ def clipped_policy_loss(
     with torch.no_grad():
         low = active & (gain < 0) & (ratio < 1.0 - clip_low)
         high = active & (gain > 0) & (ratio > 1.0 + clip_high)
-        chosen = (torch.zeros_like(ratio, dtype=torch.int64) if bins is None else bins.long())[active]
-        stats = ClipStats(
-            tokens=torch.bincount(chosen, minlength=n_bins),
-            clipped_low=torch.bincount(chosen[low[active]], minlength=n_bins),
-            clipped_high=torch.bincount(chosen[high[active]], minlength=n_bins),
-            ratio=torch.zeros(n_bins, dtype=ratio.dtype, device=ratio.device).index_add(0, chosen, ratio[active]),
-        )
+        chosen = (torch.zeros_like(ratio, dtype=torch.int64) if bins is None else bins.long()).flatten()
+        # Sums by index, because to select by a mask a GPU must first tell how many were selected.
+        counts = torch.zeros(3, n_bins, dtype=torch.int64, device=ratio.device)
+        counts.index_add_(1, chosen, torch.stack([active, low, high]).flatten(1).long())
+        ratios = torch.zeros(n_bins, dtype=ratio.dtype, device=ratio.device)
+        ratios.index_add_(0, chosen, torch.where(active, ratio, 0.0).flatten())
+        tokens, clipped_low, clipped_high = counts.unbind()
+        stats = ClipStats(tokens, clipped_low, clipped_high, ratios)
     return loss, stats
 
 

@@ -7,12 +7,13 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coevolve.engine.local.packing import Index, MicroBatch, pack
+from coevolve.engine.local.packing import MicroBatch, pack
 from coevolve.errors import EngineError
-from coevolve.learning.objectives import clipped_policy_loss, k3
+from coevolve.learning.objectives import ClipStats, clipped_policy_loss, k3
 from coevolve.types import Batch, TrainStats
 
 _ATTENTION = "coevolve_tree"
@@ -111,17 +112,20 @@ def checkpoint_layers(model: nn.Module) -> None:
 def hidden_states(model: nn.Module, micro: MicroBatch, device: torch.device) -> Tensor:
     """Last hidden states [M, H] at the scored positions."""
 
-    def move(values: Index) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
     decoder: nn.Module = model.base_model  # type: ignore[assignment]
     states: Tensor = decoder(
-        input_ids=move(micro.inputs)[None],
-        position_ids=move(micro.depth)[None],
-        layout=Layout(micro.blocks, move(micro.spread), move(micro.collect)),
+        input_ids=to_device(micro.inputs, device)[None],
+        position_ids=to_device(micro.depth, device)[None],
+        layout=Layout(micro.blocks, to_device(micro.spread, device), to_device(micro.collect, device)),
         use_cache=False,
     ).last_hidden_state
-    return F.embedding(move(micro.position), states[0])
+    return F.embedding(to_device(micro.position, device), states[0])
+
+
+def to_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
+    """An array as a tensor there; to CUDA through pinned memory, so that nobody waits for the copy."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def output_head(model: nn.Module) -> nn.Linear:
@@ -160,7 +164,7 @@ class Streams:
 
         def stream(name: str) -> Tensor:
             values = np.concatenate([getattr(row, name)[token] for row, token in owned])
-            return torch.from_numpy(values).to(device)
+            return to_device(values, device)
 
         bins = np.repeat([row.bin for row, _ in owned], np.diff(micro.bounds))
         return cls(
@@ -169,13 +173,13 @@ class Streams:
             clip_low=stream("clip_low"),
             clip_high=stream("clip_high"),
             weight=stream("weight"),
-            bin=torch.from_numpy(bins).to(device),
+            bin=to_device(bins, device),
             bins=batch.bins,
             kl=batch.kl,
         )
 
-    def loss(self, part: slice, logp: Tensor, ref_logp: Tensor | None, stats: TrainStats) -> Tensor:
-        """The summed loss of the scored tokens in ``part``, with its counts added to ``stats``."""
+    def loss(self, part: slice, logp: Tensor, entropy: Tensor, ref_logp: Tensor | None, tally: Tally) -> Tensor:
+        """The summed loss of the scored tokens in ``part``, with its counts added to ``tally``."""
         weight, old_logp = self.weight[part], self.old_logp[part]
         loss, clip = clipped_policy_loss(
             logp,
@@ -187,17 +191,42 @@ class Streams:
             self.bin[part],
             self.bins,
         )
+        kl = torch.zeros_like(loss.detach())
         if ref_logp is not None:
             divergence = k3(logp, ref_logp)
             loss = loss + self.kl * (weight * divergence).sum()
-            stats.kl += float(divergence.detach().sum())
-        stats.loss += float(loss.detach())
-        stats.tokens += int(clip.tokens.sum())
-        stats.ratio += float(clip.ratio.sum())
-        stats.clipped_low += int(clip.clipped_low.sum())
-        stats.clipped_high += int(clip.clipped_high.sum())
-        stats.max_logp_gap = max(stats.max_logp_gap, float((logp.detach() - old_logp).abs().max()))
-        for b, (clipped, tokens) in enumerate(zip(clip.clipped_low + clip.clipped_high, clip.tokens, strict=True)):
-            stats.clipped_by_bin[b] += int(clipped)
-            stats.tokens_by_bin[b] += int(tokens)
+            kl = divergence.detach().sum()
+        tally.add(loss.detach(), kl, entropy.sum(), (logp.detach() - old_logp).abs().max(), clip)
         return loss
+
+
+class Tally:
+    """Sums over scored tokens that stay on the device until the end: to read one earlier would make the device wait."""
+
+    def __init__(self, bins: int, device: torch.device) -> None:
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, kl, entropy, ratio
+        self._gap = torch.zeros((), dtype=torch.float64, device=device)
+        self._counts = torch.zeros(3, bins, dtype=torch.int64, device=device)  # tokens, clipped low, clipped high
+
+    def add(self, loss: Tensor, kl: Tensor, entropy: Tensor, gap: Tensor, clip: ClipStats) -> None:
+        """Count the tokens of one chunk of logits; all but ``clip`` are scalars."""
+        self._sums += torch.stack([x.double() for x in (loss, kl, entropy, clip.ratio.sum())])
+        self._gap = torch.fmax(self._gap, gap.double())
+        self._counts += torch.stack([clip.tokens, clip.clipped_low, clip.clipped_high])
+
+    def stats(self) -> TrainStats:
+        """What was counted."""
+        loss, kl, entropy, ratio = self._sums.tolist()
+        tokens, low, high = self._counts.tolist()
+        return TrainStats(
+            loss=loss,
+            tokens=sum(tokens),
+            kl=kl,
+            entropy=entropy,
+            ratio=ratio,
+            clipped_low=sum(low),
+            clipped_high=sum(high),
+            clipped_by_bin=[a + b for a, b in zip(low, high, strict=True)],
+            tokens_by_bin=tokens,
+            max_logp_gap=float(self._gap),
+        )

@@ -36,10 +36,12 @@ from coevolve.engine.local.optimizers import (
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
 from coevolve.engine.local.scoring import (
     Streams,
+    Tally,
     checkpoint_layers,
     hidden_states,
     output_head,
     prepare,
+    to_device,
     token_logprobs,
 )
 from coevolve.engine.local.shortage import give_back, out_of_memory
@@ -247,7 +249,7 @@ class LocalTrainer:
 
     def _attempt(self, batch: Batch, scored: Sequence[Index]) -> TrainStats | None:
         """The gradient of a batch, added to what there is; None, and no gradient, where memory ran out."""
-        stats = TrainStats(clipped_by_bin=[0] * batch.bins, tokens_by_bin=[0] * batch.bins)
+        tally = Tally(batch.bins, self._device)
         tokens = [row.tokens for row in batch.rows]
         # Rows whose advantages are all 0 (groups that all fail or all succeed) only count, without a KL term.
         moves = [
@@ -260,8 +262,8 @@ class LocalTrainer:
                 micros = pack(tokens, chosen, self.micro_batch_tokens)
                 for micro in micros:
                     with torch.set_grad_enabled(learn):
-                        self._micro_step(batch, micro, stats)
-            return stats
+                        self._micro_step(batch, micro, tally)
+            return tally.stats()
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -290,8 +292,8 @@ class LocalTrainer:
         if self._on_halved is not None:
             self._on_halved(self.micro_batch_tokens)
 
-    def _micro_step(self, batch: Batch, micro: MicroBatch, stats: TrainStats) -> None:
-        """Forward of one micro-batch, and backward where gradients are enabled; adds to ``stats``."""
+    def _micro_step(self, batch: Batch, micro: MicroBatch, tally: Tally) -> None:
+        """Forward of one micro-batch, and backward where gradients are enabled; adds to ``tally``."""
         streams = Streams.gather(batch, micro, self._device)
         reference = None
         if batch.kl > 0:
@@ -301,15 +303,14 @@ class LocalTrainer:
             hidden = hidden_states(self.model, micro, self._device)
         # The head runs chunk by chunk, each with its own backward pass: only one chunk of logits is alive.
         leaves = [piece.requires_grad_() for piece in torch.split(hidden.detach(), self._chunk())]
-        target = torch.from_numpy(micro.target).to(self._device)
+        target = to_device(micro.target, self._device)
         start = 0
         for leaf in leaves:
             part = slice(start, start + len(leaf))
             with self._precision():
                 logits = output_head(self.model)(leaf)[:, : self._vocabulary]  # the sampler draws from these alone
             logp, entropy = token_logprobs(logits, target[part], self._temperature)
-            stats.entropy += float(entropy.sum())
-            loss = streams.loss(part, logp, None if reference is None else reference[part], stats)
+            loss = streams.loss(part, logp, entropy, None if reference is None else reference[part], tally)
             if loss.requires_grad:
                 loss.backward()
             start += len(leaf)
@@ -320,7 +321,7 @@ class LocalTrainer:
     @torch.no_grad()
     def _score(self, model: nn.Module, micro: MicroBatch) -> Tensor:
         """Log-probabilities [N] of the scored tokens of a micro-batch."""
-        target = torch.from_numpy(micro.target).to(self._device)
+        target = to_device(micro.target, self._device)
         with self._precision():
             hidden = hidden_states(model, micro, self._device)
             pieces = torch.split(hidden, self._chunk()), torch.split(target, self._chunk())
