@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import coevolve
 from coevolve.engine.base import SampleRequest, Sampling
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import ConfigError, EngineError
-from coevolve.runs.store import RunFolder
 
 from .tiny import prompt
 
@@ -59,28 +53,3 @@ def test_an_engine_that_fails_says_so_ever_after(opened: Opened, untied: Path, m
     for again in (sampler.step, lambda: sampler.submit(SampleRequest(1, prompt(4), Sampling(), seed=0))):
         with pytest.raises(EngineError, match="illegal memory access"):
             again()
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path(coevolve.__file__).parents[1])}
-    command = [sys.executable, "-m", "coevolve", *arguments]
-    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=900)
-
-
-def test_a_whole_run_decodes_with_vllm_and_the_probe_agrees_at_every_step(tmp_path: Path) -> None:
-    small = ("pool.size=8", "curriculum.questions=8", "curriculum.group_size=8", "curriculum.votes=2", "pool.votes=4",
-             "executor.tasks=2", "evaluation.levels=2", "evaluation.per_level=2")  # fmt: skip
-    settings = ["engine.sampler=vllm", "vllm.cache_gb=0.05", *small]
-    lines = []
-    for name in ("one", "two"):
-        ended = run("run", "agent0", "--preset", "nano", "--quiet",
-                    *(f"--set={s}" for s in (*settings, f"run.dir={tmp_path / name}")))  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-        folder = RunFolder.open(tmp_path / name, write=False)
-        assert folder.status == "finished"
-        assert folder.config.engine.workers == 1
-        lines.append((tmp_path / name / "metrics.jsonl").read_bytes())
-    assert lines[0] == lines[1]
-    gaps = [row["max_logp_gap"] for row in map(json.loads, lines[0].splitlines()) if "max_logp_gap" in row]
-    assert len(gaps) >= 4
-    assert max(gaps) < 1e-3

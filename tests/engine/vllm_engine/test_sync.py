@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import Qwen3ForCausalLM
 
 from coevolve.engine.base import Completion, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
@@ -19,7 +20,7 @@ from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.policy import Policy
 from coevolve.types import Batch, Floats, StopReason, TrainRow, Trajectory
 
-from .tiny import finish, forward, prompt, weights_of
+from .tiny import WORDS, finish, forward, prompt, weights_of, write_model
 
 pytestmark = pytest.mark.vllm
 Opened = Callable[..., VllmSampler]
@@ -150,6 +151,31 @@ def test_the_probe_passes_after_a_sync_and_catches_weights_that_are_stale(
     sampler.load_weights(PolicyWeights("p", policy.version, {**newest.weights, name: fresh.weights[name]}))
     with pytest.raises(EngineError, match="sampler and trainer disagree"):
         policy.probe(trajectories(sampler, "p"))
+
+
+@pytest.mark.parametrize("sections", [{}, {"lora": {"enabled": True, "rank": 4}}])
+def test_rows_that_pad_the_matrix_are_never_drawn_and_have_no_share(
+    sections: dict[str, dict[str, object]], opened: Opened, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path, tied=False, padding=192)  # three of four rows, as likely as the others
+    sampler, local = opened(folder, **sections), LocalSampler(folder)
+    both = []
+    for s in (sampler, local):
+        for i in range(8):
+            temperature = 0.0 if i < 4 else 1.0
+            s.submit(SampleRequest(i, prompt(4 + i), Sampling(temperature, max_tokens=40), seed=i))
+        both.append([c for _, c in sorted(finish(s).items())])
+    for a, b in zip(*both, strict=True):
+        assert max(*a.tokens, *b.tokens) < len(WORDS)
+        if a.id < 4:
+            np.testing.assert_array_equal(a.tokens, b.tokens)
+            np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+    trainer = LocalTrainer(folder)
+    for c in both[0]:
+        tokens = np.concatenate([prompt(4 + c.id), c.tokens])
+        zeros, ones = np.zeros(len(tokens), np.float32), np.ones(len(tokens), np.float32)
+        own = trainer.logprobs([TrainRow(tokens, zeros, ones, ones, ones, ones)])[0][1:]
+        np.testing.assert_allclose(c.logprobs, own, atol=1e-4)
 
 
 LORA = {"enabled": True, "rank": 4, "alpha": 8}

@@ -17,12 +17,13 @@ from coevolve.types import Floats, Ints
 WORDS = ["<eos>", "a", "b", "c", "d", "stop", "st", "op", "halt!", *[f"w{i}" for i in range(55)]]
 
 
-def write_model(folder: Path, *, tied: bool) -> Path:
-    """A Qwen3 with weights large enough that a mistake shows, whose words are its tokens."""
+def write_model(folder: Path, *, tied: bool, padding: int = 0) -> Path:
+    """A Qwen3 with weights large enough that a mistake shows, whose words are its tokens; and rows that are none."""
     torch.manual_seed(3)
     config = Qwen3Config(
-        vocab_size=len(WORDS), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=32, max_position_embeddings=512, tie_word_embeddings=tied, eos_token_id=0,
+        vocab_size=len(WORDS) + padding, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=512,
+        tie_word_embeddings=tied, eos_token_id=0,
     )  # fmt: skip
     model = Qwen3ForCausalLM(config)
     for p in model.parameters():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +56,20 @@ def open_engine(config: Config, model_path: Path) -> LLMEngine:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it would write through the progress display
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    with _quiet():
+        return _open(config, model_path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings inside the block of what vLLM and torch will one day do otherwise."""
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # that Triton is missing, where no GPU needs it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _open(config: Config, model_path: Path) -> LLMEngine:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine

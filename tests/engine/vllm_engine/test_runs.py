@@ -1,0 +1,98 @@
+"""Whole runs that decode with vLLM: the probe agrees at every step, and a run whose engine failed goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import coevolve
+from coevolve.engine.vllm.sampler import VllmSampler
+from coevolve.errors import EngineError
+from coevolve.loading import load_config
+from coevolve.runs import driver
+from coevolve.runs.progress import SilentProgress
+from coevolve.runs.store import RunFolder
+
+pytestmark = pytest.mark.vllm
+SMALL = (
+    "engine.sampler=vllm",
+    "vllm.cache_gb=0.05",
+    "pool.size=8",
+    "curriculum.questions=8",
+    "curriculum.group_size=8",
+    "curriculum.votes=2",
+    "pool.votes=4",
+    "executor.tasks=2",
+    "evaluation.levels=2",
+    "evaluation.per_level=2",
+)
+
+
+def run(preset: str, path: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(coevolve.__file__).parents[1])}
+    keys = [f"--set={one}" for one in (*settings, f"run.dir={path}")]
+    command = [sys.executable, "-m", "coevolve", "run", "agent0", "--preset", preset, "--quiet", *keys]
+    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=900)
+
+
+def gaps(path: Path) -> list[float]:
+    """What the probe found at each training step."""
+    rows = map(json.loads, (path / "metrics.jsonl").read_bytes().splitlines())
+    return [row["max_logp_gap"] for row in rows if "max_logp_gap" in row]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of the miniature world, from the command line."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    ended = run("nano", path, *SMALL)
+    assert ended.returncode == 0, ended.stderr
+    assert "Warning" not in ended.stderr.replace("Warning: NUMA binding", "")  # which torch itself writes
+    return path
+
+
+def test_the_probe_agrees_at_every_step_of_a_run(finished: Path) -> None:
+    folder = RunFolder.open(finished, write=False)
+    assert folder.status == "finished"
+    assert folder.config.engine.workers == 1
+    assert len(gaps(finished)) >= 4
+    assert max(gaps(finished)) < 1e-3
+
+
+def test_a_run_whose_engine_failed_goes_on_to_the_same_bytes(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config("nano", overrides=[*SMALL, f"run.dir={tmp_path / 'run'}"])
+    step, taken = VllmSampler.step, 0
+
+    def failing(self: VllmSampler) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == 700:
+            worker = self._engine.model_executor.driver_worker.worker
+            monkeypatch.setattr(worker, "execute_model", lambda *_: 1 / 0)
+        return step(self)
+
+    monkeypatch.setattr(VllmSampler, "step", failing)
+    with pytest.raises(EngineError, match="division by zero"):
+        driver.start(config, SilentProgress())
+    monkeypatch.undo()
+    broken = RunFolder.open(tmp_path / "run", write=False)
+    assert broken.status == "failed"
+    assert len(broken.metrics()) > 1
+    assert driver.resume(tmp_path / "run", SilentProgress()) == tmp_path / "run"
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("lora", ["false", "true"])
+def test_an_iteration_with_the_real_vocabulary(lora: str, tmp_path: Path) -> None:
+    ended = run("smoke-hf", tmp_path / "run", "engine.sampler=vllm", "vllm.cache_gb=0.2", f"lora.enabled={lora}")
+    assert ended.returncode == 0, ended.stderr
+    assert len(gaps(tmp_path / "run")) == 4
+    assert max(gaps(tmp_path / "run")) < 1e-3
