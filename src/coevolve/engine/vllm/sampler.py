@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
+_AHEAD = 4  # steps; the engine begins at most two ahead of the one that it gives back
 _MATRIX = re.compile(r"\.lora_(?P<side>[AB])\.weight$")  # A [rank, inputs], B [outputs, rank]
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
@@ -105,7 +106,7 @@ class VllmSampler:
                 self._load_adapter(policy)
             else:
                 self._load_whole(policy)
-            self._engine.reset_prefix_cache()
+            self._forget()
         self.policy_version = policy.version
 
     def _without_padding(self, model: Any) -> None:
@@ -173,7 +174,7 @@ class VllmSampler:
         with self._guarded():
             self._wake()
             if not self._living:
-                self._engine.reset_prefix_cache()
+                self._forget()
         sequence = _Sequence(request.prompt.tolist(), limit, request.sampling, request.seed)
         self._living[request.id] = sequence
         self._ask(request.id, sequence)
@@ -292,6 +293,7 @@ class VllmSampler:
         if self._living:
             raise EngineError("a sampler was sent to sleep that still decodes", fix="finish or release its sequences")
         with self._guarded():
+            self._forget()
             self._engine.sleep(level=1)
         self._asleep = True
 
@@ -299,6 +301,14 @@ class VllmSampler:
         if self._asleep:
             self._engine.wake_up()
             self._asleep = False
+
+    def _forget(self) -> None:
+        """Drop all that is cached. A step that the engine has begun ahead of time ends first: its blocks are in use."""
+        for _ in range(_AHEAD):
+            if self._engine.reset_prefix_cache():
+                return
+            self._engine.step()
+        raise self._broken("vLLM keeps the cache of sequences that have ended")
 
     def close(self) -> None:
         """End the engine; sequences that still decode are given up."""
