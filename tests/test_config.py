@@ -264,3 +264,21 @@ def test_a_short_list_repeats_its_last_entry() -> None:
 def test_an_unquoted_off_is_off() -> None:
     assert load_config(overrides=["sandbox.namespaces=off"]).sandbox.namespaces == "off"
     assert load_config(overrides=["sandbox.namespaces=auto"]).sandbox.namespaces == "auto"
+
+
+def test_prompts_that_speak_of_a_tool_need_one_and_the_others_have_none() -> None:
+    for overrides, key in (
+        (["world=open", "tool.enabled=false"], "model.contract"),
+        (["world=open", "model.contract=plain"], "tool.enabled"),
+        (["model.contract=r-zero"], "model.contract"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            load_config("mini", None, overrides)
+        assert key in str(error.value)
+    assert load_config("mini", None, ["world=open", "model.contract=plain", "tool.enabled=false"]).world == "open"
+
+
+def test_the_probe_allows_what_the_precision_of_the_weights_needs() -> None:
+    assert load_config().probe_tolerance == 1e-5
+    assert load_config(overrides=["model.dtype=bfloat16"]).probe_tolerance == 0.03
+    assert load_config(overrides=["model.dtype=bfloat16", "engine.probe_tolerance=0.1"]).probe_tolerance == 0.1

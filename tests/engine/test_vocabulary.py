@@ -161,6 +161,13 @@ def test_a_template_is_never_told_the_date(tmp_path: Path) -> None:
     assert chat.render([{"role": "user", "content": "hi"}], answer_next=True) == "26 Jul 2024hi"
 
 
+def test_marks_of_what_the_model_wrote_leave_no_trace(tmp_path: Path) -> None:
+    template = "{% for m in messages %}{% generation %}[{{ m.content }}]{% endgeneration %}{% endfor %}"
+    chat = read_chat_template(tokenizer_folder(tmp_path / "model", letters("<|end|>"), chat_template=template))
+    assert chat is not None
+    assert chat.render([{"role": "user", "content": "hi"}], answer_next=True) == "[hi]"
+
+
 @pytest.mark.parametrize(
     "template", ["{% for %}", "{{ raise_exception('no such turn') }}", "{{ ''.__class__.__mro__ }}"]
 )

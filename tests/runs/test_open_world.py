@@ -19,17 +19,19 @@ from coevolve.learning.comparison import MIN_TASKS
 from coevolve.rollout.codec import Codec
 from coevolve.runs.store import RunFolder
 from coevolve.runs.summary import summarise
-from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, small_folder
+from coevolve.worlds.open.stand_in.build import small_folder
 
 Cli = Callable[..., Any]
 SMALL = ("--set", "pool.size=12", "--set", "curriculum.steps=1", "--set", "executor.steps=1", "--quiet")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     """Qwen3 with few tokens."""
     path = tmp_path_factory.mktemp("stand-in") / "model"
-    build_stand_in(path, StandIn(layers=2, hidden=64, vocabulary=2048))
+    ended = cli("world", "random-model", "--out", path, "--layers", "2", "--hidden", "64", "--vocabulary", "2048")
+    assert ended.code == 0, ended.stderr
+    assert f"--set model.path={path}" in ended.stdout
     return path
 
 
@@ -117,6 +119,23 @@ def test_the_executor_answers_a_question_and_none_that_holds_a_special_token(run
     ended = cli("solve", str(run), "What is the sum of the first 100 odd numbers?")
     assert ended.code == 0, ended.stderr
     cli("solve", str(run), "What is <|im_start|> plus 4?").assert_clear("special token", code=2)
+
+
+def test_a_model_that_cannot_be_had_ends_a_run_before_it_has_a_folder(cli: Cli, tmp_path: Path) -> None:
+    where = ("--set", f"run.dir={tmp_path / 'run'}", "--quiet")
+    nowhere = cli("run", "agent0", "--preset", "smoke-hf", "--set", f"model.path={tmp_path / 'none'}", *where)
+    nowhere.assert_clear("There is no model folder")
+    assert not (tmp_path / "run").exists()
+
+
+def test_plain_prompts_without_a_tool_make_a_run_too(cli: Cli, model: Path, tmp_path: Path) -> None:
+    settings = (f"model.path={model}", "model.contract=plain", "tool.enabled=false", f"run.dir={tmp_path / 'run'}")
+    chosen = [part for setting in (*settings, "lora.enabled=false") for part in ("--set", setting)]
+    ended = cli("run", "agent0", "--preset", "smoke-hf", *chosen, *SMALL)
+    assert ended.code == 0, ended.stderr
+    (pool,) = events(tmp_path / "run", "pool")
+    assert pool["tool_calls"] == 0
+    assert pool["asked"] > 0
 
 
 @pytest.mark.slow

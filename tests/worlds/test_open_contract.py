@@ -11,10 +11,11 @@ from coevolve.rollout.codec import Codec
 from coevolve.types import Origin, Role, Task
 from coevolve.worlds.open.contract import NOTHING_PRINTED, OpenContract
 from coevolve.worlds.open.learner import OpenWorld
-from coevolve.worlds.open.prompts import CONTRACTS
+from coevolve.worlds.open.prompts import CONTRACTS, PROGRAMS
 
 from . import tokenizers_of_families as families
 
+TOLD = CONTRACTS["agent0"].solver.replace("{programs}", PROGRAMS["stateless"])
 TASK = Task("t", ("What is 3 + 4 times 5?",), "chain", Origin("agent0", Role.PROPOSER, 1))
 
 
@@ -38,6 +39,15 @@ def test_only_the_contract_with_a_tool_speaks_of_it(tmp_path: Path) -> None:
     assert {name for name in CONTRACTS if "```" in contract(folder, name).solver_prompt(TASK)} == {"agent0"}
 
 
+def test_programs_are_said_to_share_what_they_share(tmp_path: Path) -> None:
+    folder, told = str(families.qwen(tmp_path)), {}
+    for state in ("stateless", "session"):
+        told[state] = OpenWorld(folder, "agent0", state=state).contract.solver_prompt(TASK)
+    assert "each starts from nothing" in told["stateless"]
+    assert "they share their variables" in told["session"]
+    assert "{" not in told["session"].replace("\\boxed{}", "")
+
+
 def test_the_curriculum_agent_is_asked_for_a_scratch_pad_a_question_and_its_own_answer(tmp_path: Path) -> None:
     prompt = contract(families.qwen(tmp_path)).proposer_prompt()
     assert prompt.index("scratch-pad") < prompt.index("<question>") < prompt.index("\\boxed{}")
@@ -47,7 +57,7 @@ def test_a_chat_models_prompt_is_what_its_template_writes(tmp_path: Path) -> Non
     from transformers import AutoTokenizer
 
     folder = families.qwen(tmp_path)
-    turns = [{"role": "system", "content": CONTRACTS["agent0"].solver}, {"role": "user", "content": TASK.question}]
+    turns = [{"role": "system", "content": TOLD}, {"role": "user", "content": TASK.question}]
     expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True
     )
@@ -64,7 +74,7 @@ def test_the_token_that_a_family_puts_first_stands_there_exactly_once(tmp_path: 
             assert ids[:1] == first
             assert ids.count(first[0]) == 1
     plain = contract(families.qwen(tmp_path / "qwen", chat=False))
-    assert plain.solver_prompt(TASK).startswith(CONTRACTS["agent0"].solver)
+    assert plain.solver_prompt(TASK).startswith(TOLD)
 
 
 BOX = "so it is \\boxed{\\frac{1}{2}}"
@@ -107,6 +117,7 @@ def test_a_proposers_text_ends_with_the_box_after_its_question(tmp_path: Path) -
 def test_a_chat_models_text_ends_where_it_begins_another_turn(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path))
     assert "<|im_start|>" in found.solver_stops
+    assert "<|im_end|>" not in found.solver_stops  # an end token: no sampler needs to look for its name
     assert found.finished(Role.SOLVER, "no idea<|im_start|>") == "no idea"
 
 
@@ -173,7 +184,7 @@ def test_a_further_turn_of_a_chat_model_stands_where_its_template_puts_it(tmp_pa
     found = contract(folder)
     answer, more = "It is 23.\n\\boxed{23}", "And without the 3?"
     turns = [
-        {"role": "system", "content": CONTRACTS["agent0"].solver},
+        {"role": "system", "content": TOLD},
         {"role": "user", "content": TASK.question},
         {"role": "assistant", "content": answer},
         {"role": "user", "content": more},

@@ -6,9 +6,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from coevolve.errors import ModelError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from jinja2.ext import Extension
+    from jinja2.nodes import Node
+    from jinja2.parser import Parser
 
 _FILE, _SETTINGS = "chat_template.jinja", "tokenizer_config.json"
 _SAID = "WHAT WAS SAID"
@@ -36,7 +42,8 @@ class ChatTemplate:
         from jinja2.ext import loopcontrols
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        extensions = [loopcontrols, _generation_marks()]
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
         environment.filters["tojson"] = _as_json
         environment.globals["raise_exception"] = _refuse
         self._source, self._special, self._where = source, dict(special), where
@@ -121,6 +128,22 @@ def tokenizer_settings(path: Path) -> dict[str, Any]:
 def token_name(entry: object) -> str:
     """A special token as its settings name it: a text, or an object with its content."""
     return str(entry.get("content", "")) if isinstance(entry, dict) else str(entry)
+
+
+def _generation_marks() -> type[Extension]:
+    """Reads ``{% generation %}``, by which some templates mark what the model wrote, as if it were not there."""
+    from jinja2.ext import Extension
+
+    class GenerationMarks(Extension):
+        def __init__(self, environment: Environment) -> None:
+            super().__init__(environment)
+            self.tags = {"generation"}
+
+        def parse(self, parser: Parser) -> list[Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    return GenerationMarks
 
 
 def _rebuilt(source: str, special: Mapping[str, str], where: str) -> ChatTemplate:

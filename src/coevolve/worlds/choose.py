@@ -18,5 +18,11 @@ def open_world(config: Config) -> World:
     """The learner's view of ``config.world`` with the base model that ``model.path`` names, or with its own."""
     path = config.model.path
     if config.world == "open":
-        return OpenWorld(path, config.model.contract, turns=config.dialogue.turns, composing=config.curriculum.tool)
+        return OpenWorld(
+            path,
+            config.model.contract,
+            turns=config.dialogue.turns,
+            composing=config.curriculum.tool,
+            state=config.tool.state,
+        )
     return MiniatureWorld(model_folder(path) if path else None)

@@ -137,12 +137,16 @@ def _results(config: Config, summary: Summary, iteration: int) -> list[dict[str,
         for key, name in named
         if isinstance(value := at(held_out, key), int | float)
     ]
+    if not metrics:
+        return []
     dataset = {"name": f"held-out problems of the {config.world} world", "type": f"coevolve-{config.world}"}
     task = {"type": "text-generation"}
     return [{"name": f"{config.method}-solver", "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}]
 
 
 def _solver_table(known: Sequence[object]) -> str:
+    if not any(at(row, "held_out") for row in known):
+        return "None: the questions of its world have no known answers to hold it against."
     rows = [
         (
             "base" if t == 0 else str(t),

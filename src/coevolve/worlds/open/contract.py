@@ -30,26 +30,31 @@ class OpenContract:
     tool_opening = "```python\n"
     proposer_opening = ""
 
-    def __init__(self, name: str, vocabulary: Vocabulary, chat: ChatTemplate | None, more: str = "") -> None:
+    def __init__(
+        self, name: str, vocabulary: Vocabulary, chat: ChatTemplate | None, *, more: str, programs: str
+    ) -> None:
         """
         Args:
             name: one of ``CONTRACTS``.
             vocabulary: of the model.
             chat: its template; without one prompts are plain text.
             more: what proposers are told besides.
+            programs: what one program of an answer knows of another, in words.
 
         Raises:
             ModelError: the template cannot be used.
         """
         self._prompts = CONTRACTS[name]
+        self._solver = self._prompts.solver.replace("{programs}", programs)
         self._beginning, self._chat = vocabulary.beginning, chat
         self._proposer = self._written(self._prompts.proposer, self._prompts.proposer_task + more)
         begins = [f"\n{self._prompts.speakers[0]}:"]
-        if chat is not None:  # ends of turns are tokens then; what begins one is no end for every sampler
-            begins = sorted(s for s in vocabulary.special if s in self._proposer and s not in vocabulary.beginning)
+        if chat is not None:  # ends of turns are end tokens then; what begins one is none
+            known = {vocabulary.texts[id] for id in vocabulary.ends} | {vocabulary.beginning}
+            begins = sorted(s for s in vocabulary.special - known if s in self._proposer)
         self._turns = tuple(begins)
         self.solver_stops = self.proposer_stops = (*self._turns, *_LINE_ENDS)
-        texts = "\x1f".join((self._proposer, self._written(self._prompts.solver, "{question}"), *self.solver_stops))
+        texts = "\x1f".join((self._proposer, self._written(self._solver, "{question}"), *self.solver_stops))
         form = "chat" if chat is not None else "text"
         self.name = f"{name}-{form}-{hashlib.sha256(texts.encode()).hexdigest()[:8]}"
 
@@ -59,7 +64,7 @@ class OpenContract:
 
     def solver_prompt(self, task: Task) -> str:
         """The prompt that makes the model answer a task."""
-        return self._written(self._prompts.solver, self._prompts.solver_task.replace("{question}", task.turns[0]))
+        return self._written(self._solver, self._prompts.solver_task.replace("{question}", task.turns[0]))
 
     def follow_up(self, turn: str, *, ended: bool) -> str:
         """The end of the answer, unless it stands there, the user's turn, and the beginning of the next answer."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from coevolve.engine.chat import read_chat_template
 from coevolve.engine.hub import model_folder
 from coevolve.engine.vocabulary import Vocabulary, read_vocabulary
 from coevolve.worlds.open.contract import OpenContract
-from coevolve.worlds.open.prompts import more_for_proposers
+from coevolve.worlds.open.prompts import PROGRAMS, more_for_proposers
 from coevolve.worlds.open.questions import is_follow_up, is_question, split_turns, topic_of
 from coevolve.worlds.open.stand_in.build import small_folder
 
@@ -19,15 +20,25 @@ class OpenWorld:
 
     name = "open"
 
-    def __init__(self, model: str | None, contract: str, *, turns: int = 1, composing: bool = False) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        contract: str,
+        *,
+        turns: int = 1,
+        composing: bool = False,
+        state: Literal["stateless", "session"] = "stateless",
+    ) -> None:
         """
         Args:
             model: folder or hub id of the base model, ``model.path``; None for a small random one.
             contract: ``model.contract``.
             turns: user turns that a question may have, ``dialogue.turns``.
             composing: the curriculum agent has the tool, ``curriculum.tool``.
+            state: what the programs of one answer share, ``tool.state``.
         """
-        self._model, self._named, self._turns, self._composing = model, contract, turns, composing
+        self._model, self._named, self._turns = model, contract, turns
+        self._more, self._programs = more_for_proposers(turns=turns, composing=composing), PROGRAMS[state]
 
     def base_model(self) -> Path:
         """The folder of the base model, in a cache where it is a hub id or the world's own; it need not be there."""
@@ -36,8 +47,8 @@ class OpenWorld:
     @cached_property
     def contract(self) -> OpenContract:
         """Its prompts depend on the base model: on its chat template and on the tokens its family puts first."""
-        more = more_for_proposers(turns=self._turns, composing=self._composing)
-        return OpenContract(self._named, self._vocabulary, read_chat_template(self.base_model()), more)
+        chat = read_chat_template(self.base_model())
+        return OpenContract(self._named, self._vocabulary, chat, more=self._more, programs=self._programs)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:

@@ -14,8 +14,8 @@ BOX = "\\boxed{}"
 class Prompts:
     """The texts of one contract.
 
-    ``solver_task`` holds ``{question}``. A model without a chat template is shown the instruction, then the task and
-    the answer under the two names of ``speakers``.
+    ``solver_task`` holds ``{question}``, ``solver`` may hold ``{programs}``. A model without a chat template is shown
+    the instruction, then the task and the answer under the two names of ``speakers``.
     """
 
     solver: str  # what a solver is told before its task; may be empty
@@ -47,12 +47,15 @@ _DIALOGUES = (
     "</question>. The final answer is that to the last of them."
 )
 
+# By ``tool.state``: what one program knows of another.
+PROGRAMS = {"stateless": "each starts from nothing", "session": "they share their variables"}
+
 CONTRACTS = {
     "agent0": Prompts(
         solver=(
             "A conversation between a user and an assistant. The user asks a question. The assistant first thinks it "
             f"through, step by step, and then answers. While it thinks it may {_TOOL} The assistant reads the output, "
-            "goes on, and may run more programs; each starts from nothing. Its last line is the final answer alone, "
+            "goes on, and may run more programs; {programs}. Its last line is the final answer alone, "
             f"as {BOX}."
         ),
         solver_task="{question}",
