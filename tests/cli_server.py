@@ -174,6 +174,8 @@ def strike(kind: str) -> None:
         os.killpg(0, signal.SIGTERM)
     elif kind == "stale":
         stale_weights()
+    elif kind == "shortage":
+        little_memory()
     elif kind == "bug":
         raise ZeroDivisionError("a defect of ours")
 
@@ -187,6 +189,20 @@ def stale_weights() -> None:
         self.policy_version = policy.version
 
     LocalSampler.load_weights = forget  # type: ignore[method-assign,assignment]
+
+
+def little_memory() -> None:
+    """From now on no two rows of a training batch fit into memory together."""
+    from coevolve.engine.local import trainer
+
+    real = trainer.hidden_states
+
+    def limited(model: torch.nn.Module, micro: Any, device: torch.device) -> torch.Tensor:
+        if len(micro.rows) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return real(model, micro, device)
+
+    trainer.hidden_states = limited
 
 
 def left_behind() -> list[str]:

@@ -171,5 +171,5 @@ class TrainStats:
     tokens_by_bin: list[int] = field(default_factory=list)
     grad_norm: float = 0.0
     max_logp_gap: float = 0.0
-    halvings: int = 0  # times that memory ran out and the batch was done again in smaller parts
+    halvings: int = 0  # times that memory ran out since the last batch, and work was done again in smaller parts
     skipped: bool = False  # the update was left out; what it would have been is in the other fields

@@ -219,3 +219,56 @@ def trajectory_that_ended(stop: StopReason) -> Trajectory:
         "t", 0, none.astype(np.int32), none.astype(np.int32), none.astype(bool), none.astype(np.float32),
         "", (), None, stop, "p", 0, "c",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["decode", "reserve"])
+def test_a_worker_without_memory_begins_again_with_fewer_rows(
+    place: str, nano: Config, base: PolicyWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from coevolve.engine.local.cache import SlotCache
+    from coevolve.engine.local.growing import GrowingPasses
+
+    owner = SlotCache if place == "reserve" else GrowingPasses
+    real = getattr(owner, place)
+
+    def limited(self: object, first: np.ndarray | int, *others: object) -> object:
+        rows = first if isinstance(first, int) else len(first)
+        if rows > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return real(self, first, *others)
+
+    few = nano.model_copy(update={"engine": nano.engine.model_copy(update={"max_rows": 3})})
+    expected, starved = LocalRollouts(few, MiniatureWorld(), ASSETS), LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    try:
+        wanted = flat(expected.solve(base, TASKS[:3], 2, seed=4))
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, place, limited)
+            found = flat(starved.solve(base, TASKS[:3], 2, seed=4))
+        assert starved.cost.shortages == 1
+        assert_same(found, wanted)
+        again = flat(starved.solve(base, TASKS[:3], 2, seed=4))
+        assert_same(again, wanted)  # the smaller number stays
+    finally:
+        expected.close()
+        starved.close()
+
+
+def test_memory_for_less_than_one_sequence_is_an_error(
+    nano: Config, base: PolicyWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from coevolve.engine.local.growing import GrowingPasses
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    try:
+        monkeypatch.setattr(GrowingPasses, "prefill", full)
+        with pytest.raises(EngineError, match="a single sequence"):
+            rollouts.solve(base, TASKS, 2, seed=4)
+    finally:
+        rollouts.close()

@@ -228,3 +228,15 @@ def test_every_ablation_of_the_paper_is_one_key(override: str, cli: Cli, tiny: T
     calls = [json.loads(line).get("tool_calls") for line in (run / "metrics.jsonl").read_text().splitlines()]
     if override == "tool.enabled=false":
         assert not any(calls)
+
+
+def test_a_run_without_memory_for_its_batches_goes_on_with_smaller_ones(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    fault = {"method": "begin", "phase": None, "when": "before", "kind": "shortage"}
+    command = [word for word in tiny(tmp_path / "run", *ONE) if word != "--quiet"]
+    ended = cli(*command, fault=fault)
+    assert ended.code == 0, ended.stderr
+    assert "memory ran out: from now on micro-batches of" in ended.stdout
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    halved = [row.get("micro_batch_halvings", 0) for row in rows if row["event"] == "curriculum_step"]
+    assert sum(halved) > 0
+    assert all(row["skipped_updates"] == 0 for row in rows if row["event"] == "curriculum_step")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from coevolve.errors import EngineError
 from coevolve.types import Batch, Floats, Ints, TrainRow, TrainStats
 
 ADAPTER_FILE, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"  # of an adapter's folder, as in peft
@@ -64,6 +65,10 @@ class Completion:
     tokens: Ints  # [T]
     logprobs: Floats  # [T] under the sampling distribution
     pause: Pause
+
+
+class MemoryShortage(EngineError):
+    """A sampler had too little memory. It has forgotten its sequences and takes fewer at once: ask it again for all."""
 
 
 class Sampler(Protocol):

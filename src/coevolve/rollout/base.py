@@ -21,6 +21,7 @@ class RolloutCost:
     cpu_s: float = 0.0  # of worker processes and sandboxes; what runs in the main process is not in it
     workers: int = 1
     answers_lost: int = 0  # to a failing sandbox
+    shortages: int = 0  # times that memory ran out and a worker began its work again with fewer rows
 
 
 class Rollouts(Protocol):

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from coevolve.config import Config
-from coevolve.engine.base import Sampling
+from coevolve.engine.base import MemoryShortage, Sampling
 from coevolve.engine.devices import require_device
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.rollout.base import PolicyWeights, RolloutCost
@@ -83,14 +83,23 @@ class RolloutWorker:
         return dict(self._tool.layers)
 
     def run(self, assignment: Assignment) -> tuple[list[Trajectory], RolloutCost]:
-        """Make the trajectories of an assignment, in the order of its jobs, and say what this call has cost."""
+        """Make the trajectories of an assignment, in the order of its jobs, and say what this call has cost.
+
+        Where memory runs out all of them are made again, with fewer at once.
+        """
         begin_cpu, tool_before = time.process_time(), self._tool.stats
         if assignment.policy is not None:
             self._sampler.load_weights(assignment.policy)
-        jobs = [(job, self._surroundings(job, assignment.role)) for job in assignment.jobs]
-        trajectories, stats = self._loop.run(
-            jobs, assignment.sampling, policy=assignment.policy_name, contract=self._hash
-        )
+        shortages = 0
+        while True:
+            jobs = [(job, self._surroundings(job, assignment.role)) for job in assignment.jobs]
+            try:
+                trajectories, stats = self._loop.run(
+                    jobs, assignment.sampling, policy=assignment.policy_name, contract=self._hash
+                )
+                break
+            except MemoryShortage:
+                shortages += 1
         tool = self._tool.stats
         return trajectories, RolloutCost(
             sampled_tokens=stats.sampled_tokens,
@@ -98,6 +107,7 @@ class RolloutWorker:
             sample_s=stats.wall_s - stats.tool_wait_s,
             tool_s=stats.tool_wait_s,
             answers_lost=sum(t.lost for t in trajectories),
+            shortages=shortages,
             cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
         )
 

@@ -150,8 +150,11 @@ def _run_phase(
     folder.begin(name)
     clock.begin(folder.cursor.times if folder.cursor else {})
     progress.phase(phase.iteration, phase.name, phase.steps)
+    shortages = state.rollouts.cost.shortages
     files = phase.run(state, meter, recorder) if isinstance(phase, Evaluate) else phase.run(state)
     files = [*files, *recorder.take_files()]
+    if state.rollouts.cost.shortages > shortages:
+        progress.note("memory ran out in rollouts: they go on with fewer sequences at once (engine.max_rows)")
     if isinstance(phase, Evaluate):  # the last of an iteration
         _look_for_alarms(folder, phase.iteration, progress)
     folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coevolve.config import LoraSection
-from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.base import Completion, MemoryShortage, Pause, PolicyWeights, SampleRequest, Sampling
 from coevolve.engine.local.bases import shared_base, tree_of
 from coevolve.engine.local.cache import SlotCache
 from coevolve.engine.local.decoding import StaticPasses
@@ -21,6 +21,7 @@ from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.growing import GrowingPasses
 from coevolve.engine.local.lora import add_adapter, load_adapter
 from coevolve.engine.local.models import load_model, load_tokenizer
+from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.local.static import StaticCache
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vocabulary import read_vocabulary
@@ -70,28 +71,34 @@ class LocalSampler:
         config = self.model.config
         self._eos = np.array(sorted(self._vocabulary.ends), np.int64)
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        sizes = (config.num_hidden_layers, config.num_key_value_heads, head_dim)
+        self._sizes = (config.num_hidden_layers, config.num_key_value_heads, head_dim)
+        self._static = self.device.type == "cuda" if static is None else static
         self._cache: SlotCache | StaticCache
         self._passes: GrowingPasses | StaticPasses
-        if self.device.type == "cuda" if static is None else static:
-            self._cache = StaticCache(*sizes, dtype=self.model.dtype, device=self.device)
-            self._passes = StaticPasses(self.model, self._cache, graphs=self.device.type == "cuda")
-        else:
-            self._cache = SlotCache(*sizes, dtype=self.model.dtype, device=self.device)
-            self._passes = GrowingPasses(self.model, self._cache)
         self._max_rows = max_rows
-        self._queue: deque[SampleRequest] = deque()
-        self._extensions: dict[int, Ints] = {}
         self._stops: dict[tuple[str, ...], StopStrings] = {}
         self._samplings: list[Sampling] = []  # all that were ever asked for; slots refer to them by index
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have no sequences and an empty cache."""
+        dtype, device = self.model.dtype, self.device
+        if self._static:
+            self._cache = StaticCache(*self._sizes, dtype=dtype, device=device)
+            self._passes = StaticPasses(self.model, self._cache, graphs=device.type == "cuda")
+        else:
+            self._cache = SlotCache(*self._sizes, dtype=dtype, device=device)
+            self._passes = GrowingPasses(self.model, self._cache)
+        self._queue: deque[SampleRequest] = deque()
+        self._extensions: dict[int, Ints] = {}
         self._slot_of: dict[int, int] = {}  # living sequences by id
-        self._top = 0
+        self._tokens, self._logp = np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32)
+        self._top = self._admitting = 0
         self._allocate(0, 1)
 
     def _allocate(self, slots: int, capacity: int) -> None:
         """Grow the cache and the per-slot arrays together."""
-        old = getattr(self, "_tokens", np.zeros((0, 0), np.int32))
-        old_logp = getattr(self, "_logp", np.zeros((0, 0), np.float32))
+        old, old_logp = self._tokens, self._logp
         self._cache.reserve(max(slots, old.shape[0]), capacity)
         slots, capacity = self._cache.slots, max(capacity, old.shape[1])
         self._tokens = np.zeros((slots, capacity), np.int32)
@@ -180,9 +187,36 @@ class LocalSampler:
         if not self._slot_of and not self._queue:
             self._passes.rest()
 
-    @torch.inference_mode()
     def step(self) -> list[Completion]:
-        """Decode one token for every active sequence, admit extended and queued ones with their first token."""
+        """Decode one token for every active sequence, admit extended and queued ones with their first token.
+
+        Raises:
+            MemoryShortage: memory ran out; no sequence is alive any more, and half as many rows will be.
+            EngineError: it ran out with a single row.
+        """
+        try:
+            return self._step()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        # Out here nothing holds the tensors of the failed pass any more.
+        rows = self._admitting or len(self._slot_of)
+        self._begin()
+        give_back(self.device)
+        if rows <= 1:
+            raise EngineError(
+                "memory is too small to decode a single sequence",
+                where=str(self.device),
+                fix="a new run with a smaller sampling.max_tokens or lora.enabled=true",
+            )
+        self._max_rows = rows // 2
+        raise MemoryShortage(
+            f"memory ran out while {rows} sequences were decoded; it will be {self._max_rows} at once from now on",
+            where=str(self.device),
+        )
+
+    @torch.inference_mode()
+    def _step(self) -> list[Completion]:
         decoding = self._active[: self._top].copy()
         if decoding.any():
             self._decode(decoding)
@@ -225,6 +259,7 @@ class LocalSampler:
             return []
         if not self._slot_of:
             self._cache.forget()
+        self._admitting = used + n  # rows that there are to be
         requests = [self._queue.popleft() for _ in range(n)]
         need = max(len(r.prompt) + r.sampling.max_tokens for r in requests)
         self._allocate(min(self._max_rows, max(self._cache.slots, used + n)), need)
@@ -248,6 +283,7 @@ class LocalSampler:
             if len(followers):
                 self._cache.copy(torch.tensor(slots[leader]), torch.from_numpy(followers), len(requests[leader].prompt))
         self._draw(slots, logits[torch.from_numpy(np.searchsorted(unique, source))])
+        self._admitting = 0
         return [int(s) for s in slots]
 
     def _prefill(self, slots: NDArray[np.int64], starts: NDArray[np.int64], *, draw_now: bool = True) -> Tensor:

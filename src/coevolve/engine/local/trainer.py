@@ -121,6 +121,7 @@ class LocalTrainer:
         self._temperature = temperature
         self._max_grad_norm = max_grad_norm
         self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
+        self._halvings = 0  # since the last statistics
         self._kind: Kind = optimizer
         parameters = self._trained.parameters.values()
         self._optimizer = new_optimizer(optimizer, parameters, betas=betas, weight_decay=weight_decay)
@@ -146,12 +147,10 @@ class LocalTrainer:
         if any(not 0 <= row.bin < batch.bins for row in batch.rows):
             raise EngineError(f"A row is counted under a bin beyond the {batch.bins} of its batch")
         earlier = any(p.grad is not None for p in self._trained.parameters.values())
-        halvings = 0
         while (stats := self._attempt(batch, scored)) is None:
             if earlier:
                 raise EngineError("Memory ran out in a later part of a batch, and the gradient of the first is lost")
-            halvings += 1
-        stats.halvings = halvings
+        stats.halvings, self._halvings = self._halvings, 0
         return stats
 
     def step(self, lr: float, limit: float = math.inf) -> float:
@@ -289,6 +288,7 @@ class LocalTrainer:
                 "or on with this one where there is more memory: coevolve resume",
             )
         self.micro_batch_tokens = min(self.micro_batch_tokens, largest) // 2
+        self._halvings += 1
         if self._on_halved is not None:
             self._on_halved(self.micro_batch_tokens)
 
