@@ -9,7 +9,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-vllm lint bench bench-trl bench-sandbox bench-grading bench-store bench-page soak clean
+.PHONY: help demo test test-slow test-vllm lint bench bench-trl bench-sandbox bench-grading bench-store bench-page bench-gpu soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
 	@echo "make bench-page    the page of 50,000 and of a million trajectories, in a browser where there is one"
+	@echo "make bench-gpu    training, sampling and memory of Qwen3-4B's sizes on this machine's GPU (about ten minutes)"
 	@echo "make bench-store   what storing and trackers cost; a million trajectories written and summarised (minutes)"
 	@echo "make clean   remove the environment and caches; runs/ stays"
 
@@ -53,6 +54,9 @@ bench-grading: $(DEV)
 
 bench-page: $(DEV)
 	@$(BIN)/python benchmarks/page.py
+
+bench-gpu: $(DEV)
+	@$(BIN)/python benchmarks/gpu.py
 
 bench-store: $(DEV)
 	@$(BIN)/python benchmarks/store.py

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from coevolve.config import Config
 from coevolve.engine.devices import CARDS, why_no_gpu
-from coevolve.engine.speed import SAMPLING_SHARE, TRAINING_SHARE
+from coevolve.engine.speed import AIMS
 from coevolve.runs.estimate import Fit, card_here, hours_on, sentence
 from coevolve.runs.plan import PlannedPhase
 from coevolve.runs.progress import duration
@@ -87,8 +87,8 @@ def _print_times(console: Console, config: Config, phases: Sequence[PlannedPhase
         table.add_row(label, *(f"{h:.1f}" for h in [*own, sum(hours)]))
     console.print(table)
     console.print(
-        f"An estimate: half of the allowed tokens per text, sampling at {SAMPLING_SHARE:.0%} of the bandwidth, "
-        f"training at {TRAINING_SHARE:.0%} of the peak: aims, which make bench-gpu measures. Nothing was started.",
+        f"An estimate: half of the allowed tokens per text, sampling at {AIMS.sampling:.0%} of the bandwidth, "
+        f"training at {AIMS.training:.0%} of the peak: aims, which make bench-gpu measures. Nothing was started.",
         highlight=False,
         soft_wrap=True,
     )

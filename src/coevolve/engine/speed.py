@@ -10,9 +10,21 @@ from dataclasses import dataclass
 from coevolve.engine.devices import Card
 from coevolve.engine.shapes import MATRICES, ModelShape
 
-# Shares of the peak that a run is expected to reach until it was measured: the aims of `make bench-gpu`.
-SAMPLING_SHARE = 0.5  # of the memory's bandwidth, while sampling
-TRAINING_SHARE = 0.45  # of the peak of matrix products, while training
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Shares of a card's peak; the defaults are what `make bench-gpu` aims at, until it has measured.
+
+    Args:
+        sampling: of the memory's bandwidth, while decoding.
+        training: of the peak of matrix products, while training and for prompts.
+    """
+
+    sampling: float = 0.5
+    training: float = 0.45
+
+
+AIMS = Shares()
 
 
 def matrix_numbers(shape: ModelShape) -> int:
@@ -52,13 +64,13 @@ class TrainingWork:
 
 
 def training_seconds(
-    shape: ModelShape, card: Card, tokens: float, length: float, work: TrainingWork, share: float = TRAINING_SHARE
+    shape: ModelShape, card: Card, tokens: float, length: float, work: TrainingWork, share: float = AIMS.training
 ) -> float:
     """tokens x passes x forward_flops / (share x peak)."""
     return tokens * work.passes * forward_flops(shape, length) / (share * card.tflops * 1e12)
 
 
-def prefill_seconds(shape: ModelShape, card: Card, tokens: float, share: float = TRAINING_SHARE) -> float:
+def prefill_seconds(shape: ModelShape, card: Card, tokens: float, share: float = AIMS.training) -> float:
     """Known tokens, one forward pass over many at once: tokens x 2 P / (share x peak)."""
     return tokens * 2 * matrix_numbers(shape) / (share * card.tflops * 1e12)
 
@@ -81,7 +93,7 @@ def sampling_seconds(
     rows: float,
     length: float,
     itemsize: int,
-    share: float = SAMPLING_SHARE,
+    share: float = AIMS.sampling,
 ) -> float:
     """Decoding ``tokens`` tokens, ``rows`` at once: the slower of reading and computing, per step.
 

@@ -10,7 +10,7 @@ from coevolve.engine.budget import PROMPT_TOKENS, Numbers, fitting_micro_batch, 
 from coevolve.engine.devices import Card, Gpu, card_of, gpus
 from coevolve.engine.memory import MemoryPlan
 from coevolve.engine.shapes import ModelShape
-from coevolve.engine.speed import TrainingWork, prefill_seconds, sampling_seconds, training_seconds
+from coevolve.engine.speed import AIMS, Shares, TrainingWork, prefill_seconds, sampling_seconds, training_seconds
 from coevolve.rollout.service import worker_count
 from coevolve.runs.plan import PlannedPhase
 from coevolve.runs.sizes import shape_of
@@ -67,10 +67,10 @@ def sentence(fit: Fit) -> str:
     return f"{line}: too much for any micro-batch; smaller: engine.max_rows, sampling.max_tokens, or lora.enabled=true"
 
 
-def hours_on(config: Config, card: Card, phases: Sequence[PlannedPhase]) -> list[float]:
+def hours_on(config: Config, card: Card, phases: Sequence[PlannedPhase], shares: Shares = AIMS) -> list[float]:
     """Hours of each phase on ``engine.gpus`` such cards; empty where the sizes of the base model are not known yet."""
     shape = shape_of(config)
-    return [phase_seconds(config, shape, card, phase) / 3600 for phase in phases] if shape else []
+    return [phase_seconds(config, shape, card, phase, shares) / 3600 for phase in phases] if shape else []
 
 
 def card_here(fit: Fit | None) -> Card | None:
@@ -78,11 +78,10 @@ def card_here(fit: Fit | None) -> Card | None:
     return card_of(fit.gpu.name) if fit and fit.gpu else None
 
 
-def phase_seconds(config: Config, shape: ModelShape, card: Card, phase: PlannedPhase) -> float:
+def phase_seconds(config: Config, shape: ModelShape, card: Card, phase: PlannedPhase, shares: Shares = AIMS) -> float:
     """Seconds of one phase on ``engine.gpus`` cards: prompts, decoding and training one after the other.
 
-    Sampling and training are taken to reach the shares of the peak that ``engine/speed.py`` names; tools, grading and
-    clustering run beside it or are small.
+    Tools, grading and clustering run beside it or are small.
     """
     numbers = Numbers.of(config)
     prompt, texts = PROMPT_TOKENS[config.world], max(phase.trajectories, 1)
@@ -93,9 +92,15 @@ def phase_seconds(config: Config, shape: ModelShape, card: Card, phase: PlannedP
         checkpointing=config.engine.checkpointing,
         reference=numbers.reference,
     )
-    seconds = prefill_seconds(shape, card, phase.prompts * prompt)
+    seconds = prefill_seconds(shape, card, phase.prompts * prompt, shares.training)
     seconds += sampling_seconds(
-        shape, card, phase.tokens_sampled, rows=rows, length=prompt + answer / 2, itemsize=numbers.weights
+        shape,
+        card,
+        phase.tokens_sampled,
+        rows=rows,
+        length=prompt + answer / 2,
+        itemsize=numbers.weights,
+        share=shares.sampling,
     )
-    seconds += training_seconds(shape, card, phase.tokens_trained, prompt + answer, work)
+    seconds += training_seconds(shape, card, phase.tokens_trained, prompt + answer, work, shares.training)
     return seconds / config.engine.gpus

@@ -1,0 +1,387 @@
+"""What one GPU makes of a real model's sizes: training and sampling against its peak, memory against the plan, hours.
+
+    python benchmarks/gpu.py [--family qwen3-4b] [--json]
+    python benchmarks/gpu.py --tiny              every line of it on CPU with a tiny model; the numbers mean nothing
+
+Weights are random (a folder like that of `coevolve world random-model`, in a temporary place), tokens too.
+
+training   rows of 4,096 tokens through the trainer: an adapter as in the preset qwen3-4b-1gpu, and all weights where
+           they fit, with moments of 8 bits where 32 do not. MFU counts useful operations only: with an adapter 4 per
+           number and token, else 6. Peak memory is what torch's allocator had handed out at most, against the plan's
+           same parts.
+sampling   128 texts of 2,048 tokens, against the time it takes to read all matrices and the past of every row at each
+           step (engine/speed.py). Recording of CUDA graphs is part of the time, and told.
+iteration  one iteration of Agent0 at reduced counts with sandbox, votes and both trainings: where the time goes.
+hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such cards, from the shares just measured;
+           on eight it is an eighth, as if nothing were lost between them. Next to it what others report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from coevolve.config import Config
+from coevolve.engine.base import SampleRequest, Sampling
+from coevolve.engine.budget import memory_plan
+from coevolve.engine.devices import Card, card_of, gpus, why_no_gpu
+from coevolve.engine.families import FAMILIES
+from coevolve.engine.local.decoding import StaticPasses
+from coevolve.engine.local.sampler import LocalSampler
+from coevolve.engine.local.trainer import LocalTrainer
+from coevolve.engine.shapes import ModelShape
+from coevolve.engine.speed import Shares, TrainingWork, mfu, step_bytes, training_seconds
+from coevolve.loading import load_config
+from coevolve.runs import driver
+from coevolve.runs.estimate import hours_on
+from coevolve.runs.plan import planned
+from coevolve.runs.progress import SilentProgress
+from coevolve.runs.sizes import shape_of
+from coevolve.types import Batch, TrainRow
+from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
+
+MFU_AIM, BANDWIDTH_AIM, MEMORY_AIM = 0.45, 0.5, 0.1
+REPORTED = (
+    "reported by others: more than 24 h for five curriculum steps, one iteration (Agent0's published code, 8 x A100)",
+    "                    about 50 h for three iterations (R-Zero's published code, 4B, 8 x A100)",
+)
+MISSING = "these figures are missing until somebody runs this on a GPU; --tiny shows on CPU that the script works"
+TINY_CARD = Card(1.0, 10.0, 1)  # of no real device: only so that every line is computed
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is done."""
+
+    model: StandIn
+    rows: int  # of training
+    length: int
+    steps: int
+    texts: int  # of sampling
+    tokens: int
+    run: str  # overrides of the iteration
+
+
+BOTH = """
+    iterations=1 curriculum.steps=1 executor.steps=1 gate.lower=0.0 gate.upper=1.0 health.probe=0 grading.symbolic=off
+"""
+FULL = Sizes(
+    StandIn(dtype="bfloat16"),
+    rows=8,
+    length=4096,
+    steps=4,
+    texts=128,
+    tokens=2048,
+    run=BOTH
+    + """
+    sampling.max_tokens=1024 sampling.question_tokens=256 curriculum.questions=32 curriculum.votes=4
+    pool.size=64 pool.votes=4 executor.tasks=8 executor.group_size=8
+    """,
+)
+TINY = Sizes(
+    StandIn(layers=2, hidden=64, vocabulary=2000),
+    rows=2,
+    length=48,
+    steps=1,
+    texts=4,
+    tokens=24,
+    run=BOTH
+    + """
+    model.dtype=float32 engine.device=cpu engine.threads=1 engine.max_rows=32 engine.micro_batch_tokens=512
+    engine.probe_tolerance=1e-4 tool.max_turns=2 tool.observation_tokens=48 sandbox.preload=[]
+    sampling.max_tokens=64 sampling.question_tokens=32 curriculum.questions=8 curriculum.votes=2
+    pool.size=24 pool.votes=4 executor.tasks=2 executor.group_size=4 evaluation.pool_samples=1
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The model and the device."""
+
+    folder: Path
+    shape: ModelShape
+    config: Config  # of the iteration; the trainings differ from it as they say
+    card: Card | None
+    memory: int  # bytes of the device, 0 on CPU
+    sizes: Sizes
+
+    @property
+    def device(self) -> str:
+        return self.config.engine.device
+
+    def timed(self, work: Callable[[], None]) -> tuple[float, int]:
+        """Seconds, and the most bytes that were handed out meanwhile (0 on CPU)."""
+        if self.device == "cpu":
+            begin = time.perf_counter()
+            work()
+            return time.perf_counter() - begin, 0
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        begin = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        return time.perf_counter() - begin, torch.cuda.max_memory_allocated()
+
+
+def _clear() -> None:
+    """Leave nothing of the last part on the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def with_engine(config: Config, *, lora: bool, **engine: object) -> Config:
+    """The configuration with other keys of the engine."""
+    section = config.lora.model_copy(update={"enabled": lora})
+    # No KL term here: its forward pass and its reference are not what is measured.
+    free = {name: getattr(config, name).model_copy(update={"kl": 0.0}) for name in ("curriculum", "executor")}
+    return config.model_copy(update={"lora": section, "engine": config.engine.model_copy(update=engine), **free})
+
+
+def trainer_bytes(shape: ModelShape, config: Config) -> int:
+    """The plan's parts that a trainer alone has; the sampler's own adapters are small and counted."""
+    parts = memory_plan(shape, config, workers=1).parts
+    apart = {"sampler's model", "CUDA itself", "lost between blocks"}
+    return sum(part.bytes for part in parts if part.when != "sampling" and part.name not in apart)
+
+
+def batch_of(bench: Bench) -> Batch:
+    """Rows of random tokens that share nothing; all but the first teach."""
+    rng, length = np.random.default_rng(0), bench.sizes.length
+    stream = np.ones(length + 1, np.float32)
+    weight = np.full(length + 1, 1 / (length * bench.sizes.rows), np.float32)
+    weight[0] = 0
+    rows = [
+        TrainRow(
+            rng.integers(0, 1000, length + 1).astype(np.int32), -8 * stream, stream, stream / 5, stream / 5, weight
+        )
+        for _ in range(bench.sizes.rows)
+    ]
+    return Batch(tuple(rows))
+
+
+def training(bench: Bench, name: str, config: Config) -> Row:
+    """Tokens per second, MFU and memory of optimiser steps over one batch."""
+    _clear()
+    plan = trainer_bytes(bench.shape, config)
+    row: Row = {"part": "training", "what": name, "planned_bytes": plan}
+    if bench.memory and plan > bench.memory:
+        return row | {"note": f"needs {plan / 1e9:.0f} GB, the card has {bench.memory / 1e9:.0f}"}
+    engine = config.engine
+    trainer = LocalTrainer(
+        bench.folder,
+        dtype=config.model.dtype,
+        device=bench.device,
+        micro_batch_tokens=engine.micro_batch_tokens,
+        checkpointing=engine.checkpointing,
+        optimizer=engine.optimizer,
+        lora=config.lora if config.lora.enabled else None,
+    )
+    batch = batch_of(bench)
+
+    def step() -> None:
+        trainer.forward_backward(batch)
+        trainer.step(1e-6)
+
+    step()  # moments, kernels
+
+    def steps() -> None:
+        for _ in range(bench.sizes.steps):
+            step()
+
+    seconds, peak = bench.timed(steps)
+    tokens = bench.sizes.rows * bench.sizes.length * bench.sizes.steps
+    row |= {
+        "tokens_per_s": tokens / seconds,
+        "peak_bytes": peak or None,
+        "micro_batch_tokens": trainer.micro_batch_tokens,
+    }
+    if bench.card:
+        work = TrainingWork(adapter=config.lora.enabled, checkpointing=engine.checkpointing, reference=False)
+        given = (bench.shape, bench.card, tokens, bench.sizes.length)
+        row |= {"mfu": mfu(*given, work, seconds), "share": training_seconds(*given, work, share=1.0) / seconds}
+    return row
+
+
+def sampling(bench: Bench, name: str, config: Config) -> Row:
+    """Tokens per second of texts that all have the same length, and the time that reading alone would take."""
+    _clear()
+    sizes = bench.sizes
+    sampler = LocalSampler(
+        bench.folder,
+        max_rows=sizes.texts,
+        dtype=config.model.dtype,
+        device=bench.device,
+        lora=config.lora if config.lora.enabled else None,
+        static=True,
+    )
+    sampler._eos = np.zeros(0, np.int64)  # nothing ends early
+    recording = [0, 0.0]
+    if isinstance(sampler._passes, StaticPasses):
+        _count(sampler._passes, recording)
+    prompts = np.random.default_rng(0).integers(0, 1000, (sizes.texts, 16)).astype(np.int32)
+
+    def write(tokens: int) -> None:
+        for i, prompt in enumerate(prompts):
+            sampler.submit(SampleRequest(i, prompt, Sampling(max_tokens=tokens), seed=i))
+        while sampler.active:
+            sampler.step()
+
+    write(2)  # libraries choose their kernels
+    recording[:] = [0, 0.0]
+    seconds, peak = bench.timed(lambda: write(sizes.tokens))
+    row: Row = {
+        "part": "sampling",
+        "what": name,
+        "tokens_per_s": sizes.texts * sizes.tokens / seconds,
+        "peak_bytes": peak or None,
+        "graphs": recording[0],
+        "recording_s": recording[1],
+    }
+    if bench.card:
+        size = 2 if config.model.dtype == "bfloat16" else 4
+        read = sum(step_bytes(bench.shape, sizes.texts, 16 + t, size) for t in range(sizes.tokens))
+        row["share"] = read / (bench.card.bandwidth * 1e9) / seconds
+    return row
+
+
+def _count(passes: StaticPasses, recording: list[Any]) -> None:
+    """Let the passes tell how many steps they have recorded, and how long that took."""
+    record = passes._recorded
+
+    def counted(compute: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+        begin = time.perf_counter()
+        replay = record(compute)
+        recording[0] += 1
+        recording[1] += time.perf_counter() - begin
+        return replay
+
+    passes._recorded = counted  # type: ignore[method-assign]
+
+
+def iteration(bench: Bench, place: Path) -> list[Row]:
+    """The phases of one iteration and where their time went."""
+    _clear()
+    run = bench.config.run.model_copy(update={"dir": str(place / "run")})
+    driver.start(bench.config.model_copy(update={"run": run}), SilentProgress())
+    lines = (place / "run" / "timings.jsonl").read_text(encoding="utf-8").splitlines()
+    keys = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s", "tokens_sampled", "tool_calls")
+    rows = [json.loads(line) for line in lines]
+    return [{"part": "iteration", "what": row["phase"], **{k: row[k] for k in keys}} for row in rows]
+
+
+def hours(bench: Bench, family: str, rows: Sequence[Row]) -> list[Row]:
+    """The paper's schedule from what was measured: of training, all weights where they fitted, else an adapter."""
+    trained = [row for row in rows if row["part"] == "training" and "share" in row]
+    sampled = [row for row in rows if row["part"] == "sampling" and "share" in row]
+    if bench.card is None or not trained or not sampled:
+        return []
+    shares = Shares(sampled[0]["share"], trained[-1]["share"])
+    out: list[Row] = []
+    for count in (1, 8):
+        config = load_config("qwen3-4b-paper", None, [f"model.path={FAMILIES[family].hub_id}", f"engine.gpus={count}"])
+        each = hours_on(config, bench.card, planned(config), shares)
+        first = [h for h, p in zip(each, planned(config), strict=True) if p.name == "iteration-1/curriculum"]
+        out.append(
+            {"part": "hours", "what": f"{count} GPU{'s' * (count > 1)}", "curriculum": first[0], "all": sum(each)}
+        )
+    return out
+
+
+def measure(family: str, *, tiny: bool, card: Card | None, memory: int) -> list[Row]:
+    """Everything, one part after the other."""
+    sizes = TINY if tiny else FULL
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="coevolve-bench-") as name:
+        folder = Path(name) / "model"
+        what = sizes.model
+        build_stand_in(folder, StandIn(family, what.layers, what.hidden, what.vocabulary, dtype=what.dtype))
+        config = load_config("qwen3-4b-1gpu", None, [f"model.path={folder}", *sizes.run.split()])
+        shape = shape_of(config)
+        assert shape is not None
+        bench = Bench(folder, shape, config, card, memory, sizes)
+        adapter = with_engine(config, lora=True)
+        rows.append(training(bench, "adapter", adapter))
+        rows.append(training(bench, "adapter, checkpoints", with_engine(config, lora=True, checkpointing=True)))
+        whole = with_engine(config, lora=False, checkpointing=True)
+        rows.append(training(bench, "all weights", whole))
+        if "note" in rows[-1]:
+            small = with_engine(config, lora=False, checkpointing=True, optimizer="adamw-8bit")
+            rows.append(training(bench, "all weights, moments of 8 bits", small))
+        rows.append(sampling(bench, "whole model", whole))
+        rows.append(sampling(bench, "with an adapter", adapter))
+        rows += iteration(bench, Path(name))
+        rows += hours(bench, family, rows)
+    return rows
+
+
+def _print(rows: Sequence[Row]) -> None:
+    for row in rows:
+        line = f"{row['part']:<10} {row['what']:<32}"
+        if "note" in row:
+            print(line + row["note"])
+        elif row["part"] in ("training", "sampling"):
+            print(line + "  ".join(_measured(row)))
+        elif row["part"] == "iteration":
+            seconds = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
+            print(line + "  ".join(f"{name[:-2]} {row[name]:.1f} s" for name in seconds))
+        else:
+            print(f"{line}{row['curriculum']:.1f} h for the curriculum of one iteration, {row['all']:.1f} h for all")
+    print("\n".join(REPORTED))
+
+
+def _measured(row: Row) -> list[str]:
+    out = [f"{row['tokens_per_s']:,.0f} tokens/s"]
+    if row["part"] == "training" and "mfu" in row:
+        out.append(f"MFU {row['mfu']:.1%} (aim {MFU_AIM:.0%})")
+    if row["part"] == "sampling" and "share" in row:
+        out.append(f"{row['share']:.1%} of the bandwidth (aim {BANDWIDTH_AIM:.0%})")
+    if row.get("graphs"):
+        out.append(f"{row['graphs']} graphs recorded in {row['recording_s']:.1f} s")
+    if row.get("peak_bytes") and "planned_bytes" in row:
+        off = row["peak_bytes"] / row["planned_bytes"] - 1
+        out.append(f"{row['peak_bytes'] / 1e9:.1f} GB, {off:+.1%} against the plan (aim within {MEMORY_AIM:.0%})")
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen3-4b")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes on CPU: that every line works")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args(arguments)
+    found = gpus()
+    if not options.tiny and not found:
+        print(f"no GPU: {why_no_gpu()}\n{MISSING}")
+        return
+    card = TINY_CARD if options.tiny else card_of(found[0].name)
+    memory = 0 if options.tiny else found[0].total
+    where = "CPU, tiny: the numbers mean nothing" if options.tiny else f"{found[0].name}, {memory / 1e9:.0f} GB"
+    if card is None:
+        print(
+            f"{found[0].name} is not in the table of cards (engine/devices.py): no shares of its peak", file=sys.stderr
+        )
+    rows = measure(options.family, tiny=options.tiny, card=card, memory=memory)
+    if options.json:
+        print(json.dumps({"device": where, "family": options.family, "rows": rows}))
+        return
+    print(f"{options.family} on {where}; torch {torch.__version__}")
+    _print(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The benchmark of a GPU says that its figures are missing where there is none; every line of it runs on CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+
+
+def run(*arguments: str) -> str:
+    """Its output, in a process that sees no GPU."""
+    command = [sys.executable, str(SCRIPT), *arguments]
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, env=hidden).stdout
+
+
+@pytest.mark.slow
+def test_without_a_gpu_it_names_no_figure() -> None:
+    text = run()
+    assert text.startswith("no GPU: ")
+    assert "these figures are missing" in text
+    assert "tokens/s" not in text
+
+
+@pytest.mark.slow
+def test_every_line_runs_with_tiny_sizes_on_cpu() -> None:
+    content: dict[str, Any] = json.loads(run("--tiny", "--json"))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in content["rows"]:
+        rows.setdefault(row["part"], []).append(row)
+    assert [row["what"] for row in rows["training"]] == ["adapter", "adapter, checkpoints", "all weights"]
+    assert [row["what"] for row in rows["sampling"]] == ["whole model", "with an adapter"]
+    for row in [*rows["training"], *rows["sampling"]]:
+        assert row["tokens_per_s"] > 0
+        assert 0 < row["share"] < 1
+        assert row["peak_bytes"] is None  # torch counts the bytes of GPUs only
+    assert all(0 < row["mfu"] <= row["share"] for row in rows["training"])
+    phases = {row["what"]: row for row in rows["iteration"]}
+    assert list(phases) == [f"iteration-{n}" for n in ("0/evaluate", *(f"1/{p}" for p in PHASES))]
+    assert phases["iteration-1/executor"]["train_s"] > 0
+    assert phases["iteration-1/pool"]["tokens_sampled"] > 0
+    assert sum(row["tool_calls"] for row in phases.values()) > 0
+    one, eight = rows["hours"]
+    assert one["all"] == pytest.approx(8 * eight["all"])
+    assert one["all"] > one["curriculum"] > 0
+
+
+PHASES = ("curriculum", "pool", "executor", "evaluate")
