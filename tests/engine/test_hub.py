@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -25,11 +26,30 @@ try:
 except ModelError as error:
     print(json.dumps({"here": str(model_folder(name)), "what": error.what, "fix": error.fix}))
 """
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILES = {"config.json": b"{}", "model.safetensors": b"weights", "weights.bin": b"pickled: never wanted"}
 CODES = {"terms": (403, "GatedRepo"), "nothing": (404, "RepoNotFound"), "broken": (500, "")}
 
 
 class Hub(BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
     def do_GET(self) -> None:
+        """Faults by the name of the model; ``whole`` can be downloaded."""
+        path = self.path.partition("?")[0]
+        self.asked.append(path)
+        if "whole" in path:
+            name = path.rpartition("/")[2]
+            tree = [{"type": "file", "path": f, "oid": "0" * 40, "size": len(FILES[f])} for f in FILES]
+            whole = {"main": {"id": "someone/whole", "sha": COMMIT}, COMMIT: tree}
+            content = FILES[name] if "/resolve/" in path else json.dumps(whole[name]).encode()
+            self.send_response(200)
+            for header, value in {"X-Repo-Commit": COMMIT, "ETag": f'"{name}"', "Content-Length": len(content)}.items():
+                self.send_header(header, str(value))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+            return
         status, code = next((found for name, found in CODES.items() if name in self.path), (404, "EntryNotFound"))
         self.send_response(status)
         if code:
@@ -66,12 +86,12 @@ def ask(name: str, cache: Path, endpoint: str, *, offline: bool = False, cwd: Pa
 
 def cached(cache: Path, name: str) -> Path:
     """The cache as a download leaves it."""
-    commit, store = "0123456789abcdef0123456789abcdef01234567", cache / f"models--{name.replace('/', '--')}"
-    snapshot = store / "snapshots" / commit
+    store = cache / f"models--{name.replace('/', '--')}"
+    snapshot = store / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text("{}")
     (store / "refs").mkdir()
-    (store / "refs" / "main").write_text(commit)
+    (store / "refs" / "main").write_text(COMMIT)
     return snapshot
 
 
@@ -80,6 +100,21 @@ def test_an_id_in_the_cache_is_its_folder_and_nobody_is_asked(tmp_path: Path, hu
     for offline in (False, True):
         found = ask("someone/terms", tmp_path / "cache", hub, offline=offline)
         assert found == {"here": str(snapshot), "folder": str(snapshot)}
+
+
+def test_what_the_cache_lacks_is_downloaded_once_without_pickled_weights(tmp_path: Path, hub: str) -> None:
+    first = ask("someone/whole", tmp_path / "cache", hub)
+    assert first["here"] == "someone/whole"
+    folder = Path(first["folder"])
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    Hub.asked.clear()
+    assert ask("someone/whole", tmp_path / "cache", hub) == {"here": str(folder), "folder": str(folder)}
+    assert Hub.asked == []
+    (folder / "model.safetensors").unlink()
+    assert "HF_HUB_OFFLINE" in ask("someone/whole", tmp_path / "cache", hub, offline=True)["what"]
+    assert ask("someone/whole", tmp_path / "cache", hub)["folder"] == str(folder)
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
 
 
 def test_a_folder_goes_before_an_id_of_the_same_name(tmp_path: Path, hub: str) -> None:

@@ -43,7 +43,7 @@ def fetch_model(name: str) -> Path:
     if path.exists() or not is_hub_id(name):
         return path
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     if constants.HF_HUB_OFFLINE:
         raise _missing(name, "and HF_HUB_OFFLINE forbids to download it", "download it where there is a network")
@@ -56,7 +56,7 @@ def fetch_model(name: str) -> Path:
         raise _missing(
             name, "and the hub knows none of this name", "look at the name; private ones need: hf auth login"
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the library lets pass whatever its HTTP client raises, such as that of a proxy
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise _missing(name, f"and it cannot be downloaded: {reason}", "try again, or give a folder") from error
 
