@@ -77,13 +77,17 @@ class StaticPasses:
         self._model, self._cache, self._graphs = model, cache, graphs
         self._steps: dict[tuple[int, int], _Step] = {}
         self._moved = -1
-        self._pool: Any = None  # graphs are replayed one after the other, so all of them share their memory
+        # Graphs are replayed one after the other, so all of them share their memory and leave their logits in one place.
+        self._pool: Any = None
+        self._logits = torch.empty(0)
 
     def decode(self, tokens: NDArray[np.int32], positions: NDArray[np.int64]) -> Tensor:
         """Logits [R, V] after one more token in each of the first R slots; those of a free slot mean nothing."""
         if self._moved != self._cache.moved:
             self._steps.clear()
             self._moved = self._cache.moved
+            head = self._model.lm_head
+            self._logits = head.weight.new_empty(self._cache.slots, head.out_features)
         count = len(tokens)
         rows, length = row_bucket(count), min(length_bucket(int(positions.max()) + 1), self._cache.capacity)
         inputs = np.zeros((2, rows), np.int64)
@@ -117,7 +121,7 @@ class StaticPasses:
     def rest(self) -> None:
         """Give the memory of cache and steps back: the trainer works next."""
         self._steps.clear()
-        self._pool = None
+        self._pool, self._logits = None, torch.empty(0)
         self._cache.release()
         if self._cache.device.type == "cuda":
             torch.cuda.empty_cache()  # else its blocks are cut up, and the cache finds no whole ones any more
@@ -129,8 +133,8 @@ class StaticPasses:
         def compute() -> Tensor:
             tokens, positions = inputs[0, :, None], inputs[1, :, None]
             self._cache.open_step(inputs[1], length)
-            logits: Tensor = self._model.lm_head(self._hidden(tokens, positions, self._mask(positions, length))[:, 0])
-            return logits
+            states = self._hidden(tokens, positions, self._mask(positions, length))[:, 0]
+            return self._logits[: len(states)].copy_(self._model.lm_head(states))
 
         return _Step(inputs, self._recorded(compute) if self._graphs else compute)
 
