@@ -14,7 +14,7 @@ from coevolve.engine import devices
 from coevolve.engine.devices import Gpu
 from coevolve.loading import load_config
 from coevolve.runs import estimate
-from coevolve.runs.estimate import fit_of, hours_on, sentence
+from coevolve.runs.estimate import fit_of, forewords, hours_on, sentence
 from coevolve.runs.plan import planned
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_000_000_000, True)
@@ -78,6 +78,15 @@ def test_a_plan_that_does_not_fit_names_what_would() -> None:
     tiny = fit_of(config, Gpu("NVIDIA L4", 24_000_000_000, 0, True))
     assert tiny is not None
     assert "too much for any micro-batch; smaller: engine.max_rows" in sentence(tiny)
+
+
+def test_a_run_begins_with_its_parts_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "gpus", lambda: [H100])
+    plan, parts, hours = forewords(load_config("qwen3-4b-1gpu"))
+    assert plan.startswith("memory plan: 68.8 of 85.0 GB on NVIDIA H100")
+    assert "base model 8.0, adapters 0.7, " in parts
+    assert re.fullmatch(r"about \d+\.\d hours, an estimate \(docs/memory.md\)", hours)
+    assert forewords(load_config("mini")) == []
 
 
 def test_a_model_whose_sizes_are_not_known_is_planned_without_memory() -> None:

@@ -20,7 +20,7 @@ from coevolve.runs.alarms import alarms
 from coevolve.runs.base import base_digest, base_model, check_same_base, ready_world
 from coevolve.runs.checkpoints import RunCheckpoints, read_weights
 from coevolve.runs.clock import PhaseClock
-from coevolve.runs.estimate import fit_here, sentence
+from coevolve.runs.estimate import forewords
 from coevolve.runs.evaluate import Evaluate
 from coevolve.runs.journal import Journal
 from coevolve.runs.meters import open_meter
@@ -49,8 +49,8 @@ def start(config: Config, progress: Progress) -> Path:
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
     require_engine(config)
-    if config.engine.device == "cuda" and (fit := fit_here(config)):
-        progress.note(sentence(fit))
+    for line in forewords(config):
+        progress.note(line)
     base_model(ready_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)

@@ -12,7 +12,7 @@ from coevolve.engine.memory import MemoryPlan
 from coevolve.engine.shapes import ModelShape
 from coevolve.engine.speed import AIMS, Shares, TrainingWork, prefill_seconds, sampling_seconds, training_seconds
 from coevolve.rollout.service import worker_count
-from coevolve.runs.plan import PlannedPhase
+from coevolve.runs.plan import PlannedPhase, planned
 from coevolve.runs.sizes import shape_of
 
 
@@ -65,6 +65,23 @@ def sentence(fit: Fit) -> str:
     if fit.micro_batch:
         return f"{line}: too much; engine.micro_batch_tokens={fit.micro_batch} would fit"
     return f"{line}: too much for any micro-batch; smaller: engine.max_rows, sampling.max_tokens, or lora.enabled=true"
+
+
+def forewords(config: Config) -> list[str]:
+    """What a run says before it loads a model of one's own: its memory plan by parts, and the time on a known card.
+
+    Raises:
+        ModelError: the base model's config.json cannot be read.
+    """
+    fit = fit_here(config) if config.world == "open" or config.engine.device == "cuda" else None
+    if fit is None:
+        return []
+    parts = ", ".join(f"{part.name} {part.bytes / 1e9:.1f}" for part in fit.memory.parts if part.bytes >= 5e7)
+    out = [sentence(fit), f"its parts in GB: {parts}"]
+    if card := card_here(fit):
+        hours = sum(hours_on(config, card, planned(config)))
+        out.append(f"about {hours:.1f} hours, an estimate (docs/memory.md)")
+    return out
 
 
 def hours_on(config: Config, card: Card, phases: Sequence[PlannedPhase], shares: Shares = AIMS) -> list[float]:

@@ -77,7 +77,7 @@ class StaticPasses:
         self._model, self._cache, self._graphs = model, cache, graphs
         self._steps: dict[tuple[int, int], _Step] = {}
         self._moved = -1
-        # Graphs are replayed one after the other, so all of them share their memory and leave their logits in one place.
+        # Graphs are replayed one after the other, so they share their memory and leave their logits in one place.
         self._pool: Any = None
         self._logits = torch.empty(0)
 
