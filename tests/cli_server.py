@@ -176,6 +176,8 @@ def strike(kind: str) -> None:
         stale_weights()
     elif kind == "shortage":
         little_memory()
+    elif kind == "full memory":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
     elif kind == "bug":
         raise ZeroDivisionError("a defect of ours")
 

@@ -240,3 +240,13 @@ def test_a_run_without_memory_for_its_batches_goes_on_with_smaller_ones(cli: Cli
     halved = [row.get("micro_batch_halvings", 0) for row in rows if row["event"] == "curriculum_step"]
     assert sum(halved) > 0
     assert all(row["skipped_updates"] == 0 for row in rows if row["event"] == "curriculum_step")
+
+
+def test_a_shortage_that_nothing_can_be_done_about_is_named(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    fault = {"method": "save_point", "phase": None, "when": "before", "kind": "full memory"}
+    ended = cli(*tiny(tmp_path / "run", *ONE), fault=fault)
+    assert ended.code == 1
+    assert "memory ran out: CUDA out of memory" in ended.stderr
+    assert "coevolve resume" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert status(tmp_path / "run") == "failed"

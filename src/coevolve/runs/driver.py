@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
 from coevolve.engine.opening import require_engine
-from coevolve.errors import RunError
+from coevolve.errors import EngineError, RunError
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
@@ -92,11 +93,28 @@ def _execute(folder: RunFolder, progress: Progress) -> None:
     except KeyboardInterrupt:
         _mark(folder, "interrupted")
         raise
-    except Exception:
+    except Exception as error:
         _mark(folder, "failed")
+        _refuse_shortage(error, folder.path)
         raise
     finally:
         folder.close()
+
+
+def _refuse_shortage(error: Exception, run: Path) -> None:
+    """
+    Raises:
+        EngineError: there was no memory where nothing could be done again in smaller parts.
+    """
+    from coevolve.engine.local.shortage import out_of_memory
+
+    if out_of_memory(error):
+        raise EngineError(
+            f"memory ran out: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            where=str(run),
+            fix=f"where there is more memory: coevolve resume {run}   or a new run with lora.enabled=true, "
+            "engine.optimizer=adamw-8bit, engine.checkpointing=true or a smaller engine.max_rows",
+        ) from error
 
 
 def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
@@ -181,6 +199,7 @@ class _Trainers:
     def __call__(
         self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
     ) -> Trainer:
+        gc.collect()  # what the last phase left in cycles may be the weights and moments of a whole model
         trainer = self._open(folder, weight_decay, max_grad_norm)
         if resume:
             trainer.load_optimizer(folder)

@@ -82,7 +82,11 @@ def prepare(model: nn.Module, device: torch.device) -> None:
         model.set_attn_implementation(_ATTENTION)  # type: ignore[operator]
         probe = pack([tokens.astype(np.int32)], [np.arange(1, len(tokens))], len(tokens))[0]
         parts = output_head(model)(hidden_states(model, probe, device))
-    if not torch.allclose(whole.float(), parts.float(), rtol=1e-2, atol=1e-2):
+        exact = whole.dtype not in (torch.bfloat16, torch.float16)
+    whole, parts = whole.float(), parts.float()
+    # In 16 bits each of many layers rounds in another order; what is computed in another way differs by more.
+    rounding = 1e-2 if exact else 0.05 * float(whole.abs().max())
+    if not torch.allclose(whole, parts, rtol=1e-2, atol=rounding):
         raise EngineError(
             f"{type(model).__name__} does not compute its logits as the local trainer does",
             fix="train a model with plain causal attention and a plain output matrix, such as Qwen3 or Llama",

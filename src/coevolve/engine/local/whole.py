@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from coevolve.engine.local.models import load_model, quiet
 from coevolve.engine.local.trained import assign, no_reference
@@ -33,7 +33,6 @@ class WholeModel:
         self.model: nn.Module = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
         self.parameters = dict(self.model.named_parameters())
         self._reference: nn.Module | None = None
-        self._reference_weights: dict[str, Tensor] | None = None
 
     def numpy(self) -> dict[str, Floats]:
         """Copies of the weights as float32; tied weights appear under each of their names."""
@@ -56,8 +55,11 @@ class WholeModel:
             self.model.save_pretrained(str(folder))  # type: ignore[operator]
 
     def set_reference(self) -> None:
-        """Make the present weights the reference; the second model is built on first use."""
-        self._reference_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        """Make the present weights the reference, in a second model."""
+        if self._reference is None:
+            self._reference = copy.deepcopy(self.model).requires_grad_(False)
+        else:
+            self._reference.load_state_dict(self.model.state_dict())
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:
@@ -66,11 +68,6 @@ class WholeModel:
         Raises:
             EngineError: there is no reference.
         """
-        if self._reference_weights is not None:
-            if self._reference is None:
-                self._reference = copy.deepcopy(self.model).requires_grad_(False)
-            self._reference.load_state_dict(self._reference_weights)
-            self._reference_weights = None
         if self._reference is None:
             raise no_reference()
         yield self._reference
