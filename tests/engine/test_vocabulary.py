@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from coevolve.engine.base import SampleRequest, Sampling
 from coevolve.engine.chat import read_chat_template
+from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.stops import StopStrings
@@ -23,6 +24,11 @@ from coevolve.errors import ModelError
 from coevolve.types import Batch, TrainRow
 
 PADDING = 9
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    use_threads(1)
 
 
 @pytest.fixture(scope="module", params=["tied", "tiny"])

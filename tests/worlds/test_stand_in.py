@@ -13,6 +13,7 @@ from coevolve.config import Config
 from coevolve.engine.base import Pause, SampleRequest, Sampling
 from coevolve.engine.families import FAMILIES
 from coevolve.engine.local.models import check_base_model, load_tokenizer
+from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import ConfigError
@@ -37,7 +38,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return path
 
 
-def written(folder: Path, prompt: str, stop: tuple[str, ...], n: int = 160) -> list[tuple[Pause, str]]:
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    use_threads(1)
+
+
+def written(folder: Path, prompt: str, stop: tuple[str, ...], n: int = 96) -> list[tuple[Pause, str]]:
     sampler, codec = LocalSampler(folder, max_rows=n), Codec(folder)
     for i in range(n):
         sampler.submit(SampleRequest(i, codec.encode(prompt), Sampling(max_tokens=40, stop=stop), seed=i))
