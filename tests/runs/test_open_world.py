@@ -139,6 +139,30 @@ def test_plain_prompts_without_a_tool_make_a_run_too(cli: Cli, model: Path, tmp_
 
 
 @pytest.mark.slow
+def test_a_run_that_was_killed_in_three_phases_ends_with_the_bytes_of_an_unbroken_one(
+    cli: Cli, model: Path, tmp_path: Path
+) -> None:
+    def begin(path: Path, **how: object) -> int:
+        chosen = (f"model.path={model}", f"run.dir={path}", "executor.steps=2", "curriculum.steps=2", "pool.size=24")
+        settings = [part for setting in chosen for part in ("--set", setting)]
+        return int(cli("run", "agent0", "--preset", "smoke-hf", *settings, "--quiet", **how).code)
+
+    def killed(phase: str) -> dict[str, object]:
+        return {"fault": {"method": "log", "phase": f"iteration-1/{phase}", "when": "after", "kind": "kill"}}
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert begin(whole) == 0
+    assert begin(broken, **killed("curriculum")) == -9
+    for phase in ("pool", "executor"):
+        assert cli("resume", str(broken), "--quiet", **killed(phase)).code == -9
+    assert cli("resume", str(broken), "--quiet").code == 0
+    names = ["metrics.jsonl", "trajectories/pool-1.parquet"]
+    names += [f"checkpoints/iteration-1/{role}/adapter_model.safetensors" for role in ("proposer", "solver")]
+    for name in (*names, "checkpoints/iteration-1/proposer/optimizer.pt"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.slow
 def test_an_iteration_with_the_real_vocabulary_takes_minutes_on_a_cpu(cli: Cli, tmp_path: Path) -> None:
     ended = cli("run", "agent0", "--preset", "smoke-hf", "--set", f"run.dir={tmp_path / 'run'}", "--quiet")
     assert ended.code == 0, ended.stderr
