@@ -40,7 +40,7 @@ def run(model: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("open") / "run"
     where = ("--set", f"model.path={model}", "--set", f"run.dir={path}")
     ended = cli("run", "agent0", "--preset", "smoke-hf", *where, *SMALL)
-    assert ended.code == 0, ended.stderr
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
     return path
 
 

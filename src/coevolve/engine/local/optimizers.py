@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -40,7 +39,6 @@ def new_optimizer(
     if kind == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
     require_8bit()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on CPU it asks for kernels of another kind
     from bitsandbytes.optim.adamw import AdamW8bit
 
     optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=0.0, betas=betas)
