@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from coevolve.config import LoraSection
 from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
 from coevolve.engine.local.buckets import length_bucket, row_bucket
 from coevolve.engine.local.decoding import StaticPasses, static_attention
@@ -89,6 +92,41 @@ def test_steps_are_recorded_once_per_kind_and_again_when_the_cache_has_moved(
     assert sum(x.numel() for x in (*sampler._cache.keys, *sampler._cache.values)) == 0  # given back for the trainer
     again = story(sampler)
     assert [c.tokens.tolist() for c in again] == [c.tokens.tolist() for c in expected]
+
+
+class Operations(TorchDispatchMode):
+    """The names of all operations inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket._qualified_op_name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("lora", [None, LoraSection(enabled=True, rank=4)])
+def test_a_recorded_step_reads_no_number_and_brings_none_along(tiny_folder: Path, lora: LoraSection | None) -> None:
+    """While CUDA records, nothing may wait for a result or copy from main memory."""
+    sampler = LocalSampler(tiny_folder, max_rows=4, static=True, lora=lora)
+    told: list[set[str]] = []
+
+    def recorded(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        with Operations() as operations:
+            compute()
+        told.append(operations.names)
+        return compute
+
+    sampler._passes = StaticPasses(sampler.model, sampler._cache, graphs=True)  # type: ignore[arg-type]
+    sampler._passes._recorded = recorded  # type: ignore[method-assign]
+    sampler.submit(SampleRequest(0, np.arange(3, dtype=np.int32), Sampling(max_tokens=3), seed=0))
+    while sampler.active:
+        sampler.step()
+    assert len(told) == 1
+    assert {"aten::scatter_", "aten::linear", "aten::copy_"} <= told[0]
+    waits = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::equal", "aten::is_nonzero"}
+    assert not told[0] & (waits | {"aten::lift_fresh", "aten::masked_select", "aten::unique_consecutive"})
 
 
 def test_fused_attention_equals_the_sum_over_the_past() -> None:
