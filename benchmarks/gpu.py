@@ -11,7 +11,8 @@ training   rows of 4,096 tokens through the trainer: an adapter as in the preset
            same parts.
 sampling   128 texts of 2,048 tokens, against the time it takes to read all matrices and the past of every row at each
            step (engine/speed.py). Recording of CUDA graphs is part of the time, and told.
-iteration  one iteration of Agent0 at reduced counts with sandbox, votes and both trainings: where the time goes.
+iteration  one iteration of Agent0 at reduced counts with sandbox, votes and both trainings: where the time goes, and
+           the most memory of it against the plan.
 hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such cards, from the shares just measured;
            on eight it is an eighth, as if nothing were lost between them. Next to it what others report.
 """
@@ -40,6 +41,7 @@ from coevolve.engine.families import FAMILIES
 from coevolve.engine.local.decoding import StaticPasses
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
+from coevolve.engine.memory import MemoryPlan, When
 from coevolve.engine.shapes import ModelShape
 from coevolve.engine.speed import Shares, TrainingWork, mfu, step_bytes, training_seconds
 from coevolve.loading import load_config
@@ -151,11 +153,10 @@ def with_engine(config: Config, *, lora: bool, **engine: object) -> Config:
     return config.model_copy(update={"lora": section, "engine": config.engine.model_copy(update=engine), **free})
 
 
-def trainer_bytes(shape: ModelShape, config: Config) -> int:
-    """The plan's parts that a trainer alone has; the sampler's own adapters are small and counted."""
-    parts = memory_plan(shape, config, workers=1).parts
-    apart = {"sampler's model", "CUDA itself", "lost between blocks"}
-    return sum(part.bytes for part in parts if part.when != "sampling" and part.name not in apart)
+def handed_out(plan: MemoryPlan, when: When, *, without: tuple[str, ...] = ()) -> int:
+    """What the plan expects torch's allocator to hand out: everything but its own losses and CUDA itself."""
+    apart = {"CUDA itself", "lost between blocks", *without}
+    return sum(part.bytes for part in plan.parts if part.when in ("always", when) and part.name not in apart)
 
 
 def batch_of(bench: Bench) -> Batch:
@@ -176,7 +177,7 @@ def batch_of(bench: Bench) -> Batch:
 def training(bench: Bench, name: str, config: Config) -> Row:
     """Tokens per second, MFU and memory of optimiser steps over one batch."""
     _clear()
-    plan = trainer_bytes(bench.shape, config)
+    plan = handed_out(memory_plan(bench.shape, config), "training", without=("sampler's model",))
     row: Row = {"part": "training", "what": name, "planned_bytes": plan}
     if bench.memory and plan > bench.memory:
         return row | {"note": f"needs {plan / 1e9:.0f} GB, the card has {bench.memory / 1e9:.0f}"}
@@ -276,11 +277,15 @@ def iteration(bench: Bench, place: Path) -> list[Row]:
     """The phases of one iteration and where their time went."""
     _clear()
     run = bench.config.run.model_copy(update={"dir": str(place / "run")})
-    driver.start(bench.config.model_copy(update={"run": run}), SilentProgress())
+    config = bench.config.model_copy(update={"run": run})
+    seconds, peak = bench.timed(lambda: driver.start(config, SilentProgress()) and None)
     lines = (place / "run" / "timings.jsonl").read_text(encoding="utf-8").splitlines()
     keys = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s", "tokens_sampled", "tool_calls")
     rows = [json.loads(line) for line in lines]
-    return [{"part": "iteration", "what": row["phase"], **{k: row[k] for k in keys}} for row in rows]
+    phases: list[Row] = [{"part": "iteration", "what": row["phase"], **{k: row[k] for k in keys}} for row in rows]
+    planned_peak = max(handed_out(memory_plan(bench.shape, config), when) for when in ("training", "sampling"))
+    whole = {"wall_s": seconds, "peak_bytes": peak or None, "planned_bytes": planned_peak}
+    return [*phases, {"part": "iteration", "what": "all of it", **whole}]
 
 
 def hours(bench: Bench, family: str, rows: Sequence[Row]) -> list[Row]:
@@ -335,6 +340,8 @@ def _print(rows: Sequence[Row]) -> None:
             print(line + row["note"])
         elif row["part"] in ("training", "sampling"):
             print(line + "  ".join(_measured(row)))
+        elif row["what"] == "all of it":
+            print(line + "  ".join([f"wall {row['wall_s']:.1f} s", *_memory(row)]))
         elif row["part"] == "iteration":
             seconds = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
             print(line + "  ".join(f"{name[:-2]} {row[name]:.1f} s" for name in seconds))
@@ -351,10 +358,14 @@ def _measured(row: Row) -> list[str]:
         out.append(f"{row['share']:.1%} of the bandwidth (aim {BANDWIDTH_AIM:.0%})")
     if row.get("graphs"):
         out.append(f"{row['graphs']} graphs recorded in {row['recording_s']:.1f} s")
-    if row.get("peak_bytes") and "planned_bytes" in row:
-        off = row["peak_bytes"] / row["planned_bytes"] - 1
-        out.append(f"{row['peak_bytes'] / 1e9:.1f} GB, {off:+.1%} against the plan (aim within {MEMORY_AIM:.0%})")
-    return out
+    return out + _memory(row)
+
+
+def _memory(row: Row) -> list[str]:
+    if not row.get("peak_bytes") or "planned_bytes" not in row:
+        return []
+    off = row["peak_bytes"] / row["planned_bytes"] - 1
+    return [f"{row['peak_bytes'] / 1e9:.1f} GB, {off:+.1%} against the plan (aim within {MEMORY_AIM:.0%})"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
