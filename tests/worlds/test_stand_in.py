@@ -16,13 +16,14 @@ from coevolve.engine.local.models import check_base_model, load_tokenizer
 from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.vocabulary import read_vocabulary
-from coevolve.errors import ConfigError
+from coevolve.errors import ConfigError, ModelError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.protocol import written_question
 from coevolve.types import Origin, Role, Task
 from coevolve.worlds.choose import open_world
 from coevolve.worlds.open.learner import OpenWorld
-from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, small_folder
+from coevolve.worlds.open.stand_in import build
+from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, make_small, small_folder
 from coevolve.worlds.open.stand_in.chain import TRANSITIONS
 from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, save_tokenizer
 
@@ -144,6 +145,7 @@ def test_equal_calls_write_equal_bytes(tmp_path: Path) -> None:
     ("what", "where"),
     [
         (StandIn(like="gpt-9"), "--like"),
+        (StandIn(dtype="int3"), "--dtype"),
         (StandIn(hidden=48), "--hidden"),
         (StandIn(vocabulary=300), "--vocabulary"),
         (StandIn(vocabulary=400_000), "--vocabulary"),
@@ -158,9 +160,33 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path: Pat
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
-    with pytest.raises(ConfigError, match="not empty"):
-        build_stand_in(tmp_path, StandIn(**TINY))
+    for place in (tmp_path, tmp_path / "mine"):
+        with pytest.raises(ConfigError, match="no empty folder"):
+            build_stand_in(place, StandIn(**TINY))
+    assert (tmp_path / "mine").read_text() == ""
 
 
 def test_the_open_worlds_own_model_is_in_the_cache() -> None:
     assert open_world(Config(world="open")).base_model() == small_folder()
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "coevolve").write_text("a file where a folder belongs")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="cannot be made") as error:
+        make_small()
+    assert "XDG_CACHE_HOME" in error.value.fix
+
+
+def test_what_another_process_has_made_meanwhile_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def slow(out: Path, what: StandIn) -> None:
+        for folder in (out, small_folder()):
+            folder.mkdir(parents=True)
+            (folder / "by").write_text(folder.name)
+
+    monkeypatch.setattr(build, "build_stand_in", slow)
+    make_small()
+    assert (small_folder() / "by").read_text() == small_folder().name
+    assert [path.name for path in small_folder().parent.iterdir()] == [small_folder().name]

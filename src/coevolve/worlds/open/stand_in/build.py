@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coevolve.engine.families import FAMILIES
-from coevolve.errors import ConfigError
+from coevolve.errors import ConfigError, ModelError
 from coevolve.places import cache_folder
 from coevolve.worlds.open.stand_in.chain import END, OBSERVED, OTHER_END, START, TRANSITIONS
 from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, Naming, in_bytes, save_tokenizer
@@ -47,10 +46,12 @@ def build_stand_in(out: Path, what: StandIn) -> None:
         what: family and sizes.
 
     Raises:
-        ConfigError: the folder is in use, the family is not known, or the sizes are too small for it.
+        ConfigError: the folder is in use, the family is not known, or the sizes do not suit it.
     """
-    if out.exists() and any(out.iterdir()):
-        raise ConfigError("the folder is not empty", where=str(out), fix="name another one")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError("this is no empty folder", where=str(out), fix="name another one")
+    if what.dtype not in ("float32", "bfloat16"):
+        raise ConfigError(f"weights of {what.dtype} are not made", where="--dtype", fix="float32 or bfloat16")
     if what.like not in FAMILIES:
         raise ConfigError(f"no family is named {what.like}", where="--like", fix=f"one of: {', '.join(FAMILIES)}")
     content = _sizes(dict(FAMILIES[what.like].config), what)
@@ -83,21 +84,27 @@ def small_folder() -> Path:
 
 
 def make_small() -> None:
-    """Make the open world's own base model when it is not there; a few seconds."""
+    """Make the open world's own base model when it is not there; a few seconds.
+
+    Raises:
+        ModelError: the cache cannot be written to.
+    """
     final = small_folder()
-    if not final.is_dir():
+    if final.is_dir():
+        return
+    try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=final.parent))
-        try:
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=final.parent) as place:
+            made = Path(place) / "model"
             build_stand_in(made, SMALL)
-            made.chmod(0o755)
-            if not final.is_dir():
-                os.rename(made, final)  # a folder of another process, meanwhile finished, is as good
-        except OSError:
-            if not final.is_dir():
-                raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+            os.rename(made, final)
+    except OSError as error:
+        if not final.is_dir():  # one that another process has made meanwhile is as good
+            raise ModelError(
+                f"the open world's own base model cannot be made: {error}",
+                where=str(final),
+                fix="make room there, name another place by XDG_CACHE_HOME, or set model.path",
+            ) from error
 
 
 def _sizes(content: dict[str, Any], what: StandIn) -> dict[str, Any]:
