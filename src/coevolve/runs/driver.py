@@ -129,6 +129,10 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     ):
         todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
         progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
+        if config.world == "open" and config.model.path is None:
+            progress.note(
+                "model.path is not set: the base model is a small random one, and nothing it learns means anything"
+            )
         folder.set_status("running", contract=rollouts.contract, base=base_digest(base))
         recorder = Recorder(folder, meter, judge)
         checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config, base, progress.note)
