@@ -104,7 +104,7 @@ def test_training_takes_what_is_planned(folders: dict[str, Path], monkeypatch: p
     assert tensor_bytes(there["gradients"]) == numbers * 4
     assert tensor_bytes(there["moments"]) == memory.optimizer_bytes(numbers, 4, eight_bit=False)
     for chunk in (1 << 25, 16 * VOCABULARY):  # logits that are the most, and that are little
-        monkeypatch.setattr(local_trainer, "_LOGITS", chunk)
+        monkeypatch.setattr(local_trainer, "LOGITS", chunk)
         with LiveBytes([t for tensors in there.values() for t in tensors]) as live:
             trainer.forward_backward(batch())
         options: dict[str, Any] = {"checkpointing": checkpointing}

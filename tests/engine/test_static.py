@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from coevolve.config import LoraSection
 from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
-from coevolve.engine.local.buckets import length_bucket, row_bucket
 from coevolve.engine.local.decoding import StaticPasses, static_attention
+from coevolve.engine.local.portions import length_bucket, row_bucket
 from coevolve.engine.local.sampler import LocalSampler
 
 

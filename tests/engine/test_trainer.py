@@ -193,7 +193,7 @@ def test_micro_batch_size_does_not_change_the_gradient(make: Make) -> None:
 def test_chunks_of_logits_do_not_change_the_gradient(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for logits in (1 << 25, 39 * 5):
-        monkeypatch.setattr("coevolve.engine.local.trainer._LOGITS", logits)
+        monkeypatch.setattr("coevolve.engine.local.trainer.LOGITS", logits)
         trainer = make(dtype="float64")
         stats = trainer.forward_backward(Batch(near_policy(trainer, some_rows())))
         found.append((stats, gradients(trainer)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from coevolve.config import Config
 from coevolve.engine import memory
+from coevolve.engine.local.portions import PREFILL_TOKENS, SLACK
 from coevolve.engine.memory import FP32, MemoryPlan, Part, Precision, Trained
 from coevolve.engine.shapes import ModelShape
 
@@ -87,7 +88,7 @@ def _models(shape: ModelShape, config: Config, numbers: Numbers, workers: int) -
 def _training(shape: ModelShape, config: Config, numbers: Numbers) -> list[Part]:
     longest = longest_text(config)
     tokens = max(config.engine.micro_batch_tokens, longest)
-    padding = 1 / memory.SLACK if tokens > longest else 1.0
+    padding = 1 / SLACK if tokens > longest else 1.0
     count = memory.trained_numbers(shape, numbers.trained)
     check = config.engine.checkpointing
     new = shape.vocab * shape.hidden * FP32 if numbers.trained.everything else 0
@@ -105,7 +106,7 @@ def _sampling(shape: ModelShape, config: Config, numbers: Numbers, workers: int)
         cache = memory.static_cache_bytes(shape, rows, longest, size)
     else:
         cache = memory.growing_cache_bytes(shape, rows, PROMPT_TOKENS[config.world], longest, size)
-    step = max(memory.drawing_bytes(shape, rows, size), memory.prefill_bytes(shape, memory.PREFILL, size))
+    step = max(memory.drawing_bytes(shape, rows, size), memory.prefill_bytes(shape, PREFILL_TOKENS, size))
     return [
         Part("key-value cache", cache * workers, "sampling" if config.engine.device == "cuda" else "always"),
         Part("drawing or prompts", step * workers, "sampling"),

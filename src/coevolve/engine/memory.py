@@ -9,15 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from coevolve.engine.local.buckets import length_bucket, row_bucket
+from coevolve.engine.local.portions import LOGITS, STEP, length_bucket, row_bucket
 from coevolve.engine.shapes import ATTENTION, MATRICES, MLP, ModelShape
 
 When = Literal["always", "training", "sampling"]
 FP32 = 4  # bytes
-LOGITS = 1 << 25  # elements of a logits matrix that the trainer has alive at once
-SLACK = 0.85  # rows share a padded block of attention when none is shorter than this share of the longest
-PREFILL = 16384  # known tokens that the sampler computes in one pass
-STEP = 8  # positions by which the cache on CPU grows
 CONTEXT = 700_000_000  # bytes of the CUDA context and its libraries' workspaces: an allowance
 FRAGMENTS = 0.05  # of everything else, lost between blocks of the allocator: an allowance
 

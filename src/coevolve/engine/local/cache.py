@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_STEP = 8  # positions by which the capacity grows
+from coevolve.engine.local.portions import STEP
 
 
 class SlotCache:
@@ -43,8 +43,8 @@ class SlotCache:
         One position is always spare, so that padding can be written where nothing is ever read. Only a window of all
         rows may shrink the cache: others may hold longer ones.
         """
-        needed = -(-(length + 1) // _STEP) * _STEP
-        if needed > self.capacity or (all_rows and needed < self.capacity - 4 * _STEP):
+        needed = -(-(length + 1) // STEP) * STEP
+        if needed > self.capacity or (all_rows and needed < self.capacity - 4 * STEP):
             self._resize(self.slots, needed)
 
     def _resize(self, slots: int, capacity: int) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coevolve.engine.local.attention import slot_attention
-from coevolve.engine.local.buckets import length_bucket, row_bucket
 from coevolve.engine.local.growing import MASKED
+from coevolve.engine.local.portions import length_bucket, row_bucket
 from coevolve.engine.local.static import StaticCache
 
 NAME = "coevolve_static"

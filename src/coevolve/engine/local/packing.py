@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coevolve.engine.local.portions import SLACK
 from coevolve.types import Ints, TrainRow
 
 Index = NDArray[np.int64]
-
-
-_SLACK = 0.85  # rows share a padded block when the shortest has at least this share of the longest's length
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def _blocks(paths: list[Index], size: int) -> tuple[tuple[tuple[int, int], ...],
     """Put rows of similar length into padded blocks; returns ``blocks``, ``spread`` and ``collect``."""
     blocks: list[list[Index]] = []
     for path in sorted(paths, key=len, reverse=True):
-        if not blocks or len(path) < _SLACK * len(blocks[-1][0]):
+        if not blocks or len(path) < SLACK * len(blocks[-1][0]):
             blocks.append([])
         blocks[-1].append(path)
     shapes = tuple((len(block), len(block[0])) for block in blocks)

@@ -21,14 +21,13 @@ from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.growing import GrowingPasses
 from coevolve.engine.local.lora import add_adapter, load_adapter
 from coevolve.engine.local.models import load_model, load_tokenizer
+from coevolve.engine.local.portions import PREFILL_TOKENS
 from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.local.static import StaticCache
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import EngineError
 from coevolve.types import Ints
-
-_PREFILL_TOKENS = 16384  # padded tokens of one prefill pass
 
 
 class LocalSampler:
@@ -294,7 +293,7 @@ class LocalSampler:
         begin = 0
         while begin < len(order):
             end = begin + 1
-            while end < len(order) and (end + 1 - begin) * widths[order[end]] <= _PREFILL_TOKENS:
+            while end < len(order) and (end + 1 - begin) * widths[order[end]] <= PREFILL_TOKENS:
                 end += 1
             part = order[begin:end]
             rows, width = slots[part], int(widths[part].max())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coevolve.engine.local.buckets import length_bucket, row_bucket
+from coevolve.engine.local.portions import length_bucket, row_bucket
 
 
 class StaticCache:

@@ -34,6 +34,7 @@ from coevolve.engine.local.optimizers import (
     save_exactly,
 )
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
+from coevolve.engine.local.portions import LOGITS
 from coevolve.engine.local.scoring import (
     Streams,
     Tally,
@@ -52,7 +53,6 @@ from coevolve.errors import EngineError
 from coevolve.types import Batch, Floats, TrainRow, TrainStats
 
 OPTIMIZER_FILE = "optimizer.pt"
-_LOGITS = 1 << 25  # elements of a logits matrix alive at once, 128 MB in fp32
 
 
 def warmup_lr(step: int, lr: float, warmup: int) -> float:
@@ -332,7 +332,7 @@ class LocalTrainer:
         return torch.cat(parts)
 
     def _chunk(self) -> int:
-        return max(1, _LOGITS // int(output_head(self.model).out_features))
+        return max(1, LOGITS // int(output_head(self.model).out_features))
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, torch.bfloat16) if self._autocast else nullcontext()

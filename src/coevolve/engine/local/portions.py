@@ -1,7 +1,11 @@
-"""Sizes of decoding steps, so few of them that each can be recorded once. No torch here."""
+"""How much the local engine does at once: what decides its memory beside the sizes of the model. No torch here."""
 
 from __future__ import annotations
 
+LOGITS = 1 << 25  # elements of a logits matrix that the trainer has alive at once, 128 MB in fp32
+SLACK = 0.85  # rows share a padded block when the shortest has at least this share of the longest's length
+PREFILL_TOKENS = 16384  # padded tokens of one prefill pass of the sampler
+STEP = 8  # positions by which a growing cache grows
 BLOCK = 256  # positions; lengths of windows are multiples of it, so that few different steps exist
 
 
