@@ -9,7 +9,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-vllm lint bench bench-trl bench-sandbox bench-grading bench-store bench-page bench-gpu soak clean
+.PHONY: help demo test test-slow test-vllm lint bench bench-trl bench-sandbox bench-grading bench-store bench-page bench-gpu bench-vllm soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
+	@echo "make bench-vllm    vLLM against the local sampler, in the environment of make test-vllm"
 	@echo "make bench-page    the page of 50,000 and of a million trajectories, in a browser where there is one"
 	@echo "make bench-gpu    training, sampling and memory of Qwen3-4B's sizes on this machine's GPU (about ten minutes)"
 	@echo "make bench-store   what storing and trackers cost; a million trajectories written and summarised (minutes)"
@@ -57,6 +58,9 @@ bench-page: $(DEV)
 
 bench-gpu: $(DEV)
 	@$(BIN)/python benchmarks/gpu.py
+
+bench-vllm: $(VLLM)/.ready
+	@$(VLLM)/bin/python benchmarks/vllm_sampler.py --model src/coevolve/worlds/miniature/assets --rows 64 --tokens 200
 
 bench-store: $(DEV)
 	@$(BIN)/python benchmarks/store.py

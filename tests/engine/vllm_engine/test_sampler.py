@@ -41,6 +41,16 @@ def test_logprobs_equal_a_full_forward_pass_for_ragged_prompts(sampler: VllmSamp
         assert len(c.tokens) == 20 + i or c.tokens[-1] == 0
 
 
+def test_prompts_may_be_more_than_the_engine_takes_in_one_step(sampler: VllmSampler, untied: Path) -> None:
+    # 32 rows of 480 tokens: more than any default of vLLM for one step on a CPU.
+    prompts = {i: prompt(*(1 + (np.arange(480) * (i + 3) + i) % 60)) for i in range(40)}
+    for i, p in prompts.items():
+        sampler.submit(SampleRequest(i, p, Sampling(max_tokens=6), seed=i))
+    for i, c in finish(sampler).items():
+        expected = forward(untied, np.concatenate([prompts[i], c.tokens]))[len(prompts[i]) - 1 :]
+        np.testing.assert_allclose(c.logprobs, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("temperature", [0.6, 1.7])
 def test_logprobs_are_those_at_the_sampling_temperature(sampler: VllmSampler, untied: Path, temperature: float) -> None:
     p = prompt(5, 6, 7)

@@ -54,7 +54,7 @@ def open_engine(config: Config, model_path: Path) -> LLMEngine:
     require_vllm()
     # Read when vLLM is imported. In a process of its own it would decode as well, but weights would go by a pipe.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it would write through the progress display
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "CRITICAL")  # it would write through the progress display
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     with _quiet():
         return _open(config, model_path)
@@ -106,8 +106,10 @@ def _arguments(config: Config, model_path: Path) -> dict[str, Any]:
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
-    if cpu:  # compiling costs a minute per shape and gains little there
-        arguments |= {"enforce_eager": True, "block_size": _CPU_BLOCK}
+    if cpu:
+        # Compiling costs a minute per shape and gains little there; a request with a seed whose prompt is spread over
+        # several steps is a RuntimeError of torch there, "CPU Generator does not use offset".
+        arguments |= {"enforce_eager": True, "block_size": _CPU_BLOCK, "enable_chunked_prefill": False}
     if config.lora.enabled:
         arguments |= {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1}
         arguments["max_lora_rank"] = next(rank for rank in _RANKS if rank >= config.lora.rank)
