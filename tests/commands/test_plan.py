@@ -103,6 +103,18 @@ def test_the_documented_memory_of_the_presets_is_that_of_their_plans() -> None:
     assert {name: f"{fit.memory.peak / 1e9:.1f}" for name, fit in planned_gb.items() if fit} == dict(rows)
 
 
+def test_the_documented_hours_of_the_paper_are_those_of_its_plan() -> None:
+    page = (Path(__file__).parents[2] / "docs/memory.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) x ([\w -]+?) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for count, card, hours in rows:
+        config = load_config("qwen3-4b-paper", None, [f"engine.gpus={count}"])
+        each = hours_on(config, devices.CARDS[card], planned(config))
+        assert f"{sum(each):.1f}" == hours
+        if card == "A100-SXM4-80GB":
+            assert f"{each[1]:.1f}" == re.findall(r"one iteration would take ([\d.]+) hours", page)[0]
+
+
 def test_eight_cards_take_an_eighth_of_the_time() -> None:
     one, eight = (load_config("qwen3-4b-paper", None, [f"engine.gpus={n}"]) for n in (1, 8))
     card = devices.CARDS["H200"]
