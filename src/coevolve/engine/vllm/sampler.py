@@ -298,9 +298,14 @@ class VllmSampler:
         self._asleep = True
 
     def _wake(self) -> None:
-        if self._asleep:
-            self._engine.wake_up()
-            self._asleep = False
+        if not self._asleep:
+            return
+        if self._config.engine.device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()  # what the trainer has freed is kept for torch alone until then
+        self._engine.wake_up()
+        self._asleep = False
 
     def _forget(self) -> None:
         """Drop all that is cached. A step that the engine has begun ahead of time ends first: its blocks are in use."""
