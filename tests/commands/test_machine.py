@@ -103,7 +103,7 @@ def test_every_preset_is_held_against_the_machine(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(suitability, "require_engine", lambda config: None)
     _, small = presets()
     assert small["qwen3-4b-1gpu-24gb"] == ""
-    assert small["qwen3-4b-1gpu"] == "NVIDIA GeForce RTX 4090 has 25.4 GB"
+    assert small["qwen3-4b-1gpu"] == "only 25.4 GB on NVIDIA GeForce RTX 4090"
     assert presets("--preset", "qwen3-4b-1gpu") == (1, {"qwen3-4b-1gpu": small["qwen3-4b-1gpu"]})
     assert presets("--preset", "mini") == (0, {"mini": ""})
     monkeypatch.setattr(machine.machine, "free_disk", lambda _: 5_000_000_000)

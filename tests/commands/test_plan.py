@@ -75,9 +75,16 @@ def test_a_plan_that_does_not_fit_names_what_would() -> None:
     assert fit is not None
     assert fit.fits is False
     assert f"engine.micro_batch_tokens={fit.micro_batch} would fit" in sentence(fit)
-    tiny = fit_of(config, Gpu("NVIDIA L4", 24_000_000_000, 0, True))
+    tiny = fit_of(config, Gpu("NVIDIA L4", 24_000_000_000, 24_000_000_000, True))
     assert tiny is not None
     assert "too much for any micro-batch; smaller: engine.max_rows" in sentence(tiny)
+
+
+def test_memory_that_another_program_holds_does_not_count() -> None:
+    fit = fit_of(load_config("qwen3-4b-1gpu"), Gpu(H100.name, H100.total, 50_000_000_000, True))
+    assert fit is not None
+    assert fit.fits is False
+    assert "68.8 of 50.0 GB that are free on NVIDIA H100" in sentence(fit)
 
 
 def test_a_run_begins_with_its_parts_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:

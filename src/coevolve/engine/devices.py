@@ -61,6 +61,17 @@ class Gpu:
     free: int
     bfloat16: bool
 
+    @property
+    def usable(self) -> int:
+        """All of it, or what is free where another program holds more than a tenth."""
+        return self.total if self.free > 0.9 * self.total else self.free
+
+    @property
+    def room(self) -> str:
+        """``85.0 GB on NVIDIA H100 80GB HBM3``."""
+        others = "" if self.usable == self.total else " that are free"
+        return f"{self.usable / 1e9:.1f} GB{others} on {self.name}"
+
 
 def gpus() -> list[Gpu]:
     """All CUDA devices of this process, in torch's order; empty without any."""

@@ -32,7 +32,7 @@ class Fit:
     @property
     def fits(self) -> bool | None:
         """Whether the plan fits the device; None without one."""
-        return None if self.gpu is None else self.memory.peak <= self.gpu.total
+        return None if self.gpu is None else self.memory.peak <= self.gpu.usable
 
 
 def fit_of(config: Config, gpu: Gpu | None) -> Fit | None:
@@ -44,8 +44,8 @@ def fit_of(config: Config, gpu: Gpu | None) -> Fit | None:
     shape = shape_of(config)
     if shape is None:
         return None
-    plan = memory_plan(shape, config, workers=worker_count(config.engine), capacity=gpu.total if gpu else None)
-    return Fit(plan, gpu, fitting_micro_batch(shape, config, gpu.total) if gpu else None)
+    plan = memory_plan(shape, config, workers=worker_count(config.engine), capacity=gpu.usable if gpu else None)
+    return Fit(plan, gpu, fitting_micro_batch(shape, config, gpu.usable) if gpu else None)
 
 
 def fit_here(config: Config) -> Fit | None:
@@ -59,7 +59,7 @@ def sentence(fit: Fit) -> str:
     peak = f"{fit.memory.peak / 1e9:.1f}"
     if fit.gpu is None:
         return f"memory plan: {peak} GB"
-    line = f"memory plan: {peak} of {fit.gpu.total / 1e9:.1f} GB on {fit.gpu.name}"
+    line = f"memory plan: {peak} of {fit.gpu.room}"
     if fit.fits:
         return f"{line}; micro-batches of up to {fit.micro_batch:,} tokens would fit"
     if fit.micro_batch:

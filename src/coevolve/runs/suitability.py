@@ -60,7 +60,7 @@ def _obstacle(config: Config, fit: Fit | None, memory: int, disk: int, stored: i
     except CoevolveError as error:
         return f"{error.what} ({error.fix})"
     if fit and fit.gpu and not fit.fits:
-        return f"{fit.gpu.name} has {_gigabytes(fit.gpu.total)}"
+        return f"only {fit.gpu.room}"
     if fit and fit.gpu and config.model.dtype == "bfloat16" and not fit.gpu.bfloat16:
         return f"{fit.gpu.name} has no bfloat16"
     if fit and config.engine.device == "cpu" and fit.memory.peak > memory:
