@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from coevolve.config import LoraSection
 from coevolve.engine.local import trainer as module
-from coevolve.engine.local.packing import MicroBatch
+from coevolve.engine.local.packing import MicroBatch, pack, scored_tokens
+from coevolve.engine.local.scoring import Tally
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard
@@ -217,3 +218,25 @@ def test_checkpoints_give_the_same_gradient_from_fewer_kept_numbers(tiny_folder:
     for name, value in found[0][1].items():
         torch.testing.assert_close(found[1][1][name], value, rtol=1e-6, atol=1e-6)
     assert kept[1] < 0.5 * kept[0]
+
+
+@pytest.mark.parametrize("lora", [None, LoraSection(enabled=True, rank=2)], ids=["whole", "adapter"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_pass_brings_no_tensor_of_main_memory_along_and_waits_for_no_number(
+    lora: LoraSection | None, checkpointing: bool, tiny_folder: Path
+) -> None:
+    """On the device that holds no numbers, both are errors: a tensor of another device, and a number that is read."""
+    trainer = LocalTrainer(tiny_folder, lora=lora, checkpointing=checkpointing)
+    nowhere = torch.device("meta")
+    trainer.model.to(nowhere)
+    trainer._device = nowhere
+    trained = [p for p in trainer.model.parameters() if p.requires_grad]
+    trainer._trained.parameters = dict(zip(trainer._trained.parameters, trained, strict=True))
+    trainer.set_reference()
+    batch = Batch(rows(), kl=0.1)
+    (micro,) = pack([row.tokens for row in batch.rows], [scored_tokens(row) for row in batch.rows], 10_000)
+    trainer._micro_step(batch, micro, Tally(batch.bins, nowhere))
+    assert {p.grad.device for p in trained if p.grad is not None} == {nowhere}
+    assert all(p.grad is not None for p in trained)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        Tally(1, nowhere).stats()  # this one does read

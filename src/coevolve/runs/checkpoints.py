@@ -12,6 +12,8 @@ from coevolve.rollout.base import PolicyWeights
 from coevolve.runs.store import RunFolder
 from coevolve.types import Role
 
+_KEPT, _KEPT_BYTES = 6, 4 << 30  # policies in memory, as long as they are small: whole models of billions are not
+
 
 class RunCheckpoints:
     """Implements :class:`coevolve.methods.base.Checkpoints` on a run folder; the last few weights stay in memory."""
@@ -37,8 +39,13 @@ class RunCheckpoints:
             # No adapter at all is the base model: every sampler of such a run has that one.
             weights = {} if adapter and not key[1] else read_weights(self.folder(role, iteration))
             name = f"{role}-{iteration}" if key[1] else "base"
-            self._held = dict(list(self._held.items())[-5:]) | {key: PolicyWeights(name, -1, weights, adapter)}
+            self._held[key] = PolicyWeights(name, -1, weights, adapter)
+            while len(self._held) > 1 and (len(self._held) > _KEPT or self._bytes() > _KEPT_BYTES):
+                del self._held[next(iter(self._held))]
         return self._held[key]
+
+    def _bytes(self) -> int:
+        return sum(array.nbytes for policy in self._held.values() for array in policy.weights.values())
 
     @staticmethod
     def _trained(config: Config, role: Role) -> bool:
