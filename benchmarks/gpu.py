@@ -5,6 +5,8 @@
 
 Weights are random (a folder like that of `coevolve world random-model`, in a temporary place), tokens too.
 
+check      before anything is timed, in fp32 on a tiny model: the texts of recorded steps against those of the same
+           steps kernel by kernel (on CPU: of a cache that grows), and their log-probabilities against the trainer's.
 training   rows of 4,096 tokens through the trainer: an adapter as in the preset qwen3-4b-1gpu, and all weights where
            they fit, with moments of 8 bits where 32 do not. MFU counts useful operations only: with an adapter 4 per
            number and token, else 6. Peak memory is what torch's allocator had handed out at most, against the plan's
@@ -20,37 +22,26 @@ hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
+from gpu_parts import Bench, Row, Sizes, check, clear, handed_out, sampling, training
 
 from coevolve.config import Config
-from coevolve.engine.base import SampleRequest, Sampling
 from coevolve.engine.budget import memory_plan
 from coevolve.engine.devices import Card, card_of, gpus, why_no_gpu
 from coevolve.engine.families import FAMILIES
-from coevolve.engine.local.decoding import StaticPasses
-from coevolve.engine.local.sampler import LocalSampler
-from coevolve.engine.local.trainer import LocalTrainer
-from coevolve.engine.memory import MemoryPlan, When
-from coevolve.engine.shapes import ModelShape
-from coevolve.engine.speed import Shares, TrainingWork, mfu, step_bytes, training_seconds
+from coevolve.engine.speed import Shares
 from coevolve.loading import load_config
 from coevolve.runs import driver
 from coevolve.runs.estimate import hours_on
 from coevolve.runs.plan import planned
 from coevolve.runs.progress import SilentProgress
 from coevolve.runs.sizes import shape_of
-from coevolve.types import Batch, TrainRow
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
 
 MFU_AIM, BANDWIDTH_AIM, MEMORY_AIM = 0.45, 0.5, 0.1
@@ -60,20 +51,6 @@ REPORTED = (
 )
 MISSING = "these figures are missing until somebody runs this on a GPU; --tiny shows on CPU that the script works"
 TINY_CARD = Card(1.0, 10.0, 1)  # of no real device: only so that every line is computed
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much is done."""
-
-    model: StandIn
-    rows: int  # of training
-    length: int
-    steps: int
-    texts: int  # of sampling
-    tokens: int
-    run: str  # overrides of the iteration
 
 
 BOTH = """
@@ -109,42 +86,6 @@ TINY = Sizes(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """The model and the device."""
-
-    folder: Path
-    shape: ModelShape
-    config: Config  # of the iteration; the trainings differ from it as they say
-    card: Card | None
-    memory: int  # bytes of the device, 0 on CPU
-    sizes: Sizes
-
-    @property
-    def device(self) -> str:
-        return self.config.engine.device
-
-    def timed(self, work: Callable[[], None]) -> tuple[float, int]:
-        """Seconds, and the most bytes that were handed out meanwhile (0 on CPU)."""
-        if self.device == "cpu":
-            begin = time.perf_counter()
-            work()
-            return time.perf_counter() - begin, 0
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        begin = time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        return time.perf_counter() - begin, torch.cuda.max_memory_allocated()
-
-
-def _clear() -> None:
-    """Leave nothing of the last part on the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def with_engine(config: Config, *, lora: bool, **engine: object) -> Config:
     """The configuration with other keys of the engine."""
     section = config.lora.model_copy(update={"enabled": lora})
@@ -153,129 +94,9 @@ def with_engine(config: Config, *, lora: bool, **engine: object) -> Config:
     return config.model_copy(update={"lora": section, "engine": config.engine.model_copy(update=engine), **free})
 
 
-def handed_out(plan: MemoryPlan, when: When, *, without: tuple[str, ...] = ()) -> int:
-    """What the plan expects torch's allocator to hand out: everything but its own losses and CUDA itself."""
-    apart = {"CUDA itself", "lost between blocks", *without}
-    return sum(part.bytes for part in plan.parts if part.when in ("always", when) and part.name not in apart)
-
-
-def batch_of(bench: Bench) -> Batch:
-    """Rows of random tokens that share nothing; all but the first teach."""
-    rng, length = np.random.default_rng(0), bench.sizes.length
-    stream = np.ones(length + 1, np.float32)
-    weight = np.full(length + 1, 1 / (length * bench.sizes.rows), np.float32)
-    weight[0] = 0
-    rows = [
-        TrainRow(
-            rng.integers(0, 1000, length + 1).astype(np.int32), -8 * stream, stream, stream / 5, stream / 5, weight
-        )
-        for _ in range(bench.sizes.rows)
-    ]
-    return Batch(tuple(rows))
-
-
-def training(bench: Bench, name: str, config: Config) -> Row:
-    """Tokens per second, MFU and memory of optimiser steps over one batch."""
-    _clear()
-    plan = handed_out(memory_plan(bench.shape, config), "training", without=("sampler's model",))
-    row: Row = {"part": "training", "what": name, "planned_bytes": plan}
-    if bench.memory and plan > bench.memory:
-        return row | {"note": f"needs {plan / 1e9:.0f} GB, the card has {bench.memory / 1e9:.0f}"}
-    engine = config.engine
-    trainer = LocalTrainer(
-        bench.folder,
-        dtype=config.model.dtype,
-        device=bench.device,
-        micro_batch_tokens=engine.micro_batch_tokens,
-        checkpointing=engine.checkpointing,
-        optimizer=engine.optimizer,
-        lora=config.lora if config.lora.enabled else None,
-    )
-    batch = batch_of(bench)
-
-    def step() -> None:
-        trainer.forward_backward(batch)
-        trainer.step(1e-6)
-
-    step()  # moments, kernels
-
-    def steps() -> None:
-        for _ in range(bench.sizes.steps):
-            step()
-
-    seconds, peak = bench.timed(steps)
-    tokens = bench.sizes.rows * bench.sizes.length * bench.sizes.steps
-    row |= {
-        "tokens_per_s": tokens / seconds,
-        "peak_bytes": peak or None,
-        "micro_batch_tokens": trainer.micro_batch_tokens,
-    }
-    if bench.card:
-        work = TrainingWork(adapter=config.lora.enabled, checkpointing=engine.checkpointing, reference=False)
-        given = (bench.shape, bench.card, tokens, bench.sizes.length)
-        row |= {"mfu": mfu(*given, work, seconds), "share": training_seconds(*given, work, share=1.0) / seconds}
-    return row
-
-
-def sampling(bench: Bench, name: str, config: Config) -> Row:
-    """Tokens per second of texts that all have the same length, and the time that reading alone would take."""
-    _clear()
-    sizes = bench.sizes
-    sampler = LocalSampler(
-        bench.folder,
-        max_rows=sizes.texts,
-        dtype=config.model.dtype,
-        device=bench.device,
-        lora=config.lora if config.lora.enabled else None,
-        static=True,
-    )
-    sampler._eos = np.zeros(0, np.int64)  # nothing ends early
-    recording = [0, 0.0]
-    if isinstance(sampler._passes, StaticPasses):
-        _count(sampler._passes, recording)
-    prompts = np.random.default_rng(0).integers(0, 1000, (sizes.texts, 16)).astype(np.int32)
-
-    def write(tokens: int) -> None:
-        for i, prompt in enumerate(prompts):
-            sampler.submit(SampleRequest(i, prompt, Sampling(max_tokens=tokens), seed=i))
-        while sampler.active:
-            sampler.step()
-
-    write(2)  # libraries choose their kernels
-    recording[:] = [0, 0.0]
-    seconds, peak = bench.timed(lambda: write(sizes.tokens))
-    row: Row = {
-        "part": "sampling",
-        "what": name,
-        "tokens_per_s": sizes.texts * sizes.tokens / seconds,
-        "peak_bytes": peak or None,
-        "graphs": recording[0],
-        "recording_s": recording[1],
-    }
-    if bench.card:
-        size = 2 if config.model.dtype == "bfloat16" else 4
-        read = sum(step_bytes(bench.shape, sizes.texts, 16 + t, size) for t in range(sizes.tokens))
-        row["share"] = read / (bench.card.bandwidth * 1e9) / seconds
-    return row
-
-
-def _count(passes: StaticPasses, recording: list[Any]) -> None:
-    """Let the passes tell how many steps they have recorded, and how long that took."""
-    record = passes._recorded
-
-    def counted(compute: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-        begin = time.perf_counter()
-        replay = record(compute)
-        recording[0] += 1
-        recording[1] += time.perf_counter() - begin
-        return replay
-
-    passes._recorded = counted  # type: ignore[method-assign]
-
-
 def iteration(bench: Bench, place: Path) -> list[Row]:
     """The phases of one iteration and where their time went."""
-    _clear()
+    clear()
     run = bench.config.run.model_copy(update={"dir": str(place / "run")})
     config = bench.config.model_copy(update={"run": run})
     seconds, peak = bench.timed(lambda: driver.start(config, SilentProgress()) and None)
@@ -311,6 +132,10 @@ def measure(family: str, *, tiny: bool, card: Card | None, memory: int) -> list[
     sizes = TINY if tiny else FULL
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="coevolve-bench-") as name:
+        small, device = TINY.model, "cpu" if tiny else "cuda"
+        build_stand_in(Path(name) / "small", StandIn(family, small.layers, small.hidden, small.vocabulary))
+        rows.append(check(Path(name) / "small", device, 30 if tiny else 300))
+    with tempfile.TemporaryDirectory(prefix="coevolve-bench-") as name:
         folder = Path(name) / "model"
         what = sizes.model
         build_stand_in(folder, StandIn(family, what.layers, what.hidden, what.vocabulary, dtype=what.dtype))
@@ -338,6 +163,8 @@ def _print(rows: Sequence[Row]) -> None:
         line = f"{row['part']:<10} {row['what']:<32}"
         if "note" in row:
             print(line + row["note"])
+        elif row["part"] == "check":
+            print(f"{line}{row['tokens']} tokens; log-probabilities of sampler and trainer within {row['gap']:.1e}")
         elif row["part"] in ("training", "sampling"):
             print(line + "  ".join(_measured(row)))
         elif row["what"] == "all of it":

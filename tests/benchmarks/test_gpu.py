@@ -35,6 +35,8 @@ def test_every_line_runs_with_tiny_sizes_on_cpu() -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in content["rows"]:
         rows.setdefault(row["part"], []).append(row)
+    assert rows["check"][0]["gap"] < 1e-4
+    assert rows["check"][0]["tokens"] > 12 * 3
     assert [row["what"] for row in rows["training"]] == ["adapter", "adapter, checkpoints", "all weights"]
     assert [row["what"] for row in rows["sampling"]] == ["whole model", "with an adapter"]
     for row in [*rows["training"], *rows["sampling"]]:
