@@ -9,15 +9,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import coevolve
+from coevolve.engine.base import PolicyWeights
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
 from coevolve.loading import load_config
+from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver
+from coevolve.runs.checkpoints import read_weights
 from coevolve.runs.progress import SilentProgress
 from coevolve.runs.store import RunFolder
+from coevolve.types import Origin, Role, Task
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
+
+from .tiny import forward
 
 pytestmark = pytest.mark.vllm
 SMALL = (
@@ -31,6 +39,16 @@ SMALL = (
     "executor.tasks=2",
     "evaluation.levels=2",
     "evaluation.per_level=2",
+)
+
+
+QUESTIONS = (
+    "Let a = 43 * 80. Find a.",
+    "Let a = 12 + 30. Let b = the digit sum of a. Find b.",
+    "Let a = 7 xor 12. Find a.",
+    "Let a = 90 mod 7. Let b = a * 11. Find b.",
+    "Let a = 17 + 5. Let b = a * 3. Let c = b - 9. Find c.",
+    "Let a = 250 // 7. Find a.",
 )
 
 
@@ -96,3 +114,26 @@ def test_an_iteration_with_the_real_vocabulary(lora: str, tmp_path: Path) -> Non
     assert ended.returncode == 0, ended.stderr
     assert len(gaps(tmp_path / "run")) == 4
     assert max(gaps(tmp_path / "run")) < 1e-3
+
+
+def test_both_samplers_write_the_same_answers_around_real_tool_results() -> None:
+    """Greedy, so that no random number differs; the fence is forced, so that the tool is called."""
+    tasks = [Task(f"t{i}", (text,), "chain", Origin("test", Role.SOLVER, 0)) for i, text in enumerate(QUESTIONS)]
+    written = []
+    for sampler in ("vllm", "local"):
+        config = load_config("nano", overrides=["engine.workers=1", "vllm.cache_gb=0.05", f"engine.sampler={sampler}"])
+        rollouts = LocalRollouts(config, MiniatureWorld(), ASSETS)
+        policy = PolicyWeights("base", -1, read_weights(ASSETS))
+        groups = rollouts.solve(policy, tasks, 1, seed=3, greedy=True, opening="a:\n```python\n")
+        written.append([t for group in groups for t in group])
+        rollouts.close()
+    called = 0
+    for a, b in zip(*written, strict=True):
+        np.testing.assert_array_equal(a.tokens, b.tokens)
+        np.testing.assert_array_equal(a.mask, b.mask)
+        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+        assert (a.stop, a.answer, a.tool_calls) == (b.stop, b.answer, b.tool_calls)
+        own = forward(ASSETS, np.concatenate([a.prompt, a.tokens]))[len(a.prompt) - 1 :]
+        np.testing.assert_allclose(a.logprobs[a.mask], own[a.mask], atol=1e-4)
+        called += len(a.tool_calls)
+    assert called > len(tasks) / 2
