@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from coevolve.engine.budget import memory_plan
+from coevolve.loading import load_config
+from coevolve.runs.sizes import shape_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 
@@ -55,6 +60,19 @@ def test_every_line_runs_with_tiny_sizes_on_cpu() -> None:
     one, eight = rows["hours"]
     assert one["all"] == pytest.approx(8 * eight["all"])
     assert one["all"] > one["curriculum"] > 0
+
+
+@pytest.mark.slow
+def test_the_real_sizes_fit_a_card_of_eighty_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    gpu = importlib.import_module("gpu")
+    config = load_config("qwen3-4b-1gpu", None, gpu.FULL.run.split())
+    shape = shape_of(config)
+    assert shape is not None
+    assert memory_plan(shape, config).peak < 84.9e9
+    for lora in (True, False):
+        plan = memory_plan(shape, gpu.with_engine(config, lora=lora, checkpointing=not lora))
+        assert gpu.handed_out(plan, "training", without=("sampler's model",)) < 84.9e9
 
 
 PHASES = ("curriculum", "pool", "executor", "evaluate")
