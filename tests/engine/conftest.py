@@ -6,6 +6,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from coevolve.engine.local.runtime import use_threads
+
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789 .\n"
 
 
@@ -16,6 +18,12 @@ def _write_tokenizer(folder: Path) -> int:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     return tokenizer.get_vocab_size()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Models this small are computed faster on one: several threads wait for each other more than they work."""
+    use_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,7 @@ def test_doctor_and_solve_read_such_a_run(cli: Cli, adapters: Path) -> None:
     assert "answer" in answered.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(cli: Cli, tiny: Tiny, adapters: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = tiny(run, *LORA)

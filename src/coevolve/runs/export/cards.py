@@ -57,7 +57,7 @@ def model_card(
     tags = ["coevolve", config.method, "self-play", "reinforcement-learning", "tool-use"]
     header: dict[str, object] = {
         **licence,
-        **({"base_model": base} if base and adapter else {}),
+        **({"base_model": base} if adapter and "/" in base else {}),  # an id, not a folder's name
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
         "tags": tags,
