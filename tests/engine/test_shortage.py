@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,3 +242,40 @@ def test_a_pass_brings_no_tensor_of_main_memory_along_and_waits_for_no_number(
     assert all(p.grad is not None for p in trained)
     with pytest.raises((RuntimeError, NotImplementedError)):
         Tally(1, nowhere).stats()  # this one does read
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from coevolve.engine.local.runtime import use_threads
+from coevolve.engine.local.trainer import LocalTrainer
+from coevolve.types import Batch, TrainRow
+
+use_threads(1)
+trainer = LocalTrainer(Path(sys.argv[1]), micro_batch_tokens=1 << 20)
+draw, rows = np.random.default_rng(0), []
+for _ in range(300):
+    weight = np.full(250, 0.001, np.float32)
+    weight[0] = 0
+    full = [np.full(250, value, np.float32) for value in (-3.6, draw.normal(), 0.2, 0.3)]
+    rows.append(TrainRow(draw.integers(0, 39, 250).astype(np.int32), *full, weight))
+trainer.forward_backward(Batch(tuple(rows[:2])))  # everything is loaded that ever will be
+trainer.discard()
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (160 << 20), resource.RLIM_INFINITY))
+stats = trainer.forward_backward(Batch(tuple(rows)))
+print(stats.halvings, trainer.micro_batch_tokens, stats.tokens, trainer.step(1e-3) > 0)
+"""
+
+
+def test_memory_that_really_runs_out(tiny_folder: Path) -> None:
+    """A process that may have 160 MB more, and a batch whose one pass needs several times that."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tiny_folder)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    halvings, size, tokens, moved = ended.stdout.split()
+    assert int(halvings) >= 1
+    assert int(size) <= 300 * 249 // 2
+    assert (int(tokens), moved) == (300 * 249, "True")

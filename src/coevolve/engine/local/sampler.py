@@ -195,7 +195,7 @@ class LocalSampler:
         """
         try:
             return self._step()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
         # Out here nothing holds the tensors of the failed pass any more.

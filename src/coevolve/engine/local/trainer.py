@@ -165,7 +165,7 @@ class LocalTrainer:
                 group["lr"] = lr
             try:
                 self._optimizer.step()
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 fix = "engine.optimizer=adamw-8bit or lora.enabled=true in a new run"
@@ -189,7 +189,7 @@ class LocalTrainer:
                     for i, token, part in micro.split(values):
                         result[i][token] = part
                 return result
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
             self._halve(micros)
@@ -263,7 +263,7 @@ class LocalTrainer:
                     with torch.set_grad_enabled(learn):
                         self._micro_step(batch, micro, tally)
             return tally.stats()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
         # Only out here does nothing hold the tensors of the failed pass any more.
