@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,7 @@ from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 from .tiny import forward
 
 pytestmark = pytest.mark.vllm
-SMALL = (
-    "engine.sampler=vllm",
-    "vllm.cache_gb=0.05",
-    "pool.size=8",
-    "curriculum.questions=8",
-    "curriculum.group_size=8",
-    "curriculum.votes=2",
-    "pool.votes=4",
-    "executor.tasks=2",
-    "evaluation.levels=2",
-    "evaluation.per_level=2",
-)
-
-
+OURS = ("engine.sampler=vllm", "vllm.cache_gb=0.05")
 QUESTIONS = (
     "Let a = 43 * 80. Find a.",
     "Let a = 12 + 30. Let b = the digit sum of a. Find b.",
@@ -52,10 +40,9 @@ QUESTIONS = (
 )
 
 
-def run(preset: str, path: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(Path(coevolve.__file__).parents[1])}
-    keys = [f"--set={one}" for one in (*settings, f"run.dir={path}")]
-    command = [sys.executable, "-m", "coevolve", "run", "agent0", "--preset", preset, "--quiet", *keys]
+    command = [sys.executable, "-m", "coevolve", *arguments]
     return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=900)
 
 
@@ -66,10 +53,10 @@ def gaps(path: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tiny: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run of the miniature world, from the command line."""
     path = tmp_path_factory.mktemp("finished") / "run"
-    ended = run("nano", path, *SMALL)
+    ended = run(*tiny(path, *OURS))
     assert ended.returncode == 0, ended.stderr
     assert "Warning" not in ended.stderr.replace("Warning: NUMA binding", "")  # which torch itself writes
     return path
@@ -84,9 +71,10 @@ def test_the_probe_agrees_at_every_step_of_a_run(finished: Path) -> None:
 
 
 def test_a_run_whose_engine_failed_goes_on_to_the_same_bytes(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tiny: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = load_config("nano", overrides=[*SMALL, f"run.dir={tmp_path / 'run'}"])
+    settings = [one.removeprefix("--set=") for one in tiny(tmp_path / "run", *OURS) if one.startswith("--set=")]
+    config = load_config("nano", overrides=settings)
     step, taken = VllmSampler.step, 0
 
     def failing(self: VllmSampler) -> Any:
@@ -110,7 +98,8 @@ def test_a_run_whose_engine_failed_goes_on_to_the_same_bytes(
 
 @pytest.mark.parametrize("lora", ["false", "true"])
 def test_an_iteration_with_the_real_vocabulary(lora: str, tmp_path: Path) -> None:
-    ended = run("smoke-hf", tmp_path / "run", "engine.sampler=vllm", "vllm.cache_gb=0.2", f"lora.enabled={lora}")
+    settings = ("engine.sampler=vllm", "vllm.cache_gb=0.2", f"lora.enabled={lora}", f"run.dir={tmp_path / 'run'}")
+    ended = run("run", "agent0", "--preset", "smoke-hf", "--quiet", *(f"--set={one}" for one in settings))
     assert ended.returncode == 0, ended.stderr
     assert len(gaps(tmp_path / "run")) == 4
     assert max(gaps(tmp_path / "run")) < 1e-3

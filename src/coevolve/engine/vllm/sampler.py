@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coevolve.config import Config
 from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
-from coevolve.engine.local.models import load_tokenizer, weight_shapes
+from coevolve.engine.local.models import load_tokenizer
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vllm.opening import first_line, open_engine
+from coevolve.engine.vllm.weights import EngineWeights, without_padding
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import CoevolveError, EngineError
 from coevolve.types import Ints
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
 
 _AHEAD = 4  # steps; the engine begins at most two ahead of the one that it gives back
-_MATRIX = re.compile(r"\.lora_(?P<side>[AB])\.weight$")  # A [rank, inputs], B [outputs, rank]
-_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
 
 @dataclass(slots=True)
@@ -58,20 +54,17 @@ class VllmSampler:
 
     def __init__(self, config: Config, model_path: Path) -> None:
         self.policy_version = 0
-        self._config, self._path = config, model_path
+        self._config = config
         self._engine = open_engine(config, model_path)
-        model = self._engine.model_config
-        self._longest: int = model.max_model_len
-        self._tied = bool(model.hf_text_config.tie_word_embeddings)
+        self._longest: int = self._engine.model_config.max_model_len
         load_tokenizer(model_path)  # refuses what transformers would read in another way
         self._vocabulary = read_vocabulary(model_path)
-        if self._vocabulary.size < model.get_vocab_size():
-            self._engine.apply_model(self._without_padding)
+        without_padding(self._engine, self._vocabulary.size)
+        self._weights = EngineWeights(self._engine, config, model_path)
         self._stops: dict[tuple[str, ...], StopStrings] = {}
         self._living: dict[int, _Sequence] = {}
         self._decoding: dict[str, int] = {}  # ids of the sequences by their requests
-        self._numbers = count(1)  # of requests and adapters: no name is ever used twice
-        self._adapter: Any = None
+        self._numbers = count(1)  # of requests: no name is ever used twice
         self._asleep = False
         self._fault: EngineError | None = None
 
@@ -95,66 +88,11 @@ class VllmSampler:
             raise EngineError(
                 "weights were pushed to a sampler that still decodes", fix="finish or release its sequences"
             )
-        if policy.adapter != self._config.lora.enabled:
-            raise EngineError(
-                f"the weights of {policy.name} are {'' if policy.adapter else 'not '}those of an adapter, "
-                f"the engine was opened {'with' if self._config.lora.enabled else 'without'} adapters"
-            )
         with self._guarded():
             self._wake()
-            if policy.adapter:
-                self._load_adapter(policy)
-            else:
-                self._load_whole(policy)
+            self._weights.load(policy)
             self._forget()
         self.policy_version = policy.version
-
-    def _without_padding(self, model: Any) -> None:
-        """Let rows that pad the output matrix stand for no token, as for our own sampler and trainer."""
-        size = self._vocabulary.size
-
-        def forbid(_module: object, _inputs: object, logits: Any) -> None:
-            if logits is not None:
-                logits[:, size:] = -math.inf
-
-        model.logits_processor.register_forward_hook(forbid)
-
-    def _load_whole(self, policy: PolicyWeights) -> None:
-        import torch
-
-        weights = dict(policy.weights)
-        if self._tied and _EMBEDDING in weights:
-            # vLLM keeps the head of a tied model as it is unless it is named.
-            weights.setdefault(_HEAD, weights[_EMBEDDING])
-        expected = weight_shapes(self._path)
-        if self._tied and _EMBEDDING in expected:
-            expected.setdefault(_HEAD, expected[_EMBEDDING])
-        shapes = {name: tuple(value.shape) for name, value in weights.items()}
-        if odd := sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)):
-            raise EngineError("pushed weights do not fit the sampler's model", where=", ".join(odd[:3]))
-        tensors = ((name, torch.from_numpy(np.asarray(value))) for name, value in weights.items())
-        self._engine.collective_rpc("reload_weights", kwargs={"weights_iterator": tensors})
-
-    def _load_adapter(self, policy: PolicyWeights) -> None:
-        from vllm.lora.request import LoRARequest
-
-        from coevolve.engine.local.lora import write_adapter
-
-        for name, value in policy.weights.items():
-            found = _MATRIX.search(name)
-            if found is None or value.shape[found["side"] == "B"] != self._config.lora.rank:
-                raise EngineError(f"an adapter of rank {self._config.lora.rank} holds no such tensor", where=name)
-        if self._adapter is not None:
-            self._engine.remove_lora(self._adapter.lora_int_id)
-            self._adapter = None
-        if not policy.weights:  # the base model itself
-            return
-        number = next(self._numbers)
-        with TemporaryDirectory(prefix="coevolve-adapter-") as folder:
-            write_adapter(Path(folder), policy.weights, self._config.lora, base=str(self._path))
-            adapter = LoRARequest(f"{policy.name}-{policy.version}-{number}", number, folder)
-            self._engine.add_lora(adapter)
-        self._adapter = adapter
 
     def submit(self, request: SampleRequest) -> None:
         """Queue a new sequence.
@@ -207,7 +145,7 @@ class VllmSampler:
                 sequence.request,
                 tokens_input(list(sequence.tokens)),
                 self._parameters(sequence),
-                lora_request=self._adapter,
+                lora_request=self._weights.adapter,
             )
 
     def _parameters(self, sequence: _Sequence) -> SamplingParams:
