@@ -122,7 +122,7 @@ def too_many_words(model: Path) -> None:
         (no_safetensors, ["model.safetensors is damaged"]),
         (header_only, ["weights"]),
         (other_shape, ["do not fit config.json", "mismatched"]),
-        (unknown_architecture, ["cannot be loaded"]),
+        (unknown_architecture, ["no causal language model"]),
         (without_config, ["config.json is missing"]),
         (broken_config, ["config.json is damaged"]),
         (without_tokenizer, ["tokenizer.json is missing"]),

@@ -16,7 +16,7 @@ from coevolve.config import Config
 from coevolve.runs.store import RunFolder
 
 Served = Callable[..., Any]
-FACTS = "document.querySelector('.facts').textContent"
+FACTS = "document.querySelector('.facts')?.textContent"
 POINTS = "document.querySelectorAll('#outcome figure:first-child .mark').length"
 PLACE = "return document.querySelector('#growing').getBoundingClientRect().top"
 ROWS = "document.querySelectorAll('#list .row').length"
@@ -60,7 +60,7 @@ def test_a_real_run_is_followed_from_nothing_to_its_end(
             one = browser.until(POINTS, seconds=SLOW)
             browser.until(ROWS, seconds=SLOW)
             browser.run("setFilters({ ...ANY, origin: '1', text: 'Let' }); openAt(1)")
-            browser.until(f"{FACTS}.includes(tasks.id[openTask])")  # its trajectories are asked for first
+            browser.until(f"{FACTS}?.includes(tasks.task_id[openTask])")  # its trajectories are asked for first
             opened = browser.run(f"return {FACTS}")
             browser.run("document.querySelector('#growing').scrollIntoView({ block: 'start', behavior: 'instant' })")
             seen = browser.run(PLACE)

@@ -27,7 +27,7 @@ CODE = [
     "print('ü', '\\x00', '\\ud800'.encode('utf-8', 'surrogatepass'))",
     "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)",
     "def f(:",
-    "print('x' * 30_000)",
+    "print('x' * 300_000)",
     "import os; os.write(1, bytes(range(256)))",
     "import os; os.write(1, b'\\xff' * 19_000)",  # six bytes of JSON each
     "bytearray(1 << 40)",
