@@ -63,7 +63,7 @@ def test_the_zygote_shares_no_namespace_with_us(hidden: SandboxPool) -> None:
 
 def test_its_root_cannot_be_written_even_by_us(hidden: SandboxPool) -> None:
     with pytest.raises(OSError, match=r"Read-only file system|Permission denied"):
-        os.mkdir(f"/proc/{hidden._supervisor.zygote_pid}/root/new")
+        os.mkdir(Path(f"/proc/{hidden._supervisor.zygote_pid}", "root", "new"))
 
 
 def test_clocks_and_kills_find_the_right_process(hidden: SandboxPool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import select
 import socket
 import tempfile
@@ -60,6 +61,8 @@ class Surroundings:
         self.names = {
             "DIR": str(folder),
             "TOKEN": self._token,
+            "HOME": pwd.getpwuid(0).pw_dir,  # of the user that nobody may become
+            "PROC_ROOT": "root",  # the kernel's name for a process' root folder, below /proc/PID
             "CANARY": str(folder / "canary"),
             "VICTIM": str(folder / "victim"),
             "TRAINER": str(os.getpid()),
