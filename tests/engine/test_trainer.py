@@ -1,7 +1,7 @@
 """The local trainer against the same loss written out plainly, finite differences, and itself."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from coevolve.engine.local.models import check_base_model, load_model
 from coevolve.engine.local.trainer import LocalTrainer, warmup_lr
 from coevolve.errors import EngineError
-from coevolve.types import Batch, TrainRow
+from coevolve.types import Batch
+
+from .plain_loss import gradients, near_policy, plain_logp, plain_loss, plain_model, some_rows
 
 Make = Callable[..., LocalTrainer]
 
@@ -20,83 +21,6 @@ Make = Callable[..., LocalTrainer]
 @pytest.fixture
 def make(tiny_folder: Path) -> Make:
     return lambda **options: LocalTrainer(tiny_folder, **options)
-
-
-def some_rows(count: int = 7, seed: int = 0, prompt: int = 3) -> tuple[TrainRow, ...]:
-    """Rows with an observation in the middle and ratios on both sides of the bounds.
-
-    Every second one starts like the one before: with its prompt, and sometimes with some of its answer.
-    """
-    random = np.random.default_rng(seed)
-    rows: list[TrainRow] = []
-    for i in range(count):
-        length = int(random.integers(8, 30))
-        tokens = random.integers(0, 39, length).astype(np.int32)
-        if i % 2:
-            tokens[: 3 + i % 4] = rows[-1].tokens[: 3 + i % 4]
-        weight = random.uniform(0.5, 1.5, length) / 50
-        weight[:prompt] = 0
-        weight[5 : 5 + i % 3] = 0
-        rows.append(
-            TrainRow(
-                tokens=tokens,
-                old_logp=random.normal(-4, 1.5, length).astype(np.float32),
-                advantage=random.normal(0, 1, length).astype(np.float32),
-                clip_low=np.full(length, 0.2, np.float32),
-                clip_high=random.uniform(0.2, 0.3, length).astype(np.float32),
-                weight=weight.astype(np.float32),
-            )
-        )
-    return tuple(rows)
-
-
-def plain_model(folder: Path, trainer: LocalTrainer) -> torch.nn.Module:
-    """The trainer's weights in the standard class with its standard attention."""
-    dtype = next(trainer.model.parameters()).dtype
-    model = load_model(folder, dtype=dtype)
-    model.load_state_dict(trainer.model.state_dict())
-    return model
-
-
-def near_policy(trainer: LocalTrainer, rows: Sequence[TrainRow], spread: float = 0.3) -> tuple[TrainRow, ...]:
-    """The same rows with old log-probabilities close to the trainer's own."""
-    random = np.random.default_rng(1)
-    own = trainer.logprobs(rows)
-    return tuple(
-        replace(row, old_logp=(p + random.normal(0, spread, len(p))).astype(np.float32))
-        for row, p in zip(rows, own, strict=True)
-    )
-
-
-def plain_logp(model: torch.nn.Module, row: TrainRow, temperature: float) -> torch.Tensor:
-    """Log-probabilities of tokens 1 ... L - 1: one row, all logits, no packing, no padding."""
-    tokens = torch.from_numpy(row.tokens.astype(np.int64))[None]
-    logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits[0, :-1] / temperature
-    return torch.log_softmax(logits, -1)[torch.arange(len(row.tokens) - 1), tokens[0, 1:]]
-
-
-def plain_loss(
-    model: torch.nn.Module, batch: Batch, temperature: float = 1.0, reference: torch.nn.Module | None = None
-) -> torch.Tensor:
-    total = torch.zeros((), dtype=next(model.parameters()).dtype)
-    for row in batch.rows:
-        logp = plain_logp(model, row, temperature)
-        old, gain, low, high, weight = (
-            torch.from_numpy(getattr(row, name)[1:])
-            for name in ("old_logp", "advantage", "clip_low", "clip_high", "weight")
-        )
-        ratio = torch.exp(logp - old)
-        bounded = torch.max(torch.min(ratio, 1 + high), 1 - low)
-        loss = -torch.min(ratio * gain, bounded * gain)
-        if reference is not None:
-            gap = plain_logp(reference, row, temperature).detach() - logp
-            loss = loss + batch.kl * (gap.exp() - gap - 1)
-        total = total + (weight * loss).sum()
-    return total
-
-
-def gradients(trainer: LocalTrainer) -> dict[str, torch.Tensor]:
-    return {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -405,112 +329,6 @@ def test_a_norm_above_the_limit_moves_nothing_and_leaves_no_gradient_behind(make
         trainer.step(1e-2, limit=1e9)
     ours, theirs = limited.state_dict_numpy(), other.state_dict_numpy()
     assert all(np.array_equal(ours[n], theirs[n]) for n in ours)
-
-
-@pytest.mark.parametrize("fixture", ["tiny_folder", "tied_folder"])
-def test_checkpoint_goes_on_bit_for_bit(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    base = request.getfixturevalue(fixture)
-    one = LocalTrainer(base)
-    rows = near_policy(one, some_rows())
-    for _ in range(2):
-        one.forward_backward(Batch(rows))
-        one.step(1e-2)
-    one.save(tmp_path / "checkpoint", optimizer=True)
-
-    two = LocalTrainer(tmp_path / "checkpoint")
-    two.load_optimizer(tmp_path / "checkpoint")
-    three = LocalTrainer(base)
-    three.load_weights(one.state_dict_numpy())
-    three.load_optimizer(tmp_path / "checkpoint")
-    for trainer in (one, two, three):
-        trainer.forward_backward(Batch(rows))
-        trainer.step(1e-2)
-    expected = one.state_dict_numpy()
-    for trainer in (two, three):
-        found = trainer.state_dict_numpy()
-        assert found.keys() == expected.keys()
-        assert all(np.array_equal(found[n], w) for n, w in expected.items())
-
-
-@pytest.mark.parametrize("fixture", ["tiny_folder", "tied_folder"])
-@pytest.mark.parametrize("steps", [0, 1, 3])
-def test_training_goes_on_from_its_state_as_if_nothing_had_been(
-    fixture: str, steps: int, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    base = request.getfixturevalue(fixture)
-    one = LocalTrainer(base, weight_decay=0.1)
-    rows = near_policy(one, some_rows())
-    for n in range(steps):
-        one.forward_backward(Batch(rows))
-        one.step(1e-2 / (n + 1))
-    one.save_state(tmp_path / "state")
-    two = LocalTrainer(base, weight_decay=0.1)
-    two.forward_backward(Batch(rows))
-    two.step(0.5)  # what it did before leaves no trace
-    two.load_state(tmp_path / "state")
-    for name in ("at once", "a step later"):
-        for trainer, folder in ((one, "one"), (two, "two")):
-            trainer.save(tmp_path / name / folder, optimizer=True)
-            trainer.forward_backward(Batch(rows))
-            trainer.step(1e-2)
-        files = sorted(path.name for path in (tmp_path / name / "one").iterdir())
-        assert {"model.safetensors", "optimizer.pt"} <= set(files)
-        for file in files:
-            assert (tmp_path / name / "one" / file).read_bytes() == (tmp_path / name / "two" / file).read_bytes(), file
-
-
-def test_a_state_of_another_model_or_a_damaged_one_is_refused(make: Make, tied_folder: Path, tmp_path: Path) -> None:
-    LocalTrainer(tied_folder).save_state(tmp_path / "other")
-    (tmp_path / "damaged").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    for name in ("other", "damaged", "absent"):
-        with pytest.raises(EngineError, match="cannot be used") as caught:
-            make().load_state(tmp_path / name)
-        assert caught.value.where == str(tmp_path / name)
-
-
-def test_checkpoint_is_a_model_folder_and_the_optimiser_is_optional(
-    make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    trainer = make()
-    trainer.save(tmp_path, optimizer=False)
-    assert capfd.readouterr() == ("", "")
-    check_base_model(tmp_path, required_text="abc 1.")
-    with pytest.raises(EngineError, match=r"optimizer\.pt is missing"):
-        trainer.load_optimizer(tmp_path)
-
-
-def test_optimiser_of_another_model_is_refused(make: Make, tied_folder: Path, tmp_path: Path) -> None:
-    other = LocalTrainer(tied_folder)
-    other.save(tmp_path, optimizer=True)
-    with pytest.raises(EngineError, match="another model"):
-        make().load_optimizer(tmp_path)
-
-
-def test_tied_weights_appear_under_both_names(tied_folder: Path) -> None:
-    trainer = LocalTrainer(tied_folder)
-    weights = trainer.state_dict_numpy()
-    assert np.array_equal(weights["lm_head.weight"], weights["model.embed_tokens.weight"])
-    rows = near_policy(trainer, some_rows())
-    trainer.forward_backward(Batch(rows))
-    trainer.step(1e-2)
-    moved = trainer.state_dict_numpy()
-    assert np.array_equal(moved["lm_head.weight"], moved["model.embed_tokens.weight"])
-    assert not np.array_equal(moved["lm_head.weight"], weights["lm_head.weight"])
-
-
-def test_weights_of_another_model_are_refused(make: Make) -> None:
-    trainer = make()
-    weights = trainer.state_dict_numpy()
-    with pytest.raises(EngineError, match="names"):
-        trainer.load_weights({"other": weights["lm_head.weight"]})
-    with pytest.raises(EngineError, match="shape"):
-        trainer.load_weights(weights | {"lm_head.weight": weights["lm_head.weight"][:3]})
-
-
-def test_state_is_a_copy(make: Make) -> None:
-    trainer = make()
-    trainer.state_dict_numpy()["lm_head.weight"][:] = 0
-    assert trainer.state_dict_numpy()["lm_head.weight"].any()
 
 
 def test_autocast_stays_close(make: Make) -> None:
