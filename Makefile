@@ -30,13 +30,13 @@ demo: $(CORE)
 	@$(BIN)/coevolve run agent0
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -m 'not slow and not vllm'
+	@$(BIN)/python -m pytest
 
 test-slow: $(DEV)
 	@$(BIN)/python -m pytest -m 'slow and not vllm'
 
 test-vllm: $(VLLM)/.ready
-	@$(VLLM)/bin/python -m pytest tests/engine/vllm_engine
+	@$(VLLM)/bin/python -m pytest -m vllm tests/engine/vllm_engine
 
 lint: $(DEV)
 	@$(BIN)/ruff check .

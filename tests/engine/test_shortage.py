@@ -240,7 +240,7 @@ def test_a_pass_brings_no_tensor_of_main_memory_along_and_waits_for_no_number(
     trainer._micro_step(batch, micro, Tally(batch.bins, nowhere))
     assert {p.grad.device for p in trained if p.grad is not None} == {nowhere}
     assert all(p.grad is not None for p in trained)
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
         Tally(1, nowhere).stats()  # this one does read
 
 
