@@ -33,7 +33,7 @@ def vocabulary_size(path: Path) -> int:
     Raises:
         ModelError: its tokenizer cannot be read.
     """
-    return _size(_tokenizer(path))
+    return _size(read_tokenizer(path / "tokenizer.json"))
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -45,19 +45,27 @@ def read_vocabulary(path: Path) -> Vocabulary:
     Raises:
         ModelError: its tokenizer or one of these files cannot be read.
     """
-    tokenizer = _tokenizer(path)
+    tokenizer = read_tokenizer(path / "tokenizer.json")
     size = _size(tokenizer)
     special = {token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     ends = _end_ids(path, tokenizer, special)
     return Vocabulary(size, _texts(tokenizer, size), frozenset(special), ends, _beginning(tokenizer))
 
 
-def _tokenizer(path: Path) -> Tokenizer:
-    file = path / "tokenizer.json"
+def read_tokenizer(file: Path) -> Tokenizer:
+    """The tokenizer in a ``tokenizer.json``.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exception for a missing or damaged file
-        raise ModelError(f"the tokenizer cannot be read: {error}", where=str(file)) from error
+        raise ModelError(
+            f"{file.name} holds no tokenizer that can be read: {error}",
+            where=str(file),
+            fix="restore the file from its source",
+        ) from error
 
 
 def _size(tokenizer: Tokenizer) -> int:

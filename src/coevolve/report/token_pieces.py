@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
-from coevolve.errors import ModelError
+from coevolve.engine.vocabulary import read_tokenizer
 
 _UNFINISHED = "\ufffd"  # what a tokenizer writes for bytes that are no whole character
 
@@ -24,10 +22,7 @@ class TokenPieces:
         Raises:
             ModelError: it cannot be read.
         """
-        try:
-            self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises bare Exception for a missing or damaged file
-            raise ModelError(f"the tokenizer cannot be read: {error}", where=str(file)) from error
+        self._tokenizer = read_tokenizer(file)
         self._alone = lru_cache(maxsize=1 << 18)(lambda token: self._decode([token]))
 
     def of(self, tokens: Sequence[int], text: str) -> list[str] | None:

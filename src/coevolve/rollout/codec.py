@@ -6,9 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
-from coevolve.errors import ModelError
+from coevolve.engine.vocabulary import read_tokenizer
 from coevolve.types import Ints
 
 
@@ -16,11 +15,7 @@ class Codec:
     """The tokenizer of a model folder without the rest of transformers: quick to load and to call."""
 
     def __init__(self, model_path: Path) -> None:
-        file = model_path / "tokenizer.json"
-        try:
-            self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises bare Exception for a missing or damaged file
-            raise ModelError(f"the tokenizer cannot be read: {error}", where=str(file)) from error
+        self._tokenizer = read_tokenizer(model_path / "tokenizer.json")
         self.encode = lru_cache(maxsize=65536)(self._encode)
         self.encode_printed = lru_cache(maxsize=65536)(self._encode_printed)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coevolve.engine.vocabulary import read_tokenizer
 from coevolve.errors import ModelError
 
 if TYPE_CHECKING:
@@ -236,14 +237,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:
-    from tokenizers import Tokenizer
-
     file = path / "tokenizer.json"
     _read_json(file)
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises bare Exception for every fault of the file
-        raise _damaged(file, f"it is no tokenizer ({error})") from error
+    return read_tokenizer(file)
 
 
 def _check_round_trip(path: Path, tokenizer: Tokenizer, text: str) -> None:
