@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py [--family qwen3-4b] [--json]
     python benchmarks/gpu.py --tiny              every line of it on CPU with a tiny model; the numbers mean nothing
+    python benchmarks/gpu.py --layers 2          every line of it on the GPU in two minutes; the numbers mean little
 
 Weights are random (a folder like that of `coevolve world random-model`, in a temporary place), tokens too.
 
@@ -13,10 +14,10 @@ training   rows of 4,096 tokens through the trainer: an adapter as in the preset
            same parts.
 sampling   128 texts of 2,048 tokens, against the time it takes to read all matrices and the past of every row at each
            step (engine/speed.py). Recording of CUDA graphs is part of the time, and told.
+hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such cards, from the shares just measured;
+           on eight it is an eighth, as if nothing were lost between them. Below it what others report.
 iteration  one iteration of Agent0 at reduced counts with sandbox, votes and both trainings: where the time goes, and
            the most memory of it against the plan.
-hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such cards, from the shares just measured;
-           on eight it is an eighth, as if nothing were lost between them. Next to it what others report.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -127,14 +129,12 @@ def hours(bench: Bench, family: str, rows: Sequence[Row]) -> list[Row]:
     return out
 
 
-def measure(family: str, *, tiny: bool, card: Card | None, memory: int) -> list[Row]:
-    """Everything, one part after the other."""
-    sizes = TINY if tiny else FULL
-    rows: list[Row] = []
+def measure(family: str, sizes: Sizes, *, tiny: bool, card: Card | None, memory: int) -> Iterator[Row]:
+    """Everything, one part after the other; each row when it is known, so that a part that fails takes none along."""
     with tempfile.TemporaryDirectory(prefix="coevolve-bench-") as name:
         small, device = TINY.model, "cpu" if tiny else "cuda"
         build_stand_in(Path(name) / "small", StandIn(family, small.layers, small.hidden, small.vocabulary))
-        rows.append(check(Path(name) / "small", device, 30 if tiny else 300))
+        yield check(Path(name) / "small", device, 30 if tiny else 300)
     with tempfile.TemporaryDirectory(prefix="coevolve-bench-") as name:
         folder = Path(name) / "model"
         what = sizes.model
@@ -143,38 +143,42 @@ def measure(family: str, *, tiny: bool, card: Card | None, memory: int) -> list[
         shape = shape_of(config)
         assert shape is not None
         bench = Bench(folder, shape, config, card, memory, sizes)
-        adapter = with_engine(config, lora=True)
-        rows.append(training(bench, "adapter", adapter))
-        rows.append(training(bench, "adapter, checkpoints", with_engine(config, lora=True, checkpointing=True)))
-        whole = with_engine(config, lora=False, checkpointing=True)
-        rows.append(training(bench, "all weights", whole))
-        if "note" in rows[-1]:
-            small = with_engine(config, lora=False, checkpointing=True, optimizer="adamw-8bit")
-            rows.append(training(bench, "all weights, moments of 8 bits", small))
-        rows.append(sampling(bench, "whole model", whole))
-        rows.append(sampling(bench, "with an adapter", adapter))
-        rows += iteration(bench, Path(name))
-        rows += hours(bench, family, rows)
-    return rows
+        rows: list[Row] = []
+        for row in _on_device(bench):
+            rows.append(row)
+            yield row
+        yield from hours(bench, family, rows)
+        yield from iteration(bench, Path(name))
 
 
-def _print(rows: Sequence[Row]) -> None:
-    for row in rows:
-        line = f"{row['part']:<10} {row['what']:<32}"
-        if "note" in row:
-            print(line + row["note"])
-        elif row["part"] == "check":
-            print(f"{line}{row['tokens']} tokens; log-probabilities of sampler and trainer within {row['gap']:.1e}")
-        elif row["part"] in ("training", "sampling"):
-            print(line + "  ".join(_measured(row)))
-        elif row["what"] == "all of it":
-            print(line + "  ".join([f"wall {row['wall_s']:.1f} s", *_memory(row)]))
-        elif row["part"] == "iteration":
-            seconds = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
-            print(line + "  ".join(f"{name[:-2]} {row[name]:.1f} s" for name in seconds))
-        else:
-            print(f"{line}{row['curriculum']:.1f} h for the curriculum of one iteration, {row['all']:.1f} h for all")
-    print("\n".join(REPORTED))
+def _on_device(bench: Bench) -> Iterator[Row]:
+    adapter = with_engine(bench.config, lora=True)
+    whole = with_engine(bench.config, lora=False, checkpointing=True)
+    yield training(bench, "adapter", adapter)
+    yield training(bench, "adapter, checkpoints", with_engine(bench.config, lora=True, checkpointing=True))
+    row = training(bench, "all weights", whole)
+    yield row
+    if "note" in row:
+        small = with_engine(bench.config, lora=False, checkpointing=True, optimizer="adamw-8bit")
+        yield training(bench, "all weights, moments of 8 bits", small)
+    yield sampling(bench, "whole model", whole)
+    yield sampling(bench, "with an adapter", adapter)
+
+
+def _line(row: Row) -> str:
+    line = f"{row['part']:<10} {row['what']:<32}"
+    if "note" in row:
+        return line + str(row["note"])
+    if row["part"] == "check":
+        return f"{line}{row['tokens']} tokens; log-probabilities of sampler and trainer within {row['gap']:.1e}"
+    if row["part"] in ("training", "sampling"):
+        return line + "  ".join(_measured(row))
+    if row["part"] == "hours":
+        return f"{line}{row['curriculum']:.1f} h for the curriculum of one iteration, {row['all']:.1f} h for all"
+    if row["what"] == "all of it":
+        return line + "  ".join([f"wall {row['wall_s']:.1f} s", *_memory(row)])
+    seconds = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
+    return line + "  ".join(f"{name[:-2]} {row[name]:.1f} s" for name in seconds)
 
 
 def _measured(row: Row) -> list[str]:
@@ -200,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen3-4b")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes on CPU: that every line works")
+    parser.add_argument("--layers", type=int, metavar="N", help="of the model; as in the family by default")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args(arguments)
     found = gpus()
@@ -213,12 +218,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{found[0].name} is not in the table of cards (engine/devices.py): no shares of its peak", file=sys.stderr
         )
-    rows = measure(options.family, tiny=options.tiny, card=card, memory=memory)
+    sizes = TINY if options.tiny else FULL
+    if options.layers is not None:
+        sizes = replace(sizes, model=replace(sizes.model, layers=options.layers))
+    rows = measure(options.family, sizes, tiny=options.tiny, card=card, memory=memory)
     if options.json:
-        print(json.dumps({"device": where, "family": options.family, "rows": rows}))
+        print(json.dumps({"device": where, "family": options.family, "rows": list(rows)}))
         return
-    print(f"{options.family} on {where}; torch {torch.__version__}")
-    _print(rows)
+    print(f"{options.family} on {where}; torch {torch.__version__}", flush=True)
+    for row in rows:
+        print(_line(row), flush=True)
+    print("\n".join(REPORTED))
 
 
 if __name__ == "__main__":
