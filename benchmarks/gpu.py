@@ -3,6 +3,7 @@
     python benchmarks/gpu.py [--family qwen3-4b] [--json]
     python benchmarks/gpu.py --tiny              every line of it on CPU with a tiny model; the numbers mean nothing
     python benchmarks/gpu.py --layers 2          every line of it on the GPU in two minutes; the numbers mean little
+    python benchmarks/gpu.py --parts sampling    where time is short
 
 Weights are random (a folder like that of `coevolve world random-model`, in a temporary place), tokens too.
 
@@ -26,7 +27,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from coevolve.runs.progress import SilentProgress
 from coevolve.runs.sizes import shape_of
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
 
+PARTS = ("training", "sampling", "iteration")
 MFU_AIM, BANDWIDTH_AIM, MEMORY_AIM = 0.45, 0.5, 0.1
 REPORTED = (
     "reported by others: more than 24 h for five curriculum steps, one iteration (Agent0's published code, 8 x A100)",
@@ -129,8 +131,10 @@ def hours(bench: Bench, family: str, rows: Sequence[Row]) -> list[Row]:
     return out
 
 
-def measure(family: str, sizes: Sizes, *, tiny: bool, card: Card | None, memory: int) -> Iterator[Row]:
-    """Everything, one part after the other; each row when it is known, so that a part that fails takes none along."""
+def measure(
+    family: str, sizes: Sizes, *, tiny: bool, card: Card | None, memory: int, parts: Collection[str]
+) -> Iterator[Row]:
+    """One part after the other; each row when it is known, so that a part that fails takes none along."""
     with tempfile.TemporaryDirectory(prefix="coevolve-bench-") as name:
         small, device = TINY.model, "cpu" if tiny else "cuda"
         build_stand_in(Path(name) / "small", StandIn(family, small.layers, small.hidden, small.vocabulary))
@@ -144,25 +148,28 @@ def measure(family: str, sizes: Sizes, *, tiny: bool, card: Card | None, memory:
         assert shape is not None
         bench = Bench(folder, shape, config, card, memory, sizes)
         rows: list[Row] = []
-        for row in _on_device(bench):
-            rows.append(row)
-            yield row
+        for part, measured in (("training", _trainings), ("sampling", _samplings)):
+            for row in measured(bench) if part in parts else ():
+                rows.append(row)
+                yield row
         yield from hours(bench, family, rows)
-        yield from iteration(bench, Path(name))
+        if "iteration" in parts:
+            yield from iteration(bench, Path(name))
 
 
-def _on_device(bench: Bench) -> Iterator[Row]:
-    adapter = with_engine(bench.config, lora=True)
-    whole = with_engine(bench.config, lora=False, checkpointing=True)
-    yield training(bench, "adapter", adapter)
+def _trainings(bench: Bench) -> Iterator[Row]:
+    yield training(bench, "adapter", with_engine(bench.config, lora=True))
     yield training(bench, "adapter, checkpoints", with_engine(bench.config, lora=True, checkpointing=True))
-    row = training(bench, "all weights", whole)
+    row = training(bench, "all weights", with_engine(bench.config, lora=False, checkpointing=True))
     yield row
     if "note" in row:
         small = with_engine(bench.config, lora=False, checkpointing=True, optimizer="adamw-8bit")
         yield training(bench, "all weights, moments of 8 bits", small)
-    yield sampling(bench, "whole model", whole)
-    yield sampling(bench, "with an adapter", adapter)
+
+
+def _samplings(bench: Bench) -> Iterator[Row]:
+    yield sampling(bench, "whole model", with_engine(bench.config, lora=False))
+    yield sampling(bench, "with an adapter", with_engine(bench.config, lora=True))
 
 
 def _line(row: Row) -> str:
@@ -204,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen3-4b")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes on CPU: that every line works")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
     parser.add_argument("--layers", type=int, metavar="N", help="of the model; as in the family by default")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args(arguments)
@@ -221,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sizes = TINY if options.tiny else FULL
     if options.layers is not None:
         sizes = replace(sizes, model=replace(sizes.model, layers=options.layers))
-    rows = measure(options.family, sizes, tiny=options.tiny, card=card, memory=memory)
+    rows = measure(options.family, sizes, tiny=options.tiny, card=card, memory=memory, parts=options.parts)
     if options.json:
         print(json.dumps({"device": where, "family": options.family, "rows": list(rows)}))
         return

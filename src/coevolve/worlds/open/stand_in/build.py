@@ -58,6 +58,7 @@ def build_stand_in(out: Path, what: StandIn) -> None:
     naming = NAMINGS[content["model_type"]]
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers.initialization import no_init_weights
 
     from coevolve.engine.local.models import quiet
     from coevolve.worlds.open.stand_in.weights import weave
@@ -70,7 +71,9 @@ def build_stand_in(out: Path, what: StandIn) -> None:
     content |= {"eos_token_id": eos, "bos_token_id": beginning}
     with quiet():
         config = AutoConfig.for_model(**content)
-        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, what.dtype))
+        with no_init_weights():  # every number is drawn below; twice takes minutes for billions of them
+            model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, what.dtype))
+        model.tie_weights()
         weave(model, _table(tokenizer, naming), what.seed)
         model.generation_config = GenerationConfig(eos_token_id=eos, bos_token_id=beginning, do_sample=True)
         model.save_pretrained(out)
