@@ -269,12 +269,18 @@ def grade(
 def world_build(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the model to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of corpus and training.")] = 0,
+    dialogues: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Go on from the shipped base model with this share of dialogues."
+        ),
+    ] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Make the miniature world's tokenizer and base model again (about 20 minutes on one core)."""
+    """Make the miniature world's tokenizer and base model again (about 20 minutes on one core; with --dialogues 5)."""
     from coevolve.worlds.miniature.build import build_world
 
-    build_world(out, seed=seed, progress=None if quiet else lambda line: print(line, flush=True))
+    build_world(out, seed=seed, dialogues=dialogues, progress=None if quiet else lambda line: print(line, flush=True))
     if not quiet:
         print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
 

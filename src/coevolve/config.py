@@ -59,7 +59,7 @@ class ModelSection(Section):
     path: str | None = Field(
         None,
         description="folder or hub id (owner/name) of the base model; default: the world's own, which in "
-        "the open world is a small random one",
+        "the open world is a small random one; miniature-dialogues: the miniature's that has read dialogues",
     )
     contract: Literal["agent0", "r-zero", "plain"] = Field(
         "agent0",

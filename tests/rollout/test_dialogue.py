@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from coevolve.engine.base import Pause
+from coevolve.sandbox.base import Status, ToolResult
 from coevolve.types import StopReason
+from coevolve.worlds.miniature.corpus import Document, Mixture, documents
+from coevolve.worlds.miniature.learner import ASSETS
+from coevolve.worlds.miniature.training import encode_all
 
-from .scripted import ANSWER, CALL, EOS, Segment, codec, ids_of, play
+from .scripted import ANSWER, CALL, EOS, Segment, TableTool, codec, ids_of, play, printed
 
 NEXT = "Let b = the digit sum of a. Find b."
 SHOWN = f"<question>{NEXT}</question>\n"
 SIX = ["\\boxed{", "6", "}"]
+FAILED = ToolResult(Status.ERROR, "", "NameError", False, 1, None, 1.0, 1.0)
 
 
 def test_the_next_turn_follows_the_answer_and_is_not_trained_on() -> None:
@@ -85,3 +93,40 @@ def test_a_session_of_the_tool_lasts_over_all_turns() -> None:
     played = play(script, follow_ups=[NEXT], sessions=True)
     assert len(set(played.tool.sessions)) == 1
     assert len(played.tool.ended) == 1
+
+
+def test_a_dialogue_of_the_textbook_has_the_tokens_of_a_rollout() -> None:
+    """The base model has read dialogues exactly as the loop shows them: user turns, tool outputs, ends of answers."""
+    followed = 0
+    for document in islice(documents(Mixture(dialogues=1.0), 3), 60):
+        ((ids, learnt),) = encode_all(PreTrainedTokenizerFast.from_pretrained(ASSETS), [document])
+        prompt = codec().encode(document.pieces[0][0])
+        script, table, follow_ups = script_of(document)
+        (t,) = play([*script], follow_ups=follow_ups, tool=TableTool(table), max_tokens=600, max_turns=9).trajectories
+        assert t.stop is StopReason.EOS
+        np.testing.assert_array_equal(t.tokens, ids[len(prompt) :])
+        np.testing.assert_array_equal(t.mask, learnt[len(prompt) :])
+        followed += len(follow_ups)
+    assert followed > 60
+
+
+def script_of(document: Document) -> tuple[list[Segment], dict[str, ToolResult], list[str]]:
+    """What a policy and a tool would have to give, and a user to ask, for the document to come about."""
+    script: list[Segment] = []
+    table: dict[str, ToolResult] = {}
+    follow_ups: list[str] = []
+    said = ""
+    for text, learn in document.pieces[1:]:
+        if learn:
+            said += text
+        elif text.startswith("<question>"):
+            follow_ups.append(text.removeprefix("<question>").removesuffix("</question>\n"))
+            script.append(([said.removesuffix("<|endoftext|>")], Pause.EOS))
+            said = ""
+        else:
+            code = said.rpartition("```python\n")[2].partition("\n```\n")[0]
+            shown = text.removesuffix("\n```\n")
+            table[code] = FAILED if shown == "error" else printed(f"{shown}\n")
+            script.append(([said], Pause.STOP))
+            said = ""
+    return [*script, ([said], Pause.EOS)], table, follow_ups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coevolve.config import Config
 from coevolve.engine.hub import model_folder
 from coevolve.worlds.base import World
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.learner import OpenWorld
 
 EXAMPLES = {
@@ -25,4 +25,6 @@ def open_world(config: Config) -> World:
             composing=config.curriculum.tool,
             state=config.tool.state,
         )
-    return MiniatureWorld(model_folder(path) if path else None)
+    if path is None:
+        return MiniatureWorld()
+    return MiniatureWorld(BASES[path] if path in BASES else model_folder(path))

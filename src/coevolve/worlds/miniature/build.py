@@ -11,7 +11,9 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCaus
 
 from coevolve.worlds.miniature.calibration import MAX_NEW_TOKENS, start_figures
 from coevolve.worlds.miniature.card import model_card
-from coevolve.worlds.miniature.training import BUDGET_TOKENS, Training, new_model, train
+from coevolve.worlds.miniature.corpus import Mixture
+from coevolve.worlds.miniature.learner import ASSETS
+from coevolve.worlds.miniature.training import DIALOGUE_TOKENS, Training, new_model, train
 from coevolve.worlds.miniature.vocabulary import EOS, PAD, TOKENS, save_tokenizer
 
 
@@ -19,7 +21,7 @@ def build_world(
     out: Path,
     *,
     seed: int,
-    budget_tokens: int = BUDGET_TOKENS,
+    dialogues: float = 0.0,
     progress: Callable[[str], None] | None = None,
 ) -> None:
     """Train the base model, measure it, and write its Hugging Face folder. Equal seeds give equal weights.
@@ -29,10 +31,13 @@ def build_world(
     Args:
         out: folder to write; made when missing.
         seed: of the corpus, the batches and the first weights.
-        budget_tokens: tokens to train on; a core does seven to ten thousand in a second.
+        dialogues: share of the documents that are dialogues; above 0 the model goes on from the shipped base model.
         progress: called with a line of text now and then.
     """
-    plan = Training(seed=seed, budget_tokens=budget_tokens)
+    plan = Training(seed=seed)
+    if dialogues:
+        mixture = Mixture(dialogues=dialogues)
+        plan = Training(seed=seed, budget_tokens=DIALOGUE_TOKENS, mixture=mixture, start=ASSETS)
     with _one_thread():
         write_model(out, plan, progress)
         write_card(out, plan)
@@ -42,7 +47,7 @@ def write_model(out: Path, plan: Training, progress: Callable[[str], None] | Non
     """Train the base model and write its folder, without the card."""
     out.mkdir(parents=True, exist_ok=True)
     save_tokenizer(out)
-    model = new_model(plan.seed)
+    model = new_model(plan.seed) if plan.start is None else Qwen3ForCausalLM.from_pretrained(plan.start)
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=1.0,
@@ -58,7 +63,8 @@ def write_model(out: Path, plan: Training, progress: Callable[[str], None] | Non
 def write_card(folder: Path, plan: Training) -> None:
     """Measure the model in ``folder`` and write its ``README.md``."""
     model = Qwen3ForCausalLM.from_pretrained(folder)
-    figures = start_figures(model, PreTrainedTokenizerFast.from_pretrained(folder))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    figures = start_figures(model, tokenizer, dialogues=plan.mixture.dialogues > 0)
     (folder / "README.md").write_text(model_card(plan, model.num_parameters(), figures))
 
 

@@ -23,9 +23,13 @@ from coevolve.worlds.miniature.meter import CORPUS_LEVELS, MiniatureMeter
 from coevolve.worlds.miniature.truth import evaluate
 
 MAX_NEW_TOKENS = 200
+DIALOGUE_TOKENS = 320  # of all turns of a dialogue, user turns and outputs included
 _WRITTEN = 512  # questions that the proposer is asked for
 _PRINT = re.compile(r"```python\nprint\(([^\n]*)\)\n```\n```output\n$")
 _GLUED = re.compile(r"[0-9][a-z]|\b0[0-9]")  # no Python, and the parser would warn on every one
+_FOLLOWED = re.compile(  # an answer, a user turn, and the code that opens the next answer
+    r"\\boxed\{-?(?P<answer>[0-9]+)\}<\|endoftext\|><question>[^\n]*</question>\n[a-h]:\n```python\nprint\((?P<code>[^\n]*)\)\n"
+)
 _BOX = re.compile(r"\\boxed\{(-?[0-9]+)\}$")
 
 
@@ -35,6 +39,7 @@ class _Row:
 
     tokens: list[int]
     prompt: int
+    follow_ups: list[str]
     calls: list[str] = field(default_factory=list)
     done: bool = False
 
@@ -48,14 +53,19 @@ def sample(
     seed: int,
     greedy: bool = False,
     stop: str | None = None,
+    follow_ups: Sequence[Sequence[str]] = (),
+    max_tokens: int = MAX_NEW_TOKENS,
 ) -> list[tuple[str, list[str]]]:
-    """Continuations of ``prompts`` with tool outputs, and the code they ran.
+    """Continuations of ``prompts`` with tool outputs and, after each answer, the next of ``follow_ups``; and the code
+    they ran.
 
     All rows start together and take one token per step, prompt and tool output included, so every row is
     always at the same position and no padding is needed.
     """
     random = torch.Generator().manual_seed(seed)
-    rows = [_Row(ids, len(ids)) for ids in tokenizer(list(prompts), add_special_tokens=False)["input_ids"]]
+    encoded = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+    further = follow_ups or [()] * len(encoded)
+    rows = [_Row(ids, len(ids), list(asked)) for ids, asked in zip(encoded, further, strict=True)]
     fence, eos = tokenizer.convert_tokens_to_ids("```output\n"), tokenizer.eos_token_id
     last = tokenizer.convert_tokens_to_ids(stop) if stop else eos
     cache: Any = None
@@ -75,7 +85,11 @@ def sample(
                 continue
             if token == fence:
                 row.tokens += _run(tokenizer, row)
-            row.done = token in (eos, last) or len(row.tokens) - row.prompt >= MAX_NEW_TOKENS
+            if token == eos and row.follow_ups:
+                asked = MiniatureContract().follow_up(row.follow_ups.pop(0), ended=True)
+                row.tokens += tokenizer.encode(asked, add_special_tokens=False)
+                token = row.tokens[-1]
+            row.done = token in (eos, last) or len(row.tokens) - row.prompt >= max_tokens
         stay = [place for place, i in enumerate(living) if not rows[i].done]
         if len(stay) < 0.8 * len(living):
             cache.batch_select_indices(torch.tensor(stay, dtype=torch.long))
@@ -84,10 +98,11 @@ def sample(
 
 
 def _text(tokenizer: PreTrainedTokenizerFast, row: _Row) -> str:
-    """The continuation up to its end token."""
-    ids = row.tokens[row.prompt :]
-    end = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else len(ids)
-    return str(tokenizer.decode(ids[:end]))
+    """The continuation up to its last end token."""
+    end = len(row.tokens)
+    while row.tokens[end - 1] == tokenizer.eos_token_id:
+        end -= 1
+    return str(tokenizer.decode(row.tokens[row.prompt : end]))
 
 
 def _run(tokenizer: PreTrainedTokenizerFast, row: _Row) -> list[int]:
@@ -113,6 +128,16 @@ class LevelFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class DialogueFigures:
+    """Shares in 0..1 over the held-out dialogues of one number of user turns."""
+
+    turns: int
+    mean: float  # samples whose last answer is right
+    majority: float  # dialogues whose most frequent last answer is right
+    recalled: float  # of the code right after a user turn: has the answer before that turn in it
+
+
+@dataclass(frozen=True, slots=True)
 class StartFigures:
     """What the model card prints."""
 
@@ -122,6 +147,7 @@ class StartFigures:
     written: int  # questions written freely
     malformed: float  # share of those
     steps: dict[int, int]  # written questions by number of steps; 0 = malformed
+    dialogues: tuple[DialogueFigures, ...] = ()  # of a model that has read some
 
     def mean(self, figure: str) -> float:
         """Mean of a figure over the levels."""
@@ -135,14 +161,18 @@ def start_figures(
     tasks: int = 60,
     samples: int = 8,
     seed: int = 0,
+    dialogues: bool = False,
 ) -> StartFigures:
-    """Measure the base model on held-out tasks of all corpus levels and on questions it writes."""
+    """Measure the base model on held-out tasks of all corpus levels, on questions it writes and, if it has read
+    dialogues, on held-out ones."""
     levels = tuple(_level(model, tokenizer, level, tasks, samples, seed) for level in range(1, CORPUS_LEVELS + 1))
     prompts = [MiniatureContract().proposer_prompt()] * _WRITTEN
     written = [text.split(CLOSE)[0] for text, _ in sample(model, tokenizer, prompts, seed=seed, stop=CLOSE)]
     steps = Counter(len(parse(question) or ()) for question in written)
     malformed = sum(not is_well_formed(question) for question in written) / len(written)
-    return StartFigures(levels, tasks, samples, len(written), malformed, dict(sorted(steps.items())))
+    sets = MiniatureMeter().dialogues(tasks, seed).values() if dialogues else ()
+    talks = tuple(_dialogues(model, tokenizer, talk, samples, seed) for talk in sets)
+    return StartFigures(levels, tasks, samples, len(written), malformed, dict(sorted(steps.items())), talks)
 
 
 def _level(
@@ -166,6 +196,36 @@ def _level(
         with_tool=sum(bool(calls) for _, calls in drawn) / len(drawn),
         first_code=sum(code == _first_code(task) for code, task in opened) / max(1, len(opened)),
     )
+
+
+def _dialogues(
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[Task], samples: int, seed: int
+) -> DialogueFigures:
+    contract, meter = MiniatureContract(), MiniatureMeter()
+    asked = [task for task in tasks for _ in range(samples)]
+    drawn = sample(
+        model,
+        tokenizer,
+        [contract.solver_prompt(task) for task in asked],
+        seed=seed,
+        follow_ups=[task.turns[1:] for task in asked],
+        max_tokens=DIALOGUE_TOKENS,
+    )
+    answers = [_answer(text) for text, _ in drawn]
+    truths = [meter.truth(task) for task in asked]
+    groups = [answers[i : i + samples] for i in range(0, len(asked), samples)]
+    recalls = [recalled for text, _ in drawn for recalled in recalls_in(text)]
+    return DialogueFigures(
+        turns=len(tasks[0].turns),
+        mean=sum(a == t for a, t in zip(answers, truths, strict=True)) / len(drawn),
+        majority=sum(_majority(group) == t for group, t in zip(groups, truths[::samples], strict=True)) / len(tasks),
+        recalled=sum(recalls) / max(1, len(recalls)),
+    )
+
+
+def recalls_in(text: str) -> list[bool]:
+    """Of each answer to a follow-up that opens with code: whether the number in the box before it is in the code."""
+    return [found["answer"] in re.findall(r"[0-9]+", found["code"]) for found in _FOLLOWED.finditer(text)]
 
 
 def _answer(text: str) -> str | None:

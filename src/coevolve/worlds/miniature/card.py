@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from coevolve.worlds.miniature.calibration import LevelFigures, StartFigures
-from coevolve.worlds.miniature.corpus import Mixture
+from coevolve.worlds.miniature.corpus import MOST_TURNS, Mixture
 from coevolve.worlds.miniature.training import Training
 
+_TITLE_MORE = " that has read dialogues"
 _COLUMNS = ("mean", "majority", "greedy", "with_tool", "first_code")
 
 
@@ -18,15 +19,14 @@ pipeline_tag: text-generation
 tags: [coevolve, miniature, agent0]
 ---
 
-# coevolve miniature base model
+# coevolve miniature base model{_TITLE_MORE if plan.mixture.dialogues else ""}
 
 A plain Qwen3 of {parameters:,} parameters that stands in for a large base model: it has read a
 synthetic textbook of mixed quality about chains of integer operations, knows every format in it (questions,
 answers in the head, Python blocks with their output) and solves little. It is the start of
-`coevolve run agent0`, and good for nothing else.
+`coevolve run agent0{" --preset dialogues" if plan.mixture.dialogues else ""}`, and good for nothing else.
 
-Made by `coevolve world build --out DIR --seed {plan.seed}`, in one process on one thread:
-{plan.budget_tokens / 1e6:.1f} million tokens of generated documents, no other data.
+{_made(plan)}
 
 ## Corpus
 {_corpus(plan.mixture)}
@@ -39,7 +39,7 @@ the end of the same command. Shares in per cent.
 | level (steps) | mean | majority | greedy | with a tool call | first code right | calls per answer |
 |---|---|---|---|---|---|---|
 {_rows(figures)}
-
+{_dialogues(figures)}
 Of {figures.written} freely written questions {100 * figures.malformed:.1f} % are malformed; by number of
 steps (0 = malformed): {_histogram(figures.steps)}.
 
@@ -49,6 +49,14 @@ answer is `b = 24. ` or `b:` and a Python block that prints; the host runs it an
 end is `\\boxed{{24}}`. The tokenizer splits the longest known piece first, has one token per digit, and turns
 any foreign text into `<|unk|>`.
 """
+
+
+def _made(plan: Training) -> str:
+    tokens = f"{plan.budget_tokens / 1e6:.1f} million tokens of generated documents, no other data."
+    if not plan.mixture.dialogues:
+        return f"Made by `coevolve world build --out DIR --seed {plan.seed}`, in one process on one thread:\n{tokens}"
+    command = f"coevolve world build --dialogues {plan.mixture.dialogues:g} --out DIR --seed {plan.seed}"
+    return f"Made from the first base model by `{command}`, in one process\non one thread: {tokens}"
 
 
 def _corpus(mixture: Mixture) -> str:
@@ -62,7 +70,34 @@ def _corpus(mixture: Mixture) -> str:
         f"- code: {100 * mixture.code_right:.0f} % right, {100 * mixture.code_wrong:.0f} % plausible and "
         f"wrong, {100 * broken:.0f} % failing\n"
         f"- questions damaged and left without an answer: {100 * mixture.damaged:.0f} %\n"
+        + (_talk(mixture) if mixture.dialogues else "")
     )
+
+
+def _talk(mixture: Mixture) -> str:
+    return (
+        f"- dialogues of 2 to {MOST_TURNS} user turns, none damaged: {100 * mixture.dialogues:.0f} % of the documents\n"
+        f"- follow-ups that go on from the answer before: {100 * mixture.recalled:.0f} %; the others take another "
+        f"number of the dialogue for it\n"
+    )
+
+
+def _dialogues(figures: StartFigures) -> str:
+    """A table, if dialogues were measured."""
+    if not figures.dialogues:
+        return ""
+    rows = "\n".join(
+        f"| {row.turns} | {100 * row.mean:.1f} | {100 * row.majority:.1f} | {100 * row.recalled:.1f} |"
+        for row in figures.dialogues
+    )
+    return f"""
+Held-out dialogues, as many in each row; the answer to the last turn counts. Recalled: of the code right after a
+user turn, that with the answer before it.
+
+| user turns | mean | majority | recalled |
+|---|---|---|---|
+{rows}
+"""
 
 
 def _rows(figures: StartFigures) -> str:

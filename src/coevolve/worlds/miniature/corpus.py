@@ -2,20 +2,25 @@
 
 Each document is a question and a worked answer. A step is either a mental sentence (``b = 24. ``, often wrong
 on large numbers) or a code block with its output; code is right about two times in three, sometimes plausible
-and wrong, sometimes it fails and is tried again. Some questions are damaged and stay without an answer. This
-is the base model's teacher only: nothing that learns by reinforcement ever sees it.
+and wrong, sometimes it fails and is tried again. Some questions are damaged and stay without an answer. A share
+of the documents can be dialogues: the same chain, asked in several user turns. This is the base model's teacher
+only: nothing that learns by reinforcement ever sees it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from coevolve.worlds.miniature.contract import CLOSE, ERROR, OPEN
+from coevolve.worlds.miniature.contract import CLOSE, ERROR, OPEN, MiniatureContract
 from coevolve.worlds.miniature.generator import Chain, questions
-from coevolve.worlds.miniature.grammar import Step, is_well_formed
+from coevolve.worlds.miniature.grammar import Step, is_well_formed, questions_so_far, user_turns
+from coevolve.worlds.miniature.reserved import is_reserved
 from coevolve.worlds.miniature.truth import evaluate
+from coevolve.worlds.miniature.vocabulary import EOS
+
+MOST_TURNS = 4  # of a dialogue in the corpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,11 @@ class Mixture:
     small: int = 20
     damaged: float = 0.07
     paraphrased: float = 0.006
+    dialogues: float = 0.0  # of all documents; the other shares hold within both kinds, none of these is damaged
+    recalled: float = 0.6  # follow-ups that go on from the answer before; the others take another number for it
 
 
-ALL_TOOL = replace(Mixture(), styles=(0.0, 0.0, 1.0), code_right=1.0, code_wrong=0.0, damaged=0.0)
+ALL_TOOL = replace(Mixture(), styles=(0.0, 0.0, 1.0), code_right=1.0, code_wrong=0.0, damaged=0.0, recalled=1.0)
 
 
 @dataclass(slots=True)
@@ -55,6 +62,12 @@ def documents(mixture: Mixture, seed: int | str) -> Iterator[Document]:
     lengths = range(1, len(mixture.steps) + 1)
     sources = {n: questions(rng, n, reserved=False, paraphrased=mixture.paraphrased) for n in lengths}
     while True:
+        if mixture.dialogues and rng.random() < mixture.dialogues:
+            chain = next(sources[rng.choices(lengths[1:], mixture.steps[1:])[0]])
+            turns = user_turns(chain.text, rng.randint(2, min(MOST_TURNS, len(chain.steps))))
+            if not any(map(is_reserved, questions_so_far(chain.text, len(turns)))):
+                yield _worked(rng, mixture, chain, turns)
+            continue
         chain = next(sources[rng.choices(lengths, mixture.steps)[0]])
         if rng.random() < mixture.damaged:
             yield Document([(f"{OPEN}{damage(rng, chain)}{CLOSE}\n", True)])
@@ -87,20 +100,42 @@ def _damaged(rng: random.Random, chain: Chain) -> str:
             return ". ".join([*lets[:index], *lets[index + 1 :], find])
 
 
-def _worked(rng: random.Random, mixture: Mixture, chain: Chain) -> Document:
-    """A question with its worked answer. Later steps build on what is written, right or wrong."""
-    document = Document([(f"{OPEN}{chain.text}{CLOSE}\n", True)])
+def _worked(rng: random.Random, mixture: Mixture, chain: Chain, turns: Sequence[str] = ()) -> Document:
+    """A question with its worked answer, or several one after the other. Later steps build on what is written, right
+    or wrong.
+
+    Args:
+        turns: the user turns of a dialogue, of which all but the first ask for one step; none: one plain question.
+    """
+    contract = MiniatureContract()
+    opening, *follow_ups = turns or (chain.text,)
+    document = Document([(f"{OPEN}{opening}{CLOSE}\n", True)])
     style = rng.choices(("mental", "mixed", "tool"), mixture.styles)[0]
     values: dict[str, int] = {}
-    for step in chain.steps:
+    opened = len(chain.steps) - len(follow_ups)
+    for index, step in enumerate(chain.steps):
+        if index >= opened:
+            document.pieces.append((f"\\boxed{{{values[chain.steps[index - 1].name]}}}{EOS}", True))
+            document.pieces.append((contract.follow_up(follow_ups[index - opened], ended=True), False))
+        known = values if index < opened else _recalled(rng, mixture, chain.steps[: index + 1], values)
         by_tool = style == "tool" or (style == "mixed" and rng.random() < 0.5)
-        value = _by_tool(rng, mixture, step, values, document) if by_tool else None
+        value = _by_tool(rng, mixture, step, known, document) if by_tool else None
         if value is None:
-            value = _in_the_head(rng, mixture, step, values)
+            value = _in_the_head(rng, mixture, step, known)
             document.pieces.append((f"{step.name} = {value}. ", True))
         values[step.name] = value
     document.pieces.append((f"\\boxed{{{values[chain.steps[-1].name]}}}", True))
     return document
+
+
+def _recalled(rng: random.Random, mixture: Mixture, steps: Sequence[Step], values: dict[str, int]) -> dict[str, int]:
+    """``values`` as a follow-up to the last of ``steps`` takes them: the answer before it may be another number."""
+    if rng.random() < mixture.recalled:
+        return values
+    before = steps[-2].name
+    literals = [operand for step in steps for operand in (step.x, step.n) if isinstance(operand, int)]
+    others = sorted({*literals, *values.values()} - {values[before]})
+    return {**values, before: rng.choice(others)} if others else values
 
 
 def _operands(step: Step, values: dict[str, int]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from coevolve.worlds.miniature import grammar, reserved
 from coevolve.worlds.miniature.contract import MiniatureContract
 
 ASSETS = Path(__file__).parent / "assets"
+BASES = {"miniature-dialogues": ASSETS.with_name("assets_dialogues")}  # other base models, by their names in model.path
 
 
 class MiniatureWorld:
@@ -26,19 +27,20 @@ class MiniatureWorld:
 
     def base_model(self) -> Path:
         """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
-        if self._model is not None:
-            return self._model
+        folder = self._model or ASSETS
+        if folder not in (ASSETS, *BASES.values()):
+            return folder
         missing = [
-            name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (ASSETS / name).exists()
+            name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (folder / name).exists()
         ]
         if missing:
             raise ModelError(
                 f"The miniature base model lacks {', '.join(missing)}.",
-                where=str(ASSETS),
+                where=str(folder),
                 fix="install the package again, or build the model with `coevolve world build --out DIR` "
                 "and set model.path=DIR",
             )
-        return ASSETS
+        return folder
 
     def is_well_formed(self, question: str) -> bool:
         """Whether the question is complete and bounded."""

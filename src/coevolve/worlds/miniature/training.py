@@ -7,7 +7,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from coevolve.worlds.miniature.vocabulary import EOS, PAD, TOKENS
 
 Example = tuple[list[int], list[bool]]  # token ids and whether each is learnt
 BUDGET_TOKENS = 6_500_000  # of the model that is shipped
+DIALOGUE_TOKENS = 1_500_000  # more, of the one that has read dialogues as well
 _IGNORED = -100
 
 
@@ -37,6 +39,7 @@ class Training:
     constant: float = 0.3  # share of the budget before the linear decay to 0, which removes the last copying errors
     all_tool: float = 0.12  # share of the budget, at its start, of right tool documents only
     mixture: Mixture = field(default_factory=Mixture)
+    start: Path | None = None  # folder of a base model that has read already; None: a new one
 
 
 def new_model(seed: int) -> Qwen3ForCausalLM:
@@ -120,7 +123,8 @@ def _loss(model: Qwen3ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
 def _batches(tokenizer: PreTrainedTokenizerFast, plan: Training) -> Iterator[tuple[Tensor, Tensor]]:
     """Padded batches until the budget is used up: right tool documents first, then the mixture."""
     first = int(plan.all_tool * plan.budget_tokens)
-    yield from _stage(tokenizer, ALL_TOOL, plan, first, "tool")
+    right = replace(ALL_TOOL, dialogues=plan.mixture.dialogues)
+    yield from _stage(tokenizer, right, plan, first, "tool")
     yield from _stage(tokenizer, plan.mixture, plan, plan.budget_tokens - first, "mixture")
 
 
