@@ -107,7 +107,8 @@ def fabricated() -> Fabricated:
 
     ``means`` has one entry per iteration that is evaluated: so say its metrics. In its tables (3 levels, 8 answers to
     each of ``per_level`` problems) problems differ in difficulty, the same way in every run, and the seed scatters the
-    answers to them.
+    answers to them. ``dialogues`` adds held-out dialogues, so many of 2, of 3 and of 4 turns; in a row of n turns, the
+    first n of 8 answers are right after iteration 3, one less per iteration before it.
     """
 
     def fabricate(
@@ -117,6 +118,7 @@ def fabricated() -> Fabricated:
         means: Sequence[float] = (0.12, 0.5, 0.6, 0.7),
         per_level: int = 20,
         labels: float = 0.9,
+        dialogues: int = 0,
         finished: bool = True,
         **config: Any,
     ) -> Path:
@@ -139,6 +141,17 @@ def fabricated() -> Fabricated:
                     "tool_calls": 1.0 + t,
                 }
                 for i, chance in enumerate(chances)
+            ]
+            rows += [
+                {
+                    **rows[0],
+                    "set": f"transfer-dialogue_{turns}",
+                    "task_id": f"dialogue-{turns}-{i}",
+                    "samples_right": max(turns - 3 + t, 0),
+                    "greedy_right": None,
+                }
+                for turns in (2, 3, 4)
+                for i in range(dialogues)
             ]
             held_out = {
                 "mean_at_8": mean,

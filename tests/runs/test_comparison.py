@@ -134,3 +134,19 @@ def test_runs_that_cannot_be_compared_are_refused(fabricated: Fabricated, tmp_pa
         read_runs([fabricated(tmp_path / "empty", means=(), finished=False)])
     with pytest.raises(RunError, match="no such run folder"):
         read_runs([tmp_path / "absent"])
+
+
+def test_runs_can_be_compared_on_held_out_dialogues(fabricated: Fabricated, tmp_path: Path) -> None:
+    better = fabricated(tmp_path / "b-s0", dialogues=4)
+    runs = read_runs([fabricated(tmp_path / "a-s0", dialogues=4, means=(0.1, 0.2, 0.3)), better], "dialogues")
+    first, second = side_by_side(runs)
+    assert [x.mean for x in first.curve] == pytest.approx([1 / 24, 3 / 24, 6 / 24])
+    assert {turns: x.mean for turns, x in second.levels.items()} == pytest.approx({"2": 1 / 8, "3": 2 / 8, "4": 3 / 8})
+    assert second.difference is not None
+    assert (second.difference.estimate.mean, second.difference.estimate.n) == (0, 12)
+
+
+def test_a_run_without_dialogues_is_not_compared_on_them(fabricated: Fabricated, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not measured on held-out dialogues") as caught:
+        read_runs([fabricated(tmp_path / "a-s0")], "dialogues")
+    assert "evaluation.dialogues" in caught.value.fix

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from coevolve.commands.study import study_markdown
 from coevolve.config import Config
 from coevolve.config_keys import values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import load_config
 from coevolve.runs import settings
+from coevolve.runs.comparison import read_runs
+from coevolve.runs.side_by_side import side_by_side
 from coevolve.runs.store import RunFolder
 from coevolve.runs.study import Cell, cells_of, load_study, state_of, study_names
 
@@ -194,3 +198,24 @@ def test_the_rows_of_the_stability_study_pull_one_lever_each(tmp_path: Path) -> 
     sections = {row: {key.split(".")[0] for key in keys} for row, keys in changed.items() if row != "r-zero"}
     assert all(len(found) <= 2 for found in sections.values()), sections
     assert not changed["paper"]
+
+
+def test_the_study_of_dialogues_trains_both_rows_from_the_same_base_model_and_differs_in_the_turns_only(
+    tmp_path: Path,
+) -> None:
+    _, study = load_study("dialogues")
+    single, dialogues = (values_by_key(cell.config) for cell in cells_of(study, tmp_path, seeds=[0]))
+    assert {key for key in single if single[key] != dialogues[key]} == {"dialogue.turns", "run.dir"}
+    assert (single["dialogue.turns"], dialogues["dialogue.turns"]) == (1, 4)
+    assert single["model.path"] == "miniature-dialogues"
+    assert study.compared == "dialogues"
+
+
+def test_a_table_of_dialogues_has_a_column_for_each_number_of_turns(
+    fabricated: Callable[..., Path], tmp_path: Path
+) -> None:
+    _, study = load_study("dialogues")
+    folders = [fabricated(tmp_path / f"{row}-s0", dialogues=2) for row in study.rows]
+    head, _, first, *_ = study_markdown(study, side_by_side(read_runs(folders, study.compared))).splitlines()
+    assert "| 2 turns | 3 turns | 4 turns | mean@k |" in head
+    assert "| 25.0 | 37.5 | 50.0 | 37.5 ±" in first

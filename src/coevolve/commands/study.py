@@ -90,7 +90,7 @@ def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
         RunError: a folder holds another run than its cell, or a damaged one.
     """
     wanted = [cell.path for row in study.rows for cell in cells if cell.row == row and state_of(cell) == "finished"]
-    finished = read_runs(wanted)
+    finished = read_runs(wanted, study.compared)
     return side_by_side(finished, reference=next(iter(study.rows))) if finished else []
 
 
@@ -117,7 +117,8 @@ def print_study(console: Console, study: Study, table: Sequence[SettingResult], 
 
 def _rows(study: Study, table: Sequence[SettingResult]) -> list[list[str]]:
     reference = study.title_of(next(iter(study.rows)))
-    head = ["variant", "seeds", *(f"level {level}" for level in table[0].levels), "mean@k", f"to {reference}", ""]
+    levels = [f"{level} turns" if study.compared == "dialogues" else f"level {level}" for level in table[0].levels]
+    head = ["variant", "seeds", *levels, "mean@k", f"to {reference}", ""]
     return [[*head, *(BY_KEY[key].heading for key in study.columns)], *(_row(study, row) for row in table)]
 
 
@@ -134,8 +135,13 @@ def _note(study: Study, table: Sequence[SettingResult]) -> str:
     over = "problems and seeds" if several else "problems, and over seeds where there are several"
     columns = [BY_KEY[key] for key in study.columns]
     meanings = "".join(f" {column.heading}: {column.meaning};" for column in columns if column.meaning)
+    what = (
+        "Accuracy of the last executor on held-out dialogues in %, by user turns and over all"
+        if study.compared == "dialogues"
+        else "Held-out accuracy of the last executor in %, by level and over all problems"
+    )
     return (
-        "Held-out accuracy of the last executor in %, by level and over all problems; differences in points, problem by"
+        f"{what}; differences in points, problem by"
         f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval includes 0."
         f"{meanings} ± in the last columns is half the t-interval over seeds of the last number."
     )

@@ -24,7 +24,9 @@ Column = Literal["right", "greedy", "calls"]
 _SEEDED = re.compile(r"(?P<label>.+)-s[0-9]+")
 # What a seed's run may have of its own.
 _OWN = {"seed", "run.dir", "run.name"}
-_HELD_OUT = "level-"
+Problems = Literal["held_out", "dialogues"]
+# How the names of a kind's sets begin; what follows is the level, or the number of user turns.
+_SETS: dict[Problems, str] = {"held_out": "level-", "dialogues": "transfer-dialogue_"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class HeldOut:
     """The held-out problems after one iteration, one entry per problem; all runs of one setting meet the same ones."""
 
     problems: tuple[str, ...]
-    levels: NDArray[np.str_]
+    levels: NDArray[np.str_]  # of a dialogue: its user turns
     right: NDArray[np.float64]  # share of right sampled answers
-    greedy: NDArray[np.float64]  # 1 where the greedy answer is right
+    greedy: NDArray[np.float64]  # 1 where the greedy answer is right; NaN of dialogues, which are only sampled
     calls: NDArray[np.float64]  # tool calls per sampled answer
 
 
@@ -81,16 +83,19 @@ def label_of(folder: Path) -> str:
     return seeded["label"] if seeded else name
 
 
-def read_runs(folders: Sequence[Path]) -> dict[str, list[ReadRun]]:
+def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[str, list[ReadRun]]:
     """Runs by label, labels in the order given, seeds ascending. A run that has not finished is read as far as it is.
 
+    Args:
+        problems: what the runs are compared on.
+
     Raises:
-        RunError: a run is missing, damaged or has evaluated nothing; or two runs of a label share their seed or
-            differ in more than their seed.
+        RunError: a run is missing, damaged or has evaluated nothing, or no such problems; or two runs of a label share
+            their seed or differ in more than their seed.
     """
     found: dict[str, list[ReadRun]] = {}
     for folder in folders:
-        run = _read(folder)
+        run = _read(folder, problems)
         label = label_of(folder)
         others = found.setdefault(label, [])
         if any(other.seed == run.seed for other in others):
@@ -149,11 +154,11 @@ def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> 
     return values if level is None else values[table.levels == level]
 
 
-def _read(folder: Path) -> ReadRun:
+def _read(folder: Path, problems: Problems) -> ReadRun:
     run = RunFolder.open(folder, write=False)
     recorded = run.recorded("meter/evaluation-")
     names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
-    tables = [_held_out_table(run, name) for name in names if name in recorded]
+    tables = [_held_out_table(run, name, problems) for name in names if name in recorded]
     if not tables and run.config.world == "open":
         what = "a run of the open world has no held-out problems, so there is nothing to compare"
         raise RunError(what, where=str(folder), fix="compare runs of the miniature")
@@ -164,15 +169,19 @@ def _read(folder: Path) -> ReadRun:
     return ReadRun(folder, run.config.seed, run.config, summarise(folder), tuple(tables))
 
 
-def _held_out_table(run: RunFolder, name: str) -> HeldOut:
-    rows = [row for row in run.read_table(name) if str(row["set"]).startswith(_HELD_OUT)]
+def _held_out_table(run: RunFolder, name: str, problems: Problems) -> HeldOut:
+    begin = _SETS[problems]
+    rows = [row for row in run.read_table(name) if str(row["set"]).startswith(begin)]
+    if not rows and problems == "dialogues":
+        what = "the run was not measured on held-out dialogues"
+        raise RunError(what, where=str(run.path), fix="set evaluation.dialogues, for example to 40, and run it again")
     numbers = {
         key: np.array([[row[key]] for row in rows], dtype=np.float64).reshape(len(rows))
         for key in ("samples_right", "k", "greedy_right", "tool_calls")
     }
     return HeldOut(
         problems=tuple(str(row["task_id"]) for row in rows),
-        levels=np.array([str(row["set"]).removeprefix(_HELD_OUT) for row in rows], dtype=np.str_),
+        levels=np.array([str(row["set"]).removeprefix(begin) for row in rows], dtype=np.str_),
         right=numbers["samples_right"] / numbers["k"],
         greedy=numbers["greedy_right"],
         calls=numbers["tool_calls"],

@@ -55,7 +55,13 @@ def _dialogues(summary: Summary) -> list[float | None]:
 
 
 QUANTITIES = (
-    Quantity("mean_at_8", "mean@8", _each("held_out", "mean_at_8", first=0), 100),
+    Quantity(
+        "mean_at_8",
+        "mean@8",
+        _each("held_out", "mean_at_8", first=0),
+        100,
+        meaning="on held-out questions of one turn",
+    ),
     Quantity("greedy", "greedy, last", _last("held_out", "greedy"), 100),
     Quantity("levels_1_to_3", "levels 1-3, last", lambda s: [first_levels(iterations(s)[-1])], 100),
     Quantity(
@@ -93,6 +99,12 @@ MORE = (
         meaning="mean@8 of the base model with its first tool call forced",
     ),
     Quantity("dialogues", "dialogues", _dialogues, 100, meaning="mean@k on held-out dialogues of 2, 3 and 4 turns"),
+    *(
+        Quantity(
+            f"dialogue_{turns}", f"{turns} user turns", _each("transfer", f"dialogue_{turns}", "mean", first=0), 100
+        )
+        for turns in (2, 3, 4)
+    ),
     Quantity("duplicates", "duplicates", _each("pool", "duplicates", first=1), 100, meaning="questions asked before"),
     Quantity(
         "novelty",

@@ -20,6 +20,7 @@ from coevolve.config_keys import nearest, shown, values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import Layer, layer_of, load_config, parse_yaml
 from coevolve.runs import manifest, settings
+from coevolve.runs.comparison import Problems
 from coevolve.runs.quantities import BY_KEY
 from coevolve.runs.store import RunFolder
 
@@ -55,7 +56,8 @@ class Study(BaseModel):
     preset: str | None = None
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
     set: dict[str, Any] = {}
-    columns: list[str] = ["labels", "first_executor", "pool_calls", "calls"]  # besides held-out accuracy
+    compared: Problems = "held_out"  # problems that the rows are compared on
+    columns: list[str] = ["labels", "first_executor", "pool_calls", "calls"]  # besides accuracy on these problems
     rows: dict[str, StudyRow] = Field(min_length=1)
 
     def title_of(self, row: str) -> str:
@@ -201,7 +203,8 @@ def _study(text: str, source: str) -> Study:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         what = f"the study cannot be used: {place + ': ' if place else ''}{first['msg']}"
-        fix = "a study has title, rows (name: {title, preset, set}) and optionally text, preset, seeds, set, columns"
+        optional = [name for name, field in Study.model_fields.items() if not field.is_required()]
+        fix = f"a study has title, rows (name: {{title, preset, set}}) and optionally {', '.join(optional)}"
         raise ConfigError(what, where=source, fix=fix) from error
     for column in study.columns:
         if column not in BY_KEY:
