@@ -9,7 +9,10 @@ from coevolve.worlds.miniature import grammar, reserved
 from coevolve.worlds.miniature.contract import MiniatureContract
 
 ASSETS = Path(__file__).parent / "assets"
-BASES = {"miniature-dialogues": ASSETS.with_name("assets_dialogues")}  # other base models, by their names in model.path
+BASES = {  # other base models, by their names in model.path
+    "miniature-dialogues": ASSETS.with_name("assets_dialogues"),
+    "miniature-early": ASSETS.with_name("assets_early"),
+}
 
 
 class MiniatureWorld:
