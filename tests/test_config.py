@@ -184,7 +184,7 @@ def test_faults_in_a_file_name_the_file(write: Write) -> None:
         ("seed=true", "integer at least 0"),
         ("tool.enabled=1", "true or false"),
         ("objective=ppo", "adpo | grpo"),
-        ("pool.voters=[nobody]", "non-empty list of (current | previous | base)"),
+        ("pool.voters=[nobody]", "non-empty list of (current | previous | middle | first | base)"),
         ("seed=", "integer at least 0"),
     ],
 )

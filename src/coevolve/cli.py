@@ -275,12 +275,16 @@ def world_build(
             metavar="SHARE", min=0, max=1, help="Go on from the shipped base model with this share of dialogues."
         ),
     ] = 0,
+    tokens: Annotated[
+        int | None, typer.Option(min=100_000, help="Tokens of the textbook; 1200000: a model that copies inexactly.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make the miniature world's tokenizer and base model again (about 20 minutes on one core; with --dialogues 5)."""
     from coevolve.worlds.miniature.build import build_world
 
-    build_world(out, seed=seed, dialogues=dialogues, progress=None if quiet else lambda line: print(line, flush=True))
+    progress = None if quiet else lambda line: print(line, flush=True)
+    build_world(out, seed=seed, dialogues=dialogues, tokens=tokens, progress=progress)
     if not quiet:
         print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Scalar = TypeVar("Scalar", int, float)
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
-Voter = Literal["current", "previous", "base"]
+Voter = Literal["current", "previous", "middle", "first", "base"]
 Positive = Annotated[int, Field(ge=1)]
 # One value for all iterations, or a list: one per iteration, the last one repeated.
 StepsPerIteration = Positive | Annotated[list[Positive], Field(min_length=1)]
@@ -59,7 +59,7 @@ class ModelSection(Section):
     path: str | None = Field(
         None,
         description="folder or hub id (owner/name) of the base model; default: the world's own, which in "
-        "the open world is a small random one; miniature-dialogues: the miniature's that has read dialogues",
+        "the open world is a small random one; miniature-dialogues, miniature-early: others of the miniature",
     )
     contract: Literal["agent0", "r-zero", "plain"] = Field(
         "agent0",
@@ -238,7 +238,10 @@ class CurriculumSection(TrainingSection):
     baseline: Literal["mean", "leave_one_out"] = Field(
         "mean", description="baseline of a group: the mean of all its rewards (paper), or of all others"
     )
-    votes: int = Field(8, ge=2, description="executor answers per question (paper: k = 10)")
+    votes: int = Field(8, ge=2, description="answers per question and voter (paper: k = 10)")
+    voters: list[Voter] = Field(
+        default=["current"], min_length=1, description="executors whose answers make p_hat (paper: current only)"
+    )
     kl: float = Field(0.05, ge=0, description="coefficient of the k3 term to the base model")
 
 
@@ -259,7 +262,8 @@ class PoolSection(Section):
     voters: list[Voter] = Field(
         default=["current"],
         min_length=1,
-        description="executors whose answers vote together (paper: current only); equal ones count once",
+        description="executors whose answers vote together (paper: current only); equal ones count once. "
+        "middle: half the age of the current one; first: the one after iteration 1",
     )
 
 

@@ -40,16 +40,22 @@ KNOWN = "Let a = 90 mod 7. Find a."
         ("[current, previous, base]", 3, [2, 1, 0]),
         ("[base, current]", 3, [2, 0]),
         ("[current, current]", 2, [1]),
+        ("[current, middle, first]", 1, [0]),
+        ("[current, middle, first]", 2, [1]),
+        ("[current, middle, first]", 3, [2, 1]),
+        ("[current, middle, first]", 4, [3, 2, 1]),
+        ("[current, middle, first]", 10, [9, 5, 1]),
     ],
 )
 def test_equal_voters_count_once_and_the_current_comes_first(
     named: str, iteration: int, expected: list[int], config: Settings
 ) -> None:
-    assert voters(config(f"pool.voters={named}"), iteration) == expected
+    settings = config(f"pool.voters={named}")
+    assert voters(settings, settings.pool.voters, iteration) == expected
 
 
 def test_an_executor_that_is_never_trained_votes_once(config: Settings) -> None:
-    assert voters(config("pool.voters=[current, previous, base]", "executor.train=false"), 3) == [0]
+    assert voters(config("executor.train=false"), ["current", "previous", "middle", "first", "base"], 3) == [0]
 
 
 @dataclass

@@ -80,6 +80,8 @@ def test_the_card_gives_the_plan_and_the_measured_means() -> None:
     assert "611,648" in card
     assert "| all | 15.0 | 50.0 | 0.0 | 40.0 | 70.0 | 1.00 |" in card
     assert "12.5 % are malformed" in card
+    assert "--tokens" not in card
+    assert "--tokens 1200000 --out DIR --seed 5" in model_card(Training(5, 1_200_000), 611_648, figures)
 
 
 def test_the_calibration_sampler_agrees_with_generate() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from coevolve.config import Config, at_iteration
+from coevolve.config import Config, Voter, at_iteration
 from coevolve.curriculum.sequential import chance_inside
 from coevolve.curriculum.voting import pool_votes
 from coevolve.methods.base import State
@@ -16,12 +16,11 @@ from coevolve.types import Role, Task, Trajectory, Vote
 ByVoter = list[list[tuple[Trajectory, ...]]]  # [voter][task]: its answers
 
 
-def voters(config: Config, iteration: int) -> list[int]:
-    """Iterations of the executors that vote, the current one first; equal ones count once."""
+def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
+    """Iterations of the executors that have these names in an iteration, the newest first; equal ones count once."""
     newest = iteration - 1 if config.executor.train else 0
-    at = {"current": newest, "previous": max(newest - 1, 0), "base": 0}
-    named = [at[v] for v in config.pool.voters]
-    return sorted(set(named), key=lambda i: -i)
+    at = {"current": newest, "previous": max(newest - 1, 0), "middle": (newest + 1) // 2, "first": min(newest, 1), "base": 0}
+    return sorted({at[name] for name in names}, reverse=True)
 
 
 def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
@@ -33,11 +32,12 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     config = state.config
     votes, stop = config.pool.votes, config.pool.stop
     size = config.pool.round if stop else votes
-    out: ByVoter = [[() for _ in tasks] for _ in voters(config, iteration)]
+    asked = voters(config, config.pool.voters, iteration)
+    out: ByVoter = [[() for _ in tasks] for _ in asked]
     waiting = list(range(len(tasks)))
     for begin in range(0, votes, size):
         count = min(size, votes - begin)
-        for answers, voter in zip(out, voters(config, iteration), strict=True):
+        for answers, voter in zip(out, asked, strict=True):
             policy = state.checkpoints.weights(Role.SOLVER, voter)
             names = ("votes", voter, begin) if begin else ("votes", voter)
             seed = seed_of(seed_of(config.seed, "pool", iteration), *names)

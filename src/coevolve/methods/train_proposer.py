@@ -12,17 +12,18 @@ from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
-from coevolve.curriculum.voting import agrees, vote, vote_entropy
+from coevolve.curriculum.voting import agrees, pool_votes, vote_entropy
 from coevolve.learning.advantages import keyed
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.learning.schedule import warmup_lr
 from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.fill_pool import earlier_questions
 from coevolve.methods.metrics import train_facts
+from coevolve.methods.polling import voters
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Batch, Group, Role, TrainStats
+from coevolve.types import Batch, Group, Role, Task, TrainStats, Trajectory
 
 
 class TrainProposer:
@@ -52,13 +53,13 @@ class TrainProposer:
         gap = policy.probe(texts)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
         tasks = [w.task for w in written if w.task is not None]
-        answers = state.rollouts.solve(
-            state.checkpoints.weights(Role.SOLVER, t - 1), tasks, config.curriculum.votes, seed=seed_of(seed, "votes")
-        )
+        by_voter = self._ask(state, tasks, seed_of(seed, "votes"))
         with state.spent.grading():
             groups = {
-                task.id: Group(task, trajectories, vote(answers_of(trajectories), judge=state.judge))
-                for task, trajectories in zip(tasks, answers, strict=True)
+                task.id: Group(
+                    task, by_voter[0][n], pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge)
+                )
+                for n, task in enumerate(tasks)
             }
             rewards = score_questions(config, t, written, groups, archive)
         state.rollouts.rest()
@@ -71,7 +72,8 @@ class TrainProposer:
             "tool_calls": _mean([len(x.tool_calls) for g in groups.values() for x in g.trajectories]),
             "own_tool_calls": _mean([len(x.tool_calls) for x in texts]),
             "zero_groups": zero_groups,
-            "tokens_sampled": sum(x.sampled for x in texts) + sum(x.sampled for g in answers for x in g),
+            "tokens_sampled": sum(x.sampled for x in texts)
+            + sum(x.sampled for answers in by_voter for g in answers for x in g),
             "max_logp_gap": gap,
         }
         row = {"event": "curriculum_step", "iteration": t, "step": step + 1, "steps": self.steps}
@@ -83,9 +85,19 @@ class TrainProposer:
                 "unc": facts["r_unc"],
                 "tool": facts["r_tool"],
                 "rep": facts["r_rep"],
-                "scored": len(tasks) * config.curriculum.votes,
+                "scored": sum(len(g) for answers in by_voter for g in answers),
             },
         )
+
+    def _ask(self, state: State, tasks: Sequence[Task], seed: int) -> list[list[tuple[Trajectory, ...]]]:
+        """The answers of every voter to every task, those of the current executor first."""
+        section = state.config.curriculum
+        current, *older = voters(state.config, section.voters, self.iteration)
+        seeds = [(current, seed), *((voter, seed_of(seed, voter)) for voter in older)]
+        return [
+            state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)
+            for voter, number in seeds
+        ]
 
     def _update(
         self, config: Config, policy: Policy, written: Sequence[Written], rewards: Sequence[RewardParts], step: int

@@ -83,11 +83,12 @@ def _planned(config: Config, phase: Phase | Evaluate, saved: int) -> PlannedPhas
     questions, answers, trained, prompts = 0, 0, 0, 0
     if phase.name == "curriculum":
         questions = phase.steps * config.curriculum.questions
-        answers, prompts = questions * config.curriculum.votes, questions
+        prompts = questions * len(voters(config, config.curriculum.voters, phase.iteration))
+        answers = prompts * config.curriculum.votes
         trained = questions * average.question
     elif phase.name == "pool":
         questions = config.pool.size
-        prompts = questions * len(voters(config, phase.iteration))
+        prompts = questions * len(voters(config, config.pool.voters, phase.iteration))
         answers = prompts * config.pool.votes
     elif phase.name == "executor":
         prompts = phase.steps * config.executor.tasks

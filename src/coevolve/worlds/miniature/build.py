@@ -13,7 +13,7 @@ from coevolve.worlds.miniature.calibration import MAX_NEW_TOKENS, start_figures
 from coevolve.worlds.miniature.card import model_card
 from coevolve.worlds.miniature.corpus import Mixture
 from coevolve.worlds.miniature.learner import ASSETS
-from coevolve.worlds.miniature.training import DIALOGUE_TOKENS, Training, new_model, train
+from coevolve.worlds.miniature.training import BUDGET_TOKENS, DIALOGUE_TOKENS, Training, new_model, train
 from coevolve.worlds.miniature.vocabulary import EOS, PAD, TOKENS, save_tokenizer
 
 
@@ -22,6 +22,7 @@ def build_world(
     *,
     seed: int,
     dialogues: float = 0.0,
+    tokens: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> None:
     """Train the base model, measure it, and write its Hugging Face folder. Equal seeds give equal weights.
@@ -32,12 +33,13 @@ def build_world(
         out: folder to write; made when missing.
         seed: of the corpus, the batches and the first weights.
         dialogues: share of the documents that are dialogues; above 0 the model goes on from the shipped base model.
+        tokens: length of the textbook; default: that of the shipped model of its kind.
         progress: called with a line of text now and then.
     """
-    plan = Training(seed=seed)
+    plan = Training(seed=seed, budget_tokens=tokens or BUDGET_TOKENS)
     if dialogues:
         mixture = Mixture(dialogues=dialogues)
-        plan = Training(seed=seed, budget_tokens=DIALOGUE_TOKENS, mixture=mixture, start=ASSETS)
+        plan = Training(seed=seed, budget_tokens=tokens or DIALOGUE_TOKENS, mixture=mixture, start=ASSETS)
     with _one_thread():
         write_model(out, plan, progress)
         write_card(out, plan)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from coevolve.worlds.miniature.calibration import LevelFigures, StartFigures
 from coevolve.worlds.miniature.corpus import MOST_TURNS, Mixture
-from coevolve.worlds.miniature.training import Training
+from coevolve.worlds.miniature.training import BUDGET_TOKENS, DIALOGUE_TOKENS, Training
 
-_TITLE_MORE = " that has read dialogues"
 _COLUMNS = ("mean", "majority", "greedy", "with_tool", "first_code")
 
 
@@ -19,12 +18,12 @@ pipeline_tag: text-generation
 tags: [coevolve, miniature, agent0]
 ---
 
-# coevolve miniature base model{_TITLE_MORE if plan.mixture.dialogues else ""}
+# coevolve miniature base model{_kind(plan)}
 
 A plain Qwen3 of {parameters:,} parameters that stands in for a large base model: it has read a
 synthetic textbook of mixed quality about chains of integer operations, knows every format in it (questions,
 answers in the head, Python blocks with their output) and solves little. It is the start of
-`coevolve run agent0{" --preset dialogues" if plan.mixture.dialogues else ""}`, and good for nothing else.
+{_run(plan)}, and good for nothing else.
 
 {_made(plan)}
 
@@ -51,12 +50,30 @@ any foreign text into `<|unk|>`.
 """
 
 
+def _kind(plan: Training) -> str:
+    if plan.mixture.dialogues:
+        return " that has read dialogues"
+    return " that has read less" if plan.budget_tokens < BUDGET_TOKENS else ""
+
+
+def _run(plan: Training) -> str:
+    if plan.mixture.dialogues:
+        return "`coevolve run agent0 --preset dialogues`"
+    return "the studies of stability" if plan.budget_tokens < BUDGET_TOKENS else "`coevolve run agent0`"
+
+
 def _made(plan: Training) -> str:
-    tokens = f"{plan.budget_tokens / 1e6:.1f} million tokens of generated documents, no other data."
+    amount = f"{plan.budget_tokens / 1e6:.1f} million tokens of generated documents, no other data."
     if not plan.mixture.dialogues:
-        return f"Made by `coevolve world build --out DIR --seed {plan.seed}`, in one process on one thread:\n{tokens}"
-    command = f"coevolve world build --dialogues {plan.mixture.dialogues:g} --out DIR --seed {plan.seed}"
-    return f"Made from the first base model by `{command}`, in one process\non one thread: {tokens}"
+        command = f"coevolve world build{_tokens(plan, BUDGET_TOKENS)} --out DIR --seed {plan.seed}"
+        return f"Made by `{command}`, in one process on one thread:\n{amount}"
+    options = f"{_tokens(plan, DIALOGUE_TOKENS)} --dialogues {plan.mixture.dialogues:g}"
+    command = f"coevolve world build{options} --out DIR --seed {plan.seed}"
+    return f"Made from the first base model by `{command}`, in one process\non one thread: {amount}"
+
+
+def _tokens(plan: Training, usual: int) -> str:
+    return f" --tokens {plan.budget_tokens}" if plan.budget_tokens != usual else ""
 
 
 def _corpus(mixture: Mixture) -> str:
