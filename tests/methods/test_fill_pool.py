@@ -15,7 +15,8 @@ from coevolve.curriculum.near_pairs import nearest_distances
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks
-from coevolve.methods.polling import voters
+from coevolve.methods.polling import poll_for_reward, voters
+from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.types import Group, LabelledTask, Role, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
@@ -312,6 +313,19 @@ def test_all_voters_answers_make_one_vote(filled: Callable[..., Pool]) -> None:
     assert (row["k"], row["p_hat"], row["tied"], row["label"]) == (8, 0.5, True, "6")
     assert [x.answer for x in pool.heard.groups[0].trajectories] == ["7"] * 4, "those of the current executor"
     assert pool.names.asked == [(Role.PROPOSER, 2), (Role.SOLVER, 1), (Role.SOLVER, 0)]
+
+
+def test_the_voters_of_the_reward_are_named_apart_from_those_of_the_labels(filled: Callable[..., Pool]) -> None:
+    store = filled(["nonsense"], {}).store
+    answers: dict[str, list[list[str | None]]] = {SUM: [["6", "6"], ["7", "6"]]}
+    pool = filled(["nonsense"], answers, "curriculum.voters=[base, current]", "curriculum.votes=2", store=store)
+    pool.names.asked.clear()
+    pool.rollouts.asked.clear()
+    task = task_of(pool.state.world, pool.state.config, "c2-0", SUM, 2)
+    newest, base = poll_for_reward(pool.state, [task], 2, seed=7)
+    assert pool.names.asked == [(Role.SOLVER, 1), (Role.SOLVER, 0)]
+    assert [x.answer for x in newest[0]] == ["6", "6"], "the current executor first, whose tool calls are rewarded"
+    assert [x.answer for x in base[0]] == ["7", "6"]
 
 
 def test_an_untrained_curriculum_agent_is_the_base_model(filled: Callable[..., Pool]) -> None:

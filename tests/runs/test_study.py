@@ -189,15 +189,36 @@ def test_every_packaged_study_has_cells_that_can_be_run(tmp_path: Path) -> None:
         assert len({cell.config.model_dump_json() for cell in cells}) == len(cells)
 
 
-def test_the_rows_of_the_stability_study_pull_one_lever_each(tmp_path: Path) -> None:
-    _, study = load_study("stability")
+def test_the_rows_of_the_study_of_levers_pull_one_lever_each_beside_the_window(tmp_path: Path) -> None:
+    _, study = load_study("levers")
     cells = {cell.row: values_by_key(cell.config) for cell in cells_of(study, tmp_path, seeds=[0])}
-    paper = cells["paper"]
-    changed = {row: {k for k in values if values[k] != paper[k]} - {"run.dir"} for row, values in cells.items()}
-    assert len(changed["r-zero"]) > 5
-    sections = {row: {key.split(".")[0] for key in keys} for row, keys in changed.items() if row != "r-zero"}
-    assert all(len(found) <= 2 for found in sections.values()), sections
-    assert not changed["paper"]
+
+    def changed(row: str, to: str) -> set[str]:
+        return {key for key, value in cells[row].items() if value != cells[to][key]} - {"run.dir"}
+
+    window = changed("window", "paper")
+    assert window == {"gate.lower", "gate.upper", "pool.votes", "pool.stop"}
+    assert {row: changed(row, "paper") for row in ("untrained", "voters")} == {
+        "untrained": {"curriculum.train"},
+        "voters": {"pool.voters"},
+    }
+    added = {row: changed(row, "window") for row in cells if row.startswith("window-")}
+    assert len({frozenset(keys) for keys in added.values()}) == len(added)
+    assert all(
+        1 <= len({key.split(".")[0] for key in keys}) <= (3 if row == "window-all" else 1)
+        for row, keys in added.items()
+    )
+
+
+def test_the_study_of_stability_is_the_paper_r_zero_and_the_preset_on_the_early_base_model(tmp_path: Path) -> None:
+    _, study = load_study("stability")
+    cells = {cell.row: cell.config for cell in cells_of(study, tmp_path, seeds=[0])}
+    assert {row: (cell.method, cell.preset) for row, cell in cells.items()} == {
+        "paper": ("agent0", "mini-paper"),
+        "r-zero": ("r-zero", "r-zero"),
+        "stable": ("agent0", "agent0-stable"),
+    }
+    assert {(cell.iterations, cell.model.path) for cell in cells.values()} == {(10, "miniature-early")}
 
 
 def test_the_study_of_dialogues_trains_both_rows_from_the_same_base_model_and_differs_in_the_turns_only(

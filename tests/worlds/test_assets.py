@@ -119,7 +119,7 @@ def test_the_base_model_that_has_read_dialogues_goes_on_from_the_answer_before()
 
 
 def test_the_early_base_model_has_read_less_and_copies_long_numbers_inexactly() -> None:
-    """The first code of an answer holds the numbers of the first step; those of three digits are often not the asked."""
+    """Whether the first code of an answer to one step holds the numbers of the question, some long."""
     asked = [task for task in MiniatureMeter().held_out(1, 60, 0) if re.search(r"\d{3}", task.question)]
     prompts = [MiniatureWorld().contract.solver_prompt(task) for task in asked for _ in range(4)]
     numbers = [set(re.findall(r"\d+", task.question)) for task in asked for _ in range(4)]

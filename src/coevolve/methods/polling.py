@@ -1,4 +1,7 @@
-"""The executors' answers to a pool: all at once, or in rounds that end for a task once its fate is settled."""
+"""Which executors answer a question that is new: for the curriculum agent's reward, and for the labels of a pool.
+
+A pool is asked all at once, or in rounds that end for a task once its fate is settled.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ ByVoter = list[list[tuple[Trajectory, ...]]]  # [voter][task]: its answers
 def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
     """Iterations of the executors that have these names in an iteration, the newest first; equal ones count once."""
     newest = iteration - 1 if config.executor.train else 0
-    at = {"current": newest, "previous": max(newest - 1, 0), "middle": (newest + 1) // 2, "first": min(newest, 1), "base": 0}
+    previous, middle, first = max(newest - 1, 0), (newest + 1) // 2, min(newest, 1)
+    at = {"current": newest, "previous": previous, "middle": middle, "first": first, "base": 0}
     return sorted({at[name] for name in names}, reverse=True)
 
 
@@ -50,6 +54,17 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
             if not waiting:
                 break
     return out
+
+
+def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: int) -> ByVoter:
+    """The answers that make the reward of the curriculum agent: ``curriculum.votes`` of each of its voters."""
+    section = state.config.curriculum
+    current, *older = voters(state.config, section.voters, iteration)
+    seeds = {current: seed} | {voter: seed_of(seed, voter) for voter in older}
+    return [
+        state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)
+        for voter, number in seeds.items()
+    ]
 
 
 def pooled(state: State, by_voter: ByVoter, task: int) -> Vote:

@@ -19,11 +19,11 @@ from coevolve.learning.schedule import warmup_lr
 from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.fill_pool import earlier_questions
 from coevolve.methods.metrics import train_facts
-from coevolve.methods.polling import voters
+from coevolve.methods.polling import poll_for_reward
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Batch, Group, Role, Task, TrainStats, Trajectory
+from coevolve.types import Batch, Group, Role, TrainStats
 
 
 class TrainProposer:
@@ -53,7 +53,7 @@ class TrainProposer:
         gap = policy.probe(texts)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
         tasks = [w.task for w in written if w.task is not None]
-        by_voter = self._ask(state, tasks, seed_of(seed, "votes"))
+        by_voter = poll_for_reward(state, tasks, t, seed_of(seed, "votes"))
         with state.spent.grading():
             groups = {
                 task.id: Group(
@@ -88,16 +88,6 @@ class TrainProposer:
                 "scored": sum(len(g) for answers in by_voter for g in answers),
             },
         )
-
-    def _ask(self, state: State, tasks: Sequence[Task], seed: int) -> list[list[tuple[Trajectory, ...]]]:
-        """The answers of every voter to every task, those of the current executor first."""
-        section = state.config.curriculum
-        current, *older = voters(state.config, section.voters, self.iteration)
-        seeds = [(current, seed), *((voter, seed_of(seed, voter)) for voter in older)]
-        return [
-            state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)
-            for voter, number in seeds
-        ]
 
     def _update(
         self, config: Config, policy: Policy, written: Sequence[Written], rewards: Sequence[RewardParts], step: int
