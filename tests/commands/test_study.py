@@ -188,3 +188,10 @@ def test_a_dry_run_starts_nothing_and_says_how_far_each_cell_is(lives: dict[str,
         ("full", 2, "missing"),
     ]
     assert not (file.parent / "cells/full-s2").exists()
+
+
+def test_a_plan_names_its_cells_whole_however_long_the_settings_of_a_row_are(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "coevolve", "study", "stability", "--dry-run", "--seeds", "0"]
+    env = {**os.environ, "COLUMNS": "80"}
+    out = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    assert all(name in out for name in ("paper-s0", "r-zero-s0", "stable-s0", "strict-s0"))

@@ -210,13 +210,14 @@ def test_the_rows_of_the_study_of_levers_pull_one_lever_each_beside_the_window(t
     )
 
 
-def test_the_study_of_stability_is_the_paper_r_zero_and_the_preset_on_the_early_base_model(tmp_path: Path) -> None:
+def test_the_study_of_stability_is_about_the_early_base_model_and_ten_iterations(tmp_path: Path) -> None:
     _, study = load_study("stability")
     cells = {cell.row: cell.config for cell in cells_of(study, tmp_path, seeds=[0])}
     assert {row: (cell.method, cell.preset) for row, cell in cells.items()} == {
         "paper": ("agent0", "mini-paper"),
         "r-zero": ("r-zero", "r-zero"),
         "stable": ("agent0", "agent0-stable"),
+        "strict": ("agent0", "agent0-stable"),
     }
     assert {(cell.iterations, cell.model.path) for cell in cells.values()} == {(10, "miniature-early")}
 

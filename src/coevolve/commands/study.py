@@ -160,7 +160,7 @@ def _show_plan(study: Study, cells: Sequence[Cell], jobs: int, *, as_json: bool)
     console.print(Text(study.title, style="bold"), soft_wrap=True)
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("cell", "state", "CPU", "settings of the row"):
-        shown.add_column(heading, no_wrap=True)
+        shown.add_column(heading, no_wrap=heading != "settings of the row", overflow="fold")
     for cell, state, cpu_s in rows:
         settings = " ".join(f"{key}={json.dumps(value)}" for key, value in study.rows[cell.row].set.items())
         shown.add_row(cell.name, state, duration(cpu_s), Text(settings))
