@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from coevolve.config import Config, at_iteration
-from coevolve.config_keys import config_keys, nearest, section_names
+from coevolve.config.keys import config_keys, nearest, section_names
 from coevolve.errors import ConfigError
 from coevolve.loading import DEFAULT_PRESETS, config_from_yaml, load_config, preset_names
 

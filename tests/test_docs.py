@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coevolve.config_keys import config_keys, section_names
+from coevolve.config.keys import config_keys, section_names
 from coevolve.loading import load_config
 
 ROOT = Path(__file__).parents[1]

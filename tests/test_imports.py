@@ -17,7 +17,7 @@ HEAVY = {"torch", "transformers"}
 SOLVER_SIDE = {f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")}
 LEARNING_SIDE = ("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox")
 FLOORS = (
-    {"types", "addresses", "cores", "places", "errors", "config", "config_keys", "loading", "presets", "studies"},
+    {"types", "addresses", "cores", "places", "errors", "config", "loading", "presets", "studies"},
     {"grading", "sandbox", "learning", "engine", "worlds"},
     {"rollout"},
     {"curriculum"},

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from coevolve.config import Config
-from coevolve.config_keys import config_keys, nearest, section_names, shown
+from coevolve.config.keys import config_keys, nearest, section_names, shown
 from coevolve.errors import ConfigError
 
 DEFAULT_PRESET = "mini"

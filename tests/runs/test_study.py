@@ -10,7 +10,7 @@ import yaml
 
 from coevolve.commands.study import study_markdown
 from coevolve.config import Config
-from coevolve.config_keys import values_by_key
+from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import load_config
 from coevolve.runs import settings

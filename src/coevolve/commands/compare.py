@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coevolve.commands.markdown import markdown_table, write_between
-from coevolve.config_keys import shown
+from coevolve.config.keys import shown
 from coevolve.runs.comparison import Difference, Runs, last_common_iteration, read_runs
 from coevolve.runs.quantities import BY_KEY, QUANTITIES, Quantity
 from coevolve.runs.quantities import cell as quantity_cell

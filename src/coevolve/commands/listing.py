@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coevolve.config_keys import config_keys, nearest, section_names, shown
+from coevolve.config.keys import config_keys, nearest, section_names, shown
 from coevolve.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coevolve.config import Config
-from coevolve.config_keys import values_by_key
+from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
 from coevolve.evaluation.statistics import Estimate, crossed, crossed_difference
 from coevolve.runs.store import RunFolder

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coevolve.config import Config
-from coevolve.config_keys import nearest, shown, values_by_key
+from coevolve.config.keys import nearest, shown, values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.loading import Layer, layer_of, load_config, parse_yaml
 from coevolve.runs import manifest, settings

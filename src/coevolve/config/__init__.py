@@ -1,0 +1,57 @@
+"""The configuration of a run: strict, frozen, and the only place where a default is written down.
+
+A preset (``coevolve/presets``) overrides these defaults, a file overrides the preset, and ``--set key=value``
+overrides both.
+Every field says what it is; ``coevolve config SECTION`` prints these sentences.
+"""
+
+from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
+from coevolve.config.learning import (
+    AdpoSection,
+    CurriculumSection,
+    ExecutorSection,
+    GateSection,
+    PoolSection,
+    RewardSection,
+    TrainingSection,
+)
+from coevolve.config.machine import (
+    EngineSection,
+    LoraSection,
+    ModelSection,
+    RunSection,
+    Tracker,
+    TrackSection,
+    VllmSection,
+)
+from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
+from coevolve.config.section import Section, Voter, at_iteration
+from coevolve.config.whole import Config
+
+__all__ = [
+    "AdpoSection",
+    "Config",
+    "CurriculumSection",
+    "DialogueSection",
+    "EngineSection",
+    "EvaluationSection",
+    "ExecutorSection",
+    "GateSection",
+    "GradingSection",
+    "HealthSection",
+    "LoraSection",
+    "ModelSection",
+    "PoolSection",
+    "RewardSection",
+    "RunSection",
+    "SamplingSection",
+    "SandboxSection",
+    "Section",
+    "ToolSection",
+    "TrackSection",
+    "Tracker",
+    "TrainingSection",
+    "VllmSection",
+    "Voter",
+    "at_iteration",
+]

@@ -1,0 +1,80 @@
+"""What an agent may do in one rollout: its tool, the sandbox behind it, its turns and how it is sampled."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from coevolve.config.section import Section
+
+
+class ToolSection(Section):
+    enabled: bool = Field(True, description="give the solver the Python tool")
+    max_turns: int = Field(6, ge=1, description="turns with a tool call in one answer; 1 = the no-multi-turn ablation")
+    state: Literal["stateless", "session"] = Field(
+        "stateless",
+        description="every code block runs in a fresh process, or all blocks of one answer share one and its variables",
+    )
+    observation_tokens: int = Field(
+        512,
+        ge=32,
+        description="tokens of one tool result that the solver is shown; the middle of a longer one is left out",
+    )
+    wait_steps: int = Field(
+        4,
+        ge=1,
+        description="steps after which a tool result is due; fixed, so that equal seeds decode alike",
+    )
+    cache: int = Field(65536, ge=0, description="remembered results of identical snippets per worker; 0 = none")
+
+
+class DialogueSection(Section):
+    """Tasks of several user turns: the executor answers each of them before it is shown the next."""
+
+    turns: int = Field(1, ge=1, description="user turns that a task of the curriculum may have; 1 = plain questions")
+    judged: Literal["last", "all"] = Field(
+        "last", description="answers that vote and are rewarded: that to the last turn, or those to all turns together"
+    )
+
+
+class SandboxSection(Section):
+    backend: Literal["local", "remote"] = Field(
+        "local", description="where snippets run: confined processes of each rollout worker, or a server"
+    )
+    url: str | None = Field(None, description="address of the server (remote), such as http://127.0.0.1:8765")
+    dialect: Literal["coevolve", "sandboxfusion"] = Field(
+        "coevolve", description="what the server speaks: that of `coevolve sandbox serve`, or SandboxFusion's /run_code"
+    )
+    requests: int = Field(64, ge=1, description="snippets that each rollout worker has at the server at once (remote)")
+    unsafe: bool = Field(False, description="run with resource limits only when a required layer is missing")
+    workers: int = Field(2, ge=1, description="snippets that run at once in each rollout worker (local)")
+    cpu_s: float = Field(2.0, gt=0, description="CPU seconds of one snippet")
+    wall_s: float = Field(8.0, gt=0, description="wall seconds of one snippet, without waiting for its turn or a core")
+    memory_mb: int = Field(256, ge=16, description="address space of one snippet beyond the interpreter's own")
+    output_bytes: int = Field(16384, ge=64, description="bytes of output after which a snippet is killed")
+    preload: list[str] = Field(default_factory=list, description="packages that snippets may import, loaded in advance")
+    environment: str | None = Field(
+        None,
+        description="virtual environment or folder of packages that snippets may import from; "
+        "default: one that is made of sandbox.preload and what that requires",
+    )
+    namespaces: Literal["auto", "off"] = Field(
+        "auto",
+        description="the walls that not every machine has: namespaces, which hide other files, processes and the "
+        "network from snippets, and a control group, which bounds their memory together",
+    )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        """YAML reads a bare ``off`` as false."""
+        return "off" if value is False else value
+
+
+class SamplingSection(Section):
+    temperature: float = Field(
+        1.0, gt=0, description="temperature of all rollouts, always with top-p 1: ratios stay exact"
+    )
+    max_tokens: int = Field(200, ge=8, description="tokens of one solver trajectory, observations included")
+    question_tokens: int = Field(128, ge=8, description="tokens of one written question")

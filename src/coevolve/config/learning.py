@@ -1,0 +1,120 @@
+"""What is rewarded, which tasks are kept, and how both agents learn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from coevolve.config.section import Probability, ProbabilityPerIteration, Section, StepsPerIteration, Voter
+
+
+class RewardSection(Section):
+    lambda_unc: float = Field(1.0, ge=0, description="weight of the uncertainty reward")
+    lambda_tool: float = Field(0.6, ge=0, description="weight of the tool reward; 0 = the no-tool-reward ablation")
+    lambda_rep: float = Field(1.0, ge=0, description="weight of the repetition penalty; 0 = the ablation")
+    lambda_novelty: float = Field(0.0, ge=0, description="penalty on questions that the archive already holds")
+    gamma: float = Field(
+        0.25, ge=0, description="tool reward per call; 1/tool_cap bounds it by 1 (the paper gives none)"
+    )
+    tool_cap: int = Field(4, ge=1, description="tool calls that count at most (paper: C)")
+    tool_count: Literal["mean", "majority", "max"] = Field(
+        "mean", description="how calls of the k answers become N_tool"
+    )
+    peak: ProbabilityPerIteration = Field(0.5, description="p_hat with the largest uncertainty reward (paper: 0.5)")
+    bleu_threshold: float = Field(0.5, gt=0, le=1.0, description="distance below which questions share a cluster")
+    mask_numbers: bool = Field(False, description="compare questions with every number replaced by #")
+    clip_at_zero: bool = Field(True, description="no reward is below 0; false = what R-Zero's code computes")
+    malformed: float = Field(0.0, le=0, description="what a text earns that is no well-formed question (R-Zero: -1)")
+
+
+class TrainingSection(Section):
+    """How one agent learns from its rollout batches."""
+
+    minibatches: int = Field(2, ge=1, description="optimiser steps per rollout batch; with 1 no clip bound can act")
+    lr: float = Field(4e-4, gt=0, description="learning rate of AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
+    warmup: int = Field(0, ge=0, description="optimiser steps of linear warm-up after the optimiser was new")
+    clip_low: float = Field(0.2, gt=0, lt=1.0, description="lower clip bound")
+    clip_high: float = Field(0.2, gt=0, description="upper clip bound; ADPO widens it for ambiguous tasks")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient clip")
+
+
+class CurriculumSection(TrainingSection):
+    train: bool = Field(True, description="train the curriculum agent; false = the untrained-curriculum ablation")
+    steps: StepsPerIteration = Field(5, description="GRPO steps of one iteration")
+    questions: int = Field(64, ge=2, description="questions written in one step")
+    group_size: int = Field(64, ge=2, description="questions that share one baseline; all prompts are the same")
+    tool: bool = Field(False, description="give the curriculum agent the Python tool while it composes")
+    own_answer: bool = Field(False, description="a question without the writer's own boxed answer is malformed")
+    baseline: Literal["mean", "leave_one_out"] = Field(
+        "mean", description="baseline of a group: the mean of all its rewards (paper), or of all others"
+    )
+    votes: int = Field(8, ge=2, description="answers per question and voter (paper: k = 10)")
+    voters: list[Voter] = Field(
+        default=["current"], min_length=1, description="executors whose answers make p_hat (paper: current only)"
+    )
+    kl: float = Field(0.05, ge=0, description="coefficient of the k3 term to the base model")
+
+
+class PoolSection(Section):
+    size: int = Field(256, ge=1, description="questions written for the executor in one iteration")
+    votes: int = Field(8, ge=2, description="answers per question and voter")
+    count_missing: bool = Field(
+        True, description="an answer without a box stays in the denominator of p_hat; false = what R-Zero's code does"
+    )
+    stop: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="a task gets no more votes once the chance that its p_hat ends inside the gate is below this, or "
+        "above 1 minus this; 0 = all get all votes (paper)",
+    )
+    round: int = Field(2, ge=1, description="answers per voter between two looks at that chance")
+    voters: list[Voter] = Field(
+        default=["current"],
+        min_length=1,
+        description="executors whose answers vote together (paper: current only); equal ones count once. "
+        "middle: half the age of the current one; first: the one after iteration 1",
+    )
+
+
+class GateSection(Section):
+    enabled: bool = Field(True, description="keep only tasks at the frontier; false = the ablation")
+    lower: ProbabilityPerIteration = Field(0.3, description="smallest p_hat that is kept, inclusive")
+    upper: ProbabilityPerIteration = Field(0.8, description="largest p_hat that is kept, inclusive")
+    margin: ProbabilityPerIteration = Field(
+        0.0, description="share of the votes by which the majority must be ahead of the runner-up (paper: none)"
+    )
+    verified: bool = Field(
+        False, description="keep only labels on which the tool-verified answers of the current executor agree as well"
+    )
+
+
+class ExecutorSection(TrainingSection):
+    train: bool = Field(True, description="train the executor; false leaves the base model as it is")
+    steps: StepsPerIteration = Field(10, description="rollout batches of one iteration")
+    tasks: int = Field(32, ge=1, description="kept tasks in one rollout batch")
+    group_size: int = Field(8, ge=2, description="answers per task (paper: G = 16)")
+    kl: float = Field(0.0, ge=0, description="coefficient of the k3 term to the iteration's first executor")
+    replay: float = Field(
+        0.0, ge=0, lt=1, description="share of a batch that comes from the pools of earlier iterations"
+    )
+    relabel: bool = Field(
+        False, description="count the answers of a rollout batch as votes too, so that a label may change in training"
+    )
+    entropy_floor: float = Field(
+        0.0,
+        ge=0,
+        description="while the answers have less entropy (nats per token), only those that miss the label teach",
+    )
+    loss: Literal["token", "sequence", "fixed"] = Field(
+        "token", description="mean over tokens, per sequence, or fixed length"
+    )
+
+
+class AdpoSection(Section):
+    scale_floor: float = Field(0.6, gt=0, le=1.0, description="advantage scale of the most ambiguous tasks")
+    clip_extra: float = Field(0.1, ge=0, description="widening of the upper clip bound of the most ambiguous tasks")
+    lower: Probability = Field(0.3, description="p_hat at and below which a task is most ambiguous")
+    upper: Probability = Field(0.8, description="p_hat at and above which a task is confident")

@@ -1,0 +1,104 @@
+"""Where a run keeps its files, and what holds, samples and trains its models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from coevolve.config.section import Section
+
+Tracker = Literal["tensorboard", "wandb", "trackio"]
+
+
+class RunSection(Section):
+    dir: str | None = Field(None, description="the run's own folder; default runs/<name>, made unique by a number")
+    name: str | None = Field(None, description="name of the folder under runs/; default <method>-<preset>-<seed>")
+    save_every: int = Field(1, ge=1, description="training steps after which weights and optimiser are saved")
+    save_tasks: int = Field(
+        512, ge=1, description="tasks or texts after which a pool or an evaluation keeps its trajectories"
+    )
+    keep_trajectories: bool = Field(True, description="store the trajectories of pools and evaluations as Parquet")
+
+
+class TrackSection(Section):
+    """Trackers show a run elsewhere; metrics.jsonl is always written and is what they follow."""
+
+    to: list[Tracker] = Field(default_factory=list, description="where the metrics are shown besides metrics.jsonl")
+    project: str = Field("coevolve", min_length=1, description="project of W&B and Trackio")
+    name: str | None = Field(None, description="name of the run there; default: that of its folder")
+    online: bool = Field(
+        False, description="let trackers use the network; false = files below RUN/track, to upload or look at later"
+    )
+    wait_s: float = Field(30.0, ge=0, description="seconds that a run waits at its end for its trackers")
+
+
+class ModelSection(Section):
+    path: str | None = Field(
+        None,
+        description="folder or hub id (owner/name) of the base model; default: the world's own, which in "
+        "the open world is a small random one; miniature-dialogues, miniature-early: others of the miniature",
+    )
+    contract: Literal["agent0", "r-zero", "plain"] = Field(
+        "agent0",
+        description="prompts of the open world: Agent0's with its tool, or without a tool R-Zero's or plain ones",
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the weights")
+
+
+class LoraSection(Section):
+    """Small matrices on a frozen base model, shared by both agents, instead of all its weights."""
+
+    enabled: bool = Field(False, description="train an adapter per agent; false trains all weights of two models")
+    rank: int = Field(32, ge=1, description="columns of the two factors that are added to each matrix")
+    alpha: int = Field(64, ge=1, description="what is added is multiplied by alpha / rank")
+    targets: list[str] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        min_length=1,
+        description="names of the matrices that get an adapter; default: all seven of a layer",
+    )
+
+
+class EngineSection(Section):
+    threads: int = Field(1, ge=1, description="intra-op threads of torch per process; 1 is fastest for tiny models")
+    workers: int = Field(
+        0, ge=0, description="rollout processes; 1 = in the main process, 0 = one per core (cuda, vllm: 1)"
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where models live; cuda: the first GPU, used by the main process alone"
+    )
+    sampler: Literal["local", "vllm"] = Field(
+        "local", description="what decodes: our own sampler, or vLLM in this process (pip install 'coevolve[vllm]')"
+    )
+    gpus: int = Field(
+        1, ge=1, description="GPUs that share a run; more than one can be planned (--dry-run), but not yet run"
+    )
+    max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
+    micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
+    optimizer: Literal["adamw", "adamw-8bit"] = Field(
+        "adamw", description="AdamW with moments of 32 bits, or of 8 with a scale for every 256 of them"
+    )
+    checkpointing: bool = Field(
+        False, description="the trainer keeps only the inputs of each layer and computes the rest a second time"
+    )
+    autocast: Literal["none", "bfloat16"] = Field("none", description="autocast of the trainer's forward pass")
+    probe_tolerance: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="mean gap of sampler and trainer log-probabilities allowed after a sync, 100 times that at one "
+        "token; default: 1e-5 with weights in float32, 0.03 in bfloat16",
+    )
+
+
+class VllmSection(Section):
+    """vLLM's engine, when engine.sampler is vllm."""
+
+    memory: float = Field(
+        0.5, gt=0, le=1.0, description="share of the GPU's memory for its weights and cache; the trainer needs the rest"
+    )
+    cache_gb: float | None = Field(
+        None, gt=0, description="GiB of keys and values; default: what vllm.memory leaves, on the CPU 1"
+    )
+    max_length: int | None = Field(
+        None, ge=2, description="tokens of the longest sequence, prompt included; default: the model's own limit"
+    )
+    sleep: bool = Field(True, description="give the GPU's memory back while the trainer works; weights wait in RAM")

@@ -1,0 +1,52 @@
+"""How answers are compared, what is measured beside the learning, and when a run stops itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from coevolve.config.section import Section
+
+
+class EvaluationSection(Section):
+    levels: int = Field(5, ge=1, description="levels of held-out problems")
+    per_level: int = Field(60, ge=1, description="held-out problems per level")
+    samples: int = Field(8, ge=1, description="answers per problem at the sampling temperature: mean@k, maj@k")
+    transfer_per_set: int = Field(40, ge=0, description="problems per transfer set; 0 = none")
+    transfer_samples: int = Field(4, ge=1, description="answers per transfer problem")
+    dialogues: int = Field(0, ge=0, description="held-out dialogues of 2, of 3 and of 4 user turns; 0 = none")
+    pool_samples: int = Field(
+        2, ge=0, description="answers of the first executor per task of each pool; 0 = not measured"
+    )
+    forced_fence: bool = Field(True, description="measure the base model once with the code fence forced at the start")
+
+
+class GradingSection(Section):
+    symbolic: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="ask math-verify about pairs of answers that our own rules leave open; auto: if it is installed",
+    )
+    timeout_s: float = Field(2.0, gt=0, le=3600, description="wall seconds of one pair, then it counts as different")
+
+    @field_validator("symbolic", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: object) -> object:
+        """YAML reads a bare ``on`` or ``off`` as a truth value."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+class HealthSection(Section):
+    explosion: float = Field(
+        20.0,
+        ge=0,
+        description="an update whose gradient norm is this many times the median of its phase is left out; 0 = none is",
+    )
+    max_skipped: int = Field(5, ge=1, description="updates left out in a row after which the run stops")
+    probe: int = Field(
+        64, ge=0, description="fixed unlabelled tasks on which each new executor is held against the best; 0 = none"
+    )
+    probe_samples: int = Field(4, ge=1, description="answers per task of the probe")
+    rollback: bool = Field(
+        True, description="go back to the last good executor when a new one is worse on the probe beyond noise"
+    )
