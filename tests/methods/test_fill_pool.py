@@ -16,6 +16,7 @@ from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks
 from coevolve.methods.polling import poll_for_reward, voters
+from coevolve.methods.probe import TASKS
 from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.types import Group, LabelledTask, Role, StopReason, Task, Trajectory
@@ -168,6 +169,8 @@ def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
     ) -> Pool:
         iteration = 2 if store else 1
         store, heard, names = store or Memory(), Heard(), Names()
+        if iteration == 2 and "probe/iteration-1.parquet" not in store.tables:
+            store.write_table("probe/iteration-1.parquet", [{"iteration": 1, "present": 1}])
         rollouts = Written(trajectory, texts, answers)
         settings = config(f"pool.size={len(texts)}", *overrides)
         state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None)  # type: ignore[arg-type]
@@ -313,6 +316,17 @@ def test_all_voters_answers_make_one_vote(filled: Callable[..., Pool]) -> None:
     assert (row["k"], row["p_hat"], row["tied"], row["label"]) == (8, 0.5, True, "6")
     assert [x.answer for x in pool.heard.groups[0].trajectories] == ["7"] * 4, "those of the current executor"
     assert pool.names.asked == [(Role.PROPOSER, 2), (Role.SOLVER, 1), (Role.SOLVER, 0)]
+
+
+def test_an_executor_that_goes_on_after_a_rollback_votes_once(filled: Callable[..., Pool]) -> None:
+    """The executor of iteration 1 was rejected, so that iteration ended with the base model once more."""
+    store = filled(["nonsense"], {}).store
+    store.write_table(TASKS, [{"task_id": "p1-0000", "question": SUM, "label": "6", "p_hat": 0.5}])
+    store.write_table("probe/iteration-1.parquet", [{"iteration": 1, "task_id": "p1-0000", "present": 0}])
+    answers: dict[str, list[list[str | None]]] = {SUM: [["7", "7", "6", "7"]]}
+    pool = filled([f"{SUM}</question>"], answers, "pool.voters=[current, base]", store=store)
+    assert pool.rows[0]["k"] == 4
+    assert pool.names.asked == [(Role.PROPOSER, 2), (Role.SOLVER, 0)]
 
 
 def test_the_voters_of_the_reward_are_named_apart_from_those_of_the_labels(filled: Callable[..., Pool]) -> None:

@@ -12,6 +12,7 @@ from coevolve.config import Config, Voter, at_iteration
 from coevolve.curriculum.sequential import chance_inside
 from coevolve.curriculum.voting import pool_votes
 from coevolve.methods.base import State
+from coevolve.methods.probe import trained_in
 from coevolve.methods.questions import answers_of
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import Role, Task, Trajectory, Vote
@@ -27,6 +28,11 @@ def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
     return sorted({at[name] for name in names}, reverse=True)
 
 
+def different_voters(state: State, names: Sequence[Voter], iteration: int) -> list[int]:
+    """The same after rollbacks: an executor that went on for another iteration is one voter, not two."""
+    return sorted({trained_in(state, i) for i in voters(state.config, names, iteration)}, reverse=True)
+
+
 def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     """Every voter's answers to every task: ``pool.votes`` of them, or fewer where ``pool.stop`` allows it.
 
@@ -36,7 +42,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     config = state.config
     votes, stop = config.pool.votes, config.pool.stop
     size = config.pool.round if stop else votes
-    asked = voters(config, config.pool.voters, iteration)
+    asked = different_voters(state, config.pool.voters, iteration)
     out: ByVoter = [[() for _ in tasks] for _ in asked]
     waiting = list(range(len(tasks)))
     for begin in range(0, votes, size):
@@ -59,7 +65,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
 def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: int) -> ByVoter:
     """The answers that make the reward of the curriculum agent: ``curriculum.votes`` of each of its voters."""
     section = state.config.curriculum
-    current, *older = voters(state.config, section.voters, iteration)
+    current, *older = different_voters(state, section.voters, iteration)
     seeds = {current: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
         state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)

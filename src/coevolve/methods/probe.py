@@ -81,6 +81,14 @@ def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str)
     ]
 
 
+def trained_in(state: State, iteration: int) -> int:
+    """The iteration whose training made the executor that an iteration ended with: an earlier one after a rollback."""
+    config = state.config
+    if iteration == 0 or config.health.probe == 0 or not config.executor.train or not state.store.read_table(TASKS):
+        return iteration
+    return int(str(state.store.read_table(f"probe/iteration-{iteration}.parquet")[0]["present"]))
+
+
 def standing_after(rows: Sequence[dict[str, object]]) -> Standing:
     """How the executors stand after the iteration that wrote these rows, see the probe tables."""
     new, best = (np.array([float(str(row[key])) for row in rows]) for key in ("agreement", "best_agreement"))
