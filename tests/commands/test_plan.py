@@ -138,3 +138,12 @@ def test_the_paper_writes_and_answers_what_its_schedule_says() -> None:
     assert plan["iteration-1/curriculum"].tokens_sampled == questions * 1024 + answers * 2048  # half of what is allowed
     assert plan["iteration-1/pool"].prompts == 8000
     assert plan["iteration-1/executor"].trajectories == 40 * 128 * 16
+
+
+def test_every_executor_that_votes_is_counted_in_the_phase_that_asks_it() -> None:
+    """agent0-stable: executors 3, 2, 1 for the reward of iteration 4, and the base model too for its labels."""
+    config = load_config("agent0-stable")
+    prompts = {p.name: p.prompts for p in planned(config)}
+    steps, questions = 4, config.curriculum.questions
+    assert [prompts[f"iteration-{t}/curriculum"] // questions for t in (1, 2, 3, 4)] == [8, steps, 2 * steps, 3 * steps]
+    assert [prompts[f"iteration-{t}/pool"] // config.pool.size for t in (1, 2, 3, 4, 10)] == [1, 2, 3, 4, 4]
