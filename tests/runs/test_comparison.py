@@ -115,6 +115,25 @@ def test_finished_runs_of_equal_length_leave_nothing_to_note_but_single_seeds(
     assert any("one seed" in note for note in notes(read_runs([tmp_path / "a-s0"])))
 
 
+def test_settings_of_equal_budgets_are_compared_after_their_own_last_iteration(
+    fabricated: Fabricated, tmp_path: Path
+) -> None:
+    long = fabricated(tmp_path / "a-s0")
+    short = fabricated(tmp_path / "b-s0", means=(0.1, 0.4, 0.5), iterations=2)
+    runs = read_runs([long, short])
+    first, second = side_by_side(runs, each_at_its_end=True)
+    assert (len(first.curve), len(second.curve)) == (4, 3)
+    assert (first.mean.mean, second.mean.mean) == pytest.approx((rates(long, 3).mean(), rates(short, 2).mean()))
+    assert second.difference is not None
+    assert second.difference.same_problems
+    assert second.difference.estimate.mean == pytest.approx(rates(short, 2).mean() - rates(long, 3).mean())
+    assert [len(x.quantities["mean_at_8"]) for x in (first, second)] == [4, 3]
+    assert all("tokens" in x.quantities for x in (first, second))
+    together = side_by_side(runs)
+    assert [len(x.curve) for x in together] == [3, 3]
+    assert "tokens" not in together[0].quantities
+
+
 def test_only_the_keys_that_differ_are_told(fabricated: Fabricated, tmp_path: Path) -> None:
     runs = read_runs(
         [fabricated(tmp_path / "a-s0"), fabricated(tmp_path / "b-s1", seed=1, objective="grpo", gate={"lower": 0.2})]

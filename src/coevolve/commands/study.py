@@ -91,7 +91,9 @@ def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
     """
     wanted = [cell.path for row in study.rows for cell in cells if cell.row == row and state_of(cell) == "finished"]
     finished = read_runs(wanted, study.compared)
-    return side_by_side(finished, reference=next(iter(study.rows))) if finished else []
+    if not finished:
+        return []
+    return side_by_side(finished, reference=next(iter(study.rows)), each_at_its_end=True)
 
 
 def study_markdown(study: Study, table: Sequence[SettingResult]) -> str:

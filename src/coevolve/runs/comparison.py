@@ -132,12 +132,20 @@ def held_out_difference(
     iteration: int,
     column: Column = "right",
     level: str | None = None,
+    *,
+    first_iteration: int | None = None,
 ) -> Difference:
-    """A label against the first: on the seeds that both have, or on all where they share none."""
+    """A label against the first: on the seeds that both have, or on all where they share none.
+
+    Args:
+        iteration: after which both are measured.
+        first_iteration: after which the first is measured, where that is another one.
+    """
+    at = (iteration if first_iteration is None else first_iteration, iteration)
     seeds = tuple(sorted({run.seed for run in first} & {run.seed for run in second}))
     a, b = ([run for run in runs if not seeds or run.seed in seeds] for runs in (first, second))
-    same_problems = a[0].held_out[iteration].problems == b[0].held_out[iteration].problems
-    values = [[_values(run, iteration, column, level) for run in runs] for runs in (a, b)]
+    same_problems = a[0].held_out[at[0]].problems == b[0].held_out[at[1]].problems
+    values = [[_values(run, t, column, level) for run in runs] for t, runs in zip(at, (a, b), strict=True)]
     found = crossed_difference(*values, same_problems=same_problems, same_seeds=bool(seeds))
     return Difference(found, seeds, same_problems, over_seeds=min(len(a), len(b)) > 1)
 

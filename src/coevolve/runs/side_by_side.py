@@ -54,14 +54,19 @@ class SettingResult:
         }
 
 
-def side_by_side(runs: Runs, reference: str | None = None) -> list[SettingResult]:
+def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: bool = False) -> list[SettingResult]:
     """A result per label, in order; differences are to ``reference``, the first label when None.
 
     A reference that is not among the labels leaves all differences out.
+
+    Args:
+        each_at_its_end: labels with more iterations than others are compared after their own last one, and not after
+            the last that all have: for settings with a budget in common instead.
     """
-    last, levels = last_common_iteration(runs), levels_of(runs)
+    common, levels = last_common_iteration(runs), levels_of(runs)
     reference = next(iter(runs)) if reference is None else reference
-    quantities = comparable_quantities(runs)
+    ends = {label: last_common_iteration({label: mine}) if each_at_its_end else common for label, mine in runs.items()}
+    all_quantities = comparable_quantities(runs)
     return [
         SettingResult(
             label=label,
@@ -69,12 +74,15 @@ def side_by_side(runs: Runs, reference: str | None = None) -> list[SettingResult
             seeds=tuple(run.seed for run in mine),
             curve=tuple(held_out(mine, t) for t in range(last + 1)),
             levels={level: held_out(mine, last, level=level) for level in levels},
-            difference=held_out_difference(runs[reference], mine, last)
+            difference=held_out_difference(runs[reference], mine, last, first_iteration=ends[reference])
             if label != reference and reference in runs
             else None,
-            quantities={q.key: over_runs([_until(run.summary, last) for run in mine], q) for q in quantities},
+            quantities={
+                q.key: over_runs([_until(run.summary, last) for run in mine], q)
+                for q in (comparable_quantities({label: mine}) if each_at_its_end else all_quantities)
+            },
         )
-        for label, mine in runs.items()
+        for (label, mine), last in zip(runs.items(), ends.values(), strict=True)
     ]
 
 
