@@ -9,7 +9,7 @@ import yaml
 from coevolve.config import Config, at_iteration
 from coevolve.config.keys import config_keys, nearest, section_names
 from coevolve.errors import ConfigError
-from coevolve.loading import DEFAULT_PRESETS, config_from_yaml, load_config, preset_names
+from coevolve.loading import DEFAULT_PRESETS, config_from_yaml, load_config, parse_yaml, preset_names
 
 Write = Callable[[str], Path]
 
@@ -282,3 +282,10 @@ def test_the_probe_allows_what_the_precision_of_the_weights_needs() -> None:
     assert load_config().probe_tolerance == 1e-5
     assert load_config(overrides=["model.dtype=bfloat16"]).probe_tolerance == 0.03
     assert load_config(overrides=["model.dtype=bfloat16", "engine.probe_tolerance=0.1"]).probe_tolerance == 0.1
+
+
+def test_keys_may_be_taken_over_from_another_mapping_and_still_stand_once() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n"
+    assert parse_yaml(text, "a file") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+    with pytest.raises(ConfigError, match="<< stands twice"):
+        parse_yaml(f"{text}c: {{<<: *a, <<: *a}}", "a file")

@@ -30,12 +30,16 @@ class Layer:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: ``1e-4`` is a number, and a key that stands twice is an error."""
+    """YAML as people mean it: ``1e-4`` is a number, and a key that stands twice is an error.
+
+    ``<<: *name`` takes over the keys of another mapping; those written beside it win.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            merge = key_node.tag == "tag:yaml.org,2002:merge"
+            key = "<<" if merge else self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {key} stands twice", key_node.start_mark)
             seen.add(key)
