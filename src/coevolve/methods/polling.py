@@ -29,7 +29,7 @@ def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
 
 
 def different_voters(state: State, names: Sequence[Voter], iteration: int) -> list[int]:
-    """The same after rollbacks: an executor that went on for another iteration is one voter, not two."""
+    """The iterations whose training made these voters: after a rollback two names may stand for one executor."""
     return sorted({trained_in(state, i) for i in voters(state.config, names, iteration)}, reverse=True)
 
 
@@ -65,8 +65,8 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
 def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: int) -> ByVoter:
     """The answers that make the reward of the curriculum agent: ``curriculum.votes`` of each of its voters."""
     section = state.config.curriculum
-    current, *older = different_voters(state, section.voters, iteration)
-    seeds = {current: seed} | {voter: seed_of(seed, voter) for voter in older}
+    newest, *older = different_voters(state, section.voters, iteration)
+    seeds = {newest: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
         state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)
         for voter, number in seeds.items()

@@ -63,10 +63,10 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
         each_at_its_end: labels with more iterations than others are compared after their own last one, and not after
             the last that all have: for settings with a budget in common instead.
     """
-    common, levels = last_common_iteration(runs), levels_of(runs)
+    levels = levels_of(runs)
     reference = next(iter(runs)) if reference is None else reference
-    ends = {label: last_common_iteration({label: mine}) if each_at_its_end else common for label, mine in runs.items()}
-    all_quantities = comparable_quantities(runs)
+    together = {label: {label: mine} if each_at_its_end else runs for label, mine in runs.items()}
+    ends = {label: last_common_iteration(those) for label, those in together.items()}
     return [
         SettingResult(
             label=label,
@@ -79,7 +79,7 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
             else None,
             quantities={
                 q.key: over_runs([_until(run.summary, last) for run in mine], q)
-                for q in (comparable_quantities({label: mine}) if each_at_its_end else all_quantities)
+                for q in comparable_quantities(together[label])
             },
         )
         for (label, mine), last in zip(runs.items(), ends.values(), strict=True)
