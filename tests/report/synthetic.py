@@ -143,19 +143,20 @@ def _executor(folder: RunFolder, t: int) -> list[Path]:
 
 
 def _evaluation(folder: RunFolder, t: int) -> list[Path]:
-    accuracy, half = ACCURACY[t], 0.028
-    levels = {str(level): value for level, value in enumerate(BY_LEVEL[t], 1)}
+    after = min(t, len(ACCURACY) - 1)  # a longer run stays where it is
+    accuracy, half = ACCURACY[after], 0.028
+    levels = {str(level): value for level, value in enumerate(BY_LEVEL[after], 1)}
     folder.log(
         {
             "event": "evaluation",
             "iteration": t,
             "held_out": {
                 "mean_at_8": accuracy,
-                "maj_at_8": (0.28, 0.55, 0.66, 0.70)[t],
-                "greedy": (0.12, 0.52, 0.64, 0.71)[t],
+                "maj_at_8": (0.28, 0.55, 0.66, 0.70)[after],
+                "greedy": (0.12, 0.52, 0.64, 0.71)[after],
                 "by_level": levels,
                 "greedy_by_level": levels,
-                "tool_calls": (0.9, 2.1, 2.5, 2.8)[t],
+                "tool_calls": (0.9, 2.1, 2.5, 2.8)[after],
                 "tool_calls_by_level": {str(level): (0.5 + t / 6) * level for level in range(1, 6)},
                 "n": 300,
                 "k": 8,
@@ -165,7 +166,7 @@ def _evaluation(folder: RunFolder, t: int) -> list[Path]:
                 "longer": {"mean": accuracy / 3, "n": 40, "ci95": [accuracy / 4, accuracy / 2]},
                 "rare operation": {"mean": accuracy * 0.7, "n": 40, "ci95": [accuracy / 2, accuracy]},
             },
-            "first_executor_pass_rate": {str(i): (0.64, 0.51, 0.38)[i - 1] for i in range(1, t + 1)} or None,
+            "first_executor_pass_rate": {str(i): (0.64, 0.51, 0.38)[min(i, 3) - 1] for i in range(1, t + 1)} or None,
             "fixed_executor_tool_calls": {str(i): 1.2 + 0.35 * i for i in range(1, t + 1)} or None,
         }
     )

@@ -90,6 +90,24 @@ def test_the_accuracy_line_is_painted_where_the_numbers_are(browser: Browser, pa
     assert painted(browser.pixels(plot), colour(browser, "--executor")).sum() == 0
 
 
+@pytest.mark.parametrize("iterations", [3, 10])
+def test_the_names_of_the_iterations_below_a_chart_do_not_run_into_each_other(
+    browser: Browser, make_run: Callable[..., Path], iterations: int
+) -> None:
+    browser.show(build_report(make_run(iterations=iterations, pool=4)))
+    browser.until(READY)
+    script = """
+        return [...document.querySelectorAll(".plot svg")].map((chart) => [...chart.querySelectorAll("text")]
+          .filter((text) => /^(base|(iteration )?\\d+)$/.test(text.textContent))
+          .map((text) => text.getBoundingClientRect()).map((box) => [Math.round(box.top), box.left, box.right]));
+    """
+    charts = [sorted(chart) for chart in browser.run(script) if len(chart) > 1]
+    assert charts
+    for chart in charts:
+        for (row, _, right), (other, left, _) in pairwise(chart):
+            assert row != other or right < left
+
+
 def test_bars_are_as_tall_as_their_numbers(browser: Browser, page: Path, finished_run: Path) -> None:
     browser.show(page)
     browser.until(READY)

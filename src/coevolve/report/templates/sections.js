@@ -10,8 +10,14 @@ const byIteration = (from) => ({
   low: from, high: Math.max(iterations.length - 1, from + 1),
   ticks: iterations.filter((entry) => entry.iteration >= from).map((entry) => ({ at: entry.iteration, text: entry.iteration ? `iteration ${entry.iteration}` : "base" })),
 });
-const first = (x) => x.ticks.findIndex((tick) => tick.text.startsWith("iteration"));
-const shortened = (x, width) => (width < 70 * x.ticks.length + 130 ? { ...x, ticks: x.ticks.map((tick, i) => ({ ...tick, text: i > first(x) ? tick.text.replace("iteration ", "") : tick.text })) } : x);
+// Where there is no room for the word at every tick it stands at the first one, and where there is none beside that one, nowhere.
+const numbered = (tick) => ({ ...tick, text: tick.text.replace("iteration ", "") });
+const shortened = (x, width) => {
+  const room = (width - 130) / x.ticks.length;
+  if (room >= 70) return x;
+  const first = x.ticks.findIndex((tick) => tick.text.startsWith("iteration"));
+  return { ...x, ticks: x.ticks.map((tick, i) => (room >= 55 && i <= first ? tick : numbered(tick))) };
+};
 const pointName = (t) => (t ? `iteration ${t}` : "base model");
 
 // A line over iterations; `of(entry)` is its value, `more(entry)` adds an interval or an act.
