@@ -63,6 +63,13 @@ def pool() -> Iterator[SandboxPool]:
         yield pool
 
 
+@pytest.fixture(scope="session")
+def patient_pool() -> Iterator[SandboxPool]:
+    """The same with more time: new pages cost several times their usual CPU time on a crowded machine."""
+    with SandboxPool(limits=Limits(cpu_s=10.0, wall_s=30.0, memory_mb=128, output_bytes=20_000)) as pool:
+        yield pool
+
+
 @pytest.fixture(autouse=True)
 def _pool_survives(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test the pool still answers, and no process is left unburied."""

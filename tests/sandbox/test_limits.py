@@ -101,8 +101,8 @@ def test_a_crowd_of_programs_does_not_keep_a_snippet_for_ever(crowded: None, mon
         "import mmap; mmap.mmap(-1, 1 << 40)",
     ],
 )
-def test_too_much_memory_is_memory(pool: SandboxPool, code: str) -> None:
-    result = pool.run(code)
+def test_too_much_memory_is_memory(patient_pool: SandboxPool, code: str) -> None:
+    result = patient_pool.run(code)
     expected = Status.ERROR if "mmap" in code else Status.MEMORY  # mmap raises OSError
     assert result.status is expected
     assert result.exit_code == 1
@@ -122,8 +122,8 @@ def test_a_caught_memory_error_is_no_end(pool: SandboxPool) -> None:
         "raise ValueError('x' * 1_000_000)",
     ],
 )
-def test_too_much_output_is_cut_and_ends_the_snippet(pool: SandboxPool, code: str) -> None:
-    result = pool.run(code)
+def test_too_much_output_is_cut_and_ends_the_snippet(patient_pool: SandboxPool, code: str) -> None:
+    result = patient_pool.run(code)
     assert (result.status, result.truncated) == (Status.OUTPUT_LIMIT, True)
     assert len(result.stdout) + len(result.stderr) == 20_000
 

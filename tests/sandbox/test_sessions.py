@@ -152,9 +152,12 @@ def test_output_is_limited_cell_by_cell(pool: SandboxPool, name: str) -> None:
     assert (ended.status, ended.truncated, len(ended.stdout)) == (Status.OUTPUT_LIMIT, True, 20_000)
 
 
-def test_memory_is_limited_over_all_cells(pool: SandboxPool, name: str) -> None:
-    cells = run(pool, name, "a = bytearray(80 << 20)", "b = bytearray(80 << 20)", "del a", "b = bytearray(80 << 20)")
+def test_memory_is_limited_over_all_cells(patient_pool: SandboxPool) -> None:
+    name = new_name()
+    codes = ("a = bytearray(80 << 20)", "b = bytearray(80 << 20)", "del a", "b = bytearray(80 << 20)")
+    cells = run(patient_pool, name, *codes)
     assert [cell.status for cell in cells] == [Status.OK, Status.MEMORY, Status.OK, Status.OK]
+    patient_pool.end_session(name)
 
 
 def test_a_cell_too_long_is_refused_and_the_session_lives_on(pool: SandboxPool, name: str) -> None:

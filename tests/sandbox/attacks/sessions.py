@@ -120,8 +120,8 @@ def _limits_hold_in_every_cell(lane: Lane) -> None:
             assert lane.hear(pool.run("print('x' * 15000)", session=f"{turn}")).status is Status.OK
             assert lane.hear(pool.run(code, session=f"{turn}")).status in ends
             assert pool.run("print(1)", session=f"{turn}").status is Status.SESSION_LOST
-        assert pool.run("x = bytearray(60 << 20)", session="m").status is Status.OK
-        assert pool.run("y = bytearray(90 << 20)", session="m").status is Status.MEMORY
+        assert pool.run("x = bytes(60 << 20)", session="m").status is Status.OK
+        assert pool.run("y = bytes(90 << 20)", session="m").status is Status.MEMORY
         assert pool.run("print(len(x) >> 20)", session="m").stdout == "60\n"
 
 
