@@ -21,7 +21,7 @@ from pathlib import Path
 from coevolve.config import Voter
 from coevolve.curriculum.voting import vote
 from coevolve.evaluation.scoring import is_right
-from coevolve.methods.polling import voters
+from coevolve.methods.polling import different_voters
 from coevolve.methods.questions import task_of
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.service import LocalRollouts
@@ -89,7 +89,7 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
             truths = {row["task_id"]: str(row["truth"]) for row in tables.read(path / f"meter/tasks-{t}.parquet")}
             rows = [row for row in folder.read_table(f"tasks/iteration-{t}.parquet") if row["p_hat"] is not None]
             tasks = [task_of(world, config, str(row["task_id"]), str(row["question"]), t) for row in rows]
-            executors = {name: voters(config, [name], t)[0] for name in NAMES}
+            executors = {name: different_voters(config, folder, [name], t)[0] for name in NAMES}
             answers: dict[int, list[list[str | None]]] = {}
             for at in sorted(set(executors.values())):
                 seed = seed_of(config.seed, "asked again", t, at)

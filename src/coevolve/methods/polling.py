@@ -11,7 +11,7 @@ from dataclasses import replace
 from coevolve.config import Config, Voter, at_iteration
 from coevolve.curriculum.sequential import chance_inside
 from coevolve.curriculum.voting import pool_votes
-from coevolve.methods.base import State
+from coevolve.methods.base import State, Store
 from coevolve.methods.probe import trained_in
 from coevolve.methods.questions import answers_of
 from coevolve.rollout.seeds import seed_of
@@ -28,9 +28,9 @@ def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
     return sorted({at[name] for name in names}, reverse=True)
 
 
-def different_voters(state: State, names: Sequence[Voter], iteration: int) -> list[int]:
+def different_voters(config: Config, store: Store, names: Sequence[Voter], iteration: int) -> list[int]:
     """The iterations whose training made these voters: after a rollback two names may stand for one executor."""
-    return sorted({trained_in(state, i) for i in voters(state.config, names, iteration)}, reverse=True)
+    return sorted({trained_in(config, store, i) for i in voters(config, names, iteration)}, reverse=True)
 
 
 def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
@@ -42,7 +42,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     config = state.config
     votes, stop = config.pool.votes, config.pool.stop
     size = config.pool.round if stop else votes
-    asked = different_voters(state, config.pool.voters, iteration)
+    asked = different_voters(config, state.store, config.pool.voters, iteration)
     out: ByVoter = [[() for _ in tasks] for _ in asked]
     waiting = list(range(len(tasks)))
     for begin in range(0, votes, size):
@@ -65,7 +65,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
 def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: int) -> ByVoter:
     """The answers that make the reward of the curriculum agent: ``curriculum.votes`` of each of its voters."""
     section = state.config.curriculum
-    newest, *older = different_voters(state, section.voters, iteration)
+    newest, *older = different_voters(state.config, state.store, section.voters, iteration)
     seeds = {newest: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
         state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)

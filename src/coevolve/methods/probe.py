@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from coevolve.config import Config
 from coevolve.learning.comparison import COVERAGE, MIN_TASKS, Comparison, paired_comparison
-from coevolve.methods.base import State
+from coevolve.methods.base import State, Store
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.metrics import sampled_entropy
 from coevolve.methods.questions import task_of
@@ -81,12 +82,11 @@ def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str)
     ]
 
 
-def trained_in(state: State, iteration: int) -> int:
+def trained_in(config: Config, store: Store, iteration: int) -> int:
     """The iteration whose training made the executor that an iteration ended with: an earlier one after a rollback."""
-    config = state.config
-    if iteration == 0 or config.health.probe == 0 or not config.executor.train or not state.store.read_table(TASKS):
+    if iteration == 0 or config.health.probe == 0 or not config.executor.train or not store.read_table(TASKS):
         return iteration
-    return int(str(state.store.read_table(f"probe/iteration-{iteration}.parquet")[0]["present"]))
+    return int(str(store.read_table(f"probe/iteration-{iteration}.parquet")[0]["present"]))
 
 
 def standing_after(rows: Sequence[dict[str, object]]) -> Standing:
