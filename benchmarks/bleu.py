@@ -29,7 +29,7 @@ import numpy as np
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from coevolve.curriculum.bleu import bleu_distance
-from coevolve.curriculum.near_pairs import nearest_distances
+from coevolve.curriculum.neighbours import nearest_distances
 from coevolve.curriculum.similarity import cluster_shares, dense_clusters, sparse_clusters
 
 GOALS = {("dense", 2048): (5.0, 2048.0), ("dense", 8192): (60.0, 2048.0)}  # seconds, MB

@@ -14,7 +14,7 @@ training   rows of 4,096 tokens through the trainer: an adapter as in the preset
            number and token, else 6. Peak memory is what torch's allocator had handed out at most, against the plan's
            same parts.
 sampling   128 texts of 2,048 tokens, against the time it takes to read all matrices and the past of every row at each
-           step (engine/speed.py). Recording of CUDA graphs is part of the time, and told.
+           step (engine/planning/speed.py). Recording of CUDA graphs is part of the time, and told.
 hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such cards, from the shares just measured;
            on eight it is an eighth, as if nothing were lost between them. Below it what others report.
 iteration  one iteration of Agent0 at reduced counts with sandbox, votes and both trainings: where the time goes, and
@@ -35,16 +35,15 @@ import torch
 from gpu_parts import Bench, Row, Sizes, check, clear, handed_out, sampling, training
 
 from coevolve.config import Config
-from coevolve.engine.budget import memory_plan
-from coevolve.engine.devices import Card, card_of, gpus, why_no_gpu
-from coevolve.engine.families import FAMILIES
-from coevolve.engine.speed import Shares
+from coevolve.engine.hub import FAMILIES
+from coevolve.engine.planning.budget import memory_plan
+from coevolve.engine.planning.devices import Card, card_of, gpus, why_no_gpu
+from coevolve.engine.planning.speed import Shares
 from coevolve.loading import load_config
+from coevolve.monitor.progress import SilentProgress
 from coevolve.runs import driver
 from coevolve.runs.estimate import hours_on
-from coevolve.runs.plan import planned
-from coevolve.runs.progress import SilentProgress
-from coevolve.runs.sizes import shape_of
+from coevolve.runs.plan import planned, shape_of
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
 
 PARTS = ("training", "sampling", "iteration")
@@ -224,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     where = "CPU, tiny: the numbers mean nothing" if options.tiny else f"{found[0].name}, {memory / 1e9:.0f} GB"
     if card is None:
         print(
-            f"{found[0].name} is not in the table of cards (engine/devices.py): no shares of its peak", file=sys.stderr
+            f"{found[0].name} is not in the table of cards (engine/planning/devices.py): no shares of its peak",
+            file=sys.stderr,
         )
     sizes = TINY if options.tiny else FULL
     if options.layers is not None:

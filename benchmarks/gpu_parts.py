@@ -14,14 +14,14 @@ import torch
 
 from coevolve.config import Config
 from coevolve.engine.base import Completion, SampleRequest, Sampling
-from coevolve.engine.budget import memory_plan
-from coevolve.engine.devices import Card
 from coevolve.engine.local.decoding import StaticPasses
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
-from coevolve.engine.memory import MemoryPlan, When
-from coevolve.engine.shapes import ModelShape
-from coevolve.engine.speed import TrainingWork, mfu, step_bytes, training_seconds
+from coevolve.engine.planning.budget import memory_plan
+from coevolve.engine.planning.devices import Card
+from coevolve.engine.planning.memory import MemoryPlan, When
+from coevolve.engine.planning.shapes import ModelShape
+from coevolve.engine.planning.speed import TrainingWork, mfu, step_bytes, training_seconds
 from coevolve.types import Batch, Floats, Ints, TrainRow
 from coevolve.worlds.open.stand_in.build import StandIn
 

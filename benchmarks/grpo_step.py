@@ -44,7 +44,7 @@ def sample(model_path: Path, questions: int, answers: int, max_tokens: int, seed
 
     from coevolve.engine.local.models import load_model, load_tokenizer, quiet
     from coevolve.types import Origin, Role, Task
-    from coevolve.worlds.miniature.contract import MiniatureContract
+    from coevolve.worlds.miniature.learner import MiniatureContract
 
     torch.manual_seed(seed)
     contract = MiniatureContract()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coevolve.commands.markdown import markdown_table, write_between
-from coevolve.evaluation.statistics import crossed, crossed_difference
+from coevolve.statistics import crossed, crossed_difference
 
 SEEDS, PROBLEMS, RESAMPLES = 3, 60, 1000
 SPREADS = {  # standard deviations of what seed, problem and chance add

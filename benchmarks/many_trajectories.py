@@ -24,8 +24,8 @@ from time import perf_counter
 import numpy as np
 
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
-from coevolve.runs.trajectories import trajectory_rows
+from coevolve.store.folder import RunFolder
+from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import StopReason, ToolCall, Trajectory
 
 GOALS = {("summary", 1_000_000): (10.0, 1000.0)}  # wall seconds, MB

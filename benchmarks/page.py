@@ -28,7 +28,7 @@ from many_trajectories import measured
 from tokenizers import Tokenizer
 
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 ITERATIONS, SAMPLES = 3, 8

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from coevolve.config import HealthSection
-from coevolve.learning.comparison import COVERAGE, paired_comparison
-from coevolve.runs.summary import summarise
+from coevolve.monitor.summary import summarise
+from coevolve.statistics import PAIRED_COVERAGE, paired_comparison
 
 TRIALS = 4000
 # How the executor's chance to agree is spread over tasks (Beta distributions), from a beginner to a master.
@@ -57,7 +57,8 @@ def print_simulation() -> None:
     """The table of false alarms and of drops that are noticed."""
     health = HealthSection()
     print(
-        f"{health.probe} tasks, {health.probe_samples} answers each, {100 * COVERAGE:.0f} % interval, {TRIALS} trials"
+        f"{health.probe} tasks, {health.probe_samples} answers each, "
+        f"{100 * PAIRED_COVERAGE:.0f} % interval, {TRIALS} trials"
     )
     columns = [("false alarm, 1 comparison", 0.0, 1), ("3 iterations", 0.0, 3), ("10 iterations", 0.0, 10)]
     columns += [(f"noticed: {100 * drop:.0f} % fewer agree", drop, 1) for drop in (0.1, 0.2, 0.5, 0.9)]
@@ -70,9 +71,9 @@ def print_simulation() -> None:
 def run_spoiled(folder: Path, factor: float) -> Path:
     """A run whose executor learns with ``factor`` times the learning rate in iteration 2."""
     from coevolve.loading import load_config
-    from coevolve.methods import train_solver
+    from coevolve.methods.phases import train_solver
+    from coevolve.monitor.progress import SilentProgress
     from coevolve.runs.driver import start
-    from coevolve.runs.progress import SilentProgress
 
     honest = train_solver.open_policy
 
@@ -96,8 +97,8 @@ def print_cost(path: Path) -> None:
 
     from coevolve.methods.probe import TASKS
     from coevolve.rollout.service import LocalRollouts
-    from coevolve.runs.checkpoints import RunCheckpoints
-    from coevolve.runs.store import RunFolder
+    from coevolve.store.checkpoints import RunCheckpoints
+    from coevolve.store.folder import RunFolder
     from coevolve.types import Origin, Role, Task
     from coevolve.worlds.miniature.learner import MiniatureWorld
 

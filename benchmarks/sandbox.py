@@ -23,16 +23,16 @@ from time import perf_counter, sleep
 
 import process_table
 
-from coevolve.sandbox import latency
+from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits
 from coevolve.sandbox.pool import SandboxPool
 
 CODE = {
-    "print": latency.ONE_LINERS[""],
+    "print": selftest.ONE_LINERS[""],
     "search": "print([n for n in range(1, 2000) if n % 7 == 3 and n % 11 == 5 and n % 13 == 2])",
     "error": "print(1 / 0)",
-    "numpy": latency.ONE_LINERS["numpy"],
-    "sympy": latency.ONE_LINERS["sympy"],
+    "numpy": selftest.ONE_LINERS["numpy"],
+    "sympy": selftest.ONE_LINERS["sympy"],
 }
 PACKAGES = ("numpy", "sympy")
 SLOWER = {"numpy": 5, "sympy": 5}  # a fresh interpreter is run that many times less often than for print
@@ -78,7 +78,7 @@ def in_fresh_interpreters(snippet: str, count: int) -> Row:
     """A new interpreter for each snippet, with one thread like the sandbox's, and not confined at all."""
     command = [sys.executable, "-I", "-c", CODE[snippet]]
     before = process_table.cpu_seconds()
-    found = latency.spread(
+    found = selftest.spread(
         lambda: subprocess.run(command, capture_output=True, check=snippet != "error", env=_ONE_THREAD), count
     )
     return Row(snippet, "fresh", found.p50_ms, found.p99_ms, (process_table.cpu_seconds() - before) / count * 1e3)
@@ -89,7 +89,7 @@ def in_the_sandbox(snippet: str, count: int) -> Row:
     with SandboxPool(preload=_preload(snippet)) as pool:
         pool.run(CODE[snippet])
         before = process_table.cpu_seconds()
-        found = latency.spread(lambda: pool.run(CODE[snippet]), count)
+        found = selftest.spread(lambda: pool.run(CODE[snippet]), count)
         cpu_s = process_table.cpu_seconds() - before
     return Row(snippet, "sandbox", found.p50_ms, found.p99_ms, cpu_s / count * 1e3)
 
@@ -113,7 +113,7 @@ def without_spares(count: int) -> float:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             start = perf_counter()
-            latency.run_well(pool, CODE["print"])
+            selftest.run_well(pool, CODE["print"])
             times.append((perf_counter() - start) * 1e3)
     return median(times)
 
@@ -121,17 +121,17 @@ def without_spares(count: int) -> float:
 def kills(count: int) -> Iterator[Goal]:
     """The worst of some, in milliseconds after the limit."""
     with SandboxPool(limits=Limits(wall_s=WALL_S)) as pool:
-        worst = max(latency.late_by_wall(pool, WALL_S) for _ in range(count))
+        worst = max(selftest.late_by_wall(pool, WALL_S) for _ in range(count))
         yield Goal("killed after the wall deadline, worst", "<=", 100, "ms", worst)
     with SandboxPool(limits=Limits(cpu_s=CPU_S, wall_s=100 * CPU_S)) as pool:
-        worst = max(latency.late_by_cpu(pool, CPU_S) for _ in range(count))
+        worst = max(selftest.late_by_cpu(pool, CPU_S) for _ in range(count))
         yield Goal("killed after the CPU limit, worst", "<=", 100, "ms", worst)
 
 
 def private_mb(count: int) -> float | None:
     """Memory of an idle session that it shares with no other process, the median of some, in MiB."""
     with SandboxPool() as pool:
-        inner = {int(latency.run_well(pool, "import os; print(os.getpid())", str(n)).stdout) for n in range(count)}
+        inner = {int(selftest.run_well(pool, "import os; print(os.getpid())", str(n)).stdout) for n in range(count)}
         pids = [pid for pid in process_table.snippets() if process_table.inner_pid(pid) in inner]
         try:
             return median(process_table.private_mb(pid) for pid in pids)
@@ -155,7 +155,7 @@ def goals(rows: list[Row], count: int) -> Iterator[Goal]:
     yield Goal("print, CPU", "<=", 8, "ms", of["print", "sandbox"].cpu_ms)
     yield from kills(max(2, count // 50))
     with SandboxPool() as pool:
-        yield Goal("cell of a session, p50", "<=", 1, "ms", latency.cells(pool, count).p50_ms)
+        yield Goal("cell of a session, p50", "<=", 1, "ms", selftest.cells(pool, count).p50_ms)
     yield Goal("private memory of an idle session", "<=", 5, "MiB", private_mb(10))
 
 

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from coevolve.config import Config, EngineSection
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.checkpoints import read_weights
+from coevolve.store.checkpoints import read_weights
 from coevolve.types import Task
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coevolve.config import at_iteration
-from coevolve.curriculum.sequential import chance_inside
+from coevolve.curriculum.gate import chance_inside
 from coevolve.curriculum.voting import vote
 from coevolve.evaluation.scoring import is_right
-from coevolve.runs import tables
-from coevolve.runs.store import RunFolder
+from coevolve.store import tables
+from coevolve.store.folder import RunFolder
 from coevolve.types import Vote
 
 THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2)

@@ -26,10 +26,10 @@ from typing import Any
 from many_trajectories import Questions, measured, trajectories
 
 from coevolve.config import Config, TrackSection
-from coevolve.runs.store import RunFolder
-from coevolve.runs.summary import summarise
-from coevolve.runs.tracking.processes import PACKAGES, Trackers
-from coevolve.runs.trajectories import trajectory_rows
+from coevolve.monitor.summary import summarise
+from coevolve.monitor.tracking.processes import PACKAGES, Trackers
+from coevolve.store.folder import RunFolder
+from coevolve.store.trajectories import trajectory_rows
 
 GOAL = 0.05
 REPEATS = 15
@@ -134,7 +134,7 @@ def follower(run: Path, name: str, rows: int) -> dict[str, float]:
     folder.finish("a", [])
     folder.close()
     with told("finished"):
-        command = [sys.executable, "-m", "coevolve.runs.tracking.following", str(run), name, str(os.getpid())]
+        command = [sys.executable, "-m", "coevolve.monitor.tracking.following", str(run), name, str(os.getpid())]
         return measured(command, run / "output", run / "said")
 
 

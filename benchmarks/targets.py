@@ -1,6 +1,6 @@
 """What the default run must show on the miniature, and what is aimed at: one judged row per measure.
 
-Used by levers.py. Runs are summaries (``coevolve.runs.summary.summarise``) of one setting, one per seed, of three
+Used by levers.py. Runs are summaries (``coevolve.monitor.summary.summarise``) of one setting, one per seed, of three
 iterations each.
 """
 
@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from coevolve.runs.quantities import ABSENT, first_levels
-from coevolve.runs.summary import Summary, at, iterations, number_at
+from coevolve.monitor.summary import Summary, at, iterations, number_at
+from coevolve.studies.quantities import ABSENT, first_levels
 
 LABELS_MUST, LABELS_AIM = (0.80, 0.80, 0.75), (0.90, 0.95, 0.90)
 Numbers = list[float]

@@ -23,8 +23,8 @@ from coevolve.config import Config
 from coevolve.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.checkpoints import RunCheckpoints, read_weights
-from coevolve.runs.store import RunFolder
+from coevolve.store.checkpoints import RunCheckpoints, read_weights
+from coevolve.store.folder import RunFolder
 from coevolve.types import Role, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter

@@ -25,10 +25,10 @@ from coevolve.methods.polling import different_voters
 from coevolve.methods.questions import task_of
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs import tables
-from coevolve.runs.base import base_model, ready_world
-from coevolve.runs.checkpoints import RunCheckpoints
-from coevolve.runs.store import RunFolder
+from coevolve.runs.base_model import base_model, ready_world
+from coevolve.store import tables
+from coevolve.store.checkpoints import RunCheckpoints
+from coevolve.store.folder import RunFolder
 from coevolve.types import Role
 
 NAMES: tuple[Voter, ...] = ("current", "previous", "middle", "first", "base")

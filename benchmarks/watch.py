@@ -28,7 +28,7 @@ from typing import Any
 from page import make
 
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 GOAL_IDLE = 2.0  # percent of a core
 

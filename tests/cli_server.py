@@ -107,7 +107,7 @@ def install(method: str, phase: str | None, when: str, kind: str) -> None:
 
     ``within`` is for the methods that are handed a function to write with: it has written, but the last file only half.
     """
-    from coevolve.runs.store import RunFolder
+    from coevolve.store.folder import RunFolder
 
     original = getattr(RunFolder, method)
 

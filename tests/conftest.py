@@ -17,7 +17,7 @@ import pytest
 
 import coevolve
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 # A shell starts what runs in the background with Ctrl-C ignored, and every process below inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from coevolve.runs import manifest
+from coevolve.store import manifest
 from coevolve.worlds.miniature.learner import ASSETS
 
 Cli = Callable[..., Any]

@@ -26,9 +26,9 @@ from coevolve.commands.results import print_ending, print_summary
 from coevolve.config import Config
 from coevolve.errors import EngineError
 from coevolve.loading import load_config
+from coevolve.monitor.progress import duration
 from coevolve.runs.plan import PlannedPhase
-from coevolve.runs.progress import duration
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 from coevolve.types import StopReason, ToolCall, Trajectory
 
 SUMMARY = {

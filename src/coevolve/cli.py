@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 
 import coevolve
-from coevolve.cli_options import Json, Overrides, Quiet, RunArgument, RunArguments
-from coevolve.cli_sandbox import sandbox_app
+from coevolve.cli_sandbox import Json, Overrides, Quiet, RunArgument, RunArguments, sandbox_app
 from coevolve.commands.faults import FaultReporting
 from coevolve.errors import ConfigError
 
@@ -127,7 +126,7 @@ def doctor(
 @app.command()
 def summary(run: RunArgument, as_json: Json = False) -> None:
     """What a run has come to, iteration by iteration."""
-    from coevolve.runs.summary import summarise
+    from coevolve.monitor.summary import summarise
 
     content = summarise(run)
     if as_json:

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from coevolve.cli_options import Json, Overrides
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+RunArguments = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
+]
+
 
 sandbox_app = typer.Typer(help="The confined processes that run model-written code.", no_args_is_help=True)
 
@@ -75,8 +82,8 @@ def sandbox_serve(
 ) -> None:
     """Run snippets for trainers on this or other machines, until Ctrl-C."""
     from coevolve.commands.sandbox_serve import serve_sandbox
-    from coevolve.cores import usable_cores
     from coevolve.loading import load_config
+    from coevolve.system import usable_cores
 
     serve_sandbox(
         load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]),

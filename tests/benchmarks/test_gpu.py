@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from coevolve.engine.budget import memory_plan
+from coevolve.engine.planning.budget import memory_plan
 from coevolve.loading import load_config
-from coevolve.runs.sizes import shape_of
+from coevolve.runs.plan import shape_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 

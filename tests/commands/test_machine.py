@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
 from coevolve.commands import machine
-from coevolve.engine.devices import Gpu
+from coevolve.engine.planning.devices import Gpu
 from coevolve.runs import suitability
 from coevolve.runs.machine import Package
 
@@ -72,7 +72,8 @@ def test_a_kernel_without_seccomp_filters_is_in_the_way() -> None:
     script = """
 import platform, struct
 from coevolve.cli import app
-from coevolve.sandbox import confine, syscalls
+from coevolve.sandbox import confine
+from coevolve.sandbox import syscalls
 machine = platform.machine()
 number = syscalls.numbers(machine)["seccomp"]
 program = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7FFF0000)]

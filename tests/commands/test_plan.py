@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
-from coevolve.engine import devices
-from coevolve.engine.devices import Gpu
+from coevolve.engine.planning import devices
+from coevolve.engine.planning.devices import Gpu
 from coevolve.loading import load_config, preset_names
 from coevolve.runs import estimate
 from coevolve.runs.estimate import fit_of, forewords, hours_on, sentence

@@ -23,7 +23,8 @@ def on_a_kernel_without(call: str, *arguments: str) -> subprocess.CompletedProce
     script = f"""
 import platform, struct, sys
 from coevolve.cli import app
-from coevolve.sandbox import confine, syscalls
+from coevolve.sandbox import confine
+from coevolve.sandbox import syscalls
 machine = platform.machine()
 number = syscalls.numbers(machine)[{call!r}]
 program = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7FFF0000)]

@@ -17,8 +17,8 @@ import yaml
 
 import coevolve
 from coevolve.errors import RunError
-from coevolve.runs import manifest
-from coevolve.runs.store import RunFolder
+from coevolve.store import manifest
+from coevolve.store.folder import RunFolder
 
 ROWS = {
     "full": {},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.commands.terminal import harmless
+from coevolve.commands.markdown import harmless
 
 PRINTS_COMMANDS = r"print('\x1b[2J\x1b]0;title\x07' + '\u202e' + 'safe')"
 

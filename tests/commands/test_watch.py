@@ -18,7 +18,7 @@ import pytest
 from coevolve.commands.watch import newest_run, tunnel
 from coevolve.config import Config
 from coevolve.errors import RunError
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Cli = Callable[..., Any]
 

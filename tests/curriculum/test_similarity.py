@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coevolve.curriculum.bleu import bleu_distance
-from coevolve.curriculum.near_pairs import LEAST_APART, near_components
+from coevolve.curriculum.neighbours import LEAST_APART, near_components
 from coevolve.curriculum.similarity import SPARSE_ABOVE, cluster_shares, clusters, sparse_clusters
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from coevolve.evaluation.statistics import Estimate, crossed, crossed_difference, estimate, over_seeds
+from coevolve.statistics import Estimate, crossed, crossed_difference, estimate, over_seeds
 
 Table = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
 from coevolve.learning.objectives import clipped_policy_loss, k3
-from coevolve.learning.weights import token_weights
+from coevolve.learning.rows import token_weights
 
 P_HAT = np.array([0.3, 0.5, 0.8])  # of three tasks with four trajectories of five tokens each
 SHAPE = (12, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coevolve.learning.weights import token_weights
+from coevolve.learning.rows import token_weights
 
 MASKS = [np.array([False, True, True, False, True]), np.array([False, True]), np.array([False, False])]
 

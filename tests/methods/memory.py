@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from coevolve.methods.base import Row
-from coevolve.runs import tables
+from coevolve.store import tables
 
 
 @dataclass(kw_only=True)

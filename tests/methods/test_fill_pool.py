@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from coevolve.config import Config
-from coevolve.curriculum.near_pairs import nearest_distances
+from coevolve.curriculum.neighbours import nearest_distances
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
-from coevolve.methods.fill_pool import FillPool, earlier_questions, kept_tasks
+from coevolve.methods.phases.fill_pool import FillPool, earlier_questions, kept_tasks
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.probe import TASKS
 from coevolve.methods.questions import task_of

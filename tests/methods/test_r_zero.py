@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from coevolve.runs.checkpoints import read_weights
+from coevolve.store.checkpoints import read_weights
 
 SMALL = [
     "iterations=1", "engine.workers=1", "curriculum.steps=1", "curriculum.questions=8", "curriculum.votes=3",

@@ -10,8 +10,8 @@ from coevolve.config import Config
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote
+from coevolve.methods.phases.train_proposer import score_questions
 from coevolve.methods.questions import Written, read_questions
-from coevolve.methods.train_proposer import score_questions
 from coevolve.types import Group, StopReason, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 

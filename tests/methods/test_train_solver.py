@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from coevolve.config import Config
-from coevolve.methods.fill_pool import kept_tasks
 from coevolve.methods.labels import label_rewards
 from coevolve.methods.metrics import train_facts
-from coevolve.methods.train_solver import TrainSolver, above_the_floor, lessons, p_hat_bin, task_batches
+from coevolve.methods.phases.fill_pool import kept_tasks
+from coevolve.methods.phases.train_solver import TrainSolver, above_the_floor, lessons, p_hat_bin, task_batches
 from coevolve.types import Batch, LabelledTask, StopReason, TrainStats, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config, EvaluationSection
-from coevolve.runs.store import RunFolder
-from coevolve.runs.trajectories import trajectory_rows
+from coevolve.store.folder import RunFolder
+from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import Trajectory
 
 from .synthetic_answers import HOSTILE, chain, trajectory

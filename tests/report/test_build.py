@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from coevolve.errors import RunError
+from coevolve.monitor.summary import logged
 from coevolve.report.build import build_report, page_data, render, task_data
 from coevolve.report.filling import embedded_json
 from coevolve.report.task_index import POOL, read_index
-from coevolve.runs.store import RunFolder
-from coevolve.runs.summary import logged
+from coevolve.store.folder import RunFolder
 
 from .synthetic_answers import HOSTILE
 

@@ -17,9 +17,9 @@ from tokenizers import Tokenizer
 from coevolve.report import chunks
 from coevolve.report.answers import LONGEST_TEXT, shown
 from coevolve.report.chunks import MOST_OF_A_TASK, Trajectories, left_out, read_trajectories, task_trajectories
+from coevolve.report.segments import TokenPieces
 from coevolve.report.task_index import TaskIndex, read_index
-from coevolve.report.token_pieces import TokenPieces
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 

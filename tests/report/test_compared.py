@@ -11,8 +11,8 @@ import pytest
 
 from coevolve.commands.compare import comparison_json
 from coevolve.report.compared import headline, write_comparison
-from coevolve.runs.comparison import read_runs
-from coevolve.runs.side_by_side import side_by_side
+from coevolve.studies.comparison import read_runs
+from coevolve.studies.side_by_side import side_by_side
 
 from .browser import Browser
 

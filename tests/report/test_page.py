@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coevolve.monitor.summary import summarise
 from coevolve.report.build import build_report
-from coevolve.runs.summary import summarise
 
 from .browser import READY, Browser
 from .synthetic import ACCURACY

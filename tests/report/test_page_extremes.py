@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coevolve.report.build import build_report
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 from .browser import READY, Browser
 from .synthetic import synthetic_run

@@ -13,8 +13,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from coevolve.monitor.summary import summarise
 from coevolve.report.build import build_report
-from coevolve.runs.summary import summarise
 
 from .browser import READY, Browser
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coevolve.report.task_index import HELD_OUT, POOL, TaskIndex, read_index, task_forms
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 
 def opened(path: Path) -> RunFolder:

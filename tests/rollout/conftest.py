@@ -7,7 +7,7 @@ import pytest
 from coevolve.config import Config
 from coevolve.loading import load_config
 from coevolve.rollout.base import PolicyWeights
-from coevolve.runs.checkpoints import read_weights
+from coevolve.store.checkpoints import read_weights
 from coevolve.worlds.miniature.learner import ASSETS
 
 

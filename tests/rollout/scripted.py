@@ -15,13 +15,11 @@ import numpy as np
 from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
 from coevolve.errors import SandboxInfraError
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.dialogue import DialogueEnvironment
-from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
+from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
 from coevolve.sandbox.base import Stats, Status, Tool, ToolResult
 from coevolve.types import Ints, Role, Trajectory
-from coevolve.worlds.miniature.contract import MiniatureContract
-from coevolve.worlds.miniature.learner import ASSETS
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 EOS = 1
 Segment = tuple[Sequence[str], Pause]  # pieces that are encoded one by one, and why the sampler pauses after them

@@ -12,8 +12,7 @@ from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
 from coevolve.rollout.protocol import after_last_output
 from coevolve.types import Role, StopReason, Trajectory
-from coevolve.worlds.miniature.contract import MiniatureContract
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
 
 from .scripted import CALL, EOS, ScriptedSampler, Segment, TableTool, codec, printed
 

@@ -11,7 +11,7 @@ from coevolve.engine.base import Pause
 from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.sandbox.base import Status, ToolResult
 from coevolve.types import StopReason
-from coevolve.worlds.miniature.contract import MiniatureContract
+from coevolve.worlds.miniature.learner import MiniatureContract
 
 from .scripted import ANSWER, CALL, EOS, Segment, TableTool, codec, ids_of, play, printed
 

@@ -15,7 +15,7 @@ from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.policy import Policy
-from coevolve.runs.manifest import Cursor
+from coevolve.store.manifest import Cursor
 from coevolve.types import Batch, StopReason, TrainRow, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS
 

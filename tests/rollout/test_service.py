@@ -227,8 +227,7 @@ def test_a_worker_without_memory_begins_again_with_fewer_rows(
 ) -> None:
     import torch
 
-    from coevolve.engine.local.cache import SlotCache
-    from coevolve.engine.local.growing import GrowingPasses
+    from coevolve.engine.local.growing import GrowingPasses, SlotCache
 
     owner = SlotCache if place == "reserve" else GrowingPasses
     real = getattr(owner, place)

@@ -17,8 +17,7 @@ from coevolve.rollout.worker import contract_hash
 from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.types import Origin, Role, StopReason, Task, Trajectory
-from coevolve.worlds.miniature.contract import MiniatureContract
-from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract, MiniatureWorld
 
 from .scripted import ANSWER, CALL, Segment, TableTool, play
 

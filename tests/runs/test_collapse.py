@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from coevolve.runs.checkpoints import read_weights
-from coevolve.runs.summary import summarise
+from coevolve.monitor.summary import summarise
+from coevolve.store.checkpoints import read_weights
 from coevolve.worlds.miniature.learner import ASSETS
 
 Tiny = Callable[..., list[str]]

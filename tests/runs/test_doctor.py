@@ -16,7 +16,7 @@ import pytest
 from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.runs.doctor import Start, diagnose, repair
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
@@ -199,7 +199,7 @@ def test_a_run_that_is_worked_on_is_not_repaired(tmp_path: Path) -> None:
     holding = f"""
 import sys
 from pathlib import Path
-from coevolve.runs.lock import FolderLock
+from coevolve.store.lock import FolderLock
 lock = FolderLock(Path({str(run)!r}))
 print("held", flush=True)
 sys.stdin.read()

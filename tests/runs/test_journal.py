@@ -16,7 +16,7 @@ from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal
 from coevolve.runs.stopping import StopRequest
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 from coevolve.types import Origin, Role, StopReason, Task, ToolCall, Trajectory
 
 POLICY = PolicyWeights("solver-1", 2, {})

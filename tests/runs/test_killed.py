@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 WORK = """
 import os, signal, sys
 from pathlib import Path
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 path, instant = Path(sys.argv[1]), sys.argv[2]
 
 def reached(name):

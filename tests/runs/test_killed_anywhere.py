@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from coevolve.runs import manifest
+from coevolve.store import manifest
 
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM
 
 from coevolve.commands.results import result_sentence
 from coevolve.engine.vocabulary import vocabulary_size
-from coevolve.learning.comparison import MIN_TASKS
+from coevolve.monitor.summary import summarise
 from coevolve.rollout.codec import Codec
-from coevolve.runs.store import RunFolder
-from coevolve.runs.summary import summarise
+from coevolve.statistics import MIN_TASKS
+from coevolve.store.folder import RunFolder
 from coevolve.worlds.open.stand_in.build import small_folder
 
 Cli = Callable[..., Any]

@@ -12,7 +12,7 @@ from coevolve.errors import RunError
 from coevolve.methods.base import Spent
 from coevolve.rollout.base import RolloutCost
 from coevolve.runs.clock import PhaseClock
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 PHASE = "iteration-1/curriculum"
 

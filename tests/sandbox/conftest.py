@@ -21,7 +21,8 @@ _NEW_NAMESPACES = 0x7E020000
 _ANOTHER_MACHINE = """
 import platform, struct
 from coevolve.errors import SandboxUnavailable
-from coevolve.sandbox import confine, syscalls
+from coevolve.sandbox import confine
+from coevolve.sandbox import syscalls
 from coevolve.sandbox.pool import SandboxPool
 machine = platform.machine()
 calls = syscalls.numbers(machine) | @MORE@

@@ -20,7 +20,8 @@ NOBODY = 65534
 # As root, so that set-uid programs still work: no Landlock, no new user namespaces. Then an ordinary user.
 MACHINE = """
 import os, platform, struct, sys
-from coevolve.sandbox import confine, syscalls
+from coevolve.sandbox import confine
+from coevolve.sandbox import syscalls
 machine = platform.machine()
 calls = syscalls.numbers(machine)
 program = [(0x20, 0, 0, 0), (0x15, 0, 1, calls["landlock_create_ruleset"]), (0x06, 0, 0, 0x50026)]

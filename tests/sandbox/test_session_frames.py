@@ -9,8 +9,8 @@ from struct import pack
 import pytest
 
 from coevolve.sandbox.base import Status
-from coevolve.sandbox.cells import BEGUN, END
 from coevolve.sandbox.pool import SandboxPool
+from coevolve.sandbox.snippet import BEGUN, END
 
 from .cells import is_lost, new_name, pid_of, run
 from .processes import eventually, state

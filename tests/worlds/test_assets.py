@@ -15,12 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 import coevolve
 from coevolve.errors import ModelError
 from coevolve.loading import load_config
-from coevolve.worlds.choose import open_world
 from coevolve.worlds.miniature import learner
 from coevolve.worlds.miniature.calibration import recalls_in, sample
 from coevolve.worlds.miniature.learner import ASSETS, BASES, MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter
 from coevolve.worlds.miniature.vocabulary import TOKENS, save_tokenizer
+from coevolve.worlds.registry import open_world
 
 FOLDERS = (ASSETS, *BASES.values())
 

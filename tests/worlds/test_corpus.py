@@ -10,12 +10,11 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from coevolve.types import Origin, Role, Task
-from coevolve.worlds.miniature.contract import MiniatureContract
 from coevolve.worlds.miniature.corpus import ALL_TOOL, Document, Mixture, documents
-from coevolve.worlds.miniature.grammar import is_well_formed, operations_used, step_count
+from coevolve.worlds.miniature.grammar import is_reserved, is_well_formed, operations_used, step_count
+from coevolve.worlds.miniature.learner import MiniatureContract
 from coevolve.worlds.miniature.meter import MORE_STEPS, MiniatureMeter
 from coevolve.worlds.miniature.operations import RARE
-from coevolve.worlds.miniature.reserved import is_reserved
 from coevolve.worlds.miniature.training import encode_all
 from coevolve.worlds.miniature.truth import answer
 from coevolve.worlds.miniature.vocabulary import EOS, TOKENS, UNKNOWN, save_tokenizer

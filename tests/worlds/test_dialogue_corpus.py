@@ -12,8 +12,7 @@ import pytest
 
 from coevolve.worlds.miniature.calibration import recalls_in
 from coevolve.worlds.miniature.corpus import ALL_TOOL, MOST_TURNS, Document, Mixture, documents
-from coevolve.worlds.miniature.grammar import is_well_formed, parse, questions_so_far, user_turns
-from coevolve.worlds.miniature.reserved import is_reserved
+from coevolve.worlds.miniature.grammar import is_reserved, is_well_formed, parse, questions_so_far, user_turns
 from coevolve.worlds.miniature.truth import answer
 
 N = 2000

@@ -9,9 +9,8 @@ import pytest
 
 from coevolve.rollout.codec import Codec
 from coevolve.types import Origin, Role, Task
-from coevolve.worlds.open.contract import NOTHING_PRINTED, OpenContract
+from coevolve.worlds.open.contract import CONTRACTS, NOTHING_PRINTED, PROGRAMS, OpenContract
 from coevolve.worlds.open.learner import OpenWorld
-from coevolve.worlds.open.prompts import CONTRACTS, PROGRAMS
 
 from . import tokenizers_of_families as families
 

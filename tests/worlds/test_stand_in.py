@@ -11,7 +11,7 @@ import pytest
 
 from coevolve.config import Config
 from coevolve.engine.base import Pause, SampleRequest, Sampling
-from coevolve.engine.families import FAMILIES
+from coevolve.engine.hub import FAMILIES
 from coevolve.engine.local.models import check_base_model, load_tokenizer
 from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
@@ -20,12 +20,12 @@ from coevolve.errors import ConfigError, ModelError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.protocol import written_question
 from coevolve.types import Origin, Role, Task
-from coevolve.worlds.choose import open_world
 from coevolve.worlds.open.learner import OpenWorld
 from coevolve.worlds.open.stand_in import build
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, make_small, small_folder
-from coevolve.worlds.open.stand_in.chain import TRANSITIONS
+from coevolve.worlds.open.stand_in.random_model import TRANSITIONS
 from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, save_tokenizer
+from coevolve.worlds.registry import open_world
 
 TINY = {"layers": 2, "hidden": 64, "vocabulary": 2048}
 TASK = Task("t", ("What is 3 plus 4?",), "chain", Origin("agent0", Role.PROPOSER, 1))

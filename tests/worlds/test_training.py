@@ -9,8 +9,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 from coevolve.worlds.miniature.build import write_model
 from coevolve.worlds.miniature.calibration import LevelFigures, StartFigures, sample
 from coevolve.worlds.miniature.card import model_card
-from coevolve.worlds.miniature.muon import Muon, orthogonalised
-from coevolve.worlds.miniature.training import Training, _batches, _rate
+from coevolve.worlds.miniature.training import Muon, Training, _batches, _rate, orthogonalised
 from coevolve.worlds.miniature.vocabulary import TOKENS, save_tokenizer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from coevolve.commands.terminal import harmless
+from coevolve.commands.markdown import harmless
 from coevolve.types import StopReason, Trajectory
 
 WHY_NO_ANSWER = {

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.config.keys import shown
-from coevolve.runs.comparison import Difference, Runs, last_common_iteration, read_runs
-from coevolve.runs.quantities import BY_KEY, QUANTITIES, Quantity
-from coevolve.runs.quantities import cell as quantity_cell
-from coevolve.runs.side_by_side import SettingResult, config_differences, notes, side_by_side
+from coevolve.studies.comparison import Difference, Runs, last_common_iteration, read_runs
+from coevolve.studies.quantities import BY_KEY, QUANTITIES, Quantity
+from coevolve.studies.quantities import cell as quantity_cell
+from coevolve.studies.side_by_side import SettingResult, config_differences, notes, side_by_side
 
 PAGE = "comparison.html"
 _BARS = "▁▂▃▄▅▆▇█"

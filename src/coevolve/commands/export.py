@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coevolve.runs.export.folders import Exported, export
+from coevolve.export.folders import Exported, export
 
 
 def run(path: Path, to: Path, what: str, iteration: int | None, *, merge: bool, as_json: bool) -> None:

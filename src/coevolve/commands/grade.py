@@ -20,7 +20,7 @@ from coevolve.grading.equivalence import Judge
 from coevolve.grading.grade import Referee
 from coevolve.grading.pairs import parsed
 from coevolve.grading.verdict import Stage, Verdict
-from coevolve.runs.progress import time_left
+from coevolve.monitor.progress import time_left
 
 QUIET_S = 3.0  # no progress is shown before, and not more often than
 _WIDEST = 60

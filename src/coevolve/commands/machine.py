@@ -16,13 +16,13 @@ from rich.text import Text
 import coevolve
 from coevolve.commands.running import RUNS
 from coevolve.commands.sandbox_check import Findings, look
-from coevolve.cores import usable_cores
-from coevolve.engine.devices import Gpu, gpus, has_mps, why_no_gpu
+from coevolve.engine.planning.devices import Gpu, gpus, has_mps, why_no_gpu
 from coevolve.errors import CoevolveError
 from coevolve.loading import load_config, preset_names
 from coevolve.runs import machine
 from coevolve.runs.machine import Extra, Package
 from coevolve.runs.suitability import Suitability, suitability
+from coevolve.system import usable_cores
 
 T = TypeVar("T")
 LEAST_DISK = 200_000_000  # bytes; a run of the default preset keeps about a tenth of it
@@ -114,8 +114,8 @@ def _lack(package: Package) -> str:
 
 def _fault_of_base() -> list[str]:
     """What is wrong with the base model that the default run begins with."""
-    from coevolve.runs.base import base_model
-    from coevolve.worlds.choose import open_world
+    from coevolve.runs.base_model import base_model
+    from coevolve.worlds.registry import open_world
 
     try:
         base_model(open_world(load_config()))

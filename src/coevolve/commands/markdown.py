@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from coevolve.errors import RunError
-from coevolve.runs.atomic import replace_file, writing
+from coevolve.store.atomic import replace_file, writing
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
@@ -36,3 +37,12 @@ def write_between(file: Path, text: str) -> None:
     before, after = "".join(lines[: begin[0]]), "".join(lines[end[0] :])
     with writing(file, "choose a file that you can write to"):
         replace_file(file, f"{before}{BEGIN}\n{text}\n{after}".encode())
+
+
+# All control characters but tab and line feed, and those that turn the direction of a line.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """The text with every character that could move the cursor, colour or reorder a line written as its escape."""
+    return _COMMANDS.sub(lambda match: ascii(match[0])[1:-1], text)

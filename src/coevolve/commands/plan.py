@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from coevolve.config import Config
-from coevolve.engine.devices import CARDS, why_no_gpu
-from coevolve.engine.speed import AIMS
+from coevolve.engine.planning.devices import CARDS, why_no_gpu
+from coevolve.engine.planning.speed import AIMS
+from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Fit, card_here, hours_on, sentence
 from coevolve.runs.plan import PlannedPhase
-from coevolve.runs.progress import duration
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 EXAMPLES = ("RTX 4090", "A100-SXM4-80GB", "H100 80GB HBM3", "H200")  # whose times are told where there is no card
@@ -75,7 +75,7 @@ def _print_times(console: Console, config: Config, phases: Sequence[PlannedPhase
     large = {name: CARDS[name] for name in EXAMPLES if fit and CARDS[name].gigabytes * GIGABYTE >= fit.memory.peak}
     cards = {fit.gpu.name: here} if fit and fit.gpu and here else large
     if fit and fit.gpu and not here:
-        console.print(f"{fit.gpu.name} is not in the table of cards (engine/devices.py); times on others:")
+        console.print(f"{fit.gpu.name} is not in the table of cards (engine/planning/devices.py); times on others:")
     iterations = range(config.iterations + 1)
     table = _table("hours on", *("base" if t == 0 else f"iteration {t}" for t in iterations), "all")
     for name, card in cards.items():

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coevolve.runs.progress import duration
-from coevolve.runs.summary import Summary, at, iterations, number_at
-from coevolve.worlds.choose import EXAMPLES
+from coevolve.monitor.progress import duration
+from coevolve.monitor.summary import Summary, at, iterations, number_at
+from coevolve.worlds.registry import EXAMPLES
 
 ABSENT = "–"
 COLUMNS = {  # heading -> what it says, for the legend

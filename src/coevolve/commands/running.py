@@ -11,10 +11,10 @@ from coevolve.commands import faults
 from coevolve.commands.plan import plan_json, print_plan
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
-from coevolve.cores import usable_cores
 from coevolve.errors import RunError
-from coevolve.runs import manifest
-from coevolve.runs.progress import progress_for
+from coevolve.monitor.progress import progress_for
+from coevolve.store import manifest
+from coevolve.system import usable_cores
 
 RUNS = Path("runs")
 
@@ -85,8 +85,8 @@ def unfinished_runs() -> list[Path]:
 
 
 def _conclude(run: Path, *, quiet: bool, as_json: bool) -> None:
+    from coevolve.monitor.summary import summarise
     from coevolve.report.build import build_report
-    from coevolve.runs.summary import summarise
 
     report, summary = build_report(run), summarise(run)
     if as_json:

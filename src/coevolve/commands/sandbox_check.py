@@ -16,7 +16,7 @@ from rich.text import Text
 from coevolve.commands.sandbox_run import open_alone
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, SandboxInfraError, SandboxUnavailable
-from coevolve.sandbox import latency, selftest
+from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Tool
 from coevolve.sandbox.layers import ABSENT, MISSING, ON, REQUIRED
 from coevolve.sandbox.pool import SandboxPool
@@ -87,16 +87,16 @@ def _use(config: Config, found: Findings) -> None:
     with closing(open_alone(config, sessions=1)) as tool:
         times["start"] = (perf_counter() - begin) * 1e3
         _look(tool, found)
-        for package in ("", *(name for name in config.sandbox.preload if name in latency.ONE_LINERS)):
-            spread = latency.snippets(tool, package, _TIMES)
+        for package in ("", *(name for name in config.sandbox.preload if name in selftest.ONE_LINERS)):
+            spread = selftest.snippets(tool, package, _TIMES)
             times[f"{package or 'print'}_p50"], times[f"{package or 'print'}_p99"] = spread.p50_ms, spread.p99_ms
-        times["session_cell_p50"] = latency.cells(tool, _TIMES).p50_ms
+        times["session_cell_p50"] = selftest.cells(tool, _TIMES).p50_ms
     if config.sandbox.backend == "remote":
         return  # a server has its own limits
     with closing(open_alone(_with(config, wall_s=_WALL_S))) as tool:
-        times["kill_after_wall_deadline"] = latency.late_by_wall(tool, _WALL_S)
+        times["kill_after_wall_deadline"] = selftest.late_by_wall(tool, _WALL_S)
     with closing(open_alone(_with(config, cpu_s=_CPU_S, wall_s=100 * _CPU_S))) as tool:
-        times["kill_after_cpu_limit"] = latency.late_by_cpu(tool, _CPU_S)
+        times["kill_after_cpu_limit"] = selftest.late_by_cpu(tool, _CPU_S)
 
 
 def _with(config: Config, **values: object) -> Config:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from coevolve.commands.terminal import harmless
+from coevolve.commands.markdown import harmless
 from coevolve.config import Config
 from coevolve.errors import ConfigError
 from coevolve.sandbox.base import LONGEST_CODE, Tool, ToolResult, refused
-from coevolve.sandbox.opening import open_tool
+from coevolve.sandbox.factory import open_tool
 
 STANDARD_INPUT = Path("-")
 _SESSION = "command-line"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import ConfigError
-from coevolve.sandbox.remote.extra import require_aiohttp
+from coevolve.sandbox.remote.dialects import require_aiohttp
 
 
 def serve_sandbox(

@@ -18,16 +18,16 @@ from rich.text import Text
 from coevolve.commands.compare import console_for_tables, difference_cells, print_table, seeds_text
 from coevolve.commands.faults import INTERRUPTED
 from coevolve.commands.markdown import markdown_table, write_between
-from coevolve.cores import usable_cores
 from coevolve.errors import ConfigError, RunError
-from coevolve.runs.cells import log_of, run_cells
-from coevolve.runs.comparison import read_runs
+from coevolve.monitor.progress import HEARTBEAT_S, duration, time_left
 from coevolve.runs.plan import planned
-from coevolve.runs.progress import HEARTBEAT_S, duration, time_left
-from coevolve.runs.quantities import BY_KEY
-from coevolve.runs.quantities import cell as quantity_cell
-from coevolve.runs.side_by_side import SettingResult, side_by_side
-from coevolve.runs.study import Cell, Study, cells_of, load_study, state_of
+from coevolve.studies.comparison import read_runs
+from coevolve.studies.members import log_of, run_cells
+from coevolve.studies.quantities import BY_KEY
+from coevolve.studies.quantities import cell as quantity_cell
+from coevolve.studies.side_by_side import SettingResult, side_by_side
+from coevolve.studies.study import Cell, Study, cells_of, load_study, state_of
+from coevolve.system import usable_cores
 
 STUDIES = Path("runs/studies")
 
@@ -200,18 +200,18 @@ class StudyView:
             self._live.start()
 
     def began(self, cell: Cell, *, resumed: bool) -> None:
-        """See :class:`coevolve.runs.cells.CellView`."""
+        """See :class:`coevolve.studies.members.CellView`."""
         self._say(f" {cell.name:<28} {'goes on' if resumed else 'begins'}")
 
     def ended(self, cell: Cell, failure: str | None, seconds: float) -> None:
-        """See :class:`coevolve.runs.cells.CellView`."""
+        """See :class:`coevolve.studies.members.CellView`."""
         if failure:
             self._say(f" {cell.name:<28} FAILED: {failure.splitlines()[0]}  (all of it: {log_of(cell)})")
         else:
             self._say(f" {cell.name:<28} finished  ({duration(seconds)})")
 
     def status(self, running: Sequence[Cell], finished: int, total: int, left_s: float | None) -> None:
-        """See :class:`coevolve.runs.cells.CellView`."""
+        """See :class:`coevolve.studies.members.CellView`."""
         parts = [f"{finished} of {total} cells finished", time_left(left_s), ", ".join(cell.name for cell in running)]
         line = " " + " · ".join(part for part in parts if part)
         if self._live:
@@ -220,7 +220,7 @@ class StudyView:
             self._say(line)
 
     def note(self, text: str) -> None:
-        """See :class:`coevolve.runs.cells.CellView`."""
+        """See :class:`coevolve.studies.members.CellView`."""
         self._say(f" {text}")
 
     def close(self) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from coevolve.addresses import http_url, is_loopback
 from coevolve.commands.running import RUNS
 from coevolve.errors import RunError
-from coevolve.runs import manifest
+from coevolve.store import manifest
+from coevolve.system import http_url, is_loopback
 
 if TYPE_CHECKING:
     from coevolve.report.server import WatchServer

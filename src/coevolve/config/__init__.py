@@ -15,7 +15,8 @@ from coevolve.config.learning import (
     RewardSection,
     TrainingSection,
 )
-from coevolve.config.machine import (
+from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
+from coevolve.config.resources import (
     EngineSection,
     LoraSection,
     ModelSection,
@@ -24,9 +25,8 @@ from coevolve.config.machine import (
     TrackSection,
     VllmSection,
 )
-from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
+from coevolve.config.root import Config
 from coevolve.config.section import Section, Voter, at_iteration
-from coevolve.config.whole import Config
 
 __all__ = [
     "AdpoSection",

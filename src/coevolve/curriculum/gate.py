@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from coevolve.types import Group
 
 Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified"]
@@ -64,3 +66,25 @@ def _reason(
     if sizes[0] - sizes[1] < margin * vote.k - _SLACK:
         return "narrow"
     return "kept" if verified is None or verified(group) else "unverified"
+
+
+def chance_inside(majority: int, asked: int, k: int, lower: float, upper: float) -> float:
+    """How probable it is that lower <= p_hat <= upper once all k answers are there.
+
+    The share of the majority is unknown and uniform beforehand, so the majority among the answers to come is
+    beta-binomial given those that are there. That another answer may become the majority is left out: it happens
+    where votes are scattered, far below the gate or inside it.
+
+    Args:
+        majority: votes of the largest class, of ``asked`` answers.
+        asked: answers that are there, in 0 ... k.
+        k: answers of a whole vote.
+        lower, upper: bounds of the gate, inclusive.
+    """
+    left = k - asked
+    first = max(0, -int(-(lower * k - _SLACK) // 1) - majority)  # more majority votes that are needed
+    last = min(left, int((upper * k + _SLACK) // 1) - majority)  # and that are allowed
+    from scipy.stats import betabinom  # takes a second to load, and only pools that stop early ask
+
+    hits = np.arange(first, last + 1)
+    return float(betabinom.pmf(hits, left, 1 + majority, 1 + asked - majority).sum())

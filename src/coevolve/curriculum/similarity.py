@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from coevolve.curriculum.bleu import Array, condensed_distance, words
-from coevolve.curriculum.near_pairs import LEAST_APART, near_components
+from coevolve.curriculum.neighbours import LEAST_APART, near_components
 
 Labels = NDArray[np.int64]
 

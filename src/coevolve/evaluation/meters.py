@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coevolve.config import Config
 from coevolve.evaluation.scoring import is_right
-from coevolve.evaluation.statistics import mean
 from coevolve.grading.equivalence import OWN_RULES, Judge
+from coevolve.statistics import mean
 from coevolve.types import Group, LabelledTask, Task, Trajectory
 from coevolve.worlds.base import Meter
+from coevolve.worlds.miniature.meter import MiniatureMeter
+from coevolve.worlds.open.meter import OpenMeter
 
 
 class PoolMeter:
@@ -74,3 +77,8 @@ def true_accuracy(
         return float("nan")
     truths = {task.id: meter.truth(task) for task in tasks}
     return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])
+
+
+def open_meter(config: Config) -> Meter:
+    """The meter's view of ``config.world``."""
+    return OpenMeter() if config.world == "open" else MiniatureMeter(all_turns=config.dialogue.judged == "all")

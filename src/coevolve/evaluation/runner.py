@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coevolve import statistics
 from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
-from coevolve.evaluation import statistics
 from coevolve.evaluation.scoring import Problem, Scores, score
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.rollout.base import PolicyWeights, Rollouts

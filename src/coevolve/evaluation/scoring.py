@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coevolve import statistics
 from coevolve.curriculum.voting import vote
-from coevolve.evaluation import statistics
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.types import Bools, Task, Trajectory
 

@@ -92,3 +92,8 @@ def largest_finite(values: Iterable[float]) -> float | None:
 
 def _all_finite(values: Floats) -> bool:
     return bool(np.isfinite(values).all())
+
+
+def warmup_lr(step: int, lr: float, warmup: int) -> float:
+    """Learning rate of optimiser step ``step`` (from 0): linear from lr / warmup to lr in ``warmup`` steps."""
+    return lr * min(1.0, (step + 1) / warmup) if warmup > 0 else lr

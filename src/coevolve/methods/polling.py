@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coevolve.config import Config, Voter, at_iteration
-from coevolve.curriculum.sequential import chance_inside
+from coevolve.curriculum.gate import chance_inside
 from coevolve.curriculum.voting import pool_votes
 from coevolve.methods.base import State, Store
 from coevolve.methods.probe import trained_in

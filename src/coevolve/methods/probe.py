@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config
-from coevolve.learning.comparison import COVERAGE, MIN_TASKS, Comparison, paired_comparison
 from coevolve.methods.base import State, Store
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.metrics import sampled_entropy
@@ -22,10 +21,11 @@ from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
+from coevolve.statistics import MIN_TASKS, PAIRED_COVERAGE, Comparison, paired_comparison
 from coevolve.types import LabelledTask, Role, Task, Trajectory
 
 TASKS = "probe/tasks.parquet"
-CI = f"ci{100 * COVERAGE:.0f}"
+CI = f"ci{100 * PAIRED_COVERAGE:.0f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def _tell(state: State, t: int, before: Standing, found: Comparison) -> None:
     text = (
         f"of the probe's labels the new executor agrees with "
         f"{-100 * found.difference:.0f} points fewer than {_named(before.best)} "
-        f"({100 * COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}). "
+        f"({100 * PAIRED_COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}). "
         f"{_named(before.present).capitalize()} goes on; "
         f"the rejected weights are kept in checkpoints/iteration-{t}/solver-rejected"
     )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from coevolve.config import Config
 from coevolve.methods.base import Phase
-from coevolve.methods.fill_pool import FillPool
-from coevolve.methods.train_proposer import TrainProposer
-from coevolve.methods.train_solver import TrainSolver
+from coevolve.methods.phases.fill_pool import FillPool
+from coevolve.methods.phases.train_proposer import TrainProposer
+from coevolve.methods.phases.train_solver import TrainSolver
 
 
 def phases(config: Config, iteration: int) -> list[Phase]:

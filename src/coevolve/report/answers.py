@@ -14,10 +14,9 @@ import pyarrow as pa
 from coevolve.curriculum.voting import counted_as
 from coevolve.errors import ModelError
 from coevolve.grading.canonical import canonical
-from coevolve.report.segments import Segment, segments, with_user_turns
-from coevolve.report.token_pieces import TokenPieces
-from coevolve.runs.records import RunRecords
-from coevolve.worlds.choose import open_world
+from coevolve.report.segments import Segment, TokenPieces, segments, with_user_turns
+from coevolve.store.records import RunRecords
+from coevolve.worlds.registry import open_world
 
 LONGEST_TEXT = 20_000  # characters of one trajectory that the page holds
 LONGEST_ANSWER = 200

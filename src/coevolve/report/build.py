@@ -9,16 +9,16 @@ from typing import Any
 
 import coevolve
 from coevolve.config import Config, at_iteration
+from coevolve.monitor.health import health
+from coevolve.monitor.summary import logged
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
 from coevolve.report.task_index import TaskIndex, read_index
-from coevolve.report.words import headline, notices, standing
-from coevolve.runs import settings
-from coevolve.runs.atomic import replace_file, writing
-from coevolve.runs.health import health
-from coevolve.runs.records import RunRecords
-from coevolve.runs.store import RunFolder
-from coevolve.runs.summary import logged
+from coevolve.report.text import headline, notices, standing
+from coevolve.store import settings
+from coevolve.store.atomic import replace_file, writing
+from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 _STYLES = ("page.css", "tasks.css")
 _SCRIPTS = (

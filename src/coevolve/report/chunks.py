@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from coevolve.report.answers import COLUMNS, STREAMS, rows_of, run_pieces, shown, written
 from coevolve.report.task_index import HELD_OUT, POOL, Key, TaskIndex, iteration_of, task_forms
-from coevolve.runs.records import RunRecords
+from coevolve.store.records import RunRecords
 
 MOST_OF_A_TASK = 16  # as many as can be compared side by side
 MOST_TRAJECTORIES = 64_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import coevolve
 from coevolve.report.filling import embedded_json, filled
-from coevolve.runs.atomic import replace_file, writing
+from coevolve.store.atomic import replace_file, writing
 
 _STYLES = ("page.css", "compared.css")
 _SCRIPTS = ("dom.js", "charts.js", "theme.js", "compared.js")

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coevolve.cores import usable_cores
-from coevolve.runs import manifest
-from coevolve.runs.forecast import PhaseKey, phase_seconds, seconds_left
+from coevolve.monitor.forecast import PhaseKey, phase_seconds, seconds_left
 from coevolve.runs.plan import phases
-from coevolve.runs.records import METRICS, TIMINGS, RunRecords
+from coevolve.store import manifest
+from coevolve.store.records import METRICS, TIMINGS, RunRecords
+from coevolve.system import usable_cores
 
 Row = Mapping[str, object]
 

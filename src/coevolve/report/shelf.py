@@ -12,14 +12,14 @@ from threading import Lock
 from typing import Any
 
 from coevolve.errors import RunError
+from coevolve.monitor.summary import logged
 from coevolve.report.filling import embedded_json, filled
 from coevolve.report.live import changed, run_state
 from coevolve.report.snapshot import run_version, take_snapshot
 from coevolve.report.watched import WatchedRun
-from coevolve.runs import manifest
-from coevolve.runs.lock import holder_if_known
-from coevolve.runs.records import METRICS
-from coevolve.runs.summary import logged
+from coevolve.store import manifest
+from coevolve.store.lock import holder_if_known
+from coevolve.store.records import METRICS
 
 MOST_RUNS = 500
 DEEPEST = 3  # folders below the one that was named: a study keeps its runs in folders of their own

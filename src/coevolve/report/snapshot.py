@@ -9,8 +9,8 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import RunError
-from coevolve.runs import manifest, settings
-from coevolve.runs.records import METRICS, TIMINGS, RunRecords
+from coevolve.store import manifest, settings
+from coevolve.store.records import METRICS, TIMINGS, RunRecords
 
 _TRIES = 3  # a reader may see the manifest of one moment and a log of the next, or a folder that is being replaced
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from coevolve.report.answers import LONGEST_ANSWER, Forms, shortened
-from coevolve.runs.records import RunRecords
+from coevolve.store.records import RunRecords
 
 MOST_TASKS = 40_000
 LONGEST_QUESTION = 1_000  # characters

@@ -16,8 +16,8 @@ from coevolve.report.filling import embedded_json, filled
 from coevolve.report.live import live_state, machine
 from coevolve.report.snapshot import Snapshot, fingerprint, run_version, take_snapshot
 from coevolve.report.task_index import Key, read_index
-from coevolve.runs import manifest, settings
-from coevolve.runs.lock import holder_if_known
+from coevolve.store import manifest, settings
+from coevolve.store.lock import holder_if_known
 
 POLL_S = 0.5  # how often the files of a run are looked at while somebody listens
 PULSE_S = 2.0  # how often who writes, and how the machine is, is asked

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config, EngineSection
-from coevolve.cores import usable_cores
 from coevolve.engine.base import Sampling
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
 from coevolve.rollout.base import PolicyWeights, RolloutCost
@@ -24,6 +23,7 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.loop import Job
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.worker import Assignment, RolloutWorker, contract_hash, sampling_for, split
+from coevolve.system import usable_cores
 from coevolve.types import Role, Task, Trajectory
 from coevolve.worlds.base import World
 

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.engine.base import MemoryShortage, Sampling
-from coevolve.engine.devices import require_device
+from coevolve.engine.planning.devices import require_device
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.dialogue import DialogueEnvironment
-from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
+from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
-from coevolve.sandbox.opening import open_tool
+from coevolve.sandbox.factory import open_tool
 from coevolve.types import Role, Trajectory
 from coevolve.worlds.base import Contract
 
@@ -51,8 +50,8 @@ class RolloutWorker:
     """Builds sampler and sandbox once and then turns assignments into trajectories."""
 
     def __init__(self, config: Config, model_path: Path, contract: Contract, *, own_process: bool = False) -> None:
+        from coevolve.engine.factory import open_sampler
         from coevolve.engine.local.runtime import use_threads
-        from coevolve.engine.opening import open_sampler
 
         require_device(config.engine.device)
         use_threads(config.engine.threads)

@@ -9,12 +9,12 @@ from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.base import base_model, ready_world
-from coevolve.runs.checkpoints import RunCheckpoints
-from coevolve.runs.store import RunFolder
+from coevolve.runs.base_model import base_model, ready_world
+from coevolve.store.checkpoints import RunCheckpoints
+from coevolve.store.folder import RunFolder
 from coevolve.types import Origin, Role, Task, Trajectory
 from coevolve.worlds.base import World
-from coevolve.worlds.choose import EXAMPLES
+from coevolve.worlds.registry import EXAMPLES
 
 
 def solve(path: Path, question: str) -> Trajectory:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from coevolve.methods.base import Spent
 from coevolve.rollout.base import RolloutCost, Rollouts
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Times = Mapping[str, int | float]
 

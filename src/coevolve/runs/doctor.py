@@ -12,13 +12,13 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, RunError
-from coevolve.runs import atomic, manifest, settings
-from coevolve.runs.base import base_fault
-from coevolve.runs.checking import Finding, examine
-from coevolve.runs.lock import FolderLock, holder_if_known
-from coevolve.runs.manifest import Manifest
+from coevolve.runs.base_model import base_fault
 from coevolve.runs.plan import name_of, phases
-from coevolve.runs.records import METRICS, TIMINGS
+from coevolve.store import atomic, manifest, settings
+from coevolve.store.checking import Finding, examine
+from coevolve.store.lock import FolderLock, holder_if_known
+from coevolve.store.manifest import Manifest
+from coevolve.store.records import METRICS, TIMINGS
 
 DAMAGED = "damaged"
 _LOOKS = 3  # at a run that is being written

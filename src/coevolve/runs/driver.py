@@ -11,28 +11,27 @@ from typing import TYPE_CHECKING
 
 from coevolve.config import Config
 from coevolve.engine.base import Trainer
-from coevolve.engine.opening import require_engine
+from coevolve.engine.factory import require_engine
 from coevolve.errors import EngineError, RunError
+from coevolve.evaluation.meters import open_meter
+from coevolve.evaluation.phase import Evaluate
+from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
+from coevolve.monitor.alarms import alarms
+from coevolve.monitor.progress import Progress
+from coevolve.monitor.sentences import phase_line
+from coevolve.monitor.tracking.processes import require_installed, tracking
 from coevolve.rollout.service import LocalRollouts, worker_count
-from coevolve.runs.alarms import alarms
-from coevolve.runs.base import base_digest, base_model, check_same_base, ready_world
-from coevolve.runs.checkpoints import RunCheckpoints, read_weights
+from coevolve.runs.base_model import base_digest, base_model, check_same_base, ready_world
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.estimate import forewords
-from coevolve.runs.evaluate import Evaluate
-from coevolve.runs.journal import Journal
-from coevolve.runs.meters import open_meter
+from coevolve.runs.journal import Journal, RunSavePoints
 from coevolve.runs.plan import name_of, phases, planned
-from coevolve.runs.progress import Progress
-from coevolve.runs.recording import Recorder
-from coevolve.runs.save_points import RunSavePoints
-from coevolve.runs.sentences import phase_line
 from coevolve.runs.stopping import StopRequest
-from coevolve.runs.store import RunFolder
-from coevolve.runs.tracking.processes import require_installed, tracking
+from coevolve.store.checkpoints import RunCheckpoints, read_weights
+from coevolve.store.folder import RunFolder
 from coevolve.worlds.base import Meter
 
 if TYPE_CHECKING:

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coevolve.config import Config
-from coevolve.engine.budget import PROMPT_TOKENS, Numbers, fitting_micro_batch, memory_plan
-from coevolve.engine.devices import Card, Gpu, card_of, gpus
-from coevolve.engine.memory import MemoryPlan
-from coevolve.engine.shapes import ModelShape
-from coevolve.engine.speed import AIMS, Shares, TrainingWork, prefill_seconds, sampling_seconds, training_seconds
+from coevolve.engine.planning.budget import PROMPT_TOKENS, Numbers, fitting_micro_batch, memory_plan
+from coevolve.engine.planning.devices import Card, Gpu, card_of, gpus
+from coevolve.engine.planning.memory import MemoryPlan
+from coevolve.engine.planning.shapes import ModelShape
+from coevolve.engine.planning.speed import (
+    AIMS,
+    Shares,
+    TrainingWork,
+    prefill_seconds,
+    sampling_seconds,
+    training_seconds,
+)
 from coevolve.rollout.service import worker_count
-from coevolve.runs.plan import PlannedPhase, planned
-from coevolve.runs.sizes import shape_of
+from coevolve.runs.plan import PlannedPhase, planned, shape_of
 
 
 @dataclass(frozen=True, slots=True)

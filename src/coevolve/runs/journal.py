@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable, Sequence
 
 from coevolve.rollout.base import PolicyWeights, RolloutCost, Rollouts
+from coevolve.rollout.policy import Policy
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.stopping import StopRequest
-from coevolve.runs.store import RunFolder
-from coevolve.runs.trajectories import journal_rows, trajectories_from_rows
+from coevolve.store.folder import RunFolder
+from coevolve.store.trajectories import journal_rows, trajectories_from_rows
 from coevolve.types import Task, Trajectory
 
 
@@ -93,3 +94,25 @@ def _name(kind: str, policy: PolicyWeights, *asked: object) -> str:
     """The name of a batch: its kind, and 16 hex digits over all that decides it within a phase."""
     text = json.dumps([policy.name, policy.version, *asked])
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+class RunSavePoints:
+    """Implements :class:`coevolve.methods.base.SavePoints` on a run folder: one file, replaced step by step."""
+
+    def __init__(self, folder: RunFolder, clock: PhaseClock, stop: StopRequest) -> None:
+        self._folder, self._clock, self._stop = folder, clock, stop
+
+    def take_up(self, policy: Policy) -> int:
+        """Bring the policy to where the phase was; returns the steps that are finished, 0 for a new phase."""
+        cursor = self._folder.cursor
+        if cursor is None:
+            return 0
+        (file,) = cursor.files
+        policy.take_up(self._folder.path / file, cursor.memory)
+        return cursor.step
+
+    def keep(self, policy: Policy, step: int) -> None:
+        """Save the policy when enough steps are done since the last time, or when the run is to stop."""
+        if step % self._folder.config.run.save_every == 0 or self._stop.asked:
+            self._folder.save_point(step, policy.keep, policy.memory(), self._clock.times)
+        self._stop.check()

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from coevolve.config import Config
-from coevolve.engine.budget import Numbers
-from coevolve.engine.memory import trained_numbers
+from coevolve.engine.hub import published_config
+from coevolve.engine.planning.budget import Numbers
+from coevolve.engine.planning.memory import trained_numbers
+from coevolve.engine.planning.shapes import KINDS, ModelShape
+from coevolve.errors import ModelError
+from coevolve.evaluation.meters import open_meter
+from coevolve.evaluation.phase import Evaluate
 from coevolve.methods.base import Phase
-from coevolve.methods.choose import phases_of
 from coevolve.methods.polling import voters
-from coevolve.runs.evaluate import Evaluate
-from coevolve.runs.meters import open_meter
-from coevolve.runs.sizes import shape_of
+from coevolve.methods.registry import phases_of
+from coevolve.worlds.registry import open_world
+
+
+def shape_of(config: Config) -> ModelShape | None:
+    """The sizes of the base model, of its folder or, before a download, of the published one.
+
+    Returns:
+        None for a model that is not here and none of the published ones, or whose family is not understood.
+
+    Raises:
+        ModelError: its config.json cannot be read.
+    """
+    file = open_world(config).base_model() / "config.json"
+    if file.is_file():
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"config.json is no JSON: {error}", where=str(file), fix="restore the file") from error
+        known = isinstance(content, dict) and content.get("model_type") in KINDS
+        return ModelShape.from_config(content, where=str(file)) if known else None
+    published = published_config(config.model.path or "")
+    return ModelShape.from_config(published) if published else None
+
 
 _SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
 _FP32 = 4  # bytes

@@ -22,8 +22,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 
 from coevolve.errors import SandboxUnavailable
-from coevolve.places import cache_folder
 from coevolve.sandbox.launch import interpreter
+from coevolve.system import cache_folder
 
 _MARKER = "complete.json"
 _PACKAGES = "packages"

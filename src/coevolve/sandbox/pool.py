@@ -35,8 +35,8 @@ from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits, Stats, ToolResult, too_long
 from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.environment import folder_for
-from coevolve.sandbox.job import Counters, Job
 from coevolve.sandbox.launch import Setup
+from coevolve.sandbox.running import Counters, Job
 from coevolve.sandbox.sessions import Sessions
 from coevolve.sandbox.supervisor import Supervisor
 

@@ -11,8 +11,8 @@ from enum import Enum, auto
 from struct import pack
 
 from coevolve.sandbox.base import Limits, ToolResult
-from coevolve.sandbox.cells import BEGUN, END
 from coevolve.sandbox.child import Child
+from coevolve.sandbox.snippet import BEGUN, END
 
 # The kernel grants each user so much memory for pipes (64 MiB) and makes new ones tiny beyond, too small for a
 # snippet: hundreds of sessions must not use it up.

@@ -11,9 +11,9 @@ from collections.abc import Container
 
 from coevolve.errors import ConfigError, SandboxInfraError
 from coevolve.sandbox.base import session_lost
-from coevolve.sandbox.job import Job, Session
+from coevolve.sandbox.running import Job, Session
 from coevolve.sandbox.session_child import SessionChild
-from coevolve.sandbox.spares import Spares
+from coevolve.sandbox.zygotes import Spares
 
 DESCRIPTORS_EACH = (
     5  # that a session takes in this process: two pipes, a socket, a pidfd, and one for those just ending

@@ -8,6 +8,7 @@ Runs inside the sandbox interpreter: standard library only.
 
 from __future__ import annotations
 
+import _socket
 import atexit
 import builtins
 import gc
@@ -15,7 +16,10 @@ import linecache
 import os
 import sys
 import traceback
+from _struct import pack
 from collections.abc import Callable
+
+from . import snippet
 
 NAME = "<snippet>"
 _HEADER, _END = 4, 1
@@ -136,3 +140,47 @@ class Main:
                 data = data[self._write(2, data[:_CHUNK]) :]
         except OSError:  # the snippet closed its stderr: nobody is left to tell
             return
+
+
+# What is told, of a fixed size, so that nobody has to believe a length: the number of the cell, counted from 1,
+# and whether it failed.
+END = "=II"
+BEGUN = pack(END, 0, 0)
+_LONGEST_CELL = 70_000
+
+
+def serve_session(empty: int) -> int:
+    """Run cells until one of them ends the process, or none comes any more; the exit code.
+
+    The supervisor's socket comes as stdin, which then becomes empty.
+    """
+    channel = _socket.socket(fileno=os.dup(0))
+    snippet.replace_stdin(empty)
+    gc.enable()
+    try:
+        return _serve(channel)
+    finally:
+        channel.detach()  # it stays open to the end of the process
+
+
+def _serve(channel: _socket.socket) -> int:
+    main, number = snippet.Main(), 0
+    while code := _receive(channel):
+        if not number:
+            channel.send(BEGUN)
+        number += 1
+        main.execute(code[:-1], f"<cell {number}>")
+        if main.left:
+            return main.leave()
+        main.flush()
+        channel.send(pack(END, number, main.exit_code != 0))
+    return 0
+
+
+def _receive(channel: _socket.socket) -> bytes:
+    """The next cell, with one byte behind it; empty when the supervisor has gone.
+
+    It is only looked at before it is taken: a child that is killed while it waits has not begun to run it.
+    """
+    channel.recv(1, _socket.MSG_PEEK)
+    return channel.recv(_LONGEST_CELL)

@@ -13,16 +13,13 @@ from concurrent.futures import Future
 
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import ToolResult
-from coevolve.sandbox.bell import Bell
 from coevolve.sandbox.child import Birth, Child, Death
-from coevolve.sandbox.job import Counters, Job, Session, broken, closed
 from coevolve.sandbox.launch import Setup, Zygote
-from coevolve.sandbox.running import Run, Running
+from coevolve.sandbox.running import Counters, Job, Run, Running, Session, broken, closed
 from coevolve.sandbox.session_child import SessionChild
 from coevolve.sandbox.sessions import Sessions
-from coevolve.sandbox.spares import Spares
-from coevolve.sandbox.waiting import Waiting
-from coevolve.sandbox.zygotes import Zygotes
+from coevolve.sandbox.waiting import Bell, Waiting
+from coevolve.sandbox.zygotes import Spares, Zygotes
 
 _ATTEMPTS = 2
 _STARTS = 3  # of a zygote, one after the other, before what waits for it fails

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from . import cells, confine, library, namespaces, snippet
+from . import confine, library, namespaces, snippet
 from .layers import MISSING, ON
 
 STDLIB_PRELOADS = (
@@ -272,6 +272,6 @@ class _Server:
             confine.die_with_parent(self._pid)
             if self._filter:
                 self._filter.load()
-            exit_code = (cells if kind == SPAWN_SESSION else snippet).serve(nothing)
+            exit_code = (snippet.serve_session if kind == SPAWN_SESSION else snippet.serve)(nothing)
         finally:
             os._exit(exit_code)

@@ -18,11 +18,11 @@ from coevolve.engine.base import PolicyWeights
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
 from coevolve.loading import load_config
+from coevolve.monitor.progress import SilentProgress
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver
-from coevolve.runs.checkpoints import read_weights
-from coevolve.runs.progress import SilentProgress
-from coevolve.runs.store import RunFolder
+from coevolve.store.checkpoints import read_weights
+from coevolve.store.folder import RunFolder
 from coevolve.types import Origin, Role, Task
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
 FACTS = "document.querySelector('.facts')?.textContent"

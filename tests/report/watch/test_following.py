@@ -14,7 +14,7 @@ import pytest
 
 from coevolve.config import Config, CurriculumSection
 from coevolve.report.live import live_state
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
 MakeRun = Callable[..., Path]
@@ -101,7 +101,7 @@ def test_a_killed_run_is_told_from_one_that_works(served: Served, tmp_path: Path
     path = tmp_path / "run"
     script = (
         "import sys; from pathlib import Path\n"
-        "from coevolve.config import Config; from coevolve.runs.store import RunFolder\n"
+        "from coevolve.config import Config; from coevolve.store.folder import RunFolder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Config(iterations=1))\n"
         "folder.begin('iteration-0/evaluate'); print('ready', flush=True); sys.stdin.read()\n"
     )

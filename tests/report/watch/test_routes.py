@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from coevolve.errors import ConfigError
-from coevolve.report.answering import SAFE_HEADERS
-from coevolve.report.server import MOST_CONNECTIONS, MOST_LISTENERS, WatchServer
+from coevolve.report.server import MOST_CONNECTIONS, MOST_LISTENERS, SAFE_HEADERS, WatchServer
 from coevolve.report.shelf import Shelf
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
 

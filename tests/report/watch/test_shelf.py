@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coevolve.config import Config
-from coevolve.runs.store import RunFolder
+from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
 

@@ -23,7 +23,7 @@ for module, name in (
         delattr(module, name)
 from coevolve.config import SandboxSection
 from coevolve.errors import SandboxUnavailable
-from coevolve.sandbox.opening import open_tool
+from coevolve.sandbox.factory import open_tool
 """
 
 

@@ -15,8 +15,8 @@ from coevolve.errors import SandboxUnavailable
 from coevolve.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.checkpoints import read_weights
-from coevolve.sandbox.opening import open_tool
+from coevolve.sandbox.factory import open_tool
+from coevolve.store.checkpoints import read_weights
 from coevolve.types import Origin, Role, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 

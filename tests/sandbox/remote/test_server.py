@@ -17,9 +17,8 @@ from aiohttp import web
 import coevolve
 from coevolve.sandbox.base import Limits
 from coevolve.sandbox.pool import SandboxPool
-from coevolve.sandbox.remote.admission import Admission
 from coevolve.sandbox.remote.server import SandboxServer, health_of
-from coevolve.sandbox.remote.sessions import Sessions
+from coevolve.sandbox.remote.sessions import Admission, Sessions
 
 from .conftest import LIMITS, TOKEN, Server, Start
 from .waiting import SLEEP, until

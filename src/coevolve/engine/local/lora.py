@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from coevolve.config import LoraSection
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
-from coevolve.engine.local.bases import shared_base, tree_of
+from coevolve.engine.local.full import assign, no_reference, shared_base, tree_of
 from coevolve.engine.local.models import load_model, quiet
-from coevolve.engine.local.trained import assign, no_reference
 from coevolve.errors import ConfigError
 from coevolve.types import Floats
 
@@ -28,7 +27,7 @@ _PREFIX = "base_model.model."  # of names in peft's files
 
 class Adapter:
     """LoRA matrices in float32 on a base that the process shares; implements
-    :class:`coevolve.engine.local.trained.Trained`.
+    :class:`coevolve.engine.local.full.Trained`.
 
     Several of them may live on one base: each has modules of its own, and nobody writes to the base.
     With a base in bfloat16 the model must run under autocast.

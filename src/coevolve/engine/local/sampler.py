@@ -14,16 +14,14 @@ from torch import Tensor
 
 from coevolve.config import LoraSection
 from coevolve.engine.base import Completion, MemoryShortage, Pause, PolicyWeights, SampleRequest, Sampling
-from coevolve.engine.local.bases import shared_base, tree_of
-from coevolve.engine.local.cache import SlotCache
-from coevolve.engine.local.decoding import StaticPasses
+from coevolve.engine.local.decoding import StaticCache, StaticPasses
 from coevolve.engine.local.drawing import draw, uniforms
-from coevolve.engine.local.growing import GrowingPasses
+from coevolve.engine.local.full import shared_base, tree_of
+from coevolve.engine.local.growing import GrowingPasses, SlotCache
 from coevolve.engine.local.lora import add_adapter, load_adapter
 from coevolve.engine.local.models import load_model, load_tokenizer
 from coevolve.engine.local.portions import PREFILL_TOKENS
 from coevolve.engine.local.shortage import give_back, out_of_memory
-from coevolve.engine.local.static import StaticCache
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import EngineError

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from coevolve.config import LoraSection
+from coevolve.engine.local.full import Trained, WholeModel
 from coevolve.engine.local.lora import Adapter
 from coevolve.engine.local.models import TOKENIZER_FILES
 from coevolve.engine.local.optimizers import (
@@ -46,8 +47,6 @@ from coevolve.engine.local.scoring import (
     token_logprobs,
 )
 from coevolve.engine.local.shortage import give_back, out_of_memory
-from coevolve.engine.local.trained import Trained
-from coevolve.engine.local.whole import WholeModel
 from coevolve.engine.vocabulary import vocabulary_size
 from coevolve.errors import EngineError
 from coevolve.types import Batch, Floats, TrainRow, TrainStats

@@ -15,8 +15,8 @@ from coevolve.config import Config
 from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
 from coevolve.engine.local.models import load_tokenizer
 from coevolve.engine.stops import StopStrings
-from coevolve.engine.vllm.opening import first_line, open_engine
-from coevolve.engine.vllm.weights import EngineWeights, without_padding
+from coevolve.engine.vllm.launch import first_line, open_engine
+from coevolve.engine.vllm.sync import EngineWeights, without_padding
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import CoevolveError, EngineError
 from coevolve.types import Ints

@@ -16,9 +16,8 @@ from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox.base import Limits, Stats, ToolResult, session_lost, too_long
 from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.remote import wire
-from coevolve.sandbox.remote.agreement import agreed
 from coevolve.sandbox.remote.courier import Courier
-from coevolve.sandbox.remote.dialects import Dialect, Native, SandboxFusion
+from coevolve.sandbox.remote.dialects import Dialect, Native, SandboxFusion, agreed
 
 Answer = TypeVar("Answer")
 _PATIENCE_S = 600.0

@@ -20,8 +20,8 @@ from typing import TypeVar
 import aiohttp
 
 from coevolve.errors import CoevolveError, SandboxInfraError
-from coevolve.sandbox.job import closed
 from coevolve.sandbox.remote import wire
+from coevolve.sandbox.running import closed
 
 Answer = TypeVar("Answer")
 _ATTEMPTS = 2

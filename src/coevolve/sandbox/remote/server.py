@@ -14,12 +14,11 @@ from contextlib import suppress
 from aiohttp import web
 
 import coevolve
-from coevolve.addresses import is_loopback
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits, Tool, ToolResult
 from coevolve.sandbox.remote import fusion, wire
-from coevolve.sandbox.remote.admission import Admission, Busy
-from coevolve.sandbox.remote.sessions import Sessions, Unknown
+from coevolve.sandbox.remote.sessions import Admission, Busy, Sessions, Unknown
+from coevolve.system import is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BODY_S, _SEND_S = 10.0, 30.0  # for a body to arrive, and for an answer to be taken

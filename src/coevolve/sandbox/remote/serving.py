@@ -15,15 +15,14 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from coevolve.addresses import http_url, is_loopback
 from coevolve.config import SandboxSection
 from coevolve.errors import ConfigError, SandboxUnavailable
-from coevolve.sandbox.opening import TOKEN_VARIABLE, limits_of, open_pool
+from coevolve.sandbox.factory import TOKEN_VARIABLE, limits_of, open_pool
 from coevolve.sandbox.pool import SandboxPool
-from coevolve.sandbox.remote.admission import Admission
 from coevolve.sandbox.remote.server import SandboxServer, health_of
-from coevolve.sandbox.remote.sessions import Sessions
+from coevolve.sandbox.remote.sessions import Admission, Sessions
 from coevolve.sandbox.sessions import DESCRIPTORS_EACH
+from coevolve.system import http_url, is_loopback
 
 _SHORTEST_TOKEN = 16
 _IDLE_CONNECTION_S = 60.0  # also how long the head of a request may take; longer than clients keep theirs

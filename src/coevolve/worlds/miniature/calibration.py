@@ -17,8 +17,8 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from coevolve.types import Task
-from coevolve.worlds.miniature.contract import CLOSE, MiniatureContract
 from coevolve.worlds.miniature.grammar import is_well_formed, parse
+from coevolve.worlds.miniature.learner import CLOSE, MiniatureContract
 from coevolve.worlds.miniature.meter import CORPUS_LEVELS, MiniatureMeter
 from coevolve.worlds.miniature.truth import evaluate
 

@@ -13,10 +13,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from coevolve.worlds.miniature.contract import CLOSE, ERROR, OPEN, MiniatureContract
 from coevolve.worlds.miniature.generator import Chain, questions
-from coevolve.worlds.miniature.grammar import Step, is_well_formed, questions_so_far, user_turns
-from coevolve.worlds.miniature.reserved import is_reserved
+from coevolve.worlds.miniature.grammar import Step, is_reserved, is_well_formed, questions_so_far, user_turns
+from coevolve.worlds.miniature.learner import CLOSE, ERROR, OPEN, MiniatureContract
 from coevolve.worlds.miniature.truth import evaluate
 from coevolve.worlds.miniature.vocabulary import EOS
 

@@ -6,9 +6,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from coevolve.worlds.miniature.grammar import MAX_DIGITS, NAMES, Step, digit_bound
+from coevolve.worlds.miniature.grammar import MAX_DIGITS, NAMES, Step, digit_bound, is_reserved
 from coevolve.worlds.miniature.operations import OPERATIONS, RARE, Operation
-from coevolve.worlds.miniature.reserved import is_reserved
 from coevolve.worlds.miniature.truth import evaluate
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coevolve.engine.families import FAMILIES
+from coevolve.engine.hub import FAMILIES
 from coevolve.errors import ConfigError, ModelError
-from coevolve.places import cache_folder
-from coevolve.worlds.open.stand_in.chain import END, OBSERVED, OTHER_END, START, TRANSITIONS
+from coevolve.system import cache_folder
+from coevolve.worlds.open.stand_in.random_model import END, OBSERVED, OTHER_END, START, TRANSITIONS
 from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, Naming, in_bytes, save_tokenizer
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def build_stand_in(out: Path, what: StandIn) -> None:
     from transformers.initialization import no_init_weights
 
     from coevolve.engine.local.models import quiet
-    from coevolve.worlds.open.stand_in.weights import weave
+    from coevolve.worlds.open.stand_in.random_model import weave
 
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = save_tokenizer(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coevolve.worlds.open.prompts import CONTRACTS
-from coevolve.worlds.open.stand_in.chain import PIECES
+from coevolve.worlds.open.contract import CONTRACTS
+from coevolve.worlds.open.stand_in.random_model import PIECES
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

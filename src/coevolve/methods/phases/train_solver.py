@@ -1,0 +1,168 @@
+"""Phase 3 of Agent0: the executor learns from its own majority, by ADPO or plain GRPO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from coevolve.config import Config, at_iteration
+from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
+from coevolve.learning.guard import warmup_lr
+from coevolve.learning.rows import Lesson, minibatch_rows
+from coevolve.methods.base import State, open_policy, train_steps
+from coevolve.methods.labels import label_rewards, relabelled
+from coevolve.methods.metrics import clip_by_bin, sampled_entropy, train_facts
+from coevolve.methods.phases.fill_pool import kept_tasks
+from coevolve.methods.probe import keep_or_roll_back
+from coevolve.rollout.policy import Policy
+from coevolve.rollout.seeds import seed_of
+from coevolve.types import Batch, LabelledTask, Role, TrainStats, Trajectory
+
+P_HAT_EDGES = (0.3, 0.5, 0.7, 0.8)  # bins of the clip fraction: [0,.3) [.3,.5) [.5,.7) [.7,.8] (.8,1]
+Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
+
+
+class TrainSolver:
+    """Some steps of: answer a batch of kept tasks G times, reward agreement with the label, update."""
+
+    name = "executor"
+    by_steps = True
+
+    def __init__(self, config: Config, iteration: int) -> None:
+        self.iteration = iteration
+        self.steps = at_iteration(config.executor.steps, iteration)
+
+    def run(self, state: State) -> list[Path]:
+        """Train from the last iteration's executor with a new optimiser, and save the weights if they are no worse."""
+        section, t = state.config.executor, self.iteration
+        start = state.checkpoints.folder(Role.SOLVER, t - 1)
+        policy = open_policy(state, Role.SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
+        tasks = kept_tasks(state, t)
+        if tasks:
+            batches = self._batches(state, tasks)
+            train_steps(state, policy, self.steps, lambda step: self._step(state, policy, batches[step], step))
+        else:
+            state.progress.note("the gate kept no task: the executor stays as it was")
+            state.store.log({"event": "executor_skipped", "iteration": t, "reason": "the gate kept no task"})
+        return keep_or_roll_back(state, t, policy, f"checkpoints/iteration-{t}/solver")
+
+    def _batches(self, state: State, tasks: Sequence[LabelledTask]) -> list[list[LabelledTask]]:
+        """The tasks of every step: of this pool, and a share of ``executor.replay`` from the pools before it."""
+        section, t = state.config.executor, self.iteration
+        seed = seed_of(state.config.seed, "tasks", t)
+        old = [x for i in range(1, t) for x in kept_tasks(state, i)]
+        share = min(round(section.tasks * section.replay), section.tasks - 1) if old else 0
+        fresh = list(islice(task_batches(tasks, section.tasks - share, seed), self.steps))
+        if not share:
+            return fresh
+        again = islice(task_batches(old, share, seed_of(seed, "replay")), self.steps)
+        return [x + y for x, y in zip(fresh, again, strict=True)]
+
+    def _step(self, state: State, policy: Policy, tasks: Sequence[LabelledTask], step: int) -> None:
+        config, t = state.config, self.iteration
+        seed = seed_of(config.seed, "executor", t, step)
+        answers = state.rollouts.solve(policy.weights(), [x.task for x in tasks], config.executor.group_size, seed=seed)
+        batch = list(zip(tasks, answers, strict=True))
+        gap = policy.probe([x for group in answers for x in group])
+        with state.spent.grading():
+            if config.executor.relabel:
+                batch = [(relabelled(task, group, judge=state.judge), group) for task, group in batch]
+            rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
+        state.rollouts.rest()
+        stats, zero_groups = self._update(config, policy, batch, rewards, step)
+        reward = float(np.mean(np.concatenate(rewards)))
+        calls = float(np.mean([len(x.tool_calls) for group in answers for x in group]))
+        sampled = sum(x.sampled for group in answers for x in group)
+        facts: dict[str, object] = {
+            "event": "executor_step",
+            "iteration": t,
+            "step": step + 1,
+            "steps": self.steps,
+            "reward": reward,
+            "zero_groups": zero_groups,
+            "tool_calls": calls,
+            "infrastructure": sum(x.lost for group in answers for x in group),
+            "tokens_sampled": sampled,
+            "max_logp_gap": gap,
+        }
+        facts |= train_facts(stats, config.executor.kl) | clip_by_bin(stats, len(P_HAT_EDGES) + 1)
+        state.listener.on_executor_step(t, batch, facts)
+        state.progress.step(step + 1, {"reward": reward, "clip": facts["clip_fraction"], "tool calls": calls})
+
+    def _update(
+        self, config: Config, policy: Policy, batch: Sequence[Answered], rewards: Sequence[np.ndarray], step: int
+    ) -> tuple[list[TrainStats], int]:
+        """Advantages per group, minibatches over the shuffled batch; returns statistics and zero-variance groups."""
+        section = config.executor
+        groups = [lessons(config, task, group, r) for (task, group), r in zip(batch, rewards, strict=True)]
+        zero = sum(not any(x.advantage for x in group) for group in groups)
+        entropy = sampled_entropy([x for _, group in batch for x in group])
+        groups = above_the_floor(groups, entropy, section.entropy_floor)
+        flat = [x for group in groups for x in group if not x.trajectory.lost]
+        order = np.random.default_rng(seed_of(config.seed, "rows", self.iteration, step)).permutation(len(flat))
+        batches, lrs = [], []
+        for n, part in enumerate(np.array_split(order, section.minibatches)):
+            chosen = [flat[i] for i in part]
+            rows = minibatch_rows(chosen, section.loss, config.sampling.max_tokens)
+            if section.kl == 0:  # without a KL term a row without advantage has no gradient: weighted, not computed
+                rows = [row for row, x in zip(rows, chosen, strict=True) if x.advantage]
+            batches.append(Batch(tuple(rows), kl=section.kl, bins=len(P_HAT_EDGES) + 1))
+            lrs.append(warmup_lr(step * section.minibatches + n, section.lr, section.warmup))
+        return policy.update(batches, lrs), zero
+
+
+def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rewards: np.ndarray) -> list[Lesson]:
+    """What the trajectories of one task are told: ADPO's scale and clip bound depend on the task's p_hat.
+
+    A trajectory lost to the infrastructure teaches nothing, and its reward moves no baseline.
+    """
+    section, adpo = config.executor, config.adpo
+    advantages, clip_high = np.zeros(len(group)), section.clip_high
+    usable = np.array([not x.lost for x in group])
+    advantages[usable] = group_relative(rewards[usable])
+    if config.objective == "adpo":
+        advantages = advantages * adpo_scale(task.p_hat, floor=adpo.scale_floor, lower=adpo.lower, upper=adpo.upper)
+        clip_high = float(
+            adpo_clip_high(
+                task.p_hat, base=section.clip_high, extra=adpo.clip_extra, lower=adpo.lower, upper=adpo.upper
+            )
+        )
+    bin = p_hat_bin(task.p_hat)
+    return [Lesson(x, float(a), section.clip_low, clip_high, bin) for x, a in zip(group, advantages, strict=True)]
+
+
+def above_the_floor(groups: list[list[Lesson]], entropy: float | None, floor: float) -> list[list[Lesson]]:
+    """The lessons as they are; with an entropy below the floor only those that make an answer less probable.
+
+    Those flatten the distribution, while what makes the label more probable sharpens it. Not in the paper.
+    """
+    if entropy is None or entropy >= floor:
+        return groups
+    return [[replace(x, advantage=min(x.advantage, 0.0)) for x in group] for group in groups]
+
+
+def p_hat_bin(p_hat: float) -> int:
+    """Index of the p_hat bin in the metrics."""
+    a, b, c, d = P_HAT_EDGES
+    return (p_hat >= a) + (p_hat >= b) + (p_hat >= c) + (p_hat > d)
+
+
+def task_batches(tasks: Sequence[LabelledTask], size: int, seed: int) -> Iterator[list[LabelledTask]]:
+    """Endless batches: every task once per pass, in a new order each pass; a small pool gives small batches.
+
+    A batch may lie across two passes. What the old pass left over comes last in the new one, so that no task is
+    twice in a batch.
+    """
+    rng = np.random.default_rng(seed)
+    queue: list[int] = []
+    size = min(size, len(tasks))
+    while True:
+        if len(queue) < size:
+            order = [int(i) for i in rng.permutation(len(tasks))]
+            queue += sorted(order, key=queue.__contains__)  # stable; evaluated before the queue grows
+        yield [tasks[i] for i in queue[:size]]
+        queue = queue[size:]

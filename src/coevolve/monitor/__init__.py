@@ -1,0 +1,1 @@
+"""How a run is doing: progress, summary, health, alarms and trackers."""

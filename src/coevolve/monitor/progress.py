@@ -1,0 +1,228 @@
+"""What a person sees while a run goes on: live on a terminal, complete lines in a pipe, or nothing.
+
+The driver speaks, these classes show. Every finished phase leaves one line; the bar below it is redrawn in
+place and disappears. Nothing here starts a thread, because rollout processes are forked from this one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from coevolve.monitor.forecast import Clock, Forecast
+
+SHOWN_NAMES = {"evaluate": "held out"}
+REDRAW_S = 0.1
+BAR_CELLS = 8
+HEARTBEAT_S = 30.0
+
+
+class Progress(Protocol):
+    """Told by the driver what happens; phases come in the order given to ``start``."""
+
+    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None:
+        """All phases to come: (iteration, name without prefix, steps)."""
+
+    def phase(self, iteration: int, name: str, steps: int) -> None:
+        """One of them begins."""
+
+    def step(self, done: int, facts: Mapping[str, object]) -> None:
+        """``done`` of its steps are finished; ``facts`` are shown, for example ``{"reward": 0.61}``."""
+
+    def end_phase(self, line: str) -> None:
+        """It is finished; ``line`` is what stays on the screen."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know that belongs to no phase."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was. Safe to call twice."""
+
+
+class SilentProgress:
+    """Shows nothing (``--quiet``, ``--json``)."""
+
+    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None: ...
+
+    def phase(self, iteration: int, name: str, steps: int) -> None: ...
+
+    def step(self, done: int, facts: Mapping[str, object]) -> None: ...
+
+    def end_phase(self, line: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PlainProgress:
+    """Complete lines, for pipes and logs: one per phase, and a sign of life in phases that take long."""
+
+    def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._headings = _Headings()
+        self._forecast = Forecast((), clock)
+        self._name, self._steps = "", 1
+        self._spoke = clock()
+
+    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None:
+        self._headings = _Headings(phases)
+        self._forecast = Forecast(phases, self._clock)
+        self._say(title)
+
+    def phase(self, iteration: int, name: str, steps: int) -> None:
+        self._name, self._steps = name, steps
+        self._forecast.begin((iteration, name))
+        heading = self._headings.before(iteration)
+        if heading:
+            self._say(heading)
+
+    def step(self, done: int, facts: Mapping[str, object]) -> None:
+        self._forecast.advance(done)
+        if self._clock() - self._spoke >= HEARTBEAT_S:
+            left = time_left(self._forecast.remaining_s())
+            self._say(
+                "  ".join(part for part in (_label(self._name, done, self._steps), facts_text(facts), left) if part)
+            )
+
+    def end_phase(self, line: str) -> None:
+        self._say(f"   {shown_name(self._name):<12} {line}  ({duration(self._forecast.phase_s)})")
+
+    def note(self, text: str) -> None:
+        self._say(f" note: {text}")
+
+    def close(self) -> None:
+        self._stream.flush()
+
+    def _say(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+        self._spoke = self._clock()
+
+
+class LiveProgress:
+    """One line that is redrawn in place below the lines that stay."""
+
+    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._headings = _Headings()
+        self._forecast = Forecast((), clock)
+        self._name, self._steps, self._done = "", 1, 0
+        self._facts: Mapping[str, object] = {}
+        self._drawn = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None:
+        self._headings = _Headings(phases)
+        self._forecast = Forecast(phases, self._clock)
+        self._keep(Text(title, style="bold"))
+        self._live.start()
+
+    def phase(self, iteration: int, name: str, steps: int) -> None:
+        self._name, self._steps, self._done, self._facts = name, steps, 0, {}
+        self._forecast.begin((iteration, name))
+        heading = self._headings.before(iteration)
+        if heading:
+            self._keep(Text(heading, style="bold"))
+        self._draw()
+
+    def step(self, done: int, facts: Mapping[str, object]) -> None:
+        self._forecast.advance(done)
+        self._done, self._facts = done, facts
+        if self._clock() - self._drawn >= REDRAW_S:
+            self._draw()
+
+    def end_phase(self, line: str) -> None:
+        kept = Text(f"   {shown_name(self._name):<12} ", style="cyan")
+        kept.append(line, style="default")
+        kept.append(f"  ({duration(self._forecast.phase_s)})", style="dim")
+        self._live.update(Text(""), refresh=True)
+        self._keep(kept)
+
+    def note(self, text: str) -> None:
+        self._keep(Text(f" note: {text}", style="yellow"))
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _keep(self, line: Text) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _draw(self) -> None:
+        filled = BAR_CELLS * min(self._done, self._steps) // max(self._steps, 1)
+        line = Text(_label(self._name, self._done, self._steps), style="cyan", no_wrap=True, overflow="ellipsis")
+        line.append("  " + "━" * filled).append("━" * (BAR_CELLS - filled), style="dim")
+        left = time_left(self._forecast.remaining_s())
+        line.append(f"  {duration(self._forecast.phase_s)}{left and ' · ' + left}", style="dim")
+        line.append(f"  {facts_text(self._facts)}", style="default")
+        self._live.update(line, refresh=True)
+        self._drawn = self._clock()
+
+
+class _Headings:
+    """The heading of each iteration, once."""
+
+    def __init__(self, phases: Sequence[tuple[int, str, int]] = ()) -> None:
+        self._last = max((iteration for iteration, _, _ in phases), default=0)
+        self._shown: int | None = None
+
+    def before(self, iteration: int) -> str | None:
+        """The line to show before a phase of this iteration; None when it stands there already."""
+        if iteration == self._shown:
+            return None
+        self._shown = iteration
+        return f" iteration {iteration}/{self._last}" if iteration else " base model"
+
+
+def progress_for(console: Console, *, quiet: bool) -> Progress:
+    """Live on a terminal, plain elsewhere, silent on request."""
+    if quiet:
+        return SilentProgress()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveProgress(console)
+    return PlainProgress(console.file)
+
+
+def shown_name(name: str) -> str:
+    """The phase's name as a person would say it."""
+    return SHOWN_NAMES.get(name, name)
+
+
+def facts_text(facts: Mapping[str, object]) -> str:
+    """``reward 0.61  tok/s 14,100``: two decimals for small numbers, none for large ones."""
+    return "  ".join(f"{name} {_number(value)}" for name, value in facts.items() if value is not None)
+
+
+def duration(seconds: float) -> str:
+    """``38 s``, ``3 min 48 s``, ``1 h 02 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def time_left(seconds: float | None) -> str:
+    """A remaining time no more exact than it deserves; empty when it is unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"about {max(round(seconds, -1), 5):.0f} s left"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min left" if minutes < 90 else f"about {seconds / 3600:.1f} h left"
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _label(name: str, done: int, steps: int) -> str:
+    return f"   {shown_name(name):<12} step {done}/{steps}"

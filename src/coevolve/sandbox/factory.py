@@ -1,0 +1,79 @@
+"""From the configuration to the tool it asks for: a local pool, or a server."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from coevolve.config import SandboxSection
+from coevolve.sandbox.base import Limits, Tool
+
+if TYPE_CHECKING:
+    from coevolve.sandbox.pool import SandboxPool
+
+TOKEN_VARIABLE = "COEVOLVE_SANDBOX_TOKEN"  # the only place for it: a configuration is kept in the run folder
+SESSION_IDLE_S = 600.0
+
+
+def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: int = 1) -> Tool:
+    """The tool of one rollout worker.
+
+    Args:
+        sandbox: where snippets run and what they may use.
+        cache: how many results are remembered; 0 for none.
+        sessions: how many sessions will be open at once; 0 for none.
+        sharing: how many rollout workers like this one will use the same server.
+
+    Raises:
+        SandboxUnavailable: this machine cannot confine snippets, or the server cannot be used.
+        SandboxInfraError: the sandbox does not start.
+        ConfigError: so many sessions need more open files than this process may have.
+    """
+    if sandbox.backend == "local":
+        return open_pool(sandbox, cache=cache, sessions=sessions)
+    from coevolve.sandbox.remote.dialects import require_aiohttp
+
+    require_aiohttp()
+    from coevolve.sandbox.remote.client import RemoteTool
+
+    assert sandbox.url is not None  # the configuration saw to it
+    return RemoteTool(
+        sandbox.url,
+        token=os.environ.get(TOKEN_VARIABLE) or None,
+        sandboxfusion=sandbox.dialect == "sandboxfusion",
+        limits=limits_of(sandbox),
+        preload=tuple(sandbox.preload),
+        unsafe=sandbox.unsafe,
+        sessions=sessions * sharing,
+        requests=sandbox.requests,
+        cache_size=cache,
+    )
+
+
+def open_pool(
+    sandbox: SandboxSection, *, cache: int, sessions: int, session_idle_s: float = SESSION_IDLE_S
+) -> SandboxPool:
+    """The pool of this machine; see :func:`open_tool`."""
+    from coevolve.sandbox.pool import SandboxPool
+
+    return SandboxPool(
+        limits=limits_of(sandbox),
+        workers=sandbox.workers,
+        preload=tuple(sandbox.preload),
+        environment=sandbox.environment,
+        namespaces=sandbox.namespaces == "auto",
+        unsafe=sandbox.unsafe,
+        cache_size=cache,
+        max_sessions=sessions,
+        session_idle_s=session_idle_s,
+    )
+
+
+def limits_of(sandbox: SandboxSection) -> Limits:
+    """What one snippet may use."""
+    return Limits(
+        cpu_s=sandbox.cpu_s,
+        wall_s=sandbox.wall_s,
+        memory_mb=sandbox.memory_mb,
+        output_bytes=sandbox.output_bytes,
+    )

@@ -1,0 +1,282 @@
+"""Rates over problems and how sure one can be of them.
+
+A measurement is an array over n problems with k answers each. The problems are a sample of the world's
+problems, the k answers to one problem are not independent of each other: whatever is said about uncertainty
+is said over problems. Several runs that differ in their seeds only say in addition how much the seed matters
+(:func:`crossed`, :func:`crossed_difference`, :func:`over_seeds`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+Values = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
+
+RESAMPLES = 10_000
+BOOTSTRAP_SEED = 20_251_120  # fixed: an interval is a function of the data alone
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over ``n`` problems with its 95 % interval; all three numbers are NaN when n is 0."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def ci95(self) -> list[float]:
+        """The interval as the run folder stores it: [low, high]."""
+        return [self.low, self.high]
+
+
+def mean_at_k(right: ArrayLike) -> Values:
+    """The share of right answers of each problem.
+
+    Args:
+        right: [n, k] true where answer j to problem i is right.
+
+    Returns:
+        [n] fractions. Their mean over problems is mean@k, the expected accuracy of one sampled answer.
+    """
+    answers = np.asarray(right, dtype=np.float64)
+    if answers.ndim != 2:
+        raise ValueError(f"expected an array [problems, answers], got the shape {answers.shape}")
+    return answers.mean(axis=1) if len(answers) else np.empty(0)
+
+
+def estimate(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTSTRAP_SEED) -> Estimate:
+    """The mean over problems and its 95 % percentile bootstrap interval, clustered by problem.
+
+    Whole problems are drawn with replacement, each with all of its answers, so that k correlated answers do
+    not count as k observations. To compare two policies on the same problems, give this function the n
+    differences: the interval is then paired. Two limits: the interval speaks of the choice of problems, not
+    of the training seed; and values that are all equal (a rate of 0 or 1) give an interval of width 0.
+
+    The number of times each *distinct* value is drawn is multinomial, which is the same distribution as
+    drawing the problems one by one, and costs resamples x (k + 1) numbers instead of resamples x n. The order
+    of the problems does not matter.
+
+    Args:
+        values: [n] one number per problem, for example ``mean_at_k``.
+        resamples: bootstrap resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        The interval always contains the mean.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    n = numbers.size
+    if n == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    distinct, counts = np.unique(numbers, return_counts=True)
+    if distinct.size == 1:
+        value = float(distinct[0])
+        return Estimate(value, value, value, n)
+    centre = float(distinct @ counts / n)
+    return _around(centre, _problem_draws(numbers, np.random.default_rng(seed), resamples), n)
+
+
+def over_seeds(values: ArrayLike) -> Estimate:
+    """The mean of one number per seed with its 95 % t-interval: seeds scatter normally around the mean.
+
+    Args:
+        values: [s] one number per seed.
+
+    Returns:
+        ``n`` is the number of seeds. The bounds are NaN for fewer than two, of which nothing is known about scatter.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    centre = mean(numbers)
+    if numbers.size < 2:
+        return Estimate(centre, np.nan, np.nan, numbers.size)
+    from scipy.stats import t as student
+
+    half = float(student.ppf((1 + COVERAGE) / 2, numbers.size - 1)) * _standard_error(numbers)
+    return Estimate(centre, centre - half, centre + half, numbers.size)
+
+
+def crossed(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTSTRAP_SEED) -> Estimate:
+    """The mean over seeds and problems with a 95 % interval that speaks of both.
+
+    All seeds meet the same problems. The interval is that of the sum of two independent deviations: of the problems,
+    by the bootstrap of :func:`estimate` over the means of each problem, and of the seeds, by draws of Student's t
+    around the means of each seed. Seeds are not drawn with replacement because three of them have ten such samples,
+    whose interval contains the truth far too rarely (Hesterberg 2015, arXiv 1411.5279).
+    With one seed this is :func:`estimate`, the interval over problems alone; with seeds that all agree it is so too;
+    with problems that all agree it is :func:`over_seeds`.
+
+    Args:
+        values: [s, n] one number per seed and problem.
+        resamples: draws of both.
+        seed: seed of the drawing.
+    """
+    table = _table(values)
+    if not table.size:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    problems, seeds = table.mean(axis=0), table.mean(axis=1)
+    first, second = _streams(seed)
+    draws = _problem_draws(problems, first, resamples) + _seed_draws(seeds, second, resamples)
+    return _around(float(table.mean()), draws, problems.size)
+
+
+def crossed_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    same_problems: bool,
+    same_seeds: bool,
+    resamples: int = RESAMPLES,
+    seed: int = BOOTSTRAP_SEED,
+) -> Estimate:
+    """The mean of ``second`` minus that of ``first``, with an interval as that of :func:`crossed`.
+
+    Where rows or columns of the two belong together their differences are what deviates (paired); where not, the
+    two deviate independently of each other. The seeds' part is left out when one of the two has a single seed and
+    rows do not belong together: its scatter is unknown then.
+
+    Args:
+        first: [s, n] one number per seed and problem.
+        second: [s', n'] likewise; s' = s with ``same_seeds``, n' = n with ``same_problems``.
+        same_problems: column i is the same problem in both.
+        same_seeds: row i has the same seed in both.
+
+    Raises:
+        ValueError: the shapes do not allow the pairs.
+    """
+    a, b = _table(first), _table(second)
+    for axis, paired in enumerate((same_seeds, same_problems)):
+        if paired and a.shape[axis] != b.shape[axis]:
+            raise ValueError(f"arrays of shapes {a.shape} and {b.shape} cannot be paired along axis {axis}")
+    if not (a.size and b.size):
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    streams = _streams(seed)
+    draws = np.zeros(resamples)
+    # axis of the mean: 0 leaves one number per problem, 1 one per seed
+    for axis, paired, drawn in ((0, same_problems, _problem_draws), (1, same_seeds, _seed_draws)):
+        of_a, of_b = a.mean(axis=axis), b.mean(axis=axis)
+        if paired:
+            draws += drawn(of_b - of_a, streams[axis], resamples)
+        elif axis == 0 or min(of_a.size, of_b.size) > 1:
+            draws += drawn(of_b, streams[axis], resamples) - drawn(of_a, streams[axis], resamples)
+    return _around(float(b.mean() - a.mean()), draws, min(a.shape[1], b.shape[1]))
+
+
+def _table(values: ArrayLike) -> Values:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2:
+        raise ValueError(f"expected an array [seeds, problems], got the shape {table.shape}")
+    return table
+
+
+def _streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Independent generators for problems and seeds; the first is the one of :func:`estimate`."""
+    return np.random.default_rng(seed), np.random.default_rng([seed, 1])
+
+
+def _problem_draws(values: Values, generator: np.random.Generator, resamples: int) -> Values:
+    """[resamples] deviations of the mean of problems that are drawn with replacement."""
+    distinct, counts = np.unique(values, return_counts=True)
+    n = values.size
+    if distinct.size == 1:
+        return np.zeros(resamples)
+    draws = generator.multinomial(n, counts / n, size=resamples)
+    return np.asarray((draws @ distinct - distinct @ counts) / n, dtype=np.float64)
+
+
+def _seed_draws(means: Values, generator: np.random.Generator, resamples: int) -> Values:
+    """[resamples] deviations of the mean over seeds: Student's t, at evenly spaced quantiles in random order."""
+    if means.size < 2 or np.ptp(means) == 0:
+        return np.zeros(resamples)
+    from scipy.special import stdtrit
+
+    quantiles = stdtrit(means.size - 1, (np.arange(resamples) + 0.5) / resamples)
+    return np.asarray(_standard_error(means) * generator.permutation(quantiles), dtype=np.float64)
+
+
+def _standard_error(values: Values) -> float:
+    return float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def _around(centre: float, deviations: Values, n: int) -> Estimate:
+    """The interval between the two tails of the deviations, which always contains the centre."""
+    tail = (1 - COVERAGE) / 2
+    low, high = centre + np.quantile(deviations, [tail, 1 - tail])
+    return Estimate(centre, min(float(low), centre), max(float(high), centre), n)
+
+
+def mean(values: ArrayLike) -> float:
+    """The mean, NaN of nothing: a rate over no problems is unknown, not zero."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return float(numbers.mean()) if numbers.size else float("nan")
+
+
+def mean_by(values: ArrayLike, groups: Sequence[Key]) -> dict[Key, float]:
+    """The mean of each group, in order of first appearance.
+
+    Args:
+        values: [n] one number per problem.
+        groups: n keys, for example levels.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    members: dict[Key, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    if len(groups) != numbers.size:
+        raise ValueError(f"{numbers.size} values, but {len(groups)} groups")
+    return {group: float(numbers[indices].mean()) for group, indices in members.items()}
+
+
+PAIRED_COVERAGE = 0.99
+MIN_TASKS = 16  # below, an interval from the spread of the differences can be far too narrow by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The mean of ``n`` paired differences, new minus old, with its interval; NaN where there is none."""
+
+    difference: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def worse(self) -> bool:
+        """Whether the new one is worse beyond noise: the whole interval is below 0, over enough tasks."""
+        return self.n >= MIN_TASKS and self.high < 0
+
+
+def paired_comparison(new: ArrayLike, old: ArrayLike) -> Comparison:
+    """Student's interval of the mean difference over tasks, mean ± t(n - 1) * std / sqrt(n), covering 99 %.
+
+    Each task is one observation, however many answers its number is the mean of: answers to one task are not
+    independent. Of two policies that are equal it calls the new one worse in about half a percent of all cases
+    (``benchmarks/probe.py`` measures it).
+
+    Args:
+        new: [n] a number per task, for instance the share of answers that agree with a label.
+        old: [n] the same of the other policy. A task that is NaN in either is left out.
+
+    Raises:
+        ValueError: the two differ in length.
+    """
+    left, right = np.asarray(new, dtype=np.float64), np.asarray(old, dtype=np.float64)
+    if left.shape != right.shape or left.ndim != 1:
+        raise ValueError(f"numbers per task of the shapes {left.shape} and {right.shape} cannot be paired")
+    differences = (left - right)[np.isfinite(left - right)]
+    n = len(differences)
+    if n < 2:
+        return Comparison(float(differences[0]) if n else math.nan, math.nan, math.nan, n)
+    mean = float(differences.mean())
+    half = float(stdtrit(n - 1, (1 + PAIRED_COVERAGE) / 2)) * float(differences.std(ddof=1)) / math.sqrt(n)
+    return Comparison(mean, mean - half, mean + half, n)

@@ -1,0 +1,1 @@
+"""The run folder: the one truth about a run, atomic and checked."""

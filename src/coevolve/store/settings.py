@@ -1,0 +1,65 @@
+"""config.yaml of a run folder: written once, read back exactly."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from coevolve.config import Config
+from coevolve.errors import RunError
+from coevolve.store import manifest
+from coevolve.store.manifest import Manifest
+
+NAME = "config.yaml"
+_OURS_BEFORE_A_RUN = {".lock", NAME, f".{NAME}.partial", f".{manifest.NAME}.partial"}
+
+
+def to_yaml(config: Config) -> bytes:
+    """The resolved configuration as it is stored."""
+    return yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True).encode()
+
+
+def read(folder: Path, state: Manifest) -> Config:
+    """The configuration the run began with; a changed one would mix two experiments in one folder.
+
+    Raises:
+        RunError: it is missing, was changed, or this version cannot use it.
+    """
+    file = folder / NAME
+    fix = (
+        f"undo the change: coevolve doctor {folder} --repair   or start a new run with it: "
+        f"coevolve run --config {file} --set run.dir=NEW"
+    )
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        what = f"the configuration cannot be read: {error.strerror}"
+        raise RunError(what, where=str(file), fix=f"write it again: coevolve doctor {folder} --repair") from error
+    if hashlib.sha256(text).hexdigest() != state.config_sha256:
+        raise RunError("the configuration was changed after the run had begun", where=str(file), fix=fix)
+    try:
+        return Config.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise RunError(
+            f"this version of coevolve cannot use the configuration of the run: {error}",
+            where=str(file),
+            fix=f"use the version that wrote it: pip install 'coevolve=={state.coevolve}'",
+        ) from error
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Let a run begin only in an empty folder, or in one that a run left before it had begun.
+
+    Raises:
+        RunError: the folder holds a run or anything else.
+    """
+    names = {entry.name for entry in folder.iterdir()}
+    other = "choose another folder: --set run.dir=NEW"
+    if manifest.NAME in names:
+        fix = f"go on with it: coevolve resume {folder}   or {other}"
+        raise RunError("this folder already holds a run", where=str(folder), fix=fix)
+    if names and (".lock" not in names or names - _OURS_BEFORE_A_RUN):
+        raise RunError("the folder is not empty", where=str(folder), fix=other)

@@ -1,0 +1,196 @@
+"""Runs side by side: read by label, cut where all have data, compared problem by problem and seed by seed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coevolve.config import Config
+from coevolve.config.keys import values_by_key
+from coevolve.errors import RunError
+from coevolve.monitor.summary import Summary, summarise
+from coevolve.statistics import Estimate, crossed, crossed_difference
+from coevolve.store.folder import RunFolder
+
+Verdict = Literal["higher", "lower", "not told apart"]
+Column = Literal["right", "greedy", "calls"]
+
+_SEEDED = re.compile(r"(?P<label>.+)-s[0-9]+")
+# What a seed's run may have of its own.
+_OWN = {"seed", "run.dir", "run.name"}
+Problems = Literal["held_out", "dialogues"]
+# How the names of a kind's sets begin; what follows is the level, or the number of user turns.
+_SETS: dict[Problems, str] = {"held_out": "level-", "dialogues": "transfer-dialogue_"}
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """The held-out problems after one iteration, one entry per problem; all runs of one setting meet the same ones."""
+
+    problems: tuple[str, ...]
+    levels: NDArray[np.str_]  # of a dialogue: its user turns
+    right: NDArray[np.float64]  # share of right sampled answers
+    greedy: NDArray[np.float64]  # 1 where the greedy answer is right; NaN of dialogues, which are only sampled
+    calls: NDArray[np.float64]  # tool calls per sampled answer
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRun:
+    """What of one run is compared."""
+
+    path: Path
+    seed: int
+    config: Config
+    summary: Summary
+    held_out: tuple[HeldOut, ...]  # by iteration, as many as are evaluated
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.summary["status"] == "finished"
+
+
+Runs = Mapping[str, Sequence[ReadRun]]  # by label
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A label against the first one: the second minus the first, and how the two were paired."""
+
+    estimate: Estimate
+    seeds: tuple[int, ...]  # that both have; empty: none, and the seeds were not paired
+    same_problems: bool
+    over_seeds: bool  # whether the interval speaks of seeds as well
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the interval excludes 0, and on which side."""
+        if self.estimate.low > 0:
+            return "higher"
+        return "lower" if self.estimate.high < 0 else "not told apart"
+
+
+def label_of(folder: Path) -> str:
+    """The folder's name without ``-s<seed>``."""
+    name = folder.resolve().name
+    seeded = _SEEDED.fullmatch(name)
+    return seeded["label"] if seeded else name
+
+
+def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[str, list[ReadRun]]:
+    """Runs by label, labels in the order given, seeds ascending. A run that has not finished is read as far as it is.
+
+    Args:
+        problems: what the runs are compared on.
+
+    Raises:
+        RunError: a run is missing, damaged or has evaluated nothing, or no such problems; or two runs of a label share
+            their seed or differ in more than their seed.
+    """
+    found: dict[str, list[ReadRun]] = {}
+    for folder in folders:
+        run = _read(folder, problems)
+        label = label_of(folder)
+        others = found.setdefault(label, [])
+        if any(other.seed == run.seed for other in others):
+            what = f"two runs of {label} have seed {run.seed}, which are no two measurements"
+            raise RunError(what, where=str(folder), fix="name each seed once")
+        different = [key for other in others[:1] for key in differing([other.config, run.config]) if key not in _OWN]
+        if different:
+            what = f"the runs of {label} differ in more than their seed: {', '.join(different)}"
+            raise RunError(what, where=str(folder), fix="give runs of other settings a name of their own")
+        others.append(run)
+    return {label: sorted(runs, key=lambda run: run.seed) for label, runs in found.items()}
+
+
+def last_common_iteration(runs: Runs) -> int:
+    """The last iteration that every run has evaluated."""
+    return min(len(run.held_out) for mine in runs.values() for run in mine) - 1
+
+
+def differing(configs: Sequence[Config]) -> dict[str, list[object]]:
+    """The keys in which configurations differ, each with its value in all of them; places of folders left out."""
+    values = [values_by_key(config) for config in configs]
+    rows = {key: [one[key] for one in values] for key in values[0]} if values else {}
+    return {key: row for key, row in rows.items() if key not in _OWN - {"seed"} and any(x != row[0] for x in row)}
+
+
+def held_out(runs: Sequence[ReadRun], iteration: int, column: Column = "right", level: str | None = None) -> Estimate:
+    """The mean of a label after an iteration, with the interval over its problems and seeds."""
+    return crossed([_values(run, iteration, column, level) for run in runs])
+
+
+def held_out_difference(
+    first: Sequence[ReadRun],
+    second: Sequence[ReadRun],
+    iteration: int,
+    column: Column = "right",
+    level: str | None = None,
+    *,
+    first_iteration: int | None = None,
+) -> Difference:
+    """A label against the first: on the seeds that both have, or on all where they share none.
+
+    Args:
+        iteration: after which both are measured.
+        first_iteration: after which the first is measured, where that is another one.
+    """
+    at = (iteration if first_iteration is None else first_iteration, iteration)
+    seeds = tuple(sorted({run.seed for run in first} & {run.seed for run in second}))
+    a, b = ([run for run in runs if not seeds or run.seed in seeds] for runs in (first, second))
+    same_problems = a[0].held_out[at[0]].problems == b[0].held_out[at[1]].problems
+    values = [[_values(run, t, column, level) for run in runs] for t, runs in zip(at, (a, b), strict=True)]
+    found = crossed_difference(*values, same_problems=same_problems, same_seeds=bool(seeds))
+    return Difference(found, seeds, same_problems, over_seeds=min(len(a), len(b)) > 1)
+
+
+def levels_of(runs: Runs) -> list[str]:
+    """The levels of held-out problems that every run has, in order."""
+    sets = [set(run.held_out[0].levels.tolist()) for mine in runs.values() for run in mine]
+    return sorted(set.intersection(*sets), key=lambda level: (len(level), level))
+
+
+def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> NDArray[np.float64]:
+    table = run.held_out[iteration]
+    values: NDArray[np.float64] = getattr(table, column)
+    return values if level is None else values[table.levels == level]
+
+
+def _read(folder: Path, problems: Problems) -> ReadRun:
+    run = RunFolder.open(folder, write=False)
+    recorded = run.recorded("meter/evaluation-")
+    names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
+    tables = [_held_out_table(run, name, problems) for name in names if name in recorded]
+    if not tables and run.config.world == "open":
+        what = "a run of the open world has no held-out problems, so there is nothing to compare"
+        raise RunError(what, where=str(folder), fix="compare runs of the miniature")
+    if not tables:
+        raise RunError(
+            "the run has not evaluated anything yet", where=str(folder), fix=f"let it go on: coevolve resume {folder}"
+        )
+    return ReadRun(folder, run.config.seed, run.config, summarise(folder), tuple(tables))
+
+
+def _held_out_table(run: RunFolder, name: str, problems: Problems) -> HeldOut:
+    begin = _SETS[problems]
+    rows = [row for row in run.read_table(name) if str(row["set"]).startswith(begin)]
+    if not rows and problems == "dialogues":
+        what = "the run was not measured on held-out dialogues"
+        raise RunError(what, where=str(run.path), fix="set evaluation.dialogues, for example to 40, and run it again")
+    numbers = {
+        key: np.array([[row[key]] for row in rows], dtype=np.float64).reshape(len(rows))
+        for key in ("samples_right", "k", "greedy_right", "tool_calls")
+    }
+    return HeldOut(
+        problems=tuple(str(row["task_id"]) for row in rows),
+        levels=np.array([str(row["set"]).removeprefix(begin) for row in rows], dtype=np.str_),
+        right=numbers["samples_right"] / numbers["k"],
+        greedy=numbers["greedy_right"],
+        calls=numbers["tool_calls"],
+    )

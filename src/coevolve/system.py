@@ -1,0 +1,42 @@
+"""Addresses that a server listens at, and how a person or a browser writes them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``; a name other than localhost counts as reachable."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether ``host`` is written in digits, so that no name server decides what it means."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def http_url(host: str, port: int) -> str:
+    """``http://host:port``, with brackets around an IPv6 address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def usable_cores() -> int:
+    """Cores that the scheduler grants us, where the system tells (Linux); else all that there are. At least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def cache_folder(part: str) -> Path:
+    """A folder below ``XDG_CACHE_HOME`` (``~/.cache`` without it); it need not be there yet."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "coevolve" / part
