@@ -35,11 +35,11 @@ import torch
 from gpu_parts import Bench, Row, Sizes, check, clear, handed_out, sampling, training
 
 from coevolve.config import Config
+from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES
 from coevolve.engine.planning.budget import memory_plan
 from coevolve.engine.planning.devices import Card, card_of, gpus, why_no_gpu
 from coevolve.engine.planning.speed import Shares
-from coevolve.loading import load_config
 from coevolve.monitor.progress import SilentProgress
 from coevolve.runs import driver
 from coevolve.runs.estimate import hours_on
@@ -57,7 +57,7 @@ TINY_CARD = Card(1.0, 10.0, 1)  # of no real device: only so that every line is 
 
 
 BOTH = """
-    iterations=1 curriculum.steps=1 executor.steps=1 gate.lower=0.0 gate.upper=1.0 health.probe=0 grading.symbolic=off
+    iterations=1 proposer.steps=1 solver.steps=1 gate.lower=0.0 gate.upper=1.0 health.probe=0 grading.symbolic=off
 """
 FULL = Sizes(
     StandIn(dtype="bfloat16"),
@@ -68,8 +68,8 @@ FULL = Sizes(
     tokens=2048,
     run=BOTH
     + """
-    sampling.max_tokens=1024 sampling.question_tokens=256 curriculum.questions=32 curriculum.votes=4
-    pool.size=64 pool.votes=4 executor.tasks=8 executor.group_size=8
+    sampling.max_tokens=1024 sampling.question_tokens=256 proposer.questions=32 proposer.votes=4
+    pool.size=64 pool.votes=4 solver.tasks=8 solver.group_size=8
     """,
 )
 TINY = Sizes(
@@ -83,8 +83,8 @@ TINY = Sizes(
     + """
     model.dtype=float32 engine.device=cpu engine.threads=1 engine.max_rows=32 engine.micro_batch_tokens=512
     engine.probe_tolerance=1e-4 tool.max_turns=2 tool.observation_tokens=48 sandbox.preload=[]
-    sampling.max_tokens=64 sampling.question_tokens=32 curriculum.questions=8 curriculum.votes=2
-    pool.size=24 pool.votes=4 executor.tasks=2 executor.group_size=4 evaluation.pool_samples=1
+    sampling.max_tokens=64 sampling.question_tokens=32 proposer.questions=8 proposer.votes=2
+    pool.size=24 pool.votes=4 solver.tasks=2 solver.group_size=4 evaluation.pool_samples=1
     """,
 )
 

@@ -43,7 +43,7 @@ def sample(model_path: Path, questions: int, answers: int, max_tokens: int, seed
     import torch
 
     from coevolve.engine.local.models import load_model, load_tokenizer, quiet
-    from coevolve.types import Origin, Role, Task
+    from coevolve.types import PROPOSER, Origin, Task
     from coevolve.worlds.miniature.learner import MiniatureContract
 
     torch.manual_seed(seed)
@@ -72,7 +72,7 @@ def sample(model_path: Path, questions: int, answers: int, max_tokens: int, seed
     texts = [tokenizer.decode(after) for _, after in generate([contract.proposer_prompt()] * 3 * questions, 100)]
     (stop,) = contract.proposer_stops
     written = [text.split(stop)[0] for text in texts if stop in text][:questions]
-    origin = Origin("benchmark", Role.PROPOSER, 1)
+    origin = Origin("benchmark", PROPOSER, 1)
     prompts = [contract.solver_prompt(Task(str(i), (text,), "", origin)) for i, text in enumerate(written)]
     rows = generate([prompt for prompt in prompts for _ in range(answers)], max_tokens)
     advantage = np.random.default_rng(seed).normal(size=len(rows)).astype(np.float32)

@@ -24,8 +24,8 @@ TRIALS = 4000
 # How the executor's chance to agree is spread over tasks (Beta distributions), from a beginner to a master.
 SPREADS = {"agrees with 20 %": (0.5, 2.0), "agrees with 50 %": (1.0, 1.0), "agrees with 90 %": (4.5, 0.5)}
 SHORT = (
-    "pool.size=80", "pool.votes=8", "curriculum.train=false", "executor.steps=6", "executor.tasks=8",
-    "executor.group_size=8", "evaluation.levels=3", "evaluation.per_level=20", "evaluation.samples=4",
+    "pool.size=80", "pool.votes=8", "proposer.train=false", "solver.steps=6", "solver.tasks=8",
+    "solver.group_size=8", "evaluation.levels=3", "evaluation.per_level=20", "evaluation.samples=4",
     "evaluation.pool_samples=0", "evaluation.forced_fence=false",
 )  # fmt: skip
 
@@ -70,15 +70,15 @@ def print_simulation() -> None:
 
 def run_spoiled(folder: Path, factor: float) -> Path:
     """A run whose executor learns with ``factor`` times the learning rate in iteration 2."""
-    from coevolve.loading import load_config
+    from coevolve.config.loading import load_config
     from coevolve.methods.phases import train_solver
     from coevolve.monitor.progress import SilentProgress
     from coevolve.runs.driver import start
 
     honest = train_solver.open_policy
 
-    def open_policy(state: Any, role: Any, iteration: int, section: Any, **how: Any) -> Any:
-        policy = honest(state, role, iteration, section, **how)
+    def open_policy(state: Any, agent: Any, iteration: int, section: Any, **how: Any) -> Any:
+        policy = honest(state, agent, iteration, section, **how)
         if iteration == 2:
             update = policy.update
             policy.update = lambda batches, lrs: update(batches, [factor * lr for lr in lrs])
@@ -99,21 +99,21 @@ def print_cost(path: Path) -> None:
     from coevolve.rollout.service import LocalRollouts
     from coevolve.store.checkpoints import RunCheckpoints
     from coevolve.store.folder import RunFolder
-    from coevolve.types import Origin, Role, Task
+    from coevolve.types import PROPOSER, SOLVER, Origin, Task
     from coevolve.worlds.miniature.learner import MiniatureWorld
 
     folder, world = RunFolder.open(path, write=False), MiniatureWorld()
     config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
-    origin = Origin(config.method, Role.PROPOSER, 1)
+    origin = Origin(config.method, PROPOSER, 1)
     tasks = [Task(str(x["task_id"]), (str(x["question"]),), "chain", origin) for x in folder.read_table(TASKS)]
     checkpoints = RunCheckpoints(folder, world.base_model())
     whole = float(str(summarise(path)["cpu_s"]))
     with closing(LocalRollouts(config, world, world.base_model())) as rollouts:
-        rollouts.solve(checkpoints.weights(Role.SOLVER, 0), tasks[:4], 1, seed=0)  # starts what starts once
+        rollouts.solve(checkpoints.weights(SOLVER, 0), tasks[:4], 1, seed=0)  # starts what starts once
         for samples in (2, 4):
             spent = 0.0
             for t in range(config.iterations + 1):
-                weights = checkpoints.weights(Role.SOLVER, t)
+                weights = checkpoints.weights(SOLVER, t)
                 before = time.process_time() + rollouts.cost.cpu_s
                 rollouts.solve(weights, tasks, samples, seed=t)
                 spent += time.process_time() + rollouts.cost.cpu_s - before

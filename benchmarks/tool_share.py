@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config
-from coevolve.loading import load_config
+from coevolve.config.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
 from coevolve.store.checkpoints import RunCheckpoints, read_weights
 from coevolve.store.folder import RunFolder
-from coevolve.types import Role, Task, Trajectory
+from coevolve.types import SOLVER, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter
 
@@ -86,7 +86,7 @@ def main() -> None:
     ]
     if options.run:
         folder = RunFolder.open(options.run, write=False)
-        policy = RunCheckpoints(folder, base).weights(Role.SOLVER, folder.config.iterations)
+        policy = RunCheckpoints(folder, base).weights(SOLVER, folder.config.iterations)
     else:
         policy = PolicyWeights("base", 0, read_weights(base))
     rounds = [measured(config, policy, tasks, base) for _ in range(options.rounds)]

@@ -29,7 +29,7 @@ from coevolve.runs.base_model import base_model, ready_world
 from coevolve.store import tables
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
-from coevolve.types import Role
+from coevolve.types import SOLVER
 
 NAMES: tuple[Voter, ...] = ("current", "previous", "middle", "first", "base")
 SETS: tuple[tuple[Voter, ...], ...] = (
@@ -93,7 +93,7 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
             answers: dict[int, list[list[str | None]]] = {}
             for at in sorted(set(executors.values())):
                 seed = seed_of(config.seed, "asked again", t, at)
-                groups = rollouts.solve(checkpoints.weights(Role.SOLVER, at), tasks, votes, seed=seed)
+                groups = rollouts.solve(checkpoints.weights(SOLVER, at), tasks, votes, seed=seed)
                 answers[at] = [[x.answer for x in group] for group in groups]
             out.append(Pool(t, [truths[task.id] for task in tasks], executors, answers))
     return out

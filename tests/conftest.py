@@ -25,11 +25,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The whole loop, small: two iterations of a few questions each, rollouts in the main process.
 TINY = (
     "pool.size=8",
-    "curriculum.questions=8",
-    "curriculum.group_size=8",
-    "curriculum.votes=2",
+    "proposer.questions=8",
+    "proposer.group_size=8",
+    "proposer.votes=2",
     "pool.votes=4",
-    "executor.tasks=2",
+    "solver.tasks=2",
     "evaluation.levels=2",
     "evaluation.per_level=2",
 )

@@ -38,7 +38,7 @@ Tiny = Callable[..., list[str]]
         (["run", "--set", "reward.gamma=nan"], ["reward.gamma"]),
         (["run", "--set", "seed"], ["--set"]),
         (["run", "--set", "gate.lower=0.9", "--set", "gate.upper=0.2"], ["gate.lower", "gate.upper"]),
-        (["run", "--set", "curriculum.questions=10", "--set", "curriculum.group_size=4"], ["multiple"]),
+        (["run", "--set", "proposer.questions=10", "--set", "proposer.group_size=4"], ["multiple"]),
         (["run", "--set", "adpo.lower=0.8"], ["adpo.lower", "adpo.upper"]),
         (["run", "--config", "nowhere.yaml"], ["nowhere.yaml"]),
     ],
@@ -283,7 +283,7 @@ def test_a_base_model_with_one_matrix_for_embedding_and_head(cli: Cli, tiny: Tin
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
     # Its head is the embedding of another model, so it writes at random; half a question is enough here.
-    ended = cli(*tiny(run, f"model.path={model}", "executor.kl=0.01", "gate.lower=0", "gate.upper=1"))
+    ended = cli(*tiny(run, f"model.path={model}", "solver.kl=0.01", "gate.lower=0", "gate.upper=1"))
     assert ended.code == 0, ended.stderr
 
 
@@ -294,19 +294,19 @@ def test_a_base_model_with_one_matrix_for_embedding_and_head(cli: Cli, tiny: Tin
         ("sampling.max_tokens=9", "sampling.question_tokens=200"),
         ("engine.max_rows=1", "evaluation.per_level=1"),
         ("evaluation.levels=1", "evaluation.per_level=1", "evaluation.samples=1", "evaluation.pool_samples=0"),
-        ("pool.size=1", "executor.tasks=50"),
-        ("curriculum.questions=2", "curriculum.group_size=2"),
+        ("pool.size=1", "solver.tasks=50"),
+        ("proposer.questions=2", "proposer.group_size=2"),
         ("sandbox.cpu_s=0.05", "sandbox.wall_s=0.05", "tool.cache=0"),
-        ("executor.kl=0.01", "curriculum.kl=0", "executor.loss=fixed"),
+        ("solver.kl=0.01", "proposer.kl=0", "solver.loss=fixed"),
         ("model.dtype=bfloat16",),
         ("engine.autocast=bfloat16", "engine.probe_tolerance=1", "run.keep_trajectories=false"),
         ("evaluation.transfer_per_set=1", "sampling.temperature=0.7"),
-        ("engine.micro_batch_tokens=16", "executor.loss=sequence", "pool.voters=[base, current]"),
+        ("engine.micro_batch_tokens=16", "solver.loss=sequence", "pool.voters=[base, current]"),
     ],
 )
 def test_an_unusual_but_allowed_configuration_runs(
     overrides: tuple[str, ...], cli: Cli, tiny: Tiny, tmp_path: Path
 ) -> None:
-    ended = cli(*tiny(tmp_path / "run", "iterations=1", "executor.steps=1", *overrides))
+    ended = cli(*tiny(tmp_path / "run", "iterations=1", "solver.steps=1", *overrides))
     assert ended.code == 0, ended.stderr
     assert not ended.left

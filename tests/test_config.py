@@ -8,8 +8,8 @@ import yaml
 
 from coevolve.config import Config, at_iteration
 from coevolve.config.keys import config_keys, nearest, section_names
+from coevolve.config.loading import DEFAULT_PRESETS, config_from_yaml, load_config, parse_yaml, preset_names
 from coevolve.errors import ConfigError
-from coevolve.loading import DEFAULT_PRESETS, config_from_yaml, load_config, parse_yaml, preset_names
 
 Write = Callable[[str], Path]
 
@@ -47,16 +47,16 @@ def test_the_paper_preset_keeps_the_formulas_of_the_paper() -> None:
     assert (config.reward.peak, config.reward.lambda_rep, config.reward.mask_numbers) == (0.5, 1.0, False)
     assert (config.reward.lambda_unc, config.reward.lambda_tool, config.reward.tool_cap) == (1.0, 0.6, 4)
     assert (config.gate.lower, config.gate.upper) == (0.3, 0.8)
-    assert (config.pool.voters, config.pool.votes, config.curriculum.votes) == (["current"], 10, 10)
+    assert (config.pool.voters, config.pool.votes, config.proposer.votes) == (["current"], 10, 10)
 
 
 def test_the_presets_of_r_zero_keep_its_paper_and_its_code() -> None:
     paper, code = load_config("r-zero"), load_config("r-zero-code")
     for config in (paper, code):
         assert (config.method, config.objective, config.tool.enabled) == ("r-zero", "grpo", False)
-        assert (config.curriculum.group_size, config.executor.group_size) == (4, 5)
-        assert {config.curriculum.clip_low, config.executor.clip_low} == {0.2}
-        assert {config.curriculum.clip_high, config.executor.clip_high} == {0.3}
+        assert (config.proposer.group_size, config.solver.group_size) == (4, 5)
+        assert {config.proposer.clip_low, config.solver.clip_low} == {0.2}
+        assert {config.proposer.clip_high, config.solver.clip_high} == {0.3}
     assert (paper.gate.lower, paper.gate.upper, paper.pool.votes, paper.pool.count_missing) == (0.25, 0.75, 10, True)
     assert (paper.reward.lambda_unc, paper.reward.clip_at_zero, paper.reward.malformed) == (1.0, True, 0.0)
     assert (code.gate.lower, code.gate.upper, code.pool.votes, code.pool.count_missing) == (0.3, 0.8, 9, False)
@@ -96,7 +96,7 @@ def test_a_file_may_name_its_preset_and_the_option_wins(write: Write) -> None:
 
 
 def test_a_resolved_configuration_reads_back_exactly(tmp_path: Path) -> None:
-    config = load_config("nano", None, ["curriculum.lr=1e-5", "gate.lower=[0.1,0.2]", "run.name=x"])
+    config = load_config("nano", None, ["proposer.lr=1e-5", "gate.lower=[0.1,0.2]", "run.name=x"])
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config.model_dump()), encoding="utf-8")
     assert config_from_yaml(path) == config
@@ -108,9 +108,9 @@ def test_a_resolved_configuration_reads_back_exactly(tmp_path: Path) -> None:
     [
         ("gate.lower=0.5", 0.5),
         ("gate.lower=0", 0),
-        ("curriculum.lr=1e-4", 1e-4),  # a text to YAML 1.1
-        ("curriculum.steps=[8, 4, 4]", [8, 4, 4]),
-        ("curriculum.train=false", False),
+        ("proposer.lr=1e-4", 1e-4),  # a text to YAML 1.1
+        ("proposer.steps=[8, 4, 4]", [8, 4, 4]),
+        ("proposer.train=false", False),
         ("run.dir=/tmp/x", "/tmp/x"),
         ("run.name=007", "007"),
         ("run.name=no", "no"),
@@ -128,7 +128,7 @@ def test_values_mean_what_they_look_like(override: str, value: object) -> None:
 @pytest.mark.parametrize(
     "override",
     [
-        "curriculum.train=false",
+        "proposer.train=false",
         "reward.lambda_tool=0",
         "reward.lambda_rep=0",
         "gate.enabled=false",
@@ -175,11 +175,11 @@ def test_faults_in_a_file_name_the_file(write: Write) -> None:
     [
         ("gate.lower=1.5", "number from 0 to 1, or a list of these"),
         ("gate.lower=[0.1, 2]", "number from 0 to 1, or a list of these"),
-        ("curriculum.steps=[]", "integer at least 1, or a list of these"),
-        ("executor.steps=2.5", "integer at least 1, or a list of these"),
-        ("curriculum.lr=0", "number above 0"),
-        ("curriculum.lr=.nan", "number above 0"),
-        ("curriculum.lr=.inf", "number above 0"),
+        ("proposer.steps=[]", "integer at least 1, or a list of these"),
+        ("solver.steps=2.5", "integer at least 1, or a list of these"),
+        ("proposer.lr=0", "number above 0"),
+        ("proposer.lr=.nan", "number above 0"),
+        ("proposer.lr=.inf", "number above 0"),
         ("reward.bleu_threshold=0", "number above 0 and at most 1"),
         ("seed=true", "integer at least 0"),
         ("tool.enabled=1", "true or false"),
@@ -196,7 +196,7 @@ def test_a_value_that_cannot_be_used_is_refused_with_what_can(override: str, all
 
 
 def test_all_bad_keys_are_named_at_once() -> None:
-    assert "executor.steps" in fault("gate.lower=7", "executor.steps=x").what
+    assert "solver.steps" in fault("gate.lower=7", "solver.steps=x").what
 
 
 def test_an_impossible_combination_shows_both_values_and_their_sources() -> None:
@@ -209,7 +209,7 @@ def test_a_section_is_not_a_value() -> None:
     assert fault("reward=3").fix == "keys in it: coevolve config reward"
 
 
-@pytest.mark.parametrize("override", ["gate.lower", "=1", "curriculum.steps=[8,4", "preset=nano", "method=agent0"])
+@pytest.mark.parametrize("override", ["gate.lower", "=1", "proposer.steps=[8,4", "preset=nano", "method=agent0"])
 def test_an_override_that_is_none_says_how_to_write_it(override: str) -> None:
     error = fault(override)
     assert error.where.startswith("--set")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from coevolve.config.keys import config_keys, section_names
-from coevolve.loading import load_config
+from coevolve.config.loading import load_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

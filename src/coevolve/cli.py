@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Co-evolve both agents from the base model."""
     from coevolve.commands import running
-    from coevolve.loading import load_config
+    from coevolve.config.loading import load_config
 
     resolved = load_config(preset, config, overrides or [], method=method)
     if dry_run:

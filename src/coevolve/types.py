@@ -16,11 +16,17 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 
-class Role(StrEnum):
-    """Who writes the text: the proposer (Agent0: curriculum agent) or the solver (Agent0: executor)."""
+# Ids of the agents that most methods have; what a method calls them on screen is in its AgentSpec.
+PROPOSER, SOLVER = "proposer", "solver"
 
-    PROPOSER = "proposer"
-    SOLVER = "solver"
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """A policy of a run: one model that a method trains or keeps as it is."""
+
+    id: str  # in code, configuration keys and checkpoints
+    label: str  # on screen, in docs and cards, e.g. "executor"
+    trained: bool
 
 
 class StopReason(StrEnum):
@@ -38,7 +44,7 @@ class Origin:
     """Where a task comes from."""
 
     method: str
-    role: Role
+    agent: str
     iteration: int
     parent: str | None = None
 

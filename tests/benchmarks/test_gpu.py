@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from coevolve.config.loading import load_config
 from coevolve.engine.planning.budget import memory_plan
-from coevolve.loading import load_config
 from coevolve.runs.plan import shape_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
+from coevolve.config.loading import load_config, preset_names
 from coevolve.engine.planning import devices
 from coevolve.engine.planning.devices import Gpu
-from coevolve.loading import load_config, preset_names
 from coevolve.runs import estimate
 from coevolve.runs.estimate import fit_of, forewords, hours_on, sentence
 from coevolve.runs.plan import planned
@@ -144,6 +144,6 @@ def test_every_executor_that_votes_is_counted_in_the_phase_that_asks_it() -> Non
     """agent0-stable: executors 3, 2, 1 for the reward of iteration 4, and the base model too for its labels."""
     config = load_config("agent0-stable")
     prompts = {p.name: p.prompts for p in planned(config)}
-    steps, questions = 4, config.curriculum.questions
+    steps, questions = 4, config.proposer.questions
     assert [prompts[f"iteration-{t}/curriculum"] // questions for t in (1, 2, 3, 4)] == [8, steps, 2 * steps, 3 * steps]
     assert [prompts[f"iteration-{t}/pool"] // config.pool.size for t in (1, 2, 3, 4, 10)] == [1, 2, 3, 4, 4]

@@ -6,12 +6,12 @@ import pytest
 
 from coevolve.curriculum.gate import gate
 from coevolve.curriculum.voting import vote
-from coevolve.types import Group, Origin, Role, Task
+from coevolve.types import PROPOSER, Group, Origin, Task
 
 
 def group(agreeing: int, k: int) -> Group:
     """A group in which ``agreeing`` of k answers are equal and all others differ."""
-    task = Task(f"{agreeing}/{k}", ("?",), "test", Origin("agent0", Role.PROPOSER, 1))
+    task = Task(f"{agreeing}/{k}", ("?",), "test", Origin("agent0", PROPOSER, 1))
     answers = ["yes"] * agreeing + [f"no {'x' * i}" for i in range(1, k - agreeing + 1)]
     return Group(task, (), vote(answers if agreeing else [None] * k))
 
@@ -45,7 +45,7 @@ def test_no_groups() -> None:
 def votes(*sizes: int) -> Group:
     """A group whose classes have these sizes."""
     answers = [str(number) for number, size in enumerate(sizes) for _ in range(size)]
-    return Group(Task("-".join(map(str, sizes)), ("?",), "test", Origin("agent0", Role.PROPOSER, 1)), (), vote(answers))
+    return Group(Task("-".join(map(str, sizes)), ("?",), "test", Origin("agent0", PROPOSER, 1)), (), vote(answers))
 
 
 @pytest.mark.parametrize(("margin", "kept"), [(0.0, 4), (0.1, 3), (0.3, 2), (0.5, 1)])

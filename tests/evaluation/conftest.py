@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from coevolve.rollout.base import PolicyWeights, RolloutCost
-from coevolve.types import Origin, Role, StopReason, Task, ToolCall, Trajectory
+from coevolve.types import PROPOSER, Origin, StopReason, Task, ToolCall, Trajectory
 
 POLICY = PolicyWeights("solver", 3, {})
 Answers = Callable[[Task, int], tuple[str | None, int]]  # (task, sample) -> (answer, number of tool calls)
 
 
 def make_task(name: str) -> Task:
-    return Task(name, (f"What is {name}?",), "sum", Origin("test", Role.PROPOSER, 0))
+    return Task(name, (f"What is {name}?",), "sum", Origin("test", PROPOSER, 0))
 
 
 def make_trajectory(task: Task, sample: int, answer: str | None, calls: int = 0) -> Trajectory:

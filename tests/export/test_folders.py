@@ -58,8 +58,8 @@ def test_an_iteration_without_agents_is_refused_with_those_that_there_are(make_r
 
 
 def test_an_agent_that_was_not_trained_is_named_and_left_out(make_run: MakeRun, tmp_path: Path) -> None:
-    still = Config().curriculum.model_copy(update={"train": False})
-    run = make_run("run", "pool", "executor", config=Config(iterations=1, curriculum=still))
+    still = Config().proposer.model_copy(update={"train": False})
+    run = make_run("run", "pool", "executor", config=Config(iterations=1, proposer=still))
     done = export(run, tmp_path / "out", ["models"])
     assert list(done.folders) == ["solver"]
     assert any("the curriculum agent was not trained" in note for note in done.notes)

@@ -90,7 +90,7 @@ def test_the_configuration_on_a_card_is_the_runs_without_what_speaks_of_the_mach
     shown = yaml.safe_load(found[1])
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert shown["reward"] == config["reward"]
-    assert Config.model_validate(shown).executor == Config.model_validate(config).executor
+    assert Config.model_validate(shown).solver == Config.model_validate(config).solver
     assert "run" not in shown
 
 

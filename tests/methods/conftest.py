@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from coevolve.config import Config
-from coevolve.loading import load_config
-from coevolve.types import LabelledTask, Origin, Role, StopReason, Task, ToolCall, Trajectory
+from coevolve.config.loading import load_config
+from coevolve.types import PROPOSER, LabelledTask, Origin, StopReason, Task, ToolCall, Trajectory
 
-ORIGIN = Origin("agent0", Role.PROPOSER, 1)
+ORIGIN = Origin("agent0", PROPOSER, 1)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 SMALL = [
-    "iterations=1", "dialogue.turns=3", "curriculum.tool=true",
+    "iterations=1", "dialogue.turns=3", "proposer.tool=true",
     "evaluation.dialogues=2", "evaluation.levels=1", "evaluation.per_level=2",
-    "gate.lower=0", "gate.upper=1", "executor.steps=1", "health.probe=0",
+    "gate.lower=0", "gate.upper=1", "solver.steps=1", "health.probe=0",
 ]  # fmt: skip
 
 

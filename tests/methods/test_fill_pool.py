@@ -19,7 +19,7 @@ from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.probe import TASKS
 from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights, RolloutCost
-from coevolve.types import Group, LabelledTask, Role, StopReason, Task, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Group, LabelledTask, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 from .memory import TablesInMemory
@@ -57,7 +57,7 @@ def test_equal_voters_count_once_and_the_current_comes_first(
 
 
 def test_an_executor_that_is_never_trained_votes_once(config: Settings) -> None:
-    assert voters(config("executor.train=false"), ["current", "previous", "middle", "first", "base"], 3) == [0]
+    assert voters(config("solver.train=false"), ["current", "previous", "middle", "first", "base"], 3) == [0]
 
 
 @dataclass
@@ -138,14 +138,14 @@ class World(MiniatureWorld):
 class Names:
     """Checkpoints that are names only."""
 
-    asked: list[tuple[Role, int]] = field(default_factory=list)
+    asked: list[tuple[str, int]] = field(default_factory=list)
 
-    def folder(self, role: Role, iteration: int) -> Path:
+    def folder(self, agent: str, iteration: int) -> Path:
         raise AssertionError("the pool opens no folder")
 
-    def weights(self, role: Role, iteration: int) -> PolicyWeights:
-        self.asked.append((role, iteration))
-        return PolicyWeights(f"{role}-{iteration}", -1, {})
+    def weights(self, agent: str, iteration: int) -> PolicyWeights:
+        self.asked.append((agent, iteration))
+        return PolicyWeights(f"{agent}-{iteration}", -1, {})
 
 
 @dataclass
@@ -269,7 +269,7 @@ def test_the_first_pool_alone_leaves_a_probe_of_what_the_tool_verified(filled: C
     assert len(first.store.read_table("probe/tasks.parquet")) == 2
     second = filled([f"{KNOWN}</question>"], {KNOWN: [["6", "6", "1", "2"]]}, store=first.store)
     assert second.heard.probe is None
-    for off in ("executor.train=false", "health.probe=0"):
+    for off in ("solver.train=false", "health.probe=0"):
         assert filled(TEXTS, ANSWERS, off).heard.probe is None
 
 
@@ -315,7 +315,7 @@ def test_all_voters_answers_make_one_vote(filled: Callable[..., Pool]) -> None:
     (row,) = pool.rows
     assert (row["k"], row["p_hat"], row["tied"], row["label"]) == (8, 0.5, True, "6")
     assert [x.answer for x in pool.heard.groups[0].trajectories] == ["7"] * 4, "those of the current executor"
-    assert pool.names.asked == [(Role.PROPOSER, 2), (Role.SOLVER, 1), (Role.SOLVER, 0)]
+    assert pool.names.asked == [(PROPOSER, 2), (SOLVER, 1), (SOLVER, 0)]
 
 
 def test_an_executor_that_goes_on_after_a_rollback_votes_once(filled: Callable[..., Pool]) -> None:
@@ -326,26 +326,26 @@ def test_an_executor_that_goes_on_after_a_rollback_votes_once(filled: Callable[.
     answers: dict[str, list[list[str | None]]] = {SUM: [["7", "7", "6", "7"]]}
     pool = filled([f"{SUM}</question>"], answers, "pool.voters=[current, base]", store=store)
     assert pool.rows[0]["k"] == 4
-    assert pool.names.asked == [(Role.PROPOSER, 2), (Role.SOLVER, 0)]
+    assert pool.names.asked == [(PROPOSER, 2), (SOLVER, 0)]
 
 
 def test_the_voters_of_the_reward_are_named_apart_from_those_of_the_labels(filled: Callable[..., Pool]) -> None:
     store = filled(["nonsense"], {}).store
     answers: dict[str, list[list[str | None]]] = {SUM: [["6", "6"], ["7", "6"]]}
-    pool = filled(["nonsense"], answers, "curriculum.voters=[base, current]", "curriculum.votes=2", store=store)
+    pool = filled(["nonsense"], answers, "proposer.voters=[base, current]", "proposer.votes=2", store=store)
     pool.names.asked.clear()
     pool.rollouts.asked.clear()
     task = task_of(pool.state.world, pool.state.config, "c2-0", SUM, 2)
     newest, base = poll_for_reward(pool.state, [task], 2, seed=7)
-    assert pool.names.asked == [(Role.SOLVER, 1), (Role.SOLVER, 0)]
+    assert pool.names.asked == [(SOLVER, 1), (SOLVER, 0)]
     assert [x.answer for x in newest[0]] == ["6", "6"], "the current executor first, whose tool calls are rewarded"
     assert [x.answer for x in base[0]] == ["7", "6"]
 
 
 def test_an_untrained_curriculum_agent_is_the_base_model(filled: Callable[..., Pool]) -> None:
     store = filled(["nonsense"], {}).store
-    pool = filled(["nonsense"], {}, "curriculum.train=false", store=store)
-    assert pool.names.asked[0] == (Role.PROPOSER, 0)
+    pool = filled(["nonsense"], {}, "proposer.train=false", store=store)
+    assert pool.names.asked[0] == (PROPOSER, 0)
 
 
 def test_a_pool_without_any_question_is_written_down_as_well(filled: Callable[..., Pool]) -> None:

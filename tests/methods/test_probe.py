@@ -14,7 +14,7 @@ from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.probe import freeze_probe, keep_or_roll_back
 from coevolve.rollout.base import PolicyWeights
-from coevolve.types import LabelledTask, Role, StopReason, Task, Trajectory
+from coevolve.types import LabelledTask, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 from .memory import TablesInMemory
@@ -63,11 +63,11 @@ class Run(TablesInMemory):
             group[i] = self.make(stop=StopReason.INFRASTRUCTURE)
         return [tuple(group) for _ in tasks]
 
-    def folder(self, role: Role, iteration: int) -> Any:
-        return f"checkpoints/iteration-{iteration}/{role}" if iteration else "base"
+    def folder(self, agent: str, iteration: int) -> Any:
+        return f"checkpoints/iteration-{iteration}/{agent}" if iteration else "base"
 
-    def weights(self, role: Role, iteration: int) -> PolicyWeights:
-        return PolicyWeights(self.folders.get(self.folder(role, iteration), "base"), -1, {})
+    def weights(self, agent: str, iteration: int) -> PolicyWeights:
+        return PolicyWeights(self.folders.get(self.folder(agent, iteration), "base"), -1, {})
 
     def open_trainer(self, folder: Any, **how: Any) -> Saved:
         return Saved(self, self.folders.get(folder, "base"))

@@ -13,8 +13,8 @@ import pytest
 from coevolve.store.checkpoints import read_weights
 
 SMALL = [
-    "iterations=1", "engine.workers=1", "curriculum.steps=1", "curriculum.questions=8", "curriculum.votes=3",
-    "pool.size=16", "gate.lower=0", "gate.upper=1", "executor.steps=1", "executor.tasks=2", "evaluation.levels=1",
+    "iterations=1", "engine.workers=1", "proposer.steps=1", "proposer.questions=8", "proposer.votes=3",
+    "pool.size=16", "gate.lower=0", "gate.upper=1", "solver.steps=1", "solver.tasks=2", "evaluation.levels=1",
     "evaluation.per_level=2", "evaluation.samples=2", "evaluation.transfer_per_set=0", "health.probe=0",
 ]  # fmt: skip
 

@@ -135,7 +135,7 @@ def test_only_a_finished_well_formed_question_becomes_a_task(
 def test_a_question_without_its_writers_answer_is_malformed_where_one_is_asked_for(
     text: str, formed: bool, trajectory: Make, config: Settings
 ) -> None:
-    asked = config("curriculum.own_answer=true")
+    asked = config("proposer.own_answer=true")
     raw = [trajectory("Let a = 43 * 80. Find a." + text)]
     (w,) = read_questions(MiniatureWorld(), raw, asked, iteration=1, prefix="c")
     assert (w.task is not None) is formed

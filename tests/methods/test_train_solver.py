@@ -90,7 +90,7 @@ def test_a_lost_trajectory_teaches_nothing_and_moves_no_baseline(
 def test_a_lost_trajectory_is_not_even_held_to_the_reference(
     config: Settings, labelled: Label, trajectory: Make
 ) -> None:
-    settings = config("executor.kl=0.1", "executor.minibatches=1")
+    settings = config("solver.kl=0.1", "solver.minibatches=1")
     task = labelled("t", "1")
     group = (trajectory(answer="1"), trajectory(answer="2"), trajectory(stop=StopReason.INFRASTRUCTURE, length=9))
     policy = Batches()
@@ -165,7 +165,7 @@ def test_a_share_of_each_batch_comes_from_earlier_pools(
         store.write_table(
             f"tasks/iteration-{t}.parquet", [row | {"task_id": f"p{t}-{n}", "question": f"{t}.{n}"} for n in range(9)]
         )
-    settings = config("executor.tasks=8", "executor.minibatches=1", f"executor.replay={replay}", "executor.steps=3")
+    settings = config("solver.tasks=8", "solver.minibatches=1", f"solver.replay={replay}", "solver.steps=3")
     solver = TrainSolver(settings, iteration)
     state = SimpleNamespace(config=settings, store=store, world=MiniatureWorld())
     batches = solver._batches(state, kept_tasks(state, iteration))  # type: ignore[arg-type]

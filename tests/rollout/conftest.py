@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coevolve.config import Config
-from coevolve.loading import load_config
+from coevolve.config.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.store.checkpoints import read_weights
 from coevolve.worlds.miniature.learner import ASSETS

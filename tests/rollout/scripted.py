@@ -18,7 +18,7 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
 from coevolve.sandbox.base import Stats, Status, Tool, ToolResult
-from coevolve.types import Ints, Role, Trajectory
+from coevolve.types import PROPOSER, Ints, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 EOS = 1
@@ -164,7 +164,7 @@ def play(
 def _environment(max_turns: int, tooled: bool) -> Environment:
     if tooled:
         return PythonToolEnvironment(MiniatureContract(), max_turns, str)
-    return WritingEnvironment(MiniatureContract(), Role.PROPOSER)
+    return WritingEnvironment(MiniatureContract(), PROPOSER)
 
 
 def _asked(make: Callable[[], Environment], follow_ups: Sequence[str], all_turns: bool) -> Environment:

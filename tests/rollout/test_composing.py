@@ -11,7 +11,7 @@ from coevolve.methods.questions import read_questions
 from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
 from coevolve.rollout.protocol import after_last_output
-from coevolve.types import Role, StopReason, Trajectory
+from coevolve.types import PROPOSER, StopReason, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
 
 from .scripted import CALL, EOS, ScriptedSampler, Segment, TableTool, codec, printed
@@ -23,7 +23,7 @@ def composed(*script: Segment, output: str = "7\n") -> Trajectory:
     """The text of a curriculum agent that follows a script; every program prints ``output``."""
     sampler, tool = ScriptedSampler({0: list(script)}), TableTool({"print(1+2)": printed(output)})
     loop = RolloutLoop(sampler, tool, codec(), wait_steps=1, eos=frozenset({EOS}))
-    environment = PythonToolEnvironment(MiniatureContract(), 2, str, Role.PROPOSER)
+    environment = PythonToolEnvironment(MiniatureContract(), 2, str, PROPOSER)
     job = Job("q0", 0, codec().encode("?"), np.zeros(0, np.int32), seed=0)
     (trajectory,), _ = loop.run([(job, environment)], Sampling(), policy="proposer-1", contract="c")
     return trajectory

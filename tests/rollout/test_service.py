@@ -16,7 +16,7 @@ from coevolve.config import Config
 from coevolve.errors import EngineError, ModelError, SandboxInfraError
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts, _check_losses
-from coevolve.types import Origin, Role, StopReason, Task, Trajectory
+from coevolve.types import SOLVER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 
 CHAINS = (
@@ -25,7 +25,7 @@ CHAINS = (
     "Let a = 7 xor 12. Find a.",
     "Let a = 90 mod 7. Let b = a * 11. Find b.",
 )
-TASKS = [Task(f"t{i}", (text,), "chain", Origin("test", Role.SOLVER, 0)) for i, text in enumerate(CHAINS)]
+TASKS = [Task(f"t{i}", (text,), "chain", Origin("test", SOLVER, 0)) for i, text in enumerate(CHAINS)]
 OPENING = "a:\n```python\n"
 
 

@@ -16,7 +16,7 @@ from coevolve.rollout.service import LocalRollouts
 from coevolve.rollout.worker import contract_hash
 from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.pool import SandboxPool
-from coevolve.types import Origin, Role, StopReason, Task, Trajectory
+from coevolve.types import SOLVER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract, MiniatureWorld
 
 from .scripted import ANSWER, CALL, Segment, TableTool, play
@@ -132,7 +132,7 @@ def test_no_more_sessions_live_at_once_than_rows(nano: Config, base: PolicyWeigh
     question = "Let a = 43 * 80. Find a."
     rollouts = LocalRollouts(config, MiniatureWorld(), ASSETS)
     try:
-        task = Task(question, (question,), "chain", Origin("test", Role.SOLVER, 0))
+        task = Task(question, (question,), "chain", Origin("test", SOLVER, 0))
         (answers,) = rollouts.solve(base, [task], 32, seed=5, opening="a:\n```python\n")
     finally:
         rollouts.close()

@@ -17,7 +17,7 @@ from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
-from coevolve.types import Ints, Origin, Role, StopReason, Task, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Ints, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.open.learner import OpenWorld
 
 from .scripted import TableTool, printed
@@ -27,7 +27,7 @@ AWKWARD = (
     *("```python\n", ")\n```\n", "```output\n", ")\n```\n```output", "``", "`out", "put", " `", "```py", "thon\n"),
     *("\\boxed{4", "}.", "}.\n", "}\n\n", ".\n", "}\nUs", "er:", " \\box", "ed{", "4}", "?</ques", "tion>\n", MARK),
 )
-TASK = Task("t", ("What is 3 plus 1?",), "chain", Origin("agent0", Role.PROPOSER, 1))
+TASK = Task("t", ("What is 3 plus 1?",), "chain", Origin("agent0", PROPOSER, 1))
 
 
 @pytest.fixture(scope="module")
@@ -116,16 +116,14 @@ def ids(folder: Path, pieces: Sequence[str]) -> list[int]:
     return [int(id) for part in found for id in part]
 
 
-def play(
-    folder: Path, written: Sequence[str] | Sequence[int], *, role: Role = Role.SOLVER, max_tokens: int = 200
-) -> Played:
+def play(folder: Path, written: Sequence[str] | Sequence[int], *, agent: str = SOLVER, max_tokens: int = 200) -> Played:
     """The loop over one stream of tokens, with the open world's contract for a model without a template."""
     contract, codec, tool = OpenWorld(str(folder), "agent0").contract, Codec(folder), TableTool()
     tool.table["print('π')"] = printed("π ≈ 3\n")
     stream = [token for part in written for token in ([part] if isinstance(part, int) else ids(folder, [part]))]
     sampler = ReplaySampler(folder, {0: list(stream)})
     environment: Environment = (
-        PythonToolEnvironment(contract, 3, str) if role is Role.SOLVER else WritingEnvironment(contract, role)
+        PythonToolEnvironment(contract, 3, str) if agent == SOLVER else WritingEnvironment(contract, agent)
     )
     loop = RolloutLoop(sampler, tool, codec, wait_steps=1, eos=read_vocabulary(folder).ends)
     prompt = codec.encode(contract.solver_prompt(TASK))
@@ -218,7 +216,7 @@ def test_a_pause_at_the_last_token_of_the_budget_is_the_end_of_it(folder: Path) 
 
 def test_a_proposers_scratch_pad_may_hold_boxes_before_its_question(folder: Path) -> None:
     pieces = ["pad ", "\\boxed{4", "}.\n", "<question>What is 3 plus 1", "?</ques", "tion>\n", "\\boxed{4", "}\n\n"]
-    done = play(folder, pieces, role=Role.PROPOSER).trajectory
+    done = play(folder, pieces, agent=PROPOSER).trajectory
     assert (done.stop, done.answer) == (StopReason.EOS, "4")
     assert done.text == "".join(pieces)
 

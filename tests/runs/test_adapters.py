@@ -13,7 +13,7 @@ import pytest
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
 
-LORA = ("iterations=1", "lora.enabled=true", "lora.rank=4", "lora.alpha=8", "executor.kl=0.01", "curriculum.kl=0.01")
+LORA = ("iterations=1", "lora.enabled=true", "lora.rank=4", "lora.alpha=8", "solver.kl=0.01", "proposer.kl=0.01")
 OF_OTHERS = {".lock", "timings.jsonl", "manifest.json", "manifest.copy.json", "config.yaml"}  # clock, folder, process
 
 
@@ -71,7 +71,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(cli: Cli, tiny: Tiny, adapters: 
 
 def test_a_sampler_that_keeps_its_old_adapter_ends_the_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     fault = {"method": "begin", "phase": None, "when": "before", "kind": "stale"}
-    lines = (*LORA, "curriculum.steps=2", "curriculum.lr=0.01")
+    lines = (*LORA, "proposer.steps=2", "proposer.lr=0.01")
     ended = cli(*tiny(tmp_path / "run", *lines), fault=fault)
     assert ended.code == 1
     assert "sampler and trainer disagree" in ended.stderr

@@ -17,8 +17,8 @@ Tiny = Callable[..., list[str]]
 
 # A first pool that gives the probe enough tasks, and two steps of learning.
 SETTINGS = (
-    "iterations=1", "curriculum.train=false", "pool.size=80", "pool.votes=8", "executor.tasks=8",
-    "executor.group_size=8", "evaluation.levels=1", "evaluation.pool_samples=0", "evaluation.forced_fence=false",
+    "iterations=1", "proposer.train=false", "pool.size=80", "pool.votes=8", "solver.tasks=8",
+    "solver.group_size=8", "evaluation.levels=1", "evaluation.pool_samples=0", "evaluation.forced_fence=false",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def run(cli: Callable[..., Any], tiny: Tiny, tmp_path: Path) -> Callable[..., tu
 
 
 def test_a_broken_executor_gives_way_to_the_last_good_one(run: Callable[..., tuple[Path, str]]) -> None:
-    path, said = run(*SETTINGS, "executor.lr=0.05", "executor.steps=3")
+    path, said = run(*SETTINGS, "solver.lr=0.05", "solver.steps=3")
     (probe,) = rows(path, "probe")
     assert probe["tasks"] >= 16
     assert probe["worse"]
@@ -65,7 +65,7 @@ def test_a_broken_executor_gives_way_to_the_last_good_one(run: Callable[..., tup
 
 
 def test_an_executor_that_learns_is_not_rolled_back(run: Callable[..., tuple[Path, str]]) -> None:
-    path, said = run(*SETTINGS, "executor.steps=3")
+    path, said = run(*SETTINGS, "solver.steps=3")
     (probe,) = rows(path, "probe")
     assert probe["tasks"] >= 16
     assert not probe["worse"]
@@ -77,7 +77,7 @@ def test_an_executor_that_learns_is_not_rolled_back(run: Callable[..., tuple[Pat
 
 
 def test_a_curriculum_agent_that_forgets_how_to_ask_raises_an_alarm(run: Callable[..., tuple[Path, str]]) -> None:
-    collapse = ("iterations=1", "pool.size=32", "curriculum.lr=0.05", "curriculum.steps=3", "executor.train=false")
+    collapse = ("iterations=1", "pool.size=32", "proposer.lr=0.05", "proposer.steps=3", "solver.train=false")
     path, said = run(*collapse)
     (pool,) = rows(path, "pool")
     kinds = {row["kind"] for row in rows(path, "alarm")}

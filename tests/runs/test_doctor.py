@@ -21,7 +21,7 @@ from coevolve.store.folder import RunFolder
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
 
-SMALL = ("iterations=1", "curriculum.steps=2", "run.save_tasks=3")
+SMALL = ("iterations=1", "proposer.steps=2", "run.save_tasks=3")
 OF_ITS_OWN = {".lock", "timings.jsonl", "manifest.json", "manifest.copy.json", "config.yaml"}
 
 

@@ -109,7 +109,7 @@ def test_one_policy_stays_bit_identical_while_the_other_trains(
     assert len({*digests.values(), weights_digest(ASSETS)}) == 5, "both learn in both iterations"
     # The curriculum agent of iteration 1 meets the base executor: it is the same whether or not an executor follows.
     alone = tmp_path / "alone"
-    small = ["iterations=1", "executor.train=false"]
+    small = ["iterations=1", "solver.train=false"]
     assert cli(*tiny(alone, *small)).code == 0
     assert weights_digest(alone / "checkpoints/iteration-1/proposer") == digests["proposer", 1]
     assert not (alone / "checkpoints/iteration-1/solver").exists()

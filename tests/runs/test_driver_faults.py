@@ -203,19 +203,19 @@ def test_a_gate_that_keeps_nothing_does_not_break_the_run(
 @pytest.mark.parametrize(
     "override",
     [
-        "curriculum.train=false",
+        "proposer.train=false",
         "reward.lambda_tool=0",
         "reward.lambda_rep=0",
         "gate.enabled=false",
         "objective=grpo",
         "tool.max_turns=1",
         "tool.enabled=false",
-        "executor.train=false",
+        "solver.train=false",
     ],
 )
 def test_every_ablation_of_the_paper_is_one_key(override: str, cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    small = [*ONE, "evaluation.per_level=1", "evaluation.levels=1", "evaluation.pool_samples=0", "executor.steps=1"]
+    small = [*ONE, "evaluation.per_level=1", "evaluation.levels=1", "evaluation.pool_samples=0", "solver.steps=1"]
     ended = cli(*tiny(run, *small, override))
     assert ended.code == 0, ended.stderr
     assert status(run) == "finished"

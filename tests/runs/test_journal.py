@@ -17,10 +17,10 @@ from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.folder import RunFolder
-from coevolve.types import Origin, Role, StopReason, Task, ToolCall, Trajectory
+from coevolve.types import PROPOSER, Origin, StopReason, Task, ToolCall, Trajectory
 
 POLICY = PolicyWeights("solver-1", 2, {})
-TASKS = [Task(f"t{i}", (f"What is {i}?",), "sum", Origin("test", Role.PROPOSER, 1)) for i in range(7)]
+TASKS = [Task(f"t{i}", (f"What is {i}?",), "sum", Origin("test", PROPOSER, 1)) for i in range(7)]
 
 
 @dataclass

@@ -22,7 +22,7 @@ from coevolve.store.folder import RunFolder
 from coevolve.worlds.open.stand_in.build import small_folder
 
 Cli = Callable[..., Any]
-SMALL = ("--set", "pool.size=12", "--set", "curriculum.steps=1", "--set", "executor.steps=1", "--quiet")
+SMALL = ("--set", "pool.size=12", "--set", "proposer.steps=1", "--set", "solver.steps=1", "--quiet")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_a_run_that_was_killed_in_three_phases_ends_with_the_bytes_of_an_unbroke
     cli: Cli, model: Path, tmp_path: Path
 ) -> None:
     def begin(path: Path, **how: object) -> int:
-        chosen = (f"model.path={model}", f"run.dir={path}", "executor.steps=2", "curriculum.steps=2", "pool.size=24")
+        chosen = (f"model.path={model}", f"run.dir={path}", "solver.steps=2", "proposer.steps=2", "pool.size=24")
         settings = [part for setting in chosen for part in ("--set", setting)]
         return int(cli("run", "agent0", "--preset", "smoke-hf", *settings, "--quiet", **how).code)
 

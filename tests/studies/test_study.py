@@ -11,8 +11,8 @@ import yaml
 from coevolve.commands.study import study_markdown
 from coevolve.config import Config
 from coevolve.config.keys import values_by_key
+from coevolve.config.loading import load_config
 from coevolve.errors import ConfigError, RunError
-from coevolve.loading import load_config
 from coevolve.store import settings
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import read_runs
@@ -43,11 +43,11 @@ def test_cells_are_all_rows_of_a_seed_before_the_next_and_lie_in_folders_of_thei
 
 
 def test_a_row_wins_over_the_study_and_the_command_line_over_both(tmp_path: Path) -> None:
-    full, gate, *_ = cells(tmp_path, overrides=["curriculum.votes=2"])
+    full, gate, *_ = cells(tmp_path, overrides=["proposer.votes=2"])
     assert (full.config.pool.size, gate.config.pool.size) == (8, 12)
     assert (full.config.engine.threads, gate.config.engine.threads) == (2, 2)
     assert (full.config.gate.enabled, gate.config.gate.enabled) == (True, False)
-    assert (full.config.curriculum.votes, gate.config.curriculum.votes) == (2, 2)
+    assert (full.config.proposer.votes, gate.config.proposer.votes) == (2, 2)
     assert {cell.config.pool.size for cell in cells(tmp_path, overrides=["pool.size=9"])} == {9}
 
 
@@ -199,7 +199,7 @@ def test_the_rows_of_the_study_of_levers_pull_one_lever_each_beside_the_window(t
     window = changed("window", "paper")
     assert window == {"gate.lower", "gate.upper", "pool.votes", "pool.stop"}
     assert {row: changed(row, "paper") for row in ("untrained", "voters")} == {
-        "untrained": {"curriculum.train"},
+        "untrained": {"proposer.train"},
         "voters": {"pool.voters"},
     }
     added = {row: changed(row, "window") for row in cells if row.startswith("window-")}

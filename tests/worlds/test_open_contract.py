@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from coevolve.rollout.codec import Codec
-from coevolve.types import Origin, Role, Task
+from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.open.contract import CONTRACTS, NOTHING_PRINTED, PROGRAMS, OpenContract
 from coevolve.worlds.open.learner import OpenWorld
 
 from . import tokenizers_of_families as families
 
 TOLD = CONTRACTS["agent0"].solver.replace("{programs}", PROGRAMS["stateless"])
-TASK = Task("t", ("What is 3 + 4 times 5?",), "chain", Origin("agent0", Role.PROPOSER, 1))
+TASK = Task("t", ("What is 3 + 4 times 5?",), "chain", Origin("agent0", PROPOSER, 1))
 
 
 def contract(folder: Path, name: str = "agent0") -> OpenContract:
@@ -56,7 +56,7 @@ def test_a_chat_models_prompt_is_what_its_template_writes(tmp_path: Path) -> Non
     from transformers import AutoTokenizer
 
     folder = families.qwen(tmp_path)
-    turns = [{"role": "system", "content": TOLD}, {"role": "user", "content": TASK.question}]
+    turns = [{"agent": "system", "content": TOLD}, {"agent": "user", "content": TASK.question}]
     expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True
     )
@@ -103,21 +103,21 @@ def test_a_solvers_text_ends_with_the_line_of_its_box_or_with_another_turn(
 ) -> None:
     found = contract(families.qwen(tmp_path, chat=False))
     assert any(stop in text for stop in found.solver_stops)
-    assert found.finished(Role.SOLVER, text) == finished
+    assert found.finished(SOLVER, text) == finished
 
 
 def test_a_proposers_text_ends_with_the_box_after_its_question(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path, chat=False))
     asked = "pad: \\boxed{3}\n<question>What is 1 + 2?</question>\n\\boxed{3}\n"
-    assert found.finished(Role.PROPOSER, "pad: \\boxed{3}\n") is None
-    assert found.finished(Role.PROPOSER, asked) == asked[:-1]
+    assert found.finished(PROPOSER, "pad: \\boxed{3}\n") is None
+    assert found.finished(PROPOSER, asked) == asked[:-1]
 
 
 def test_a_chat_models_text_ends_where_it_begins_another_turn(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path))
     assert "<|im_start|>" in found.solver_stops
     assert "<|im_end|>" not in found.solver_stops  # an end token: no sampler needs to look for its name
-    assert found.finished(Role.SOLVER, "no idea<|im_start|>") == "no idea"
+    assert found.finished(SOLVER, "no idea<|im_start|>") == "no idea"
 
 
 def test_observations_say_what_was_printed_and_what_went_wrong(tmp_path: Path) -> None:
@@ -183,10 +183,10 @@ def test_a_further_turn_of_a_chat_model_stands_where_its_template_puts_it(tmp_pa
     found = contract(folder)
     answer, more = "It is 23.\n\\boxed{23}", "And without the 3?"
     turns = [
-        {"role": "system", "content": TOLD},
-        {"role": "user", "content": TASK.question},
-        {"role": "assistant", "content": answer},
-        {"role": "user", "content": more},
+        {"agent": "system", "content": TOLD},
+        {"agent": "user", "content": TASK.question},
+        {"agent": "assistant", "content": answer},
+        {"agent": "user", "content": more},
     ]
     written = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True

@@ -19,7 +19,7 @@ from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import ConfigError, ModelError
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.protocol import written_question
-from coevolve.types import Origin, Role, Task
+from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.open.learner import OpenWorld
 from coevolve.worlds.open.stand_in import build
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, make_small, small_folder
@@ -28,7 +28,7 @@ from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, save_tokenizer
 from coevolve.worlds.registry import open_world
 
 TINY = {"layers": 2, "hidden": 64, "vocabulary": 2048}
-TASK = Task("t", ("What is 3 plus 4?",), "chain", Origin("agent0", Role.PROPOSER, 1))
+TASK = Task("t", ("What is 3 plus 4?",), "chain", Origin("agent0", PROPOSER, 1))
 
 
 @pytest.fixture(scope="module", params=["qwen3-4b", "octothinker-8b"])
@@ -106,7 +106,7 @@ def test_a_useful_share_of_its_answers_calls_the_tool_and_some_write_on_after_th
     texts = written(folder, contract.solver_prompt(TASK), ("```output", *contract.solver_stops))
     called = [text for pause, text in texts if pause is Pause.STOP and "```output" in text]
     assert 0.15 < len(called) / len(texts) < 0.6
-    assert any(pause is Pause.STOP and contract.finished(Role.SOLVER, text) for pause, text in texts)
+    assert any(pause is Pause.STOP and contract.finished(SOLVER, text) for pause, text in texts)
 
 
 def test_after_a_tool_result_it_goes_on_to_a_box(folder: Path) -> None:

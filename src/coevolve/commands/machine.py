@@ -16,9 +16,9 @@ from rich.text import Text
 import coevolve
 from coevolve.commands.running import RUNS
 from coevolve.commands.sandbox_check import Findings, look
+from coevolve.config.loading import load_config, preset_names
 from coevolve.engine.planning.devices import Gpu, gpus, has_mps, why_no_gpu
 from coevolve.errors import CoevolveError
-from coevolve.loading import load_config, preset_names
 from coevolve.runs import machine
 from coevolve.runs.machine import Extra, Package
 from coevolve.runs.suitability import Suitability, suitability

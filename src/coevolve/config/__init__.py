@@ -8,11 +8,11 @@ Every field says what it is; ``coevolve config SECTION`` prints these sentences.
 from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
 from coevolve.config.learning import (
     AdpoSection,
-    CurriculumSection,
-    ExecutorSection,
     GateSection,
     PoolSection,
+    ProposerSection,
     RewardSection,
+    SolverSection,
     TrainingSection,
 )
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
@@ -31,22 +31,22 @@ from coevolve.config.section import Section, Voter, at_iteration
 __all__ = [
     "AdpoSection",
     "Config",
-    "CurriculumSection",
     "DialogueSection",
     "EngineSection",
     "EvaluationSection",
-    "ExecutorSection",
     "GateSection",
     "GradingSection",
     "HealthSection",
     "LoraSection",
     "ModelSection",
     "PoolSection",
+    "ProposerSection",
     "RewardSection",
     "RunSection",
     "SamplingSection",
     "SandboxSection",
     "Section",
+    "SolverSection",
     "ToolSection",
     "TrackSection",
     "Tracker",

@@ -40,7 +40,7 @@ class TrainingSection(Section):
     max_grad_norm: float = Field(1.0, gt=0, description="gradient clip")
 
 
-class CurriculumSection(TrainingSection):
+class ProposerSection(TrainingSection):
     train: bool = Field(True, description="train the curriculum agent; false = the untrained-curriculum ablation")
     steps: StepsPerIteration = Field(5, description="GRPO steps of one iteration")
     questions: int = Field(64, ge=2, description="questions written in one step")
@@ -91,7 +91,7 @@ class GateSection(Section):
     )
 
 
-class ExecutorSection(TrainingSection):
+class SolverSection(TrainingSection):
     train: bool = Field(True, description="train the executor; false leaves the base model as it is")
     steps: StepsPerIteration = Field(10, description="rollout batches of one iteration")
     tasks: int = Field(32, ge=1, description="kept tasks in one rollout batch")

@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
 from coevolve.config.learning import (
     AdpoSection,
-    CurriculumSection,
-    ExecutorSection,
     GateSection,
     PoolSection,
+    ProposerSection,
     RewardSection,
+    SolverSection,
 )
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
 from coevolve.config.resources import EngineSection, LoraSection, ModelSection, RunSection, TrackSection, VllmSection
@@ -44,10 +44,10 @@ class Config(Section):
     sandbox: SandboxSection = SandboxSection()
     sampling: SamplingSection = SamplingSection()
     reward: RewardSection = RewardSection()
-    curriculum: CurriculumSection = CurriculumSection()
+    proposer: ProposerSection = ProposerSection()
     pool: PoolSection = PoolSection()
     gate: GateSection = GateSection()
-    executor: ExecutorSection = ExecutorSection()
+    solver: SolverSection = SolverSection()
     adpo: AdpoSection = AdpoSection()
     grading: GradingSection = GradingSection()
     evaluation: EvaluationSection = EvaluationSection()

@@ -21,12 +21,12 @@ def check(config: Config) -> None:
     for t in range(1, config.iterations + 1):
         if at_iteration(config.gate.lower, t) > at_iteration(config.gate.upper, t):
             raise ValueError("gate.lower is above gate.upper: no task could ever be kept")
-    if config.curriculum.questions % config.curriculum.group_size:
-        raise ValueError("curriculum.questions must be a multiple of curriculum.group_size")
+    if config.proposer.questions % config.proposer.group_size:
+        raise ValueError("proposer.questions must be a multiple of proposer.group_size")
     if config.adpo.lower >= config.adpo.upper:
         raise ValueError("adpo.lower must be below adpo.upper")
-    if config.curriculum.minibatches > config.curriculum.questions:
-        raise ValueError("curriculum.minibatches is larger than curriculum.questions")
+    if config.proposer.minibatches > config.proposer.questions:
+        raise ValueError("proposer.minibatches is larger than proposer.questions")
     if config.reward.malformed < 0 and config.reward.clip_at_zero:
         raise ValueError("reward.malformed is below 0, but reward.clip_at_zero allows no reward below 0")
     if config.pool.stop > 0 and not config.gate.enabled:
@@ -36,8 +36,8 @@ def check(config: Config) -> None:
     _check_sandbox(config)
     if config.engine.device == "cuda" and config.engine.workers > 1:
         raise ValueError("engine.device cuda is used by one process, but engine.workers asks for more")
-    if config.executor.minibatches > config.executor.tasks * config.executor.group_size:
-        raise ValueError("executor.minibatches is larger than executor.tasks * executor.group_size")
+    if config.solver.minibatches > config.solver.tasks * config.solver.group_size:
+        raise ValueError("solver.minibatches is larger than solver.tasks * solver.group_size")
 
 
 def _check_sampler(config: Config) -> None:
@@ -51,8 +51,8 @@ def _check_sampler(config: Config) -> None:
 
 def _check_method(config: Config) -> None:
     """Reject parts that do not belong together: R-Zero with what Agent0 adds would be Agent0 by another name."""
-    if config.curriculum.tool and not config.tool.enabled:
-        raise ValueError("curriculum.tool is true, but tool.enabled is false: there is no tool")
+    if config.proposer.tool and not config.tool.enabled:
+        raise ValueError("proposer.tool is true, but tool.enabled is false: there is no tool")
     if config.method == "r-zero":
         if config.tool.enabled or config.reward.lambda_tool > 0:
             raise ValueError("R-Zero has no tool: tool.enabled is false and reward.lambda_tool is 0")

@@ -16,7 +16,7 @@ from coevolve.evaluation.runner import (
 )
 from coevolve.methods.base import State
 from coevolve.methods.questions import task_of
-from coevolve.types import Role
+from coevolve.types import SOLVER
 from coevolve.worlds.base import Meter
 
 
@@ -36,7 +36,7 @@ class Evaluate:
         self._known = open_meter(config).knows_answers
         self._control = self._known and iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
         self._transfer = self._known and config.evaluation.transfer_per_set + config.evaluation.dialogues > 0
-        self._pool = with_pool and config.executor.train
+        self._pool = with_pool and config.solver.train
         self.steps = 1 + self._transfer + self._pool + self._control
 
     def run(self, state: State, meter: Meter, recorder: Recorder) -> list[Path]:
@@ -48,7 +48,7 @@ class Evaluate:
             recorder.log(row | (self._measure_pool(state, meter, recorder) if self._pool else {}))
             state.progress.step(self.steps, {})
             return []
-        policy = state.checkpoints.weights(Role.SOLVER, t)
+        policy = state.checkpoints.weights(SOLVER, t)
         held_out = evaluate_held_out(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
         done = 1
         state.progress.step(done, {"held out": held_out.row["mean_at_8"]})
@@ -85,7 +85,7 @@ class Evaluate:
             for r in state.store.read_table(f"tasks/iteration-{t}.parquet")
             if r["p_hat"] is not None
         ]
-        first = state.checkpoints.weights(Role.SOLVER, 1)
+        first = state.checkpoints.weights(SOLVER, 1)
         samples = self._config.evaluation.pool_samples
         measure = evaluate_pool(state.rollouts, meter, first, tasks, samples, self._config.seed, judge=state.judge)
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}

@@ -16,7 +16,7 @@ import coevolve
 from coevolve.config import Config
 from coevolve.export.text import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
 from coevolve.monitor.summary import Summary, at, iterations
-from coevolve.types import Origin, Role, Task
+from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.registry import EXAMPLES, open_world
 
 Licence = Mapping[str, str]  # license, license_name, license_link: those that the base model's card states
@@ -37,21 +37,21 @@ class Split:
 
 
 def model_card(
-    config: Config, summary: Summary, role: Role, iteration: int, *, base: str, licence: Licence, adapter: bool
+    config: Config, summary: Summary, agent: str, iteration: int, *, base: str, licence: Licence, adapter: bool
 ) -> str:
     """README.md of an agent's folder.
 
     Args:
         config: configuration of the run.
         summary: what ``summarise`` says of it.
-        role: which agent.
+        agent: which agent.
         iteration: after which iteration.
         base: name of the base model's folder; empty for the embedded one.
         licence: what the base model's card states.
         adapter: the folder holds LoRA matrices that need the base model.
     """
     known = iterations(summary)[: iteration + 1]
-    title = "executor" if role is Role.SOLVER else "curriculum agent"
+    title = "executor" if agent == SOLVER else "curriculum agent"
     started = f"the base model `{_inline(base)}`" if base else f"the {config.world} base model of coevolve"
     stated = licence.get("license_name") or licence.get("license")
     tags = ["coevolve", config.method, "self-play", "reinforcement-learning", "tool-use"]
@@ -62,23 +62,23 @@ def model_card(
         "pipeline_tag": "text-generation",
         "tags": tags,
     }
-    if role is Role.SOLVER and (results := _results(config, summary, iteration)):
+    if agent == SOLVER and (results := _results(config, summary, iteration)):
         header["model-index"] = results
     parts = [
         f"# {config.method}: {title} after iteration {iteration}",
         f"One of two agents that {_PAPER} trained against each other from {started}, without any data: "
-        f"{USES[role]} Made by coevolve {coevolve.__version__} (preset `{_inline(config.preset)}`, seed {config.seed}, "
-        f"objective {config.objective}).",
+        f"{USES[agent]} Made by coevolve {coevolve.__version__} (preset `{_inline(config.preset)}`, "
+        f"seed {config.seed}, objective {config.objective}).",
         "## How to use it",
         *([ON_BASE] if adapter else []),
-        _fenced("python", _example(role, config, base, adapter=adapter)),
-        USES[f"after {role}"],
+        _fenced("python", _example(agent, config, base, adapter=adapter)),
+        USES[f"after {agent}"],
         "## Numbers",
-        _solver_table(known) if role is Role.SOLVER else _proposer_table(known),
+        _solver_table(known) if agent == SOLVER else _proposer_table(known),
         "## Licence",
         f"The base model's: {_inline(stated)}." if stated else "The base model's card states none; ask its makers.",
         "## Limits",
-        *(f"- {limit}" for limit in LIMITS[role]),
+        *(f"- {limit}" for limit in LIMITS[agent]),
         "## Configuration",
         _fenced("yaml", _shown(config)),
     ]
@@ -188,10 +188,10 @@ def _proposer_table(known: Sequence[object]) -> str:
     )
 
 
-def _example(role: Role, config: Config, base: str, *, adapter: bool) -> str:
+def _example(agent: str, config: Config, base: str, *, adapter: bool) -> str:
     contract = open_world(config).contract
-    if role is Role.SOLVER:
-        task = Task("example", (EXAMPLES[config.world],), "example", Origin(config.method, Role.PROPOSER, 0))
+    if agent == SOLVER:
+        task = Task("example", (EXAMPLES[config.world],), "example", Origin(config.method, PROPOSER, 0))
         prompt = contract.solver_prompt(task)
         how = f"do_sample=False, stop_strings={['```output', *contract.solver_stops]!r}"
     else:

@@ -13,7 +13,7 @@ from coevolve.export.models import ROLES, write_model
 from coevolve.monitor.summary import summarise
 from coevolve.store import atomic
 from coevolve.store.folder import RunFolder
-from coevolve.types import Role
+from coevolve.types import PROPOSER
 
 MODELS, DATASET = "models", "dataset"
 KINDS = (MODELS, DATASET)
@@ -93,7 +93,7 @@ def _chosen(folder: RunFolder, asked: int | None) -> int:
     whole = [
         t
         for t in range(1, folder.config.iterations + 1)
-        if all(folder.recorded(f"checkpoints/iteration-{t}/{role}/") for role in roles)
+        if all(folder.recorded(f"checkpoints/iteration-{t}/{agent}/") for agent in roles)
     ]
     if not whole:
         go_on = f"coevolve resume {folder.path}   or export its data: --what {DATASET}"
@@ -106,20 +106,20 @@ def _chosen(folder: RunFolder, asked: int | None) -> int:
     return whole[-1] if asked is None else asked
 
 
-def _trained(folder: RunFolder) -> list[Role]:
+def _trained(folder: RunFolder) -> list[str]:
     config = folder.config
-    return [role for role in ROLES if (config.curriculum.train if role is Role.PROPOSER else config.executor.train)]
+    return [agent for agent in ROLES if (config.proposer.train if agent == PROPOSER else config.solver.train)]
 
 
 def _model_writers(
     folder: RunFolder, summary: dict[str, object], iteration: int, notes: list[str], *, merge: bool
 ) -> dict[str, Callable[[Path], None]]:
     writers: dict[str, Callable[[Path], None]] = {}
-    for role, title in ROLES.items():
-        if role in _trained(folder):
-            source = folder.checkpoint(iteration, str(role))
-            writers[str(role)] = lambda path, source=source, role=role: write_model(  # type: ignore[misc]
-                path, source, folder.config, summary, role, iteration, merge=merge
+    for agent, title in ROLES.items():
+        if agent in _trained(folder):
+            source = folder.checkpoint(iteration, str(agent))
+            writers[str(agent)] = lambda path, source=source, agent=agent: write_model(  # type: ignore[misc]
+                path, source, folder.config, summary, agent, iteration, merge=merge
             )
         else:
             notes.append(f"the {title} was not trained: it is the base model and has no folder here")

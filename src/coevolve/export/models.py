@@ -12,16 +12,16 @@ import yaml
 from coevolve.config import Config
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.export.cards import Licence, model_card
-from coevolve.types import Role
+from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.registry import open_world
 
-ROLES = {Role.PROPOSER: "curriculum agent", Role.SOLVER: "executor"}
+ROLES = {PROPOSER: "curriculum agent", SOLVER: "executor"}
 _PARTS = {".json", ".safetensors", ".txt", ".model", ".jinja"}  # the optimiser's state is no part of a model
 _HEADER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 
 
 def write_model(
-    path: Path, source: Path, config: Config, summary: dict[str, object], role: Role, iteration: int, *, merge: bool
+    path: Path, source: Path, config: Config, summary: dict[str, object], agent: str, iteration: int, *, merge: bool
 ) -> None:
     """Fill a new folder with an agent's weights, tokenizer and card.
 
@@ -30,7 +30,7 @@ def write_model(
         source: the checkpoint, checked against its hashes.
         config: configuration of the run.
         summary: what :func:`coevolve.monitor.summary.summarise` says of it.
-        role: which agent.
+        agent: which agent.
         iteration: after which iteration.
         merge: write an adapter and its base model as one model.
 
@@ -58,7 +58,7 @@ def write_model(
     card = model_card(
         config,
         summary,
-        role,
+        agent,
         iteration,
         base=named,
         licence=_of(base),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from coevolve.types import Role
+from coevolve.types import PROPOSER, SOLVER
 
 USES: dict[str, str] = {
-    Role.SOLVER: "this one, the *executor*, answers questions and calls a Python tool on the way. Its labels were the "
+    SOLVER: "this one, the *executor*, answers questions and calls a Python tool on the way. Its labels were the "
     "majority votes of its own answers.",
-    Role.PROPOSER: "this one, the *curriculum agent*, writes questions at the edge of what the executor can do, and "
+    PROPOSER: "this one, the *curriculum agent*, writes questions at the edge of what the executor can do, and "
     "such as need the tool.",
-    f"after {Role.SOLVER}": "It pauses where the output of its code belongs. Run the Python block in a sandbox "
+    f"after {SOLVER}": "It pauses where the output of its code belongs. Run the Python block in a sandbox "
     "(never in a process of yours), append what it printed and a line of three backticks, and generate on; the answer "
     "stands in `\\boxed{}`. `coevolve solve RUN QUESTION` does all of this.",
-    f"after {Role.PROPOSER}": "A question ends at its closing tag. Many are too easy, too hard or malformed: a vote of "
+    f"after {PROPOSER}": "A question ends at its closing tag. Many are too easy, too hard or malformed: a vote of "
     "the executor and a gate decide what is worth training on.",
 }
 
@@ -21,8 +21,8 @@ ON_BASE = (
     "`coevolve export RUN --to DIR --merge` writes both as one model."
 )
 
-LIMITS: dict[Role, tuple[str, ...]] = {
-    Role.SOLVER: (
+LIMITS: dict[str, tuple[str, ...]] = {
+    SOLVER: (
         "It was trained on its own majority votes, not on true answers: what most of its answers get wrong alike, it "
         "has learned wrong.",
         "The numbers are of the world that it was trained in, on problems kept apart for measuring. They say nothing "
@@ -30,7 +30,7 @@ LIMITS: dict[Role, tuple[str, ...]] = {
         "It writes code and expects it to be run: use a sandbox without network and with limits.",
         "Nobody has tested it for safety, bias or facts; it is for research.",
     ),
-    Role.PROPOSER: (
+    PROPOSER: (
         "It was rewarded for questions that are uncertain for one particular executor, not for good or true ones.",
         "It imitates the texts of its base model; nothing keeps it from writing nonsense or repeating itself.",
         "Nobody has tested it for safety, bias or facts; it is for research.",

@@ -5,7 +5,7 @@ In every iteration t
 2. the frozen curriculum agent writes a pool; the executor votes on each task; tasks at its frontier are kept;
 3. the executor learns, by ADPO, to agree with the votes on what was kept.
 
-Every ablation of the paper is one key: ``curriculum.train``, ``reward.lambda_tool``, ``reward.lambda_rep``,
+Every ablation of the paper is one key: ``proposer.train``, ``reward.lambda_tool``, ``reward.lambda_rep``,
 ``gate.enabled``, ``objective``, ``tool.max_turns``, ``tool.enabled``.
 """
 
@@ -21,9 +21,9 @@ from coevolve.methods.phases.train_solver import TrainSolver
 def phases(config: Config, iteration: int) -> list[Phase]:
     """The phases of one iteration, in order."""
     out: list[Phase] = []
-    if config.curriculum.train:
+    if config.proposer.train:
         out.append(TrainProposer(config, iteration))
     out.append(FillPool(config, iteration))
-    if config.executor.train:
+    if config.solver.train:
         out.append(TrainSolver(config, iteration))
     return out

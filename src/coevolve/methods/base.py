@@ -15,7 +15,7 @@ from coevolve.grading.equivalence import Judge
 from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.base import PolicyWeights, Rollouts
 from coevolve.rollout.policy import Policy
-from coevolve.types import Group, LabelledTask, Role, Trajectory
+from coevolve.types import Group, LabelledTask, Trajectory
 from coevolve.worlds.base import World
 
 Row = Mapping[str, object]
@@ -58,11 +58,11 @@ class TrainerFactory(Protocol):
 
 
 class Checkpoints(Protocol):
-    """The policies of a run by role and iteration; iteration 0 is the base model for both roles."""
+    """The policies of a run by agent and iteration; iteration 0 is the base model for both roles."""
 
-    def folder(self, role: Role, iteration: int) -> Path: ...
+    def folder(self, agent: str, iteration: int) -> Path: ...
 
-    def weights(self, role: Role, iteration: int) -> PolicyWeights: ...
+    def weights(self, agent: str, iteration: int) -> PolicyWeights: ...
 
 
 class Steps(Protocol):
@@ -125,9 +125,9 @@ class State:
 
 
 def open_policy(
-    state: State, role: Role, iteration: int, section: TrainingSection, *, resume: bool, reference: Path | None
+    state: State, agent: str, iteration: int, section: TrainingSection, *, resume: bool, reference: Path | None
 ) -> Policy:
-    """The policy of a role at the start of an iteration's training, from the checkpoint of the one before.
+    """The policy of a agent at the start of an iteration's training, from the checkpoint of the one before.
 
     Args:
         resume: take up the optimiser of that checkpoint; else it is new.
@@ -135,7 +135,7 @@ def open_policy(
     """
     state.rollouts.rest()
     trainer = state.open_trainer(
-        state.checkpoints.folder(role, iteration - 1),
+        state.checkpoints.folder(agent, iteration - 1),
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         resume=resume,
@@ -143,7 +143,7 @@ def open_policy(
     )
     health = state.config.health
     guard = UpdateGuard(health.explosion, health.max_skipped)
-    return Policy(f"{role}-{iteration}", trainer, tolerance=state.config.probe_tolerance, guard=guard)
+    return Policy(f"{agent}-{iteration}", trainer, tolerance=state.config.probe_tolerance, guard=guard)
 
 
 def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], None]) -> None:

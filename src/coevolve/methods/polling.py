@@ -15,14 +15,14 @@ from coevolve.methods.base import State, Store
 from coevolve.methods.probe import trained_in
 from coevolve.methods.questions import answers_of
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Role, Task, Trajectory, Vote
+from coevolve.types import SOLVER, Task, Trajectory, Vote
 
 ByVoter = list[list[tuple[Trajectory, ...]]]  # [voter][task]: its answers
 
 
 def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
     """Iterations of the executors that have these names in an iteration, the newest first; equal ones count once."""
-    newest = iteration - 1 if config.executor.train else 0
+    newest = iteration - 1 if config.solver.train else 0
     previous, middle, first = max(newest - 1, 0), (newest + 1) // 2, min(newest, 1)
     at = {"current": newest, "previous": previous, "middle": middle, "first": first, "base": 0}
     return sorted({at[name] for name in names}, reverse=True)
@@ -48,7 +48,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     for begin in range(0, votes, size):
         count = min(size, votes - begin)
         for answers, voter in zip(out, asked, strict=True):
-            policy = state.checkpoints.weights(Role.SOLVER, voter)
+            policy = state.checkpoints.weights(SOLVER, voter)
             names = ("votes", voter, begin) if begin else ("votes", voter)
             seed = seed_of(seed_of(config.seed, "pool", iteration), *names)
             more = state.rollouts.solve(policy, [tasks[n] for n in waiting], count, seed=seed)
@@ -63,12 +63,12 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
 
 
 def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: int) -> ByVoter:
-    """The answers that make the reward of the curriculum agent: ``curriculum.votes`` of each of its voters."""
-    section = state.config.curriculum
+    """The answers that make the reward of the curriculum agent: ``proposer.votes`` of each of its voters."""
+    section = state.config.proposer
     newest, *older = different_voters(state.config, state.store, section.voters, iteration)
     seeds = {newest: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
-        state.rollouts.solve(state.checkpoints.weights(Role.SOLVER, voter), tasks, section.votes, seed=number)
+        state.rollouts.solve(state.checkpoints.weights(SOLVER, voter), tasks, section.votes, seed=number)
         for voter, number in seeds.items()
     ]
 

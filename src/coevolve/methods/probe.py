@@ -22,7 +22,7 @@ from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.statistics import MIN_TASKS, PAIRED_COVERAGE, Comparison, paired_comparison
-from coevolve.types import LabelledTask, Role, Task, Trajectory
+from coevolve.types import SOLVER, LabelledTask, Task, Trajectory
 
 TASKS = "probe/tasks.parquet"
 CI = f"ci{100 * PAIRED_COVERAGE:.0f}"
@@ -67,9 +67,9 @@ def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str)
     files, rejected = _compare(state, iteration, policy.weights()) if state.config.health.probe else ([], False)
     if not rejected:
         return [*files, state.store.save_folder(folder, lambda path: policy.save(path, optimizer=False))]
-    section = state.config.executor
+    section = state.config.solver
     last_good = state.open_trainer(
-        state.checkpoints.folder(Role.SOLVER, iteration - 1),
+        state.checkpoints.folder(SOLVER, iteration - 1),
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         resume=False,
@@ -84,7 +84,7 @@ def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str)
 
 def trained_in(config: Config, store: Store, iteration: int) -> int:
     """The iteration whose training made the executor that an iteration ended with: an earlier one after a rollback."""
-    if iteration == 0 or config.health.probe == 0 or not config.executor.train or not store.read_table(TASKS):
+    if iteration == 0 or config.health.probe == 0 or not config.solver.train or not store.read_table(TASKS):
         return iteration
     return int(str(store.read_table(f"probe/iteration-{iteration}.parquet")[0]["present"]))
 
@@ -146,13 +146,13 @@ def _compare(state: State, t: int, weights: PolicyWeights) -> tuple[list[Path], 
 def _standing_before(state: State, t: int, tasks: Sequence[LabelledTask]) -> Standing:
     if t > 1:
         return standing_after(state.store.read_table(f"probe/iteration-{t - 1}.parquet"))
-    base = _answers(state, state.checkpoints.weights(Role.SOLVER, 0), tasks)
+    base = _answers(state, state.checkpoints.weights(SOLVER, 0), tasks)
     return Standing(0, tuple(_agreement(state, tasks, base)), 0)
 
 
 def _second_look(state: State, tasks: Sequence[LabelledTask], weights: PolicyWeights, best: int) -> Comparison:
     """The comparison with fresh answers of both."""
-    both = (weights, state.checkpoints.weights(Role.SOLVER, best))
+    both = (weights, state.checkpoints.weights(SOLVER, best))
     new, old = (_agreement(state, tasks, _answers(state, one, tasks, look=2)) for one in both)
     return paired_comparison(new, old)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from coevolve.config import Config
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import after_last_output, written_question
-from coevolve.types import Origin, Role, StopReason, Task, Trajectory
+from coevolve.types import PROPOSER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.base import World
 
 
@@ -35,7 +35,7 @@ def read_questions(
         question = written_question(text) if trajectory.stop is StopReason.EOS else None
         task = None
         own = last_boxed(text)
-        answered = own is not None or not config.curriculum.own_answer
+        answered = own is not None or not config.proposer.own_answer
         if question is not None and answered and world.is_well_formed(question):
             task = task_of(world, config, f"{prefix}-{i:04d}", question, iteration, own)
         out.append(Written(trajectory, question or "", task))
@@ -47,7 +47,7 @@ def task_of(
 ) -> Task:
     """The task of a well-formed question: a dialogue where the configuration has them and the question can be one."""
     turns = world.user_turns(question, config.dialogue.turns)
-    origin = Origin(config.method, Role.PROPOSER, iteration)
+    origin = Origin(config.method, PROPOSER, iteration)
     written = question if len(turns) > 1 else None
     return Task(id, turns, "dialogue" if written else "chain", origin, own_answer, written)
 

@@ -87,8 +87,8 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
         "summary": summary,
         "gates": _gates(folder.config),
         "steps": {
-            "curriculum": _steps(metrics, "curriculum", folder.config.curriculum.kl > 0),
-            "executor": _steps(metrics, "executor", folder.config.executor.kl > 0),
+            "curriculum": _steps(metrics, "curriculum", folder.config.proposer.kl > 0),
+            "executor": _steps(metrics, "executor", folder.config.solver.kl > 0),
         },
         "timings": folder.timings(),
         "live": live,

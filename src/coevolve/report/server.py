@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import coevolve
@@ -27,10 +27,6 @@ from coevolve.report.shelf import Shelf
 from coevolve.report.task_index import HELD_OUT, POOL
 from coevolve.report.watched import POLL_S, WatchedRun
 from coevolve.system import http_url, is_ip_address, is_loopback
-
-if TYPE_CHECKING:
-    from coevolve.report.server import WatchServer
-
 
 SLOWEST_S = 20.0  # how long a client may take for its request, and for each part of an answer
 STILL_THERE_S = 5.0  # a page without news hears at least so often that the server lives

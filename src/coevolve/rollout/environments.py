@@ -10,7 +10,7 @@ from coevolve.engine.base import Pause
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import OUTPUT_FENCE, appended_observation, called_code
 from coevolve.sandbox.base import ToolResult
-from coevolve.types import Role, StopReason, ToolCall
+from coevolve.types import PROPOSER, SOLVER, StopReason, ToolCall
 from coevolve.worlds.base import Contract
 
 
@@ -62,9 +62,9 @@ class Environment(Protocol):
 class WritingEnvironment:
     """Plain text without a tool: the proposer's question, or a solver whose tool is switched off."""
 
-    def __init__(self, contract: Contract, role: Role) -> None:
-        self.stop = contract.proposer_stops if role is Role.PROPOSER else contract.solver_stops
-        self._contract, self._role = contract, role
+    def __init__(self, contract: Contract, agent: str) -> None:
+        self.stop = contract.proposer_stops if agent == PROPOSER else contract.solver_stops
+        self._contract, self._role = contract, agent
         self.calls: list[ToolCall] = []
 
     def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
@@ -86,19 +86,17 @@ class WritingEnvironment:
 class PythonToolEnvironment:
     """Text and Python in one stream: a closed code block before an output fence is executed, its output appended."""
 
-    def __init__(
-        self, contract: Contract, max_turns: int, shown: Callable[[str], str], role: Role = Role.SOLVER
-    ) -> None:
+    def __init__(self, contract: Contract, max_turns: int, shown: Callable[[str], str], agent: str = SOLVER) -> None:
         """
         Args:
             contract: how texts look.
             max_turns: tool calls of one text.
             shown: cuts an observation to what the policy may be shown.
-            role: who writes: an executor answers, a curriculum agent may compute while it composes.
+            agent: who writes: an executor answers, a curriculum agent may compute while it composes.
         """
-        stops = contract.proposer_stops if role is Role.PROPOSER else contract.solver_stops
+        stops = contract.proposer_stops if agent == PROPOSER else contract.solver_stops
         self.stop = (OUTPUT_FENCE, *stops)
-        self._role = role
+        self._role = agent
         self._contract, self._max_turns, self._shown = contract, max_turns, shown
         self._segment, self._code = "", ""
         self.calls: list[ToolCall] = []

@@ -24,7 +24,7 @@ from coevolve.rollout.loop import Job
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.worker import Assignment, RolloutWorker, contract_hash, sampling_for, split
 from coevolve.system import usable_cores
-from coevolve.types import Role, Task, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
 from coevolve.worlds.base import World
 
 _PATIENCE_S = 5.0  # for workers that are asked to end; after it they are killed
@@ -85,16 +85,16 @@ class LocalRollouts:
             for n, (task, prompt) in enumerate(prompted, first)
             for k in range(samples)
         ]
-        flat = self._run(Role.SOLVER, policy, jobs, sampling_for(self._config, Role.SOLVER, greedy=greedy))
+        flat = self._run(SOLVER, policy, jobs, sampling_for(self._config, SOLVER, greedy=greedy))
         return [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
 
     def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         """``n`` texts of the proposer; see the protocol."""
         prompt = self._codec.encode(self._world.contract.proposer_prompt())
         jobs = [Job(f"q{i}", 0, prompt, np.zeros(0, np.int32), seed_of(seed, i, 0)) for i in range(first, first + n)]
-        return self._run(Role.PROPOSER, policy, jobs, sampling_for(self._config, Role.PROPOSER, greedy=False))
+        return self._run(PROPOSER, policy, jobs, sampling_for(self._config, PROPOSER, greedy=False))
 
-    def _run(self, role: Role, policy: PolicyWeights, jobs: list[Job], sampling: Sampling) -> list[Trajectory]:
+    def _run(self, agent: str, policy: PolicyWeights, jobs: list[Job], sampling: Sampling) -> list[Trajectory]:
         if not jobs:
             return []
         fresh = self._held != (policy.name, policy.version)
@@ -102,7 +102,7 @@ class LocalRollouts:
         workers = len(self._remote) or 1
         shares = split(jobs, workers)
         work = [
-            Assignment(role, policy if fresh else None, policy.name, tuple(jobs[i] for i in share), sampling)
+            Assignment(agent, policy if fresh else None, policy.name, tuple(jobs[i] for i in share), sampling)
             for share in shares
         ]
         if self._inline is not None:

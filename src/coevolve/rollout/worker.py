@@ -19,15 +19,15 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
 from coevolve.sandbox.factory import open_tool
-from coevolve.types import Role, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Trajectory
 from coevolve.worlds.base import Contract
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one worker is asked to do: jobs of one role under one policy."""
+    """What one worker is asked to do: jobs of one agent under one policy."""
 
-    role: Role
+    agent: str
     policy: PolicyWeights | None  # None: the weights that this worker already has
     policy_name: str
     jobs: tuple[Job, ...]
@@ -91,7 +91,7 @@ class RolloutWorker:
             self._sampler.load_weights(assignment.policy)
         shortages = 0
         while True:
-            jobs = [(job, self._surroundings(job, assignment.role)) for job in assignment.jobs]
+            jobs = [(job, self._surroundings(job, assignment.agent)) for job in assignment.jobs]
             try:
                 trajectories, stats = self._loop.run(
                     jobs, assignment.sampling, policy=assignment.policy_name, contract=self._hash
@@ -110,18 +110,18 @@ class RolloutWorker:
             cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
         )
 
-    def _surroundings(self, job: Job, role: Role) -> Environment:
+    def _surroundings(self, job: Job, agent: str) -> Environment:
         if not job.follow_ups:
-            return self._environment(role)
+            return self._environment(agent)
         all_turns = self._config.dialogue.judged == "all"
-        make = partial(self._environment, role)
+        make = partial(self._environment, agent)
         return DialogueEnvironment(make, self._contract, job.follow_ups, all_turns=all_turns)
 
-    def _environment(self, role: Role) -> Environment:
+    def _environment(self, agent: str) -> Environment:
         tool = self._config.tool
-        if tool.enabled if role is Role.SOLVER else self._config.curriculum.tool:
-            return PythonToolEnvironment(self._contract, tool.max_turns, self._shown, role)
-        return WritingEnvironment(self._contract, role)
+        if tool.enabled if agent == SOLVER else self._config.proposer.tool:
+            return PythonToolEnvironment(self._contract, tool.max_turns, self._shown, agent)
+        return WritingEnvironment(self._contract, agent)
 
     def _shown(self, observation: str) -> str:
         return self._codec.within(observation, self._config.tool.observation_tokens)
@@ -136,9 +136,9 @@ class RolloutWorker:
         self._sampler.close()
 
 
-def sampling_for(config: Config, role: Role, *, greedy: bool) -> Sampling:
-    """Temperature and budget of a role; training and scoring always sample with top-p 1."""
-    tokens = config.sampling.question_tokens if role is Role.PROPOSER else config.sampling.max_tokens
+def sampling_for(config: Config, agent: str, *, greedy: bool) -> Sampling:
+    """Temperature and budget of a agent; training and scoring always sample with top-p 1."""
+    tokens = config.sampling.question_tokens if agent == PROPOSER else config.sampling.max_tokens
     return Sampling(0.0 if greedy else config.sampling.temperature, 1.0, tokens)
 
 

@@ -12,7 +12,7 @@ from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, ready_world
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
-from coevolve.types import Origin, Role, Task, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Origin, Task, Trajectory
 from coevolve.worlds.base import World
 from coevolve.worlds.registry import EXAMPLES
 
@@ -28,16 +28,16 @@ def solve(path: Path, question: str) -> Trajectory:
     folder = RunFolder.open(path, write=False)
     config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
     trained = [t for t in range(1, config.iterations + 1) if folder.recorded(f"checkpoints/iteration-{t}/solver/")]
-    if config.executor.train and not trained:
+    if config.solver.train and not trained:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
     newest = trained[-1] if trained else 0
     world = ready_world(config)
     base = base_model(world)
-    task = Task("asked", (question,), "asked", Origin(config.method, Role.PROPOSER, newest))
+    task = Task("asked", (question,), "asked", Origin(config.method, PROPOSER, newest))
     _refuse_unreadable(task, world, base, config)
     rollouts = LocalRollouts(config, world, base)
     try:
-        policy = RunCheckpoints(folder, base).weights(Role.SOLVER, newest)
+        policy = RunCheckpoints(folder, base).weights(SOLVER, newest)
         return rollouts.solve(policy, [task], 1, seed=config.seed, greedy=True)[0][0]
     finally:
         rollouts.close()

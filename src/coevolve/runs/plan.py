@@ -108,17 +108,17 @@ def _planned(config: Config, phase: Phase | Evaluate, saved: int) -> PlannedPhas
     average = Averages.of(config)
     questions, answers, trained, prompts = 0, 0, 0, 0
     if phase.name == "curriculum":
-        questions = phase.steps * config.curriculum.questions
-        prompts = questions * len(voters(config, config.curriculum.voters, phase.iteration))
-        answers = prompts * config.curriculum.votes
+        questions = phase.steps * config.proposer.questions
+        prompts = questions * len(voters(config, config.proposer.voters, phase.iteration))
+        answers = prompts * config.proposer.votes
         trained = questions * average.question
     elif phase.name == "pool":
         questions = config.pool.size
         prompts = questions * len(voters(config, config.pool.voters, phase.iteration))
         answers = prompts * config.pool.votes
     elif phase.name == "executor":
-        prompts = phase.steps * config.executor.tasks
-        answers = prompts * config.executor.group_size
+        prompts = phase.steps * config.solver.tasks
+        answers = prompts * config.solver.group_size
         trained = answers * average.trained
     else:
         prompts, answers = _measured(config, phase.iteration)

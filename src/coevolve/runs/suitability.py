@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coevolve.config import Config
+from coevolve.config.loading import load_config
 from coevolve.engine.factory import require_engine
 from coevolve.engine.planning.devices import Gpu
 from coevolve.errors import CoevolveError
-from coevolve.loading import load_config
 from coevolve.runs.estimate import Fit, fit_of
 from coevolve.runs.plan import planned, shape_of
 from coevolve.worlds.registry import open_world

@@ -10,7 +10,7 @@ from coevolve.config import Config
 from coevolve.errors import ModelError
 from coevolve.rollout.base import PolicyWeights
 from coevolve.store.folder import RunFolder
-from coevolve.types import Role
+from coevolve.types import PROPOSER
 
 _KEPT, _KEPT_BYTES = 6, 4 << 30  # policies in memory, as long as they are small: whole models of billions are not
 
@@ -20,25 +20,25 @@ class RunCheckpoints:
 
     def __init__(self, folder: RunFolder, base: Path) -> None:
         self._folder, self._base = folder, base
-        self._held: dict[tuple[Role, int], PolicyWeights] = {}
+        self._held: dict[tuple[str, int], PolicyWeights] = {}
 
-    def folder(self, role: Role, iteration: int) -> Path:
+    def folder(self, agent: str, iteration: int) -> Path:
         """The folder of a policy, a Hugging Face model or an adapter, checked against its hashes.
 
         Raises:
             RunError: no finished phase made it, or it is missing or changed.
         """
-        trained = self._trained(self._folder.config, role)
-        return self._folder.checkpoint(iteration, str(role)) if iteration and trained else self._base
+        trained = self._trained(self._folder.config, agent)
+        return self._folder.checkpoint(iteration, str(agent)) if iteration and trained else self._base
 
-    def weights(self, role: Role, iteration: int) -> PolicyWeights:
+    def weights(self, agent: str, iteration: int) -> PolicyWeights:
         """The weights of a policy. Both roles share the base model's."""
-        key = (role, iteration if self._trained(self._folder.config, role) else 0)
+        key = (agent, iteration if self._trained(self._folder.config, agent) else 0)
         if key not in self._held:
             adapter = self._folder.config.lora.enabled
             # No adapter at all is the base model: every sampler of such a run has that one.
-            weights = {} if adapter and not key[1] else read_weights(self.folder(role, iteration))
-            name = f"{role}-{iteration}" if key[1] else "base"
+            weights = {} if adapter and not key[1] else read_weights(self.folder(agent, iteration))
+            name = f"{agent}-{iteration}" if key[1] else "base"
             self._held[key] = PolicyWeights(name, -1, weights, adapter)
             while len(self._held) > 1 and (len(self._held) > _KEPT or self._bytes() > _KEPT_BYTES):
                 del self._held[next(iter(self._held))]
@@ -48,8 +48,8 @@ class RunCheckpoints:
         return sum(array.nbytes for policy in self._held.values() for array in policy.weights.values())
 
     @staticmethod
-    def _trained(config: Config, role: Role) -> bool:
-        return config.curriculum.train if role is Role.PROPOSER else config.executor.train
+    def _trained(config: Config, agent: str) -> bool:
+        return config.proposer.train if agent == PROPOSER else config.solver.train
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from coevolve.types import Role, Task
+from coevolve.types import Task
 
 
 class Contract(Protocol):
@@ -35,12 +35,12 @@ class Contract(Protocol):
             ended: the answer was ended by an end token, which stands there already.
         """
 
-    def finished(self, role: Role, text: str) -> str | None:
+    def finished(self, agent: str, text: str) -> str | None:
         """The text of an agent without what follows its end, None when it goes on.
 
         Args:
-            role: who writes.
-            text: what was written, up to and including one of the role's stop strings; of a solver, after its last
+            agent: who writes.
+            text: what was written, up to and including one of the agent's stop strings; of a solver, after its last
                 observation.
         """
 

@@ -22,7 +22,7 @@ def open_world(config: Config) -> World:
             path,
             config.model.contract,
             turns=config.dialogue.turns,
-            composing=config.curriculum.tool,
+            composing=config.proposer.tool,
             state=config.tool.state,
         )
     if path is None:

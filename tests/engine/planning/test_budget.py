@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from coevolve.config import Config
+from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES, published_config
 from coevolve.engine.planning.budget import fitting_micro_batch, longest_text, memory_plan
 from coevolve.engine.planning.memory import MemoryPlan
 from coevolve.engine.planning.shapes import ModelShape
-from coevolve.loading import load_config
 
 QWEN = ModelShape.from_config(FAMILIES["qwen3-4b"].config)
 BASE = QWEN.parameters * 2  # bytes in bfloat16
@@ -64,7 +64,7 @@ def test_full_training_has_weights_reference_and_moments_in_fp32_and_a_sampler_o
     assert plan["trained model"] == plan["reference"] == 2 * BASE
     assert plan["optimiser"] == 4 * BASE
     assert plan["sampler's model"] == BASE
-    without = parts(memory_plan(QWEN, configured(*whole, "curriculum.kl=0", "executor.kl=0")))
+    without = parts(memory_plan(QWEN, configured(*whole, "proposer.kl=0", "solver.kl=0")))
     assert "reference" not in without
     small = parts(memory_plan(QWEN, configured(*whole, "engine.optimizer=adamw-8bit")))
     assert small["optimiser"] == pytest.approx(plan["optimiser"] / 4, rel=0.02)

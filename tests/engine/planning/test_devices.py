@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from coevolve.cli import app
+from coevolve.config.loading import load_config
 from coevolve.engine.planning import devices
 from coevolve.engine.planning.devices import CARDS, card_of
 from coevolve.errors import ConfigError
-from coevolve.loading import load_config
 from coevolve.rollout.service import worker_count
 
 

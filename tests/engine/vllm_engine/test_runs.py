@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 import coevolve
+from coevolve.config.loading import load_config
 from coevolve.engine.base import PolicyWeights
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
-from coevolve.loading import load_config
 from coevolve.monitor.progress import SilentProgress
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver
 from coevolve.store.checkpoints import read_weights
 from coevolve.store.folder import RunFolder
-from coevolve.types import Origin, Role, Task
+from coevolve.types import SOLVER, Origin, Task
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 
 from .tiny import forward
@@ -107,7 +107,7 @@ def test_an_iteration_with_the_real_vocabulary(lora: str, tmp_path: Path) -> Non
 
 def test_both_samplers_write_the_same_answers_around_real_tool_results() -> None:
     """Greedy, so that no random number differs; the fence is forced, so that the tool is called."""
-    tasks = [Task(f"t{i}", (text,), "chain", Origin("test", Role.SOLVER, 0)) for i, text in enumerate(QUESTIONS)]
+    tasks = [Task(f"t{i}", (text,), "chain", Origin("test", SOLVER, 0)) for i, text in enumerate(QUESTIONS)]
     written = []
     for sampler in ("vllm", "local"):
         config = load_config("nano", overrides=["engine.workers=1", "vllm.cache_gb=0.05", f"engine.sampler={sampler}"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from coevolve.config import Config, CurriculumSection
+from coevolve.config import Config, ProposerSection
 from coevolve.report.live import live_state
 from coevolve.store.folder import RunFolder
 
@@ -28,7 +28,7 @@ def tree(path: Path) -> dict[str, tuple[int, int]]:
 @pytest.fixture
 def begun(tmp_path: Path) -> Iterator[RunFolder]:
     """A run in its first curriculum phase, with this process for its writer."""
-    folder = RunFolder.create(tmp_path / "run", Config(iterations=1, curriculum=CurriculumSection(steps=10)))
+    folder = RunFolder.create(tmp_path / "run", Config(iterations=1, proposer=ProposerSection(steps=10)))
     folder.set_status("running", sandbox={"seccomp": "on", "cgroup": "not available"})
     folder.begin("iteration-0/evaluate")
     folder.log_timing({"phase": "iteration-0/evaluate", "wall_s": 8.0})

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from coevolve.config.loading import load_config
 from coevolve.errors import SandboxUnavailable
-from coevolve.loading import load_config
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.service import LocalRollouts
 from coevolve.sandbox.factory import open_tool
 from coevolve.store.checkpoints import read_weights
-from coevolve.types import Origin, Role, StopReason, Task, Trajectory
+from coevolve.types import PROPOSER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 
 from .conftest import TOKEN, Fake, Script, Server, Start
@@ -26,8 +26,8 @@ from .waiting import until
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
 TOKEN_SET = {"COEVOLVE_SANDBOX_TOKEN": TOKEN}
-SHORT = ("iterations=1", "evaluation.forced_fence=false", "executor.steps=1")
-ORIGIN = Origin("agent0", Role.PROPOSER, 1)
+SHORT = ("iterations=1", "evaluation.forced_fence=false", "solver.steps=1")
+ORIGIN = Origin("agent0", PROPOSER, 1)
 TASKS = [Task(f"t{n}", (f"Let a = {n + 40} * 80. Find a.",), "chain", ORIGIN) for n in range(10)]
 
 

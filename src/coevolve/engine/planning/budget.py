@@ -33,7 +33,7 @@ class Numbers:
             weights,
             Precision(weights if lora.enabled else FP32, compute),
             Trained(lora.rank, tuple(lora.targets)) if lora.enabled else Trained(),
-            max(config.curriculum.kl, config.executor.kl) > 0,
+            max(config.proposer.kl, config.solver.kl) > 0,
         )
 
 

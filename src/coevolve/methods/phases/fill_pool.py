@@ -20,7 +20,7 @@ from coevolve.methods.polling import poll, pooled
 from coevolve.methods.probe import freeze_probe
 from coevolve.methods.questions import Written, read_questions, task_of
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Group, LabelledTask, Role, Trajectory
+from coevolve.types import PROPOSER, Group, LabelledTask, Trajectory
 
 _OUTSIDE: dict[Reason, str] = {"below": "outside the gate", "above": "outside the gate"}  # in the table of tasks
 
@@ -39,8 +39,8 @@ class FillPool:
         """Leaves ``tasks/iteration-t.parquet``, one row per written text, and the current executor's trajectories."""
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "pool", t)
-        role, last = (Role.PROPOSER, t) if config.curriculum.train else (Role.PROPOSER, 0)
-        texts = state.rollouts.write(state.checkpoints.weights(role, last), config.pool.size, seed=seed)
+        agent, last = (PROPOSER, t) if config.proposer.train else (PROPOSER, 0)
+        texts = state.rollouts.write(state.checkpoints.weights(agent, last), config.pool.size, seed=seed)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"p{t}")
         earlier = earlier_questions(state.store, t)
         fates = _fates(state, written, Archive(earlier))
@@ -60,7 +60,7 @@ class FillPool:
         state.progress.step(1, {"written": len(texts), "kept": len(kept), "tokens": tokens})
         rows = _rows(state, t, written, fates, groups, passed.fates)
         files = [state.store.write_table(f"tasks/iteration-{t}.parquet", rows)]
-        has_probe = t == 1 and config.executor.train and config.health.probe > 0
+        has_probe = t == 1 and config.solver.train and config.health.probe > 0
         return [*files, *freeze_probe(state, tasks, by_voter[0])] if has_probe else files
 
 

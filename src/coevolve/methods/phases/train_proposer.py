@@ -23,7 +23,7 @@ from coevolve.methods.polling import poll_for_reward
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Batch, Group, Role, TrainStats
+from coevolve.types import PROPOSER, Batch, Group, TrainStats
 
 
 class TrainProposer:
@@ -34,13 +34,13 @@ class TrainProposer:
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration
-        self.steps = at_iteration(config.curriculum.steps, iteration)
+        self.steps = at_iteration(config.proposer.steps, iteration)
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's curriculum agent and its optimiser, and save both."""
-        section, t = state.config.curriculum, self.iteration
-        base = state.checkpoints.folder(Role.PROPOSER, 0)
-        policy = open_policy(state, Role.PROPOSER, t, section, resume=t > 1, reference=base if section.kl > 0 else None)
+        section, t = state.config.proposer, self.iteration
+        base = state.checkpoints.folder(PROPOSER, 0)
+        policy = open_policy(state, PROPOSER, t, section, resume=t > 1, reference=base if section.kl > 0 else None)
         archive = Archive(earlier_questions(state.store, t))
         train_steps(state, policy, self.steps, lambda step: self._step(state, policy, archive, step))
         folder = f"checkpoints/iteration-{t}/proposer"
@@ -49,7 +49,7 @@ class TrainProposer:
     def _step(self, state: State, policy: Policy, archive: Archive, step: int) -> None:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "curriculum", t, step)
-        texts = state.rollouts.write(policy.weights(), config.curriculum.questions, seed=seed)
+        texts = state.rollouts.write(policy.weights(), config.proposer.questions, seed=seed)
         gap = policy.probe(texts)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
         tasks = [w.task for w in written if w.task is not None]
@@ -77,7 +77,7 @@ class TrainProposer:
             "max_logp_gap": gap,
         }
         row = {"event": "curriculum_step", "iteration": t, "step": step + 1, "steps": self.steps}
-        state.store.log(row | facts | train_facts(stats, config.curriculum.kl))
+        state.store.log(row | facts | train_facts(stats, config.proposer.kl))
         state.progress.step(
             step + 1,
             {
@@ -93,7 +93,7 @@ class TrainProposer:
         self, config: Config, policy: Policy, written: Sequence[Written], rewards: Sequence[RewardParts], step: int
     ) -> tuple[list[TrainStats], int]:
         """GRPO over groups of the batch (all prompts are the same); returns statistics and zero-variance groups."""
-        section = config.curriculum
+        section = config.proposer
         keys = [i // section.group_size for i in range(len(written))]
         advantages = keyed([r.total for r in rewards], keys, baseline=section.baseline)
         zero = sum(not advantages[np.array(keys) == k].any() for k in set(keys))

@@ -20,7 +20,7 @@ from coevolve.methods.phases.fill_pool import kept_tasks
 from coevolve.methods.probe import keep_or_roll_back
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import Batch, LabelledTask, Role, TrainStats, Trajectory
+from coevolve.types import SOLVER, Batch, LabelledTask, TrainStats, Trajectory
 
 P_HAT_EDGES = (0.3, 0.5, 0.7, 0.8)  # bins of the clip fraction: [0,.3) [.3,.5) [.5,.7) [.7,.8] (.8,1]
 Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
@@ -34,13 +34,13 @@ class TrainSolver:
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration
-        self.steps = at_iteration(config.executor.steps, iteration)
+        self.steps = at_iteration(config.solver.steps, iteration)
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's executor with a new optimiser, and save the weights if they are no worse."""
-        section, t = state.config.executor, self.iteration
-        start = state.checkpoints.folder(Role.SOLVER, t - 1)
-        policy = open_policy(state, Role.SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
+        section, t = state.config.solver, self.iteration
+        start = state.checkpoints.folder(SOLVER, t - 1)
+        policy = open_policy(state, SOLVER, t, section, resume=False, reference=start if section.kl > 0 else None)
         tasks = kept_tasks(state, t)
         if tasks:
             batches = self._batches(state, tasks)
@@ -51,8 +51,8 @@ class TrainSolver:
         return keep_or_roll_back(state, t, policy, f"checkpoints/iteration-{t}/solver")
 
     def _batches(self, state: State, tasks: Sequence[LabelledTask]) -> list[list[LabelledTask]]:
-        """The tasks of every step: of this pool, and a share of ``executor.replay`` from the pools before it."""
-        section, t = state.config.executor, self.iteration
+        """The tasks of every step: of this pool, and a share of ``solver.replay`` from the pools before it."""
+        section, t = state.config.solver, self.iteration
         seed = seed_of(state.config.seed, "tasks", t)
         old = [x for i in range(1, t) for x in kept_tasks(state, i)]
         share = min(round(section.tasks * section.replay), section.tasks - 1) if old else 0
@@ -65,11 +65,11 @@ class TrainSolver:
     def _step(self, state: State, policy: Policy, tasks: Sequence[LabelledTask], step: int) -> None:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "executor", t, step)
-        answers = state.rollouts.solve(policy.weights(), [x.task for x in tasks], config.executor.group_size, seed=seed)
+        answers = state.rollouts.solve(policy.weights(), [x.task for x in tasks], config.solver.group_size, seed=seed)
         batch = list(zip(tasks, answers, strict=True))
         gap = policy.probe([x for group in answers for x in group])
         with state.spent.grading():
-            if config.executor.relabel:
+            if config.solver.relabel:
                 batch = [(relabelled(task, group, judge=state.judge), group) for task, group in batch]
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
         state.rollouts.rest()
@@ -89,7 +89,7 @@ class TrainSolver:
             "tokens_sampled": sampled,
             "max_logp_gap": gap,
         }
-        facts |= train_facts(stats, config.executor.kl) | clip_by_bin(stats, len(P_HAT_EDGES) + 1)
+        facts |= train_facts(stats, config.solver.kl) | clip_by_bin(stats, len(P_HAT_EDGES) + 1)
         state.listener.on_executor_step(t, batch, facts)
         state.progress.step(step + 1, {"reward": reward, "clip": facts["clip_fraction"], "tool calls": calls})
 
@@ -97,7 +97,7 @@ class TrainSolver:
         self, config: Config, policy: Policy, batch: Sequence[Answered], rewards: Sequence[np.ndarray], step: int
     ) -> tuple[list[TrainStats], int]:
         """Advantages per group, minibatches over the shuffled batch; returns statistics and zero-variance groups."""
-        section = config.executor
+        section = config.solver
         groups = [lessons(config, task, group, r) for (task, group), r in zip(batch, rewards, strict=True)]
         zero = sum(not any(x.advantage for x in group) for group in groups)
         entropy = sampled_entropy([x for _, group in batch for x in group])
@@ -120,7 +120,7 @@ def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rew
 
     A trajectory lost to the infrastructure teaches nothing, and its reward moves no baseline.
     """
-    section, adpo = config.executor, config.adpo
+    section, adpo = config.solver, config.adpo
     advantages, clip_high = np.zeros(len(group)), section.clip_high
     usable = np.array([not x.lost for x in group])
     advantages[usable] = group_relative(rewards[usable])

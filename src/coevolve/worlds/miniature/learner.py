@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from coevolve.errors import ModelError
-from coevolve.types import Role, Task
+from coevolve.types import Task
 from coevolve.worlds.miniature import grammar
 
 OPEN, CLOSE = "<question>", "</question>"
@@ -36,7 +36,7 @@ class MiniatureContract:
         """A turn looks like any question; only an end token ends an answer here."""
         return f"{OPEN}{turn}{CLOSE}\n"
 
-    def finished(self, role: Role, text: str) -> str | None:
+    def finished(self, agent: str, text: str) -> str | None:
         """Every pause is an end: a question is complete with its closing tag."""
         return text
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle
 
-from coevolve.types import Origin, Role, Task
+from coevolve.types import PROPOSER, Origin, Task
 from coevolve.worlds.miniature.generator import Chain, questions, usual_operations
 from coevolve.worlds.miniature.grammar import MAX_STEPS, questions_so_far, user_turns
 from coevolve.worlds.miniature.operations import RARE
@@ -81,7 +81,7 @@ def _in_turn(sources: list[Iterator[Chain]]) -> Iterator[Chain]:
 
 def _tasks(source: Iterator[Chain], n: int, prefix: str) -> list[Task]:
     """The first ``n`` different questions as tasks. Equal questions have equal ids."""
-    origin = Origin(method="world", role=Role.PROPOSER, iteration=0)
+    origin = Origin(method="world", agent=PROPOSER, iteration=0)
     texts: dict[str, None] = {}
     while len(texts) < n:
         texts[next(source).text] = None

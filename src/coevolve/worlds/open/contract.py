@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from coevolve.engine.chat import ChatTemplate
 from coevolve.engine.vocabulary import Vocabulary
 from coevolve.grading.extract import last_boxed
-from coevolve.types import Role, Task
+from coevolve.types import SOLVER, Task
 
 BOX = "\\boxed{}"
 
@@ -158,7 +158,7 @@ class OpenContract:
             return f"\n\n{first}: {turn}\n{second}:"
         return self._chat.after_answer(turn, ended=ended)
 
-    def finished(self, role: Role, text: str) -> str | None:
+    def finished(self, agent: str, text: str) -> str | None:
         """The text before another turn, or with the line of its box; None where neither ends it."""
         for turn in self._turns:
             before, found, _ = text.partition(turn)
@@ -170,7 +170,7 @@ class OpenContract:
         body = line[1]
         start = body.rfind("\\boxed{")
         boxed_last = start >= 0 and "\n" not in body[start:] and last_boxed(body) is not None
-        asked = role is Role.SOLVER or CLOSE_QUESTION in body[:start]
+        asked = agent == SOLVER or CLOSE_QUESTION in body[:start]
         return body if boxed_last and asked else None
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
@@ -191,8 +191,8 @@ class OpenContract:
 
 
 def _turns(instruction: str, task: str) -> Sequence[dict[str, str]]:
-    system = [{"role": "system", "content": instruction}] if instruction else []
-    return [*system, {"role": "user", "content": task}]
+    system = [{"agent": "system", "content": instruction}] if instruction else []
+    return [*system, {"agent": "user", "content": task}]
 
 
 def _last_line(text: str) -> str:

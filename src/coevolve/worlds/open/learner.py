@@ -88,7 +88,7 @@ class OpenWorld:
             model: folder or hub id of the base model, ``model.path``; None for a small random one.
             contract: ``model.contract``.
             turns: user turns that a question may have, ``dialogue.turns``.
-            composing: the curriculum agent has the tool, ``curriculum.tool``.
+            composing: the curriculum agent has the tool, ``proposer.tool``.
             state: what the programs of one answer share, ``tool.state``.
         """
         self._model, self._named, self._turns = model, contract, turns
