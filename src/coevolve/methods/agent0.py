@@ -12,18 +12,34 @@ Every ablation of the paper is one key: ``proposer.train``, ``reward.lambda_tool
 from __future__ import annotations
 
 from coevolve.config import Config
-from coevolve.methods.base import Phase
+from coevolve.methods.base import Paper, Phase
 from coevolve.methods.phases.fill_pool import FillPool
 from coevolve.methods.phases.train_proposer import TrainProposer
 from coevolve.methods.phases.train_solver import TrainSolver
+from coevolve.types import PROPOSER, SOLVER, AgentSpec
 
 
-def phases(config: Config, iteration: int) -> list[Phase]:
-    """The phases of one iteration, in order."""
-    out: list[Phase] = []
-    if config.proposer.train:
-        out.append(TrainProposer(config, iteration))
-    out.append(FillPool(config, iteration))
-    if config.solver.train:
-        out.append(TrainSolver(config, iteration))
-    return out
+class Agent0:
+    """Algorithm 1 of the paper; implements :class:`coevolve.methods.base.Method`."""
+
+    name = "agent0"
+    paper = Paper("Agent0", "2511.16043")
+    default_preset = "mini"
+    answerer = SOLVER
+
+    def agents(self, config: Config) -> tuple[AgentSpec, ...]:
+        """The curriculum agent and the executor."""
+        return (
+            AgentSpec(PROPOSER, "curriculum agent", config.proposer.train),
+            AgentSpec(SOLVER, "executor", config.solver.train),
+        )
+
+    def phases(self, config: Config, iteration: int) -> list[Phase]:
+        """The phases of one iteration, in order."""
+        out: list[Phase] = []
+        if config.proposer.train:
+            out.append(TrainProposer(config, iteration))
+        out.append(FillPool(config, iteration))
+        if config.solver.train:
+            out.append(TrainSolver(config, iteration))
+        return out

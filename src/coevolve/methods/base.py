@@ -15,7 +15,7 @@ from coevolve.grading.equivalence import Judge
 from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.base import PolicyWeights, Rollouts
 from coevolve.rollout.policy import Policy
-from coevolve.types import Group, LabelledTask, Trajectory
+from coevolve.types import AgentSpec, Group, LabelledTask, Trajectory
 from coevolve.worlds.base import World
 
 Row = Mapping[str, object]
@@ -170,3 +170,35 @@ class Phase(Protocol):
 
     def run(self, state: State) -> list[Path]:
         """Do the work; returns the files and folders that the next phases need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Where a method was published."""
+
+    title: str
+    arxiv: str  # e.g. "2511.16043"
+
+
+class Method(Protocol):
+    """What coevolves: agents, and the phases of an iteration over shared parts. One object per method."""
+
+    @property
+    def name(self) -> str:
+        """As in ``coevolve run NAME``."""
+
+    @property
+    def paper(self) -> Paper: ...
+
+    @property
+    def default_preset(self) -> str: ...
+
+    @property
+    def answerer(self) -> str:
+        """Id of the agent that solves: it is measured, asked by ``coevolve solve`` and exported first."""
+
+    def agents(self, config: Config) -> tuple[AgentSpec, ...]:
+        """The agents of a run, each with its label and whether this configuration trains it."""
+
+    def phases(self, config: Config, iteration: int) -> list[Phase]:
+        """The phases of one iteration, in order."""

@@ -9,12 +9,25 @@ What differs otherwise are keys: presets ``r-zero`` (the paper) and ``r-zero-cod
 from __future__ import annotations
 
 from coevolve.config import Config
-from coevolve.methods.base import Phase
+from coevolve.methods.base import Paper, Phase
 from coevolve.methods.phases.fill_pool import FillPool
 from coevolve.methods.phases.train_proposer import TrainProposer
 from coevolve.methods.phases.train_solver import TrainSolver
+from coevolve.types import PROPOSER, SOLVER, AgentSpec
 
 
-def phases(config: Config, iteration: int) -> list[Phase]:
-    """The phases of one iteration, in order."""
-    return [TrainProposer(config, iteration), FillPool(config, iteration), TrainSolver(config, iteration)]
+class RZero:
+    """Challenger and solver; implements :class:`coevolve.methods.base.Method`."""
+
+    name = "r-zero"
+    paper = Paper("R-Zero", "2508.05004")
+    default_preset = "r-zero"
+    answerer = SOLVER
+
+    def agents(self, config: Config) -> tuple[AgentSpec, ...]:
+        """Both agents are always trained."""
+        return AgentSpec(PROPOSER, "challenger", True), AgentSpec(SOLVER, "solver", True)
+
+    def phases(self, config: Config, iteration: int) -> list[Phase]:
+        """The phases of one iteration, in order."""
+        return [TrainProposer(config, iteration), FillPool(config, iteration), TrainSolver(config, iteration)]

@@ -1,16 +1,16 @@
-"""The methods by name. A new one is a module with ``phases``, a name in ``Config.method`` and a line here."""
+"""The methods by name: the only list of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from coevolve.config import Config
-from coevolve.methods import agent0, r_zero
-from coevolve.methods.base import Phase
+from coevolve.methods.agent0 import Agent0
+from coevolve.methods.base import Method
+from coevolve.methods.r_zero import RZero
 
-_METHODS: Mapping[str, Callable[[Config, int], list[Phase]]] = {"agent0": agent0.phases, "r-zero": r_zero.phases}
+METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero())}
 
 
-def phases_of(config: Config, iteration: int) -> list[Phase]:
-    """The phases of one iteration of ``config.method``, in order."""
-    return _METHODS[config.method](config, iteration)
+def method_named(name: str) -> Method:
+    """The method of ``coevolve run NAME``."""
+    return METHODS[name]

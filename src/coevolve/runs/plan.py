@@ -15,7 +15,7 @@ from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.phase import Evaluate
 from coevolve.methods.base import Phase
 from coevolve.methods.polling import voters
-from coevolve.methods.registry import phases_of
+from coevolve.methods.registry import method_named
 from coevolve.worlds.registry import open_world
 
 
@@ -83,7 +83,7 @@ def phases(config: Config) -> list[Phase | Evaluate]:
     """All phases of a run; iteration 0 measures the base model."""
     out: list[Phase | Evaluate] = [Evaluate(config, 0)]
     for t in range(1, config.iterations + 1):
-        out += [*phases_of(config, t), Evaluate(config, t)]
+        out += [*method_named(config.method).phases(config, t), Evaluate(config, t)]
     return out
 
 
