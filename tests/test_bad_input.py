@@ -28,6 +28,8 @@ Tiny = Callable[..., list[str]]
         (["run", "--preset", "nan0"], ["unknown preset nan0", "did you mean nano?", "mini-paper"]),
         (["run", "--set", "gate.lowr=0.2"], ["unknown key gate.lowr", "did you mean gate.lower?"]),
         (["run", "--set", "gates.lower=0.2"], ["unknown key gates.lower", "did you mean gate.lower?"]),
+        (["run", "--set", "curriculum.steps=2"], ["curriculum.steps is now proposer.steps"]),
+        (["run", "--set", "executor.lr=0.1"], ["executor.lr is now solver.lr", "coevolve config solver"]),
         (["run", "--set", "gate=0.2"], ["gate is a section", "coevolve config gate"]),
         (["run", "--set", "gate.lower=1.2"], ["gate.lower = 1.2", "from 0 to 1"]),
         (["run", "--set", "seed=-1"], ["seed = -1"]),
@@ -53,6 +55,8 @@ def test_a_wrong_configuration_starts_nothing(arguments: list[str], words: list[
     [
         ("seed: 1\nseed: 2\n", ["stands twice"]),
         ("gate: {lower: 2}\n", ["gate.lower = 2"]),
+        ("curriculum: {steps: 2}\n", ["curriculum is now proposer", "write proposer"]),
+        ("executor.tasks: 4\n", ["executor.tasks is now solver.tasks"]),
         ("gate:\n  lower: [0.1\n", ["not valid YAML"]),
         ("- seed\n", ["not a mapping"]),
     ],

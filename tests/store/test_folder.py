@@ -35,7 +35,7 @@ def test_a_new_run_has_its_configuration_and_a_manifest(tmp_path: Path) -> None:
     folder.close()
     again = RunFolder.open(tmp_path / "run", write=False)
     assert again.config == Config(seed=3, iterations=2)
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["schema"] == 2
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["schema"] == 3
     assert again.status == "running"
     assert again.finished_phases == []
 

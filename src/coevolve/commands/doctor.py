@@ -30,13 +30,14 @@ def _content(found: Diagnosis, moved: list[Path]) -> dict[str, object]:
     return {
         "run": str(found.run),
         "status": found.status,
+        "older": found.older,
         "intact": not found.damage,
         "files": _counts(found),
         "damage": [{"file": one.file, "kind": one.kind, "fault": one.fault} for one in found.damage],
         "writer": found.writer,
         "free_bytes": found.free_bytes,
         "base_fault": found.base_fault,
-        "resume": asdict(found.start) if found.start else None,
+        "resume": asdict(found.start) if found.start and not found.older else None,
         "after_repair": asdict(found.repaired) if found.repaired else None,
         "moved": [str(path) for path in moved],
     }
@@ -60,6 +61,8 @@ def _lines(found: Diagnosis, moved: list[Path]) -> list[str]:
         *(f"damaged   {one.file}: {one.fault}" for one in found.damage),
         *(f"moved     {path}" for path in moved),
     ]
+    if found.older and not found.damage:
+        return [*out, f"resume    refused: {found.older}"]
     if found.start:
         return [*out, f"resume    {_begin(found.start)}"]
     if found.repaired is None:

@@ -77,7 +77,8 @@ def unfinished_runs() -> list[Path]:
     found = []
     for path in RUNS.glob(f"*/{manifest.NAME}"):
         try:
-            if manifest.read(path.parent).status != "finished":
+            state = manifest.read(path.parent)
+            if state.status != "finished" and state.schema_ == manifest.SCHEMA:
                 found.append((path.stat().st_mtime, path.parent))
         except RunError:
             continue  # a damaged run cannot go on; naming it says why

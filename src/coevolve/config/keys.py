@@ -11,6 +11,9 @@ from typing import Any
 
 from coevolve.config import Config, Section
 
+# Sections by the name that they had up to schema 2 of the run folder.
+RENAMED_SECTIONS = {"curriculum": "proposer", "executor": "solver"}
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigKey:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from coevolve.config import Config
-from coevolve.config.keys import config_keys, nearest, section_names, shown
+from coevolve.config.keys import RENAMED_SECTIONS, config_keys, nearest, section_names, shown
 from coevolve.errors import ConfigError
 
 DEFAULT_PRESET = "mini"
@@ -218,7 +218,14 @@ def _check_keys(layer: Layer) -> None:
     for name in layer.values:
         if name in keys:
             continue
-        section = name.partition(".")[0]
+        section, dot, leaf = name.partition(".")
+        if section in RENAMED_SECTIONS:
+            new = RENAMED_SECTIONS[section]
+            raise ConfigError(
+                f"{name} is now {new}{dot}{leaf}",
+                where=layer.source,
+                fix=f"write {new} in place of {section}; its keys: coevolve config {new}",
+            )
         if name in sections:
             raise ConfigError(
                 f"{name} is a section, not a value",

@@ -14,6 +14,7 @@ Row = Mapping[str, object]
 Summary = Mapping[str, object]
 Item = TypeVar("Item")
 
+SCHEMA = 1  # of what follows: it grows when a key changes its meaning or goes, and stays when one is added
 _HELD_OUT = ("mean_at_8", "maj_at_8", "greedy", "by_level", "tool_calls", "n", "ci95")
 _POOL = (
     "size",
@@ -56,6 +57,7 @@ def logged(folder: RunRecords) -> dict[str, object]:
     rows, timings = folder.metrics(), folder.timings()
     config = folder.config
     return {
+        "schema": SCHEMA,
         "method": config.method,
         "preset": config.preset,
         "world": config.world,

@@ -78,7 +78,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
             "name": folder.path.resolve().name,
             "version": coevolve.__version__,
             "facts": folder.facts,
-            "config": settings.to_yaml(folder.config).decode(),
+            "config": settings.to_yaml(folder.config.model_dump()).decode(),
         },
         "headline": headline(summary),
         "standing": standing(summary),

@@ -40,6 +40,7 @@ class Diagnosis:
 
     run: Path
     status: str | None  # None: no manifest is intact
+    older: str | None  # why this version may read the run and not resume it; None where it may
     findings: tuple[Finding, ...]
     writer: int | None  # the process that holds the lock
     free_bytes: int
@@ -63,16 +64,18 @@ def diagnose(path: Path) -> Diagnosis:
         state, findings = examine(path)
         if all(one.fault is None for one in findings) or holder_if_known(path) is None:
             break  # else what the manifest named may have been replaced meanwhile
-    start = repaired = fault = None
+    start = repaired = fault = older = None
     if state is not None:
-        config = _config(path, state)
+        config = settings.parsed(state.config, state, path / manifest.NAME)
         fault = base_fault(config, state)
+        older = _refusal(path, state)
         repaired = _start(config, _stepped_back(state, findings))
         hurt = [one for one in findings if one.fault is not None and one.file != manifest.COPY]
         start = None if hurt else repaired
     return Diagnosis(
         run=path,
         status=state.status if state else None,
+        older=older,
         findings=tuple(findings),
         writer=holder_if_known(path),
         free_bytes=shutil.disk_usage(path).free,
@@ -119,7 +122,7 @@ def _repair(path: Path, state: Manifest, findings: Sequence[Finding]) -> list[Pa
             atomic.replace_file(aside / name, file.read_bytes())
             moved.append(aside / name)
     if settings.NAME in hurt:
-        atomic.replace_file(path / settings.NAME, settings.to_yaml(_config(path, state)))
+        atomic.replace_file(path / settings.NAME, settings.to_yaml(state.config))
     manifest.save(path, back)
     counted = {name for phase in back.phases for name in phase.files} | set(back.cursor.files if back.cursor else ())
     for one in findings:
@@ -161,16 +164,12 @@ def _start(config: Config, state: Manifest) -> Start:
     return Start(name_of(phase), batches=len(cursor.files))
 
 
-def _config(path: Path, state: Manifest) -> Config:
+def _refusal(path: Path, state: Manifest) -> str | None:
     try:
-        config = Config.model_validate(state.config)
-    except ValueError as error:
-        raise RunError(
-            f"this version of coevolve cannot use the configuration of the run: {error}",
-            where=str(path / manifest.NAME),
-            fix=f"use the version that wrote it: pip install 'coevolve=={state.coevolve}'",
-        ) from error
-    return config
+        manifest.refuse_older(path, state)
+    except RunError as error:
+        return f"{error.what}   {error.fix}"
+    return None
 
 
 def _log_lengths(state: Manifest) -> dict[str, int]:

@@ -45,7 +45,8 @@ class RunFolder(RunWriter):
             lock = FolderLock(path)
         try:
             settings.refuse_occupied(path)
-            text = settings.to_yaml(config)
+            values = config.model_dump()
+            text = settings.to_yaml(values)
             state = Manifest(
                 coevolve=coevolve.__version__,
                 method=config.method,
@@ -53,7 +54,7 @@ class RunFolder(RunWriter):
                 seed=config.seed,
                 status="running",
                 config_sha256=hashlib.sha256(text).hexdigest(),
-                config=config.model_dump(),
+                config=values,
                 phases=[],
             )
             with atomic.writing(path, "make room on the disk, then run the same command again"):
@@ -69,9 +70,12 @@ class RunFolder(RunWriter):
         """Open a run that exists; only a writer takes the lock.
 
         Raises:
-            RunError: no run, a damaged one, one of another version, or one that another process writes to.
+            RunError: no run, a damaged one, one of a schema that is not read or (by a writer) written, or one that
+                another process writes to.
         """
-        manifest.read(path)  # before the lock file is made: a folder without a run is left untouched
+        state = manifest.read(path)  # before the lock file is made: a folder without a run is left untouched
+        if write:
+            manifest.refuse_older(path, state)
         with atomic.writing(path, "choose a place that you can write to"):
             lock = FolderLock(path) if write else None
         try:

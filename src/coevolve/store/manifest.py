@@ -14,12 +14,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import coevolve
+from coevolve.config.keys import RENAMED_SECTIONS
 from coevolve.errors import RunError
 from coevolve.store import atomic
 
 NAME = "manifest.json"
 COPY = "manifest.copy.json"
-SCHEMA = 2
+SCHEMA = 3  # what is written
+READABLE = (2, SCHEMA)
 
 
 class DamagedManifest(RunError):
@@ -63,9 +65,32 @@ class Manifest(BaseModel):
     seed: int
     status: str
     config_sha256: str
-    config: dict[str, Any]  # what config.yaml says, so that it can be written again
+    config: dict[str, Any]  # what config.yaml says, under the names of its schema, so that it can be written again
     phases: list[PhaseRecord]
     cursor: Cursor | None = None
+
+
+def translated(config: Mapping[str, Any], schema: int) -> dict[str, Any]:
+    """A configuration that was stored with this schema, under the names of today."""
+    if schema >= SCHEMA:
+        return dict(config)
+    return {RENAMED_SECTIONS.get(section, section): value for section, value in config.items()}
+
+
+def refuse_older(folder: Path, state: Manifest) -> None:
+    """Let only a run of this schema be written to; older ones are read, and stay as they are.
+
+    Raises:
+        RunError: it has an older schema.
+    """
+    if state.schema_ != SCHEMA:
+        names = ", ".join(f"{old} to {new}" for old, new in RENAMED_SECTIONS.items())
+        raise RunError(
+            f"this run has schema {state.schema_}, which can be read but not gone on with: that needs schema {SCHEMA}",
+            where=str(folder / NAME),
+            fix=f"go on with the coevolve {state.coevolve} that began it, or make a new run: rename in a copy of "
+            f"config.yaml the sections {names}, then: coevolve run --config COPY --set run.dir=NEW",
+        )
 
 
 def to_json(manifest: Manifest) -> bytes:
@@ -97,7 +122,7 @@ def read(folder: Path) -> Manifest:
     if not path.exists() and not (folder / COPY).exists():
         raise _absent(folder)
     data, content = _content(path)
-    if content["schema"] == SCHEMA:
+    if content["schema"] in READABLE:
         return _checked(path, data, content)
     try:
         read_copy(folder)
@@ -114,7 +139,7 @@ def read_copy(folder: Path) -> Manifest:
     """
     path = folder / COPY
     data, content = _content(path)
-    if content["schema"] != SCHEMA:
+    if content["schema"] not in READABLE:
         raise _other_version(path, content)
     return _checked(path, data, content)
 
@@ -169,7 +194,8 @@ def _damaged(path: Path, reason: object) -> DamagedManifest:
 def _other_version(path: Path, content: Mapping[str, object]) -> RunError:
     return RunError(
         f"the run was written by coevolve {content.get('coevolve', '(unknown)')} with schema "
-        f"{content['schema']}; this is coevolve {coevolve.__version__}, which reads schema {SCHEMA}",
+        f"{content['schema']}; this is coevolve {coevolve.__version__}, which reads schema "
+        f"{' and '.join(map(str, READABLE))}",
         where=str(path),
         fix=f"use that version: pip install 'coevolve=={content.get('coevolve', '...')}'",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -17,9 +19,25 @@ NAME = "config.yaml"
 _OURS_BEFORE_A_RUN = {".lock", NAME, f".{NAME}.partial", f".{manifest.NAME}.partial"}
 
 
-def to_yaml(config: Config) -> bytes:
+def to_yaml(config: Mapping[str, Any]) -> bytes:
     """The resolved configuration as it is stored."""
-    return yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True).encode()
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).encode()
+
+
+def parsed(config: Mapping[str, Any], state: Manifest, source: Path) -> Config:
+    """A configuration that a run has stored, under the names of today.
+
+    Raises:
+        RunError: this version cannot use it.
+    """
+    try:
+        return Config.model_validate(manifest.translated(config, state.schema_))
+    except ValidationError as error:
+        raise RunError(
+            f"this version of coevolve cannot use the configuration of the run: {error}",
+            where=str(source),
+            fix=f"use the version that wrote it: pip install 'coevolve=={state.coevolve}'",
+        ) from error
 
 
 def read(folder: Path, state: Manifest) -> Config:
@@ -40,14 +58,7 @@ def read(folder: Path, state: Manifest) -> Config:
         raise RunError(what, where=str(file), fix=f"write it again: coevolve doctor {folder} --repair") from error
     if hashlib.sha256(text).hexdigest() != state.config_sha256:
         raise RunError("the configuration was changed after the run had begun", where=str(file), fix=fix)
-    try:
-        return Config.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise RunError(
-            f"this version of coevolve cannot use the configuration of the run: {error}",
-            where=str(file),
-            fix=f"use the version that wrote it: pip install 'coevolve=={state.coevolve}'",
-        ) from error
+    return parsed(yaml.safe_load(text), state, file)
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -130,7 +130,7 @@ def _start(cell: Cell, view: CellView) -> _Running:
     resumed = (cell.path / manifest.NAME).exists()
     file = cell.path.parent / NOTES / f"{cell.name}.yaml"
     with atomic.writing(file, "choose a place that you can write to: --dir DIR"):
-        atomic.replace_file(file, settings.to_yaml(cell.config))
+        atomic.replace_file(file, settings.to_yaml(cell.config.model_dump()))
         log = log_of(cell).open("ab")
     command = ["resume", str(cell.path)] if resumed else ["run", cell.config.method, "--config", str(file)]
     with log:
