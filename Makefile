@@ -15,7 +15,7 @@ help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
 	@echo "make test    the test suite, without what takes minutes: make test-slow"
 	@echo "make test-vllm   the sampler over vLLM, in an environment of its own (3.5 GB)"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
@@ -42,6 +42,7 @@ lint: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@PYTHONPATH=src $(BIN)/lint-imports --no-cache --no-logo
 
 bench: $(DEV)
 	@for name in sampler scoring bleu sandbox grading; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done

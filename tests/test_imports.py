@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -162,6 +163,15 @@ def test_no_floor_imports_a_higher_one() -> None:
 def test_every_module_has_a_floor() -> None:
     known = set().union(*FLOORS)
     assert {name.split(".")[1] for name in modules() if name != "coevolve"} <= known
+
+
+def test_the_import_contracts_name_the_same_floors_and_the_same_oracle() -> None:
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {contract["id"]: contract for contract in project["tool"]["importlinter"]["contracts"]}
+    assert [set(layer.split(" : ")) for layer in reversed(contracts["layers"]["layers"])] == list(FLOORS)
+    assert set(contracts["oracle"]["forbidden_modules"]) == ORACLE_MODULES
+    learner = {f"coevolve.{name}" for name in LEARNING_SIDE} | {"coevolve.worlds.miniature.learner"}
+    assert set(contracts["oracle"]["source_modules"]) == learner
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
