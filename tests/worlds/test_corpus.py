@@ -136,7 +136,7 @@ def test_prompts_are_those_of_the_corpus_and_of_the_chat_template(corpus, tokeni
     prompt = contract.solver_prompt(task)
     assert corpus[0].text.startswith(prompt)
     assert prompt.startswith(contract.proposer_prompt() + question + contract.proposer_stops[0])
-    assert tokenizer.apply_chat_template([{"agent": "user", "content": question}], tokenize=False) == prompt
+    assert tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False) == prompt
 
 
 def test_foreign_text_becomes_unknown_and_never_fails(tokenizer) -> None:

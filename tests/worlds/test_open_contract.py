@@ -56,7 +56,7 @@ def test_a_chat_models_prompt_is_what_its_template_writes(tmp_path: Path) -> Non
     from transformers import AutoTokenizer
 
     folder = families.qwen(tmp_path)
-    turns = [{"agent": "system", "content": TOLD}, {"agent": "user", "content": TASK.question}]
+    turns = [{"role": "system", "content": TOLD}, {"role": "user", "content": TASK.question}]
     expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True
     )
@@ -183,10 +183,10 @@ def test_a_further_turn_of_a_chat_model_stands_where_its_template_puts_it(tmp_pa
     found = contract(folder)
     answer, more = "It is 23.\n\\boxed{23}", "And without the 3?"
     turns = [
-        {"agent": "system", "content": TOLD},
-        {"agent": "user", "content": TASK.question},
-        {"agent": "assistant", "content": answer},
-        {"agent": "user", "content": more},
+        {"role": "system", "content": TOLD},
+        {"role": "user", "content": TASK.question},
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": more},
     ]
     written = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True

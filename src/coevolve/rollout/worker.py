@@ -137,7 +137,7 @@ class RolloutWorker:
 
 
 def sampling_for(config: Config, agent: str, *, greedy: bool) -> Sampling:
-    """Temperature and budget of a agent; training and scoring always sample with top-p 1."""
+    """Temperature and budget of an agent; training and scoring always sample with top-p 1."""
     tokens = config.sampling.question_tokens if agent == PROPOSER else config.sampling.max_tokens
     return Sampling(0.0 if greedy else config.sampling.temperature, 1.0, tokens)
 

@@ -191,8 +191,8 @@ class OpenContract:
 
 
 def _turns(instruction: str, task: str) -> Sequence[dict[str, str]]:
-    system = [{"agent": "system", "content": instruction}] if instruction else []
-    return [*system, {"agent": "user", "content": task}]
+    system = [{"role": "system", "content": instruction}] if instruction else []
+    return [*system, {"role": "user", "content": task}]
 
 
 def _last_line(text: str) -> str:
