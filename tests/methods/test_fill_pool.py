@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.phases.fill_pool import FillPool, earlier_questions, kept_tasks
 from coevolve.methods.polling import poll_for_reward, voters
-from coevolve.methods.probe import TASKS
+from coevolve.methods.probe import TASKS, ProbeRow
 from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights, RolloutCost
 from coevolve.types import PROPOSER, SOLVER, Group, LabelledTask, StopReason, Task, Trajectory
@@ -94,7 +94,7 @@ class Memory(TablesInMemory):
     """A store without a disk."""
 
     def log(self, row: Row) -> None:
-        raise AssertionError("the pool is logged by the listener")
+        raise AssertionError("the pool is logged by the observer")
 
     def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
         raise AssertionError("the pool saves no policy")
@@ -102,21 +102,23 @@ class Memory(TablesInMemory):
 
 @dataclass
 class Heard:
-    """A listener that remembers, and a display that shows nothing."""
+    """An observer that remembers, and a display that shows nothing."""
 
     groups: Sequence[Group] = ()
     kept: Sequence[str] = ()
     facts: dict[str, object] = field(default_factory=dict)
     probe: Sequence[LabelledTask] | None = None
 
-    def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
+    def on_votes(
+        self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str
+    ) -> None:
         self.groups, self.kept, self.facts = groups, kept, dict(facts)
 
-    def on_probe(self, tasks: Sequence[LabelledTask]) -> None:
+    def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:
         self.probe = tasks
 
-    def on_executor_step(
-        self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
+    def on_answers(
+        self, phase: str, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
     ) -> None:
         raise AssertionError("no training here")
 
@@ -170,7 +172,7 @@ def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
         iteration = 2 if store else 1
         store, heard, names = store or Memory(), Heard(), Names()
         if iteration == 2 and "probe/iteration-1.parquet" not in store.tables:
-            store.write_table("probe/iteration-1.parquet", [{"iteration": 1, "present": 1}])
+            store.write_table("probe/iteration-1.parquet", [asdict(ProbeRow(1, "p1-0000", 1.0, 1.0, 0, 1))])
         rollouts = Written(trajectory, texts, answers)
         settings = config(f"pool.size={len(texts)}", *overrides)
         state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None)  # type: ignore[arg-type]

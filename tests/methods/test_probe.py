@@ -48,8 +48,8 @@ class Run(TablesInMemory):
     def path(self, relative: str) -> Any:
         return relative
 
-    # listener, display, rollouts, checkpoints, trainers
-    def on_probe(self, tasks: Sequence[LabelledTask]) -> None:
+    # observer, display, rollouts, checkpoints, trainers
+    def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:
         self.frozen = tasks
 
     def note(self, text: str) -> None:
@@ -79,7 +79,7 @@ class Run(TablesInMemory):
     def finish(self, iteration: int) -> dict[str, Any]:
         """End the executor phase of an iteration; returns its probe row."""
         policy: Any = Saved(self, f"solver-{iteration}")
-        keep_or_roll_back(self.state(), iteration, policy, f"checkpoints/iteration-{iteration}/solver")
+        keep_or_roll_back(self.state(), iteration, policy, f"checkpoints/iteration-{iteration}/solver", "executor")
         return next(row for row in reversed(self.rows) if row["event"] == "probe")
 
 
@@ -205,13 +205,13 @@ def test_answers_that_the_sandbox_lost_are_in_no_share(make_run: Any) -> None:
 
 def test_a_probe_that_is_too_small_is_said_and_rejects_nobody(make_run: Any) -> None:
     run = make_run({"base": 4, "solver-1": 0}, tasks=15)
-    assert "15 tasks of the first pool suit the probe, 16 are needed" in run.notes[0]
+    assert "only 15 tasks qualify as probe tasks, 16 are needed" in run.notes[0]
     assert not run.finish(1)["worse"]
 
 
 def test_without_any_probe_task_the_executor_is_kept(make_run: Any) -> None:
     run = make_run({}, tasks=0)
-    keep_or_roll_back(run.state(), 1, Saved(run, "solver-1"), "checkpoints/iteration-1/solver")  # type: ignore[arg-type]
+    keep_or_roll_back(run.state(), 1, Saved(run, "solver-1"), "checkpoints/iteration-1/solver", "executor")  # type: ignore[arg-type]
     assert run.folders == {"checkpoints/iteration-1/solver": "solver-1"}
     assert run.rows == []
 

@@ -41,7 +41,7 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         written = read_questions(MiniatureWorld(), raw, Config(), iteration=iteration, prefix="c")
         assert [w.task is None for w in written] == [t is None for t in texts]
         group = tuple(trajectory(answer=a, calls=calls) for a in answers)
-        groups = {w.task.id: Group(w.task, group, vote(answers)) for w in written if w.task}
+        groups = [Group(w.task, group, vote(answers)) for w in written if w.task]
         return score_questions(config(*overrides), iteration, written, groups, Archive(archive))
 
     return score

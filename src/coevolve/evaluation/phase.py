@@ -1,12 +1,17 @@
-"""The evaluation phase: what the executor of an iteration can do. Measures only; nothing that learns reads it."""
+"""The evaluation phase: what the solver of an iteration can do. Measures only; nothing that learns reads it.
+
+With it the list of all phases of a run, and of what they report, is complete.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.evaluation.meters import open_meter
-from coevolve.evaluation.recorder import Recorder
+from coevolve.evaluation.recorder import keep_trajectories
+from coevolve.evaluation.report import CONTROL, EVALUATE, EVALUATION, evaluation_report
 from coevolve.evaluation.runner import (
     Evaluation,
     evaluate_held_out,
@@ -14,89 +19,136 @@ from coevolve.evaluation.runner import (
     evaluate_transfer,
     forced_fence_control,
 )
-from coevolve.methods.base import State
+from coevolve.methods.base import Phase, State
+from coevolve.methods.phases.pool_report import read_tasks
 from coevolve.methods.questions import task_of
+from coevolve.methods.registry import method_named
+from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.types import SOLVER
-from coevolve.worlds.base import Meter
 
 
 class Evaluate:
-    """Held-out levels, transfer sets, the newest pool under the first executor, and once the forced-tool control.
+    """Held-out levels, transfer sets, the newest pool under the first solver, and once the forced-tool control.
 
-    In a world that knows no answers only the tool calls of the first executor on the newest pool are left.
+    In a world that knows no answers only the tool calls of the first solver on the newest pool are left.
     """
 
-    name = "evaluate"
     by_steps = False
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration
-        self._config = config
+        self.report = evaluation_report(labels_of(config))
+        self._config, self._meter = config, open_meter(config)
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0
-        self._known = open_meter(config).knows_answers
+        self._known = self._meter.knows_answers
         self._control = self._known and iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
         self._transfer = self._known and config.evaluation.transfer_per_set + config.evaluation.dialogues > 0
         self._pool = with_pool and config.solver.train
         self.steps = 1 + self._transfer + self._pool + self._control
 
-    def run(self, state: State, meter: Meter, recorder: Recorder) -> list[Path]:
+    def cost(self, config: Config) -> PhaseCost:
+        """What is answered; where no answers are known, the newest pool alone."""
+        section = config.evaluation
+        pool = config.pool.size if self.iteration and section.pool_samples else 0
+        prompts, answers = pool, pool * section.pool_samples
+        if self._known:
+            problems = section.levels * section.per_level
+            control = self.iteration == 0 and section.forced_fence
+            prompts += problems * (2 + control) + 3 * section.transfer_per_set
+            answers += problems * (section.samples * (1 + control) + 1)
+            answers += 3 * section.transfer_per_set * section.transfer_samples
+        return PhaseCost(answers=answers, prompts=prompts, stored=answers)
+
+    def run(self, state: State) -> list[Path]:
         """Measure, log one row, keep the problems and their trajectories."""
         config, t = self._config, self.iteration
         section = config.evaluation
+        row: dict[str, object] = {"event": EVALUATION, "iteration": t, "held_out": None}
+        files: list[Path] = []
         if not self._known:
-            row: dict[str, object] = {"event": "evaluation", "iteration": t, "held_out": None}
-            recorder.log(row | (self._measure_pool(state, meter, recorder) if self._pool else {}))
+            state.store.log(row | (self._measure_pool(state, files) if self._pool else {}))
             state.progress.step(self.steps, {})
-            return []
+            return files
         policy = state.checkpoints.weights(SOLVER, t)
-        held_out = evaluate_held_out(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
+        held_out = evaluate_held_out(state.rollouts, self._meter, policy, section, seed=config.seed, judge=state.judge)
         done = 1
-        state.progress.step(done, {"held out": held_out.row["mean_at_8"]})
-        row = {"event": "evaluation", "iteration": t, "held_out": held_out.row}
-        parts = [held_out]
+        state.progress.step(done, {"held-out accuracy": held_out.row["mean_at_8"]})
+        row["held_out"] = held_out.row
+        parts = {"held-out": held_out}
         if self._transfer:
-            transfer = evaluate_transfer(state.rollouts, meter, policy, section, seed=config.seed, judge=state.judge)
+            transfer = evaluate_transfer(
+                state.rollouts, self._meter, policy, section, seed=config.seed, judge=state.judge
+            )
             row["transfer"] = transfer.row
-            parts.append(transfer)
+            parts["transfer"] = transfer
             done += 1
             state.progress.step(done, {})
-        row |= self._measure_pool(state, meter, recorder) if self._pool else {}
-        recorder.log(row)
-        self._keep(recorder, parts)
+        row |= self._measure_pool(state, files) if self._pool else {}
+        state.store.log(row)
+        files += self._keep(state, parts)
         if self._control:
             control = forced_fence_control(
                 state.rollouts,
-                meter,
+                self._meter,
                 policy,
                 section,
                 state.world.contract.tool_opening,
                 seed=config.seed,
                 judge=state.judge,
             )
-            state.store.log({"event": "control", "name": "fence_forced_base"} | control.row)
+            state.store.log({"event": CONTROL, "name": "fence_forced_base"} | control.row)
         state.progress.step(self.steps, {})
-        return []
+        return files
 
-    def _measure_pool(self, state: State, meter: Meter, recorder: Recorder) -> dict[str, object]:
-        """The first executor on this iteration's pool: are the tasks becoming harder?"""
-        t = self.iteration
+    def _measure_pool(self, state: State, files: list[Path]) -> dict[str, object]:
+        """The first solver on this iteration's pool: are the tasks becoming harder?"""
+        t, samples = self.iteration, self._config.evaluation.pool_samples
         tasks = [
-            task_of(state.world, self._config, str(r["task_id"]), str(r["question"]), t)
-            for r in state.store.read_table(f"tasks/iteration-{t}.parquet")
-            if r["p_hat"] is not None
+            task_of(state.world, self._config, row.task_id, row.question, t)
+            for row in read_tasks(state.store, t)
+            if row.p_hat is not None
         ]
         first = state.checkpoints.weights(SOLVER, 1)
-        samples = self._config.evaluation.pool_samples
-        measure = evaluate_pool(state.rollouts, meter, first, tasks, samples, self._config.seed, judge=state.judge)
+        measure = evaluate_pool(
+            state.rollouts, self._meter, first, tasks, samples, self._config.seed, judge=state.judge
+        )
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}
         if not self._known:
             return calls
         rows = [{"task_id": x.id, "pass_rate": p} for x, p in zip(tasks, measure.per_task, strict=True)]
-        recorder.table(f"meter/first-executor-{t}.parquet", rows)
+        files.append(state.store.write_table(f"meter/first-executor-{t}.parquet", rows))
         return {"first_executor_pass_rate": {str(t): measure.pass_rate}} | calls
 
-    def _keep(self, recorder: Recorder, parts: list[Evaluation]) -> None:
+    def _keep(self, state: State, parts: Mapping[str, Evaluation]) -> list[Path]:
         t = self.iteration
-        recorder.table(f"meter/evaluation-{t}.parquet", [row for part in parts for row in part.problems])
-        for part, name in zip(parts, ("held-out", "transfer"), strict=False):
-            recorder.keep(f"{name}-{t}", t, self.name, part.trajectories, part.questions)
+        problems = [row for part in parts.values() for row in part.problems]
+        files = [state.store.write_table(f"meter/evaluation-{t}.parquet", problems)]
+        if self._config.run.keep_trajectories:
+            for name, part in parts.items():
+                files += keep_trajectories(state.store, f"{name}-{t}", t, EVALUATE, part.trajectories, part.questions)
+        return files
+
+
+def run_phases(config: Config) -> list[Phase]:
+    """All phases of a run in order; iteration 0 measures the base model."""
+    method = method_named(config.method)
+    out: list[Phase] = [Evaluate(config, 0)]
+    for t in range(1, config.iterations + 1):
+        out += [*method.phases(config, t), Evaluate(config, t)]
+    return out
+
+
+def run_reports(config: Config) -> tuple[PhaseReport, ...]:
+    """What the phases of a run report: the evaluation, then all phases of the method.
+
+    Those that this configuration leaves out are among them, so that every run of a method has the same keys.
+    """
+    method = method_named(config.method)
+    declared = (evaluation_report(labels_of(config)), *method.reports)
+    names = {report.name for report in declared}
+    return (*declared, *(x.report for x in method.phases(config, 1) if x.report.name not in names))
+
+
+def labels_of(config: Config) -> dict[str, str]:
+    """What the method of a run calls its agents, by id."""
+    return {agent.id: agent.label for agent in method_named(config.method).agents(config)}

@@ -14,9 +14,14 @@ from __future__ import annotations
 from coevolve.config import Config
 from coevolve.methods.base import Paper, Phase
 from coevolve.methods.phases.fill_pool import FillPool
+from coevolve.methods.phases.pool_report import pool_report
+from coevolve.methods.phases.proposer_report import proposer_report
+from coevolve.methods.phases.solver_report import solver_report
 from coevolve.methods.phases.train_proposer import TrainProposer
 from coevolve.methods.phases.train_solver import TrainSolver
 from coevolve.types import PROPOSER, SOLVER, AgentSpec
+
+LABELS = {PROPOSER: "curriculum agent", SOLVER: "executor"}
 
 
 class Agent0:
@@ -26,20 +31,21 @@ class Agent0:
     paper = Paper("Agent0", "2511.16043")
     default_preset = "mini"
     answerer = SOLVER
+    reports = (proposer_report(LABELS), pool_report(LABELS), solver_report(LABELS))
 
     def agents(self, config: Config) -> tuple[AgentSpec, ...]:
         """The curriculum agent and the executor."""
         return (
-            AgentSpec(PROPOSER, "curriculum agent", config.proposer.train),
-            AgentSpec(SOLVER, "executor", config.solver.train),
+            AgentSpec(PROPOSER, LABELS[PROPOSER], config.proposer.train),
+            AgentSpec(SOLVER, LABELS[SOLVER], config.solver.train),
         )
 
     def phases(self, config: Config, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""
         out: list[Phase] = []
         if config.proposer.train:
-            out.append(TrainProposer(config, iteration))
-        out.append(FillPool(config, iteration))
+            out.append(TrainProposer(config, iteration, LABELS))
+        out.append(FillPool(config, iteration, LABELS))
         if config.solver.train:
-            out.append(TrainSolver(config, iteration))
+            out.append(TrainSolver(config, iteration, LABELS))
         return out

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from coevolve.config import Config, TrainingSection
 from coevolve.engine.base import Trainer
 from coevolve.grading.equivalence import Judge
 from coevolve.learning.guard import UpdateGuard
+from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import PolicyWeights, Rollouts
 from coevolve.rollout.policy import Policy
 from coevolve.types import AgentSpec, Group, LabelledTask, Trajectory
@@ -26,26 +27,34 @@ class Store(Protocol):
 
     def log(self, row: Row) -> None: ...
 
-    def write_table(self, relative: str, rows: Sequence[Row]) -> Path: ...
+    def write_table(self, relative: str, rows: Iterable[Row]) -> Path: ...
 
-    def read_table(self, relative: str) -> list[dict[str, object]]: ...
+    def read_table(self, relative: str) -> list[dict[str, Any]]: ...
 
     def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path: ...
 
 
-class Listener(Protocol):
-    """A meter: it is told everything and answers nothing, so no true answer can flow back."""
+class Observer(Protocol):
+    """Receives everything a phase produces and returns nothing, so no true answer can flow back."""
 
-    def on_pool(self, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row) -> None:
-        """The pool's voted groups, the ids of the kept tasks, and what the phase knows itself."""
-
-    def on_probe(self, tasks: Sequence[LabelledTask]) -> None:
-        """The tasks of the probe with their frozen labels."""
-
-    def on_executor_step(
-        self, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
+    def on_votes(
+        self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str
     ) -> None:
-        """One rollout batch of executor training, and what the phase knows itself."""
+        """Tasks that were voted on, the ids of those that are kept, and what the phase knows itself.
+
+        Args:
+            phase: name of the phase.
+            facts: the row of metrics.jsonl, to which a meter may add.
+            table: what the tasks are called among the files of the run, for the meter's own table of them.
+        """
+
+    def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:
+        """Tasks whose labels are frozen, and what the phase knows itself."""
+
+    def on_answers(
+        self, phase: str, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
+    ) -> None:
+        """One rollout batch of training, and what the phase knows itself."""
 
 
 class TrainerFactory(Protocol):
@@ -117,7 +126,7 @@ class State:
     checkpoints: Checkpoints
     open_trainer: TrainerFactory
     store: Store
-    listener: Listener
+    observer: Observer
     progress: Steps
     judge: Judge
     save_points: SavePoints
@@ -161,12 +170,13 @@ def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], No
 class Phase(Protocol):
     """One part of an iteration. Redone from its start it writes the same files and the same metrics."""
 
+    report: PhaseReport  # its name, and what others need to know of it
     iteration: int
-    name: str  # without the iteration, e.g. "curriculum"
-    by_steps: (
-        bool  # taken up after its last step (``train_steps``), else done again with the trajectories that are kept
-    )
+    by_steps: bool  # resumes after its last step (``train_steps``), else anew with the trajectories that are kept
     steps: int  # for the progress display
+
+    def cost(self, config: Config) -> PhaseCost:
+        """What it will ask of the engine, for plans."""
 
     def run(self, state: State) -> list[Path]:
         """Do the work; returns the files and folders that the next phases need."""
@@ -196,6 +206,10 @@ class Method(Protocol):
     @property
     def answerer(self) -> str:
         """Id of the agent that solves: it is measured, asked by ``coevolve solve`` and exported first."""
+
+    @property
+    def reports(self) -> tuple[PhaseReport, ...]:
+        """Of all phases that the method has, also of those that a configuration leaves out."""
 
     def agents(self, config: Config) -> tuple[AgentSpec, ...]:
         """The agents of a run, each with its label and whether this configuration trains it."""

@@ -10,6 +10,11 @@ from coevolve.learning.guard import largest_finite
 from coevolve.types import TrainStats, Trajectory
 
 
+def mean(values: Sequence[float]) -> float | None:
+    """The mean; None of nothing."""
+    return float(np.mean(values)) if len(values) else None
+
+
 def train_facts(stats: Sequence[TrainStats], kl: float) -> dict[str, object]:
     """Means over all trained tokens of one rollout batch, None where there was none to train on.
 

@@ -8,7 +8,7 @@ numbers that all others had. Extra rollouts draw from seeds of their own, so not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,15 @@ import numpy as np
 from coevolve.config import Config
 from coevolve.methods.base import State, Store
 from coevolve.methods.labels import label_rewards, verified_label
-from coevolve.methods.metrics import sampled_entropy
+from coevolve.methods.phases.solver_report import comparison_facts, probe_facts, rollback_facts
 from coevolve.methods.questions import task_of
 from coevolve.rollout.base import PolicyWeights
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.statistics import MIN_TASKS, PAIRED_COVERAGE, Comparison, paired_comparison
+from coevolve.statistics import MIN_TASKS, Comparison, paired_comparison
 from coevolve.types import SOLVER, LabelledTask, Task, Trajectory
 
 TASKS = "probe/tasks.parquet"
-CI = f"ci{100 * PAIRED_COVERAGE:.0f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,28 @@ class Standing:
 
     best: int  # iteration of the executor with the highest agreement, 0 for the base model
     agreement: tuple[float, ...]  # its share of agreeing answers by task, NaN where the sandbox lost them all
+    present: int  # iteration whose training made the executor that goes on
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTask:
+    """A row of ``probe/tasks.parquet``: a task whose label is frozen."""
+
+    task_id: str
+    question: str
+    label: str
+    p_hat: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRow:
+    """A row of ``probe/iteration-t.parquet``: how the new executor and the best so far answer one task."""
+
+    iteration: int
+    task_id: str
+    agreement: float  # share of the new executor's answers that are the label, NaN where the sandbox lost them all
+    best_agreement: float
+    best: int  # iteration of the best executor before this one
     present: int  # iteration whose training made the executor that goes on
 
 
@@ -48,23 +69,23 @@ def freeze_probe(state: State, tasks: Sequence[Task], answers: Sequence[Sequence
     chosen = [task for task in found if task is not None][: state.config.health.probe]
     if len(chosen) < MIN_TASKS:
         state.progress.note(
-            f"{len(chosen)} tasks of the first pool suit the probe, {MIN_TASKS} are needed: "
-            "no executor will be called worse than the one before"
+            f"rollback check off: only {len(chosen)} tasks qualify as probe tasks, {MIN_TASKS} are needed"
         )
-    state.listener.on_probe(chosen)
-    rows = [{"task_id": x.task.id, "question": x.task.question, "label": x.label, "p_hat": x.p_hat} for x in chosen]
+    state.observer.on_labels(chosen, {"event": "probe_tasks", "iteration": 1, "tasks": len(chosen)})
+    rows = [asdict(ProbeTask(x.task.id, x.task.question, x.label, x.p_hat)) for x in chosen]
     return [state.store.write_table(TASKS, rows)]
 
 
-def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str) -> list[Path]:
+def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str, label: str) -> list[Path]:
     """Save the new executor, or the last good one when the new one is worse; returns what was written.
 
     A rejected executor is kept beside it: nothing is lost.
 
     Args:
         folder: where the executor of this iteration belongs.
+        label: what the method calls it.
     """
-    files, rejected = _compare(state, iteration, policy.weights()) if state.config.health.probe else ([], False)
+    files, rejected = _compare(state, iteration, policy.weights(), label) if state.config.health.probe else ([], False)
     if not rejected:
         return [*files, state.store.save_folder(folder, lambda path: policy.save(path, optimizer=False))]
     section = state.config.solver
@@ -86,20 +107,24 @@ def trained_in(config: Config, store: Store, iteration: int) -> int:
     """The iteration whose training made the executor that an iteration ended with: an earlier one after a rollback."""
     if iteration == 0 or config.health.probe == 0 or not config.solver.train or not store.read_table(TASKS):
         return iteration
-    return int(str(store.read_table(f"probe/iteration-{iteration}.parquet")[0]["present"]))
+    return read_rows(store, iteration)[0].present
 
 
-def standing_after(rows: Sequence[dict[str, object]]) -> Standing:
-    """How the executors stand after the iteration that wrote these rows, see the probe tables."""
-    new, best = (np.array([float(str(row[key])) for row in rows]) for key in ("agreement", "best_agreement"))
+def read_rows(store: Store, iteration: int) -> list[ProbeRow]:
+    """What an iteration wrote down, one row per task of the probe."""
+    return [ProbeRow(**row) for row in store.read_table(_table_of(iteration))]
+
+
+def standing_after(rows: Sequence[ProbeRow]) -> Standing:
+    """How the executors stand after the iteration that wrote these rows."""
     first = rows[0]
-    iteration, best_iteration, present = (int(str(first[key])) for key in ("iteration", "best", "present"))
-    if present == iteration and _mean(new) >= _mean(best):
-        return Standing(iteration, tuple(new), present)
-    return Standing(best_iteration, tuple(best), present)
+    new, best = [row.agreement for row in rows], [row.best_agreement for row in rows]
+    if first.present == first.iteration and _mean(new) >= _mean(best):
+        return Standing(first.iteration, tuple(new), first.present)
+    return Standing(first.best, tuple(best), first.present)
 
 
-def _compare(state: State, t: int, weights: PolicyWeights) -> tuple[list[Path], bool]:
+def _compare(state: State, t: int, weights: PolicyWeights, label: str) -> tuple[list[Path], bool]:
     """Measure the new executor against the best so far; returns the table and whether to roll back."""
     tasks = _tasks(state)
     if not tasks:
@@ -113,39 +138,33 @@ def _compare(state: State, t: int, weights: PolicyWeights) -> tuple[list[Path], 
     worse = second is not None and second.worse
     rejected = worse and state.config.health.rollback
     present = before.present if rejected else t
-    state.store.log(
-        _facts(state, t, answers)
-        | {
-            "tasks": len(tasks),
-            "agreement": _mean(np.array(agreement)),
-            "best": before.best,
-            "best_agreement": _mean(np.array(before.agreement)),
-            "difference": first.difference,
-            CI: [first.low, first.high],
-            "second_difference": second.difference if second else None,
-            f"second_{CI}": [second.low, second.high] if second else None,
-            "worse": worse,
-        }
-    )
+    compared = {
+        "tasks": len(tasks),
+        "agreement": _mean(agreement),
+        "best": before.best,
+        "best_agreement": _mean(before.agreement),
+        **comparison_facts(first, second),
+        "worse": worse,
+    }
+    state.store.log(probe_facts(t, state.config.health.probe_samples, answers) | compared)
     if second and rejected:
-        _tell(state, t, before, second)
+        rollback = rollback_facts(t, before.best, before.present, second, label)
+        state.store.log(rollback)
+        state.progress.note(f"ROLLBACK in iteration {t}: {rollback['text']}")
     rows = [
-        {
-            "iteration": t,
-            "task_id": task.task.id,
-            "agreement": new,
-            "best_agreement": old,
-            "best": before.best,
-            "present": present,
-        }
+        asdict(ProbeRow(t, task.task.id, new, old, before.best, present))
         for task, new, old in zip(tasks, agreement, before.agreement, strict=True)
     ]
-    return [state.store.write_table(f"probe/iteration-{t}.parquet", rows)], rejected
+    return [state.store.write_table(_table_of(t), rows)], rejected
+
+
+def _table_of(iteration: int) -> str:
+    return f"probe/iteration-{iteration}.parquet"
 
 
 def _standing_before(state: State, t: int, tasks: Sequence[LabelledTask]) -> Standing:
     if t > 1:
-        return standing_after(state.store.read_table(f"probe/iteration-{t - 1}.parquet"))
+        return standing_after(read_rows(state.store, t - 1))
     base = _answers(state, state.checkpoints.weights(SOLVER, 0), tasks)
     return Standing(0, tuple(_agreement(state, tasks, base)), 0)
 
@@ -171,48 +190,16 @@ def _agreement(state: State, tasks: Sequence[LabelledTask], answers: Sequence[Se
         return [_mean(label_rewards(task, x, judge=state.judge)) for task, x in zip(tasks, heard, strict=True)]
 
 
-def _facts(state: State, t: int, answers: Sequence[Sequence[Trajectory]]) -> dict[str, object]:
-    flat = [x for group in answers for x in group]
-    return {
-        "event": "probe",
-        "iteration": t,
-        "samples": state.config.health.probe_samples,
-        "solver_entropy": sampled_entropy(flat),
-        "tool_calls": float(np.mean([len(x.tool_calls) for x in flat])),
-        "tokens_sampled": sum(x.sampled for x in flat),
-    }
-
-
-def _tell(state: State, t: int, before: Standing, found: Comparison) -> None:
-    """Write a rollback down, and say it loudly."""
-    facts = {"best": before.best, "difference": found.difference, CI: [found.low, found.high]}
-    text = (
-        f"of the probe's labels the new executor agrees with "
-        f"{-100 * found.difference:.0f} points fewer than {_named(before.best)} "
-        f"({100 * PAIRED_COVERAGE:.0f} % interval {-100 * found.high:.0f} to {-100 * found.low:.0f}). "
-        f"{_named(before.present).capitalize()} goes on; "
-        f"the rejected weights are kept in checkpoints/iteration-{t}/solver-rejected"
-    )
-    state.store.log({"event": "rollback", "iteration": t, "to": before.present, "text": text} | facts)
-    state.progress.note(f"ROLLBACK in iteration {t}: {text}")
-
-
-def _named(iteration: int) -> str:
-    return f"the executor of iteration {iteration}" if iteration else "the base model"
-
-
 def _tasks(state: State) -> list[LabelledTask]:
+    rows = [ProbeTask(**row) for row in state.store.read_table(TASKS)]
     return [
-        LabelledTask(
-            task_of(state.world, state.config, str(row["task_id"]), str(row["question"]), 1),
-            str(row["label"]),
-            float(str(row["p_hat"])),
-        )
-        for row in state.store.read_table(TASKS)
+        LabelledTask(task_of(state.world, state.config, row.task_id, row.question, 1), row.label, row.p_hat)
+        for row in rows
     ]
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: Sequence[float] | np.ndarray) -> float:
     """The mean of what is a number; NaN where nothing is."""
-    known = values[np.isfinite(values)]
+    numbers = np.asarray(values, dtype=np.float64)
+    known = numbers[np.isfinite(numbers)]
     return float(known.mean()) if len(known) else float("nan")

@@ -11,9 +11,14 @@ from __future__ import annotations
 from coevolve.config import Config
 from coevolve.methods.base import Paper, Phase
 from coevolve.methods.phases.fill_pool import FillPool
+from coevolve.methods.phases.pool_report import pool_report
+from coevolve.methods.phases.proposer_report import proposer_report
+from coevolve.methods.phases.solver_report import solver_report
 from coevolve.methods.phases.train_proposer import TrainProposer
 from coevolve.methods.phases.train_solver import TrainSolver
 from coevolve.types import PROPOSER, SOLVER, AgentSpec
+
+LABELS = {PROPOSER: "challenger", SOLVER: "solver"}
 
 
 class RZero:
@@ -23,11 +28,16 @@ class RZero:
     paper = Paper("R-Zero", "2508.05004")
     default_preset = "r-zero"
     answerer = SOLVER
+    reports = (proposer_report(LABELS), pool_report(LABELS), solver_report(LABELS))
 
     def agents(self, config: Config) -> tuple[AgentSpec, ...]:
         """Both agents are always trained."""
-        return AgentSpec(PROPOSER, "challenger", True), AgentSpec(SOLVER, "solver", True)
+        return AgentSpec(PROPOSER, LABELS[PROPOSER], True), AgentSpec(SOLVER, LABELS[SOLVER], True)
 
     def phases(self, config: Config, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""
-        return [TrainProposer(config, iteration), FillPool(config, iteration), TrainSolver(config, iteration)]
+        return [
+            TrainProposer(config, iteration, LABELS),
+            FillPool(config, iteration, LABELS),
+            TrainSolver(config, iteration, LABELS),
+        ]

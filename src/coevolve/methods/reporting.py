@@ -11,8 +11,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from coevolve.types import PROPOSER, SOLVER
+
 Row = Mapping[str, Any]  # a line of metrics.jsonl
 Summary = Mapping[str, Any]  # as ``coevolve summary --json`` prints it
+Labels = Mapping[str, str]  # what a method calls its agents, by id
+IDS: Labels = {PROPOSER: PROPOSER, SOLVER: SOLVER}  # of a method that has no labels of its own
+ABSENT = "–"
 Tone = Literal["good", "watch", "bad"]
 
 
@@ -22,6 +27,7 @@ class Unit(StrEnum):
     SHARE = "share"  # of 1, printed in percent
     COUNT = "count"  # whole things: tasks, updates
     PER_ANSWER = "per answer"  # such as tool calls, printed with two digits
+    NUMBER = "number"  # of no unit, such as a reward, printed with two digits
     NATS = "nats"
     SECONDS = "s"
     TOKENS = "tokens"  # printed in millions
@@ -35,31 +41,85 @@ class Better(StrEnum):
     NEITHER = "neither"
 
 
+class Span(StrEnum):
+    """Of what a quantity is a number."""
+
+    ITERATIONS = "iterations"  # every iteration has one
+    LAST = "last"  # every iteration has one, and comparisons show that of the last
+    BASE = "base"  # the run has one, known from its beginning
+    RUN = "run"  # the run has one, known at its end
+
+
+_PRINTED = {
+    Unit.SHARE: (100.0, 1),
+    Unit.COUNT: (1.0, 0),
+    Unit.PER_ANSWER: (1.0, 2),
+    Unit.NUMBER: (1.0, 2),
+    Unit.NATS: (1.0, 2),
+    Unit.SECONDS: (1.0, 0),
+    Unit.TOKENS: (1e-6, 1),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number that a phase reports for an iteration.
+    """A number that a phase, or a whole run, reports.
 
     Args:
         key: its name in comparisons, studies and their JSON; frozen.
         heading: its name in tables.
-        path: where it stands in an iteration of the summary, e.g. ``("pool", "label_accuracy_kept")``.
+        path: where it stands in an iteration of the summary, or in the summary itself where the run has one number;
+            where ``value`` is given, what that reads.
         first: the first iteration that can have one; 0 is the base model.
-        last_only: comparisons show the value after the last iteration instead of the whole series.
         default: whether comparisons show it unless a study asks for other columns.
         column: its heading in the table of ``coevolve summary``; empty where it is not a column there.
         meaning: a few words for legends.
+        value: reads the number where it is not just what stands at ``path``.
+        interval, total: where its 95 % interval and the whole that it is a part of stand.
+        metric: its name in trackers, ``event/key``.
     """
 
     key: str
     heading: str
     path: tuple[str, ...]
     unit: Unit
-    better: Better
+    better: Better = Better.NEITHER
     first: int = 0
-    last_only: bool = False
+    span: Span = Span.ITERATIONS
     default: bool = True
     column: str = ""
     meaning: str = ""
+    value: Callable[[object], float | None] | None = None
+    interval: tuple[str, ...] = ()
+    total: tuple[str, ...] = ()
+    metric: str = ""
+
+    def of(self, part: object) -> float | None:
+        """The number of an iteration of the summary (of the summary itself where the run has one), or None."""
+        return self.value(at(part, *self.path)) if self.value else number_at(part, *self.path)
+
+    def read(self, summary: Summary) -> list[float | None]:
+        """The numbers of a run, in order."""
+        if self.span in (Span.BASE, Span.RUN):
+            return [self.of(summary)]
+        rows = iterations(summary)
+        return [self.of(row) for row in (rows[-1:] if self.span is Span.LAST else rows[self.first :])]
+
+    def show(self, value: float) -> str:
+        """A number as it stands in tables."""
+        scale, digits = _PRINTED[self.unit]
+        return f"{scale * value:.{digits}f}"
+
+    def cell(self, part: object) -> str:
+        """``12.0 ± 3.1``, ``67/256`` or a dash: the number of an iteration with its interval or its total."""
+        value = self.of(part)
+        if value is None:
+            return ABSENT
+        total, bounds = number_at(part, *self.total) if self.total else None, at(part, *self.interval)
+        shown = self.show(value) + ("" if total is None else f"/{self.show(total)}")
+        if self.interval and isinstance(bounds, (list, tuple)) and None not in bounds:
+            shown += f" ± {self.show((bounds[1] - bounds[0]) / 2)}"
+        return shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +146,15 @@ class Seen:
         """Rows of an event in this iteration."""
         return [r for r in self.all(event) if r.get("iteration") == self.iteration]
 
+    def last(self, event: str) -> Row:
+        """The newest row of an event in this iteration; empty where there is none."""
+        found = self.now(event)
+        return found[-1] if found else {}
+
+
+Alarm = Callable[[Seen], str]
+Judgement = Callable[[Summary, Sequence[Row]], Finding | None]
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseCost:
@@ -109,42 +178,23 @@ class PhaseCost:
     checkpoint_copies: int = 0
 
 
-def newest_row(name: str) -> Callable[[Sequence[Row], int], dict[str, object]]:
-    """The summary of a phase that declares none: its newest row of the iteration, under its name."""
-
-    def summarise(rows: Sequence[Row], iteration: int) -> dict[str, object]:
-        mine = [r for r in rows if r.get("iteration") == iteration and r.get("event") in (name, f"{name}_step")]
-        return {name: {k: v for k, v in mine[-1].items() if k not in ("event", "iteration")} if mine else None}
-
-    return summarise
-
-
-def first_numbers(name: str) -> Callable[[Sequence[Row], int], str]:
-    """The headline of a phase that declares none: the first numbers of its newest row."""
-
-    def line(rows: Sequence[Row], iteration: int) -> str:
-        found = newest_row(name)(rows, iteration)[name]
-        numbers = found.items() if isinstance(found, dict) else ()
-        parts = [f"{k} {v:.3g}" for k, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)]
-        return "  ".join(part for part in parts[:5]) or "finished"
-
-    return line
-
-
 @dataclass(frozen=True)
 class PhaseReport:
     """What others need to know of a phase.
 
     Args:
         name: as in the manifest, in seeds, events and JSON; frozen once it was released.
-        title: as a person would say it, e.g. "held-out accuracy".
+        title: as a person would say it, e.g. "held-out"; the name where it is empty.
         activity: what it is doing, for a page that follows a run, e.g. "writing tasks".
         share: how long it takes next to the other phases until one of its kind was timed.
         headline: the line that a finished phase leaves on the screen, from the rows so far and the iteration.
-        summary: its parts of an iteration's summary, by key; a part that is not there (yet) is None.
+        summary: its parts of an iteration's summary, by key; a part that is not there (yet) is None. Phases may add to
+            one part.
+        whole: its parts of the summary of the whole run, from all rows.
         quantities: the numbers that tables, comparisons, trackers and the page show.
         step_event: the event of the rows that its steps log; None where it logs none.
         step_facts: numbers of the newest step that a page which follows a run shows: (key, label).
+        notices: events that a person must read, each with its title; their rows have a ``text``.
         alarms: by kind, a check that returns a sentence, or "" when all is well.
         findings: judgements of the whole run, from its summary and rows; None where nothing was measured.
         figures: figures of the page, see :mod:`coevolve.methods.figures`.
@@ -156,17 +206,94 @@ class PhaseReport:
     share: float = 1.0
     headline: Callable[[Sequence[Row], int], str] | None = None
     summary: Callable[[Sequence[Row], int], dict[str, object]] | None = None
+    whole: Callable[[Sequence[Row]], dict[str, object]] | None = None
     quantities: tuple[Quantity, ...] = ()
     step_event: str | None = None
     step_facts: tuple[tuple[str, str], ...] = ()
-    alarms: Mapping[str, Callable[[Seen], str]] = field(default_factory=dict)
-    findings: tuple[Callable[[Summary, Sequence[Row]], Finding | None], ...] = ()
+    notices: Mapping[str, str] = field(default_factory=dict)
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
+    findings: tuple[Judgement, ...] = ()
     figures: tuple[Callable[..., Any], ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The phase's name as a person would say it."""
+        return self.title or self.name
 
     def line(self, rows: Sequence[Row], iteration: int) -> str:
         """What the phase achieved in an iteration, in one line."""
-        return (self.headline or first_numbers(self.name))(rows, iteration)
+        return self.headline(rows, iteration) if self.headline else self._first_numbers(rows, iteration)
 
     def parts(self, rows: Sequence[Row], iteration: int) -> dict[str, object]:
-        """Its parts of an iteration's summary."""
-        return (self.summary or newest_row(self.name))(rows, iteration)
+        """Its parts of an iteration's summary; of a phase that declares none its newest row, under its name."""
+        if self.summary:
+            return self.summary(rows, iteration)
+        return {self.name: part_of(self._newest(rows, iteration))}
+
+    def _newest(self, rows: Sequence[Row], iteration: int) -> Row:
+        events = {self.name, f"{self.name}_step", self.step_event}
+        mine = [r for r in rows if r.get("iteration") == iteration and r.get("event") in events]
+        return mine[-1] if mine else {}
+
+    def _first_numbers(self, rows: Sequence[Row], iteration: int) -> str:
+        numbers = (part_of(self._newest(rows, iteration)) or {}).items()
+        parts = [f"{k} {v:.3g}" for k, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)]
+        return "  ".join(parts[:5]) or "finished"
+
+
+def at(data: object, *path: str) -> object:
+    """A value deep in nested mappings; None where a part does not exist or does not apply."""
+    for name in path:
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data
+
+
+def number_at(data: object, *path: str) -> float | None:
+    """The number deep in nested mappings, or None."""
+    value = at(data, *path)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def iterations(summary: Summary) -> list[object]:
+    """The iterations in order; 0 is the base model."""
+    found = summary.get("iterations")
+    return found if isinstance(found, list) else []
+
+
+def series(summary: Summary, *path: str) -> list[tuple[int, float]]:
+    """(iteration, number) for all iterations that have one."""
+    found = ((t, number_at(row, *path)) for t, row in enumerate(iterations(summary)))
+    return [(t, value) for t, value in found if value is not None]
+
+
+def part_of(row: Row, keys: Sequence[str] = (), *, rest: bool = True) -> dict[str, object] | None:
+    """A part of the summary: the named values of a row in this order, null where there is none; ``rest`` after them.
+
+    None for an empty row: nothing was measured.
+    """
+    if not row:
+        return None
+    known = {key: row.get(key) for key in keys}
+    others = {k: v for k, v in row.items() if k not in ("event", "iteration", *keys)} if rest else {}
+    return known | others
+
+
+def number(row: Row, key: str, otherwise: float = 0.0) -> float:
+    """A number of a row; what was not measured raises no alarm."""
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) else otherwise
+
+
+def two_digits(value: object) -> str:
+    """``0.47``, or a hyphen where nothing was measured."""
+    return f"{value:.2f}" if isinstance(value, int | float) else "-"
+
+
+def percent(value: object, digits: int = 0) -> str:
+    """A fraction as a percentage; a hyphen where it was not measured."""
+    return f"{100 * value:.{digits}f} %" if isinstance(value, int | float) else "-"
+
+
+def listed(values: Sequence[tuple[int, float]]) -> str:
+    """``12.0 % → 34.5 %``: the values of a series with their unit kept on their line."""
+    return " → ".join(percent(value, 1).replace(" ", "\u00a0") for _, value in values)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coevolve.evaluation.phase import run_phases
 from coevolve.monitor.forecast import PhaseKey, phase_seconds, seconds_left
-from coevolve.runs.plan import phases
 from coevolve.store import manifest
 from coevolve.store.records import METRICS, TIMINGS, RunRecords
 from coevolve.system import usable_cores
@@ -48,7 +48,7 @@ def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
     Raises:
         RunError: a log of the run is damaged.
     """
-    plan = {(phase.iteration, phase.name): max(phase.steps, 1) for phase in phases(folder.config)}
+    plan = {(phase.iteration, phase.report.name): max(phase.steps, 1) for phase in run_phases(folder.config)}
     finished = set(folder.finished_phases)
     current = next((key for key in plan if _name(key) not in finished), None)
     step = _last_step(folder.metrics(), current) if current else None

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, RunError
+from coevolve.evaluation.phase import run_phases
 from coevolve.runs.base_model import base_fault
-from coevolve.runs.plan import name_of, phases
+from coevolve.runs.plan import name_of
 from coevolve.store import atomic, manifest, settings
 from coevolve.store.checking import Finding, examine
 from coevolve.store.lock import FolderLock, holder_if_known
@@ -153,7 +154,7 @@ def _stepped_back(state: Manifest, findings: Sequence[Finding]) -> Manifest:
 
 def _start(config: Config, state: Manifest) -> Start:
     finished = {phase.name for phase in state.phases}
-    todo = [phase for phase in phases(config) if name_of(phase) not in finished]
+    todo = [phase for phase in run_phases(config) if name_of(phase) not in finished]
     if not todo:
         return Start(None)
     phase, cursor = todo[0], state.cursor

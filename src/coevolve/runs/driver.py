@@ -14,7 +14,7 @@ from coevolve.engine.base import Trainer
 from coevolve.engine.factory import require_engine
 from coevolve.errors import EngineError, RunError
 from coevolve.evaluation.meters import open_meter
-from coevolve.evaluation.phase import Evaluate
+from coevolve.evaluation.phase import run_phases
 from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
@@ -28,11 +28,10 @@ from coevolve.runs.base_model import base_digest, base_model, check_same_base, r
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.estimate import forewords
 from coevolve.runs.journal import Journal, RunSavePoints
-from coevolve.runs.plan import name_of, phases, planned
+from coevolve.runs.plan import name_of, planned
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.checkpoints import RunCheckpoints, read_weights
 from coevolve.store.folder import RunFolder
-from coevolve.worlds.base import Meter
 
 if TYPE_CHECKING:
     from coevolve.engine.local.trainer import LocalTrainer
@@ -126,8 +125,8 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
         closing(LocalRollouts(config, world, base)) as rollouts,
         tracking(folder.path, config.track, progress.note) as trackers,
     ):
-        todo = [phase for phase in phases(config) if not folder.is_done(name_of(phase))]
-        progress.start(_title(config), [(p.iteration, p.name, p.steps) for p in todo])
+        todo = [phase for phase in run_phases(config) if not folder.is_done(name_of(phase))]
+        progress.start(_title(config), [(p.iteration, p.report.name, p.steps) for p in todo])
         if config.world == "open" and config.model.path is None:
             progress.note(
                 "model.path is not set: the base model is a small random one, and nothing it learns means anything"
@@ -143,10 +142,11 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
         state = State(
             config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge, save_points, spent
         )
+        ends = {later.iteration: later for later in todo}  # the last phase of each iteration
         for phase in todo:
             with stop.working():
                 own = state if phase.by_steps else replace(state, rollouts=journal)
-                _run_phase(folder, phase, own, meter, recorder, progress, clock)
+                _run_phase(folder, phase, own, recorder, progress, clock, last=phase is ends[phase.iteration])
             trackers.notice()
             stop.check()
         folder.set_status("finished")
@@ -160,27 +160,27 @@ def _mark(folder: RunFolder, status: str) -> None:
 
 def _run_phase(
     folder: RunFolder,
-    phase: Phase | Evaluate,
+    phase: Phase,
     state: State,
-    meter: Meter,
     recorder: Recorder,
     progress: Progress,
     clock: PhaseClock,
+    *,
+    last: bool,
 ) -> None:
     name = name_of(phase)
     folder.begin(name)
     clock.begin(folder.cursor.times if folder.cursor else {})
-    progress.phase(phase.iteration, phase.name, phase.steps)
+    progress.phase(phase.iteration, phase.report.name, phase.steps)
     shortages = state.rollouts.cost.shortages
-    files = phase.run(state, meter, recorder) if isinstance(phase, Evaluate) else phase.run(state)
-    files = [*files, *recorder.take_files()]
+    files = [*phase.run(state), *recorder.take_files()]
     if state.rollouts.cost.shortages > shortages:
         progress.note("memory ran out in rollouts: they go on with fewer sequences at once (engine.max_rows)")
-    if isinstance(phase, Evaluate):  # the last of an iteration
+    if last:
         _look_for_alarms(folder, phase.iteration, progress)
     folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())
     folder.finish(name, files)
-    progress.end_phase(phase_line(phase.name, folder.metrics(), phase.iteration))
+    progress.end_phase(phase_line(phase.report.name, folder.metrics(), phase.iteration))
 
 
 def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""The phases of a run in order, and what each will cost."""
+"""What each phase of a run will cost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from coevolve.engine.planning.budget import Numbers
 from coevolve.engine.planning.memory import trained_numbers
 from coevolve.engine.planning.shapes import KINDS, ModelShape
 from coevolve.errors import ModelError
-from coevolve.evaluation.meters import open_meter
-from coevolve.evaluation.phase import Evaluate
+from coevolve.evaluation.phase import run_phases
 from coevolve.methods.base import Phase
-from coevolve.methods.polling import voters
-from coevolve.methods.registry import method_named
 from coevolve.worlds.registry import open_world
 
 
@@ -79,17 +76,9 @@ class PlannedPhase:
         return self.tokens_sampled / _SAMPLED_PER_S + self.tokens_trained / _TRAINED_PER_S
 
 
-def phases(config: Config) -> list[Phase | Evaluate]:
-    """All phases of a run; iteration 0 measures the base model."""
-    out: list[Phase | Evaluate] = [Evaluate(config, 0)]
-    for t in range(1, config.iterations + 1):
-        out += [*method_named(config.method).phases(config, t), Evaluate(config, t)]
-    return out
-
-
-def name_of(phase: Phase | Evaluate) -> str:
+def name_of(phase: Phase) -> str:
     """The phase's name in the manifest."""
-    return f"iteration-{phase.iteration}/{phase.name}"
+    return f"iteration-{phase.iteration}/{phase.report.name}"
 
 
 def planned(config: Config) -> list[PlannedPhase]:
@@ -101,48 +90,17 @@ def planned(config: Config) -> list[PlannedPhase]:
     shape = shape_of(config)
     trained = Numbers.of(config).trained
     saved = trained_numbers(shape, trained) * _FP32 if shape else 0
-    return [_planned(config, phase, saved) for phase in phases(config)]
+    return [_planned(config, phase, saved) for phase in run_phases(config)]
 
 
-def _planned(config: Config, phase: Phase | Evaluate, saved: int) -> PlannedPhase:
-    average = Averages.of(config)
-    questions, answers, trained, prompts = 0, 0, 0, 0
-    if phase.name == "curriculum":
-        questions = phase.steps * config.proposer.questions
-        prompts = questions * len(voters(config, config.proposer.voters, phase.iteration))
-        answers = prompts * config.proposer.votes
-        trained = questions * average.question
-    elif phase.name == "pool":
-        questions = config.pool.size
-        prompts = questions * len(voters(config, config.pool.voters, phase.iteration))
-        answers = prompts * config.pool.votes
-    elif phase.name == "executor":
-        prompts = phase.steps * config.solver.tasks
-        answers = prompts * config.solver.group_size
-        trained = answers * average.trained
-    else:
-        prompts, answers = _measured(config, phase.iteration)
-    stored = answers if phase.name in ("pool", "evaluate") and config.run.keep_trajectories else 0
+def _planned(config: Config, phase: Phase, saved: int) -> PlannedPhase:
+    average, cost = Averages.of(config), phase.cost(config)
+    stored = cost.stored if config.run.keep_trajectories else 0
     return PlannedPhase(
         name=name_of(phase),
-        trajectories=questions + answers,
-        tokens_sampled=questions * average.question + answers * average.answer,
-        tokens_trained=trained,
-        # The curriculum agent's checkpoint holds AdamW's two moments as well.
-        disk_bytes=stored * average.stored_bytes + saved * {"curriculum": 3, "executor": 1}.get(phase.name, 0),
-        prompts=prompts,
+        trajectories=cost.questions + cost.answers,
+        tokens_sampled=cost.questions * average.question + cost.answers * average.answer,
+        tokens_trained=cost.questions_trained * average.question + cost.answers_trained * average.trained,
+        disk_bytes=stored * average.stored_bytes + saved * cost.checkpoint_copies,
+        prompts=cost.prompts,
     )
-
-
-def _measured(config: Config, iteration: int) -> tuple[int, int]:
-    """Prompts and answers of an evaluation; where no answers are known, the newest pool alone is measured."""
-    section = config.evaluation
-    pool = config.pool.size if iteration and section.pool_samples else 0
-    prompts, answers = pool, pool * section.pool_samples
-    if open_meter(config).knows_answers:
-        problems = section.levels * section.per_level
-        control = iteration == 0 and section.forced_fence
-        prompts += problems * (2 + control) + 3 * section.transfer_per_set
-        answers += problems * (section.samples * (1 + control) + 1)
-        answers += 3 * section.transfer_per_set * section.transfer_samples
-    return prompts, answers

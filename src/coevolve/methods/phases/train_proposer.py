@@ -12,15 +12,16 @@ from coevolve.config import Config, at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
-from coevolve.curriculum.voting import agrees, pool_votes, vote_entropy
+from coevolve.curriculum.voting import agrees, pool_votes
 from coevolve.learning.advantages import keyed
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import State, open_policy, train_steps
-from coevolve.methods.metrics import train_facts
 from coevolve.methods.phases.fill_pool import earlier_questions
-from coevolve.methods.polling import poll_for_reward
+from coevolve.methods.phases.proposer_report import ProposerStep, proposer_report, shown_facts, step_facts
+from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.questions import Written, answers_of, read_questions
+from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, Batch, Group, TrainStats
@@ -29,12 +30,19 @@ from coevolve.types import PROPOSER, Batch, Group, TrainStats
 class TrainProposer:
     """Some steps of: write questions, let the executor vote on them, reward, update."""
 
-    name = "curriculum"
     by_steps = True
 
-    def __init__(self, config: Config, iteration: int) -> None:
+    def __init__(self, config: Config, iteration: int, labels: Labels = IDS) -> None:
         self.iteration = iteration
+        self.report = proposer_report(labels)
         self.steps = at_iteration(config.proposer.steps, iteration)
+
+    def cost(self, config: Config) -> PhaseCost:
+        """Every text is trained on and may be a question, which every voter answers."""
+        section = config.proposer
+        texts = self.steps * section.questions
+        prompts = texts * len(voters(config, section.voters, self.iteration))
+        return PhaseCost(texts, prompts * section.votes, prompts, questions_trained=texts, checkpoint_copies=3)
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's curriculum agent and its optimiser, and save both."""
@@ -55,39 +63,16 @@ class TrainProposer:
         tasks = [w.task for w in written if w.task is not None]
         by_voter = poll_for_reward(state, tasks, t, seed_of(seed, "votes"))
         with state.spent.grading():
-            groups = {
-                task.id: Group(
-                    task, by_voter[0][n], pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge)
-                )
-                for n, task in enumerate(tasks)
-            }
+            votes = [pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge) for n in range(len(tasks))]
+            groups = [Group(task, by_voter[0][n], votes[n]) for n, task in enumerate(tasks)]
             rewards = score_questions(config, t, written, groups, archive)
         state.rollouts.rest()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
-        facts = _reward_facts(rewards) | {
-            "duplicates": Archive().duplicate_share([w.question for w in written if w.task]),
-            "p_hat": float(np.mean([g.vote.p_hat for g in groups.values()])) if groups else None,
-            "vote_entropy": _mean([vote_entropy(g.vote) for g in groups.values()]),
-            "pairs_unfinished": sum(g.vote.timeouts for g in groups.values()),
-            "tool_calls": _mean([len(x.tool_calls) for g in groups.values() for x in g.trajectories]),
-            "own_tool_calls": _mean([len(x.tool_calls) for x in texts]),
-            "zero_groups": zero_groups,
-            "tokens_sampled": sum(x.sampled for x in texts)
-            + sum(x.sampled for answers in by_voter for g in answers for x in g),
-            "max_logp_gap": gap,
-        }
-        row = {"event": "curriculum_step", "iteration": t, "step": step + 1, "steps": self.steps}
-        state.store.log(row | facts | train_facts(stats, config.proposer.kl))
-        state.progress.step(
-            step + 1,
-            {
-                "reward": facts["reward"],
-                "unc": facts["r_unc"],
-                "tool": facts["r_tool"],
-                "rep": facts["r_rep"],
-                "scored": sum(len(g) for answers in by_voter for g in answers),
-            },
-        )
+        made = ProposerStep(t, step + 1, self.steps, written, by_voter, groups, rewards, stats, zero_groups, gap)
+        facts = step_facts(made, config.proposer.kl)
+        state.store.log(facts)
+        scored = sum(len(group) for answers in by_voter for group in answers)
+        state.progress.step(step + 1, shown_facts(facts, scored))
 
     def _update(
         self, config: Config, policy: Policy, written: Sequence[Written], rewards: Sequence[RewardParts], step: int
@@ -112,13 +97,13 @@ class TrainProposer:
 
 
 def score_questions(
-    config: Config, iteration: int, written: Sequence[Written], groups: dict[str, Group], archive: Archive
+    config: Config, iteration: int, written: Sequence[Written], groups: Sequence[Group], archive: Archive
 ) -> list[RewardParts]:
     """The composite reward of every written text (methods: R_C).
 
     Args:
         written: the whole batch; texts without a task earn nothing.
-        groups: voted trajectories by task id.
+        groups: voted trajectories, of the texts with a task, in their order.
         archive: questions of earlier iterations, for the novelty term.
     """
     section = config.reward
@@ -139,10 +124,7 @@ def score_questions(
     # A malformed text is a cluster of its own; where no reward is below zero it cannot lose by it.
     alone = 0.0 if section.clip_at_zero else r_rep(1 / len(written), section.lambda_rep)
     out = [reward(well_formed=False, uncertainty=0, tool=0, repetition=alone) for _ in written]
-    for i, share, template in zip(asked, shares, templates, strict=True):
-        task = written[i].task
-        assert task is not None
-        group = groups[task.id]
+    for i, group, share, template in zip(asked, groups, shares, templates, strict=True):
         heard = [x for x in group.trajectories if not x.lost] or group.trajectories
         agreed = [agrees(x.answer, group.vote) for x in heard]
         calls = count_tool_calls([len(x.tool_calls) for x in heard], agreed, section.tool_count)
@@ -154,20 +136,3 @@ def score_questions(
             archive_share=float(template),
         )
     return out
-
-
-def _reward_facts(rewards: Sequence[RewardParts]) -> dict[str, object]:
-    """Means over the batch; the parts are those of well-formed questions, weighted as they enter the reward."""
-    asked = [r for r in rewards if r.format]
-    return {
-        "reward": _mean([r.total for r in rewards]),
-        "r_unc": _mean([r.uncertainty for r in asked]),
-        "r_tool": _mean([r.tool for r in asked]),
-        "r_rep": _mean([r.repetition for r in asked]),
-        "r_novelty": _mean([r.novelty for r in asked]),
-        "format": _mean([r.format for r in rewards]),
-    }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None

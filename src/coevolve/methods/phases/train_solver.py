@@ -15,9 +15,18 @@ from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import State, open_policy, train_steps
 from coevolve.methods.labels import label_rewards, relabelled
-from coevolve.methods.metrics import clip_by_bin, sampled_entropy, train_facts
+from coevolve.methods.metrics import sampled_entropy
 from coevolve.methods.phases.fill_pool import kept_tasks
+from coevolve.methods.phases.solver_report import (
+    EXECUTOR,
+    SKIPPED,
+    SolverStep,
+    shown_facts,
+    solver_report,
+    step_facts,
+)
 from coevolve.methods.probe import keep_or_roll_back
+from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import SOLVER, Batch, LabelledTask, TrainStats, Trajectory
@@ -29,12 +38,19 @@ Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
 class TrainSolver:
     """Some steps of: answer a batch of kept tasks G times, reward agreement with the label, update."""
 
-    name = "executor"
     by_steps = True
 
-    def __init__(self, config: Config, iteration: int) -> None:
+    def __init__(self, config: Config, iteration: int, labels: Labels = IDS) -> None:
         self.iteration = iteration
+        self.report = solver_report(labels)
         self.steps = at_iteration(config.solver.steps, iteration)
+        self._label = labels[SOLVER]
+
+    def cost(self, config: Config) -> PhaseCost:
+        """Every answer is trained on."""
+        prompts = self.steps * config.solver.tasks
+        answers = prompts * config.solver.group_size
+        return PhaseCost(answers=answers, prompts=prompts, answers_trained=answers, checkpoint_copies=1)
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's executor with a new optimiser, and save the weights if they are no worse."""
@@ -46,9 +62,9 @@ class TrainSolver:
             batches = self._batches(state, tasks)
             train_steps(state, policy, self.steps, lambda step: self._step(state, policy, batches[step], step))
         else:
-            state.progress.note("the gate kept no task: the executor stays as it was")
-            state.store.log({"event": "executor_skipped", "iteration": t, "reason": "the gate kept no task"})
-        return keep_or_roll_back(state, t, policy, f"checkpoints/iteration-{t}/solver")
+            state.progress.note(f"the gate kept no task: the {self._label} stays as it was")
+            state.store.log({"event": SKIPPED, "iteration": t, "reason": "the gate kept no task"})
+        return keep_or_roll_back(state, t, policy, f"checkpoints/iteration-{t}/solver", self._label)
 
     def _batches(self, state: State, tasks: Sequence[LabelledTask]) -> list[list[LabelledTask]]:
         """The tasks of every step: of this pool, and a share of ``solver.replay`` from the pools before it."""
@@ -74,24 +90,10 @@ class TrainSolver:
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
         state.rollouts.rest()
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
-        reward = float(np.mean(np.concatenate(rewards)))
-        calls = float(np.mean([len(x.tool_calls) for group in answers for x in group]))
-        sampled = sum(x.sampled for group in answers for x in group)
-        facts: dict[str, object] = {
-            "event": "executor_step",
-            "iteration": t,
-            "step": step + 1,
-            "steps": self.steps,
-            "reward": reward,
-            "zero_groups": zero_groups,
-            "tool_calls": calls,
-            "infrastructure": sum(x.lost for group in answers for x in group),
-            "tokens_sampled": sampled,
-            "max_logp_gap": gap,
-        }
-        facts |= train_facts(stats, config.solver.kl) | clip_by_bin(stats, len(P_HAT_EDGES) + 1)
-        state.listener.on_executor_step(t, batch, facts)
-        state.progress.step(step + 1, {"reward": reward, "clip": facts["clip_fraction"], "tool calls": calls})
+        made = SolverStep(t, step + 1, self.steps, batch, rewards, stats, zero_groups, gap)
+        facts = step_facts(made, config.solver.kl, len(P_HAT_EDGES) + 1)
+        state.observer.on_answers(EXECUTOR, t, batch, facts)
+        state.progress.step(step + 1, shown_facts(facts))
 
     def _update(
         self, config: Config, policy: Policy, batch: Sequence[Answered], rewards: Sequence[np.ndarray], step: int

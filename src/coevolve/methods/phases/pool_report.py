@@ -1,0 +1,427 @@
+"""What filling a pool tells: the facts of a pool, its table of tasks, and where they are shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+
+from coevolve.config import RewardSection
+from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.gate import Gate, Reason
+from coevolve.curriculum.neighbours import nearest_distances
+from coevolve.curriculum.voting import agrees, vote_entropy
+from coevolve.grading.equivalence import Judge
+from coevolve.methods.base import Store
+from coevolve.methods.metrics import mean, sampled_entropy
+from coevolve.methods.questions import Written
+from coevolve.methods.reporting import (
+    Better,
+    Finding,
+    Labels,
+    PhaseReport,
+    Quantity,
+    Row,
+    Seen,
+    Summary,
+    Tone,
+    Unit,
+    at,
+    iterations,
+    listed,
+    number,
+    part_of,
+    percent,
+    series,
+)
+from coevolve.types import PROPOSER, SOLVER, Group, Trajectory
+from coevolve.worlds.base import World
+
+POOL = "pool"
+_OUTSIDE: dict[Reason, str] = {"below": "outside the gate", "above": "outside the gate"}  # in the table of tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A filled pool.
+
+    Args:
+        texts: everything that the proposer wrote.
+        fates: of the texts: ``malformed``, ``duplicate``, ``reserved``, or ``asked``.
+        groups: of the texts that were asked, in their order: the newest voter's answers with the vote of all voters.
+        gate: what became of the groups.
+    """
+
+    iteration: int
+    texts: Sequence[Written]
+    fates: Sequence[str]
+    groups: Sequence[Group]
+    gate: Gate
+
+    @property
+    def kept(self) -> list[str]:
+        """Ids of the tasks that the gate kept, sorted."""
+        return sorted(group.task.id for group in self.gate.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A row of ``tasks/iteration-t.parquet``: what became of one text. Where nobody voted, what votes give is None."""
+
+    iteration: int
+    task_id: str
+    question: str
+    steps: int
+    topic: str
+    well_formed: bool
+    duplicate: bool
+    reserved: bool
+    proposed_answer: str | None
+    p_hat: float | None
+    label: str | None
+    counts: list[dict[str, str | int]]  # answer, votes
+    forms: list[list[str]]
+    valid: int | None
+    k: int | None
+    tied: bool | None
+    kept: bool
+    reason: str
+    tool_calls: float | None
+
+
+def table_of(iteration: int) -> str:
+    """Where the tasks of a pool stand in the run folder."""
+    return f"tasks/iteration-{iteration}.parquet"
+
+
+def read_tasks(store: Store, iteration: int) -> list[TaskRow]:
+    """The tasks of a pool as its phase wrote them down."""
+    return [TaskRow(**row) for row in store.read_table(table_of(iteration))]
+
+
+def task_rows(pool: Pool, world: World) -> list[dict[str, object]]:
+    """One row per written text, in the order of writing."""
+    voted = {group.task.id: (group, fate) for group, fate in zip(pool.groups, pool.gate.fates, strict=True)}
+    return [
+        asdict(_task_row(pool.iteration, n, text, fate, voted.get(text.task.id) if text.task else None, world))
+        for n, (text, fate) in enumerate(zip(pool.texts, pool.fates, strict=True))
+    ]
+
+
+def _task_row(
+    iteration: int, n: int, text: Written, fate: str, voted: tuple[Group, Reason] | None, world: World
+) -> TaskRow:
+    task = text.task
+    described: Mapping[str, int | str] = world.describe(text.question) if task else {"steps": 0, "topic": ""}
+    group, reason = voted or (None, None)
+    vote = group.vote if group else None
+    return TaskRow(
+        iteration=iteration,
+        task_id=task.id if task else f"p{iteration}-{n:04d}",
+        question=text.question or text.trajectory.text,
+        steps=int(described["steps"]),
+        topic=str(described["topic"]),
+        well_formed=task is not None,
+        duplicate=fate == "duplicate",
+        reserved=fate == "reserved",
+        proposed_answer=task.proposed_answer if task else None,
+        p_hat=vote.p_hat if vote else None,
+        label=vote.answer if vote else None,
+        counts=[{"answer": answer, "votes": votes} for answer, votes in vote.counts] if vote else [],
+        forms=[list(keys) for keys in vote.forms] if vote else [],
+        valid=vote.valid if vote else None,
+        k=vote.k if vote else None,
+        tied=vote.tied if vote else None,
+        kept=reason == "kept",
+        reason=_OUTSIDE.get(reason, reason) if reason else fate,
+        tool_calls=mean([len(x.tool_calls) for x in group.trajectories]) if group else None,
+    )
+
+
+def pool_facts(pool: Pool, world: World, judge: Judge) -> dict[str, object]:
+    """What the pool looks like without knowing any truth."""
+    groups, fate, written = pool.groups, Counter(pool.fates), len(pool.texts)
+    described = [world.describe(g.task.question) for g in groups]
+    own = [agrees(g.task.proposed_answer, g.vote, judge=judge) for g in groups if g.task.proposed_answer]
+    return {
+        "event": POOL,
+        "iteration": pool.iteration,
+        "size": written,
+        "asked": len(groups),
+        "kept": len(pool.gate.kept),
+        "well_formed": 1 - fate["malformed"] / written,
+        "duplicates": fate["duplicate"] / max(1, written - fate["malformed"]),
+        "text_duplicates": Archive().duplicate_share([w.trajectory.text for w in pool.texts]),
+        "votes": max((g.vote.k for g in groups), default=0),
+        "votes_heard": sum(g.vote.k for g in groups),
+        "vote_entropy": mean([vote_entropy(g.vote) for g in groups]),
+        "p_hat_histogram": np.bincount([round(10 * g.vote.p_hat) for g in groups], minlength=11).tolist(),
+        "tool_calls": mean([len(x.tool_calls) for x in _answers(groups)]),
+        "steps_histogram": dict(sorted(Counter(str(d["steps"]) for d in described).items())),
+        "topics": dict(sorted(Counter(str(d["topic"]) for d in described).items())),
+        "reasons": {str(k): n for k, n in pool.gate.reasons.items()}
+        | {name: fate[name] for name in ("malformed", "duplicate", "reserved")},
+        "tied": sum(g.vote.tied for g in groups),
+        "pairs_unfinished": sum(g.vote.timeouts for g in groups),
+        "own_answer_agreement": sum(own) / len(own) if own else None,
+    }
+
+
+def novelty_facts(questions: Sequence[str], earlier: Sequence[str], section: RewardSection) -> dict[str, object]:
+    """How far the questions asked are from those of earlier pools, by the measure of the repetition penalty."""
+    if not questions or not earlier:
+        return {"archive_nearest_mean": None, "archive_near_share": None}
+    nearest = nearest_distances(questions, earlier, mask_numbers=section.mask_numbers)
+    return {
+        "archive_nearest_mean": float(nearest.mean()),
+        "archive_near_share": float((nearest < section.bleu_threshold).mean()),
+    }
+
+
+def sampling_facts(pool: Pool) -> dict[str, object]:
+    """How both agents sampled: the writer's tool calls, and entropies in nats per token."""
+    texts = [text.trajectory for text in pool.texts]
+    return {
+        "own_tool_calls": mean([len(x.tool_calls) for x in texts]),
+        "proposer_entropy": sampled_entropy(texts),
+        "solver_entropy": sampled_entropy(_answers(pool.groups)),
+    }
+
+
+def _answers(groups: Sequence[Group]) -> list[Trajectory]:
+    return [x for g in groups for x in g.trajectories]
+
+
+# What of a pool's row the summary names first.
+_FIRST = (
+    "size",
+    "kept",
+    "label_accuracy_kept",
+    "label_accuracy_all",
+    "well_formed",
+    "duplicates",
+    "p_hat_histogram",
+    "tool_calls",
+)
+
+LEAST = 20  # texts, tasks or labels below which a share says little
+REPEATED = 0.5  # share of a pool's texts that repeat another
+ONE_KIND = 0.9  # share of a pool's questions that are of one topic and of one number of steps
+WELL_FORMED = 0.5
+UNANIMOUS = 0.9  # share of a pool's tasks whose votes all agree, or of which no two do
+FRONTIER = 0.02  # share of a pool that the gate keeps
+LABELS_RIGHT = 0.5  # share of kept tasks
+
+
+def pool_report(labels: Labels) -> PhaseReport:
+    """The report of the phase for a method that calls its agents so."""
+    proposer, solver = labels[PROPOSER], labels[SOLVER]
+    return PhaseReport(
+        name=POOL,
+        title="pool",
+        activity="writing and voting on tasks",
+        headline=_headline,
+        summary=lambda rows, iteration: {POOL: part_of(Seen(rows, iteration).last(POOL), _FIRST)},
+        quantities=(*_QUANTITIES, _kept_quantity(solver)),
+        alarms={
+            "repeats": partial(_repeats, proposer),
+            "one kind": _one_kind,
+            "malformed": partial(_malformed, proposer),
+            "all agree": _all_agree,
+            "none agree": _none_agree,
+            "no frontier": partial(_no_frontier, solver),
+            "wrong labels": partial(_wrong_labels, solver),
+        },
+        findings=(_labels, partial(_kept, solver), _writing, partial(_duplicates, proposer)),
+    )
+
+
+_QUANTITIES = (
+    Quantity(
+        key="labels",
+        heading="pseudo-label accuracy",
+        path=(POOL, "label_accuracy_kept"),
+        unit=Unit.SHARE,
+        better=Better.HIGHER,
+        first=1,
+        column="pseudo-label accuracy",
+        meaning="kept pseudo-labels that are true",
+        metric="pool/label_accuracy_kept",
+    ),
+    Quantity(
+        key="well_formed",
+        heading="well-formed",
+        path=(POOL, "well_formed"),
+        unit=Unit.SHARE,
+        better=Better.HIGHER,
+        first=1,
+        default=False,
+        column="well-formed",
+        meaning="proposed questions that pass the format check",
+        metric="pool/well_formed",
+    ),
+    Quantity(
+        key="duplicates",
+        heading="duplicates",
+        path=(POOL, "duplicates"),
+        unit=Unit.SHARE,
+        better=Better.LOWER,
+        first=1,
+        default=False,
+        meaning="questions asked before",
+        metric="pool/duplicates",
+    ),
+    Quantity(
+        key="novelty",
+        heading="near the archive",
+        path=(POOL, "archive_near_share"),
+        unit=Unit.SHARE,
+        better=Better.LOWER,
+        first=1,
+        default=False,
+        meaning="questions near one of an earlier pool",
+        metric="pool/archive_near_share",
+    ),
+)
+
+
+def _kept_quantity(solver: str) -> Quantity:
+    return Quantity(
+        key="kept",
+        heading="kept",
+        path=(POOL, "kept"),
+        unit=Unit.COUNT,
+        first=1,
+        default=False,
+        column="kept by the gate",
+        meaning=f"tasks of the pool that train the {solver}",
+        total=(POOL, "size"),
+    )
+
+
+def _headline(rows: Sequence[Row], iteration: int) -> str:
+    row = Seen(rows, iteration).last(POOL)
+    accuracy = row.get("label_accuracy_kept")
+    return (
+        f"{row.get('size')} proposed · {percent(row.get('well_formed'))} well-formed · "
+        f"{row.get('kept')} kept by the gate"
+        + (f" · pseudo-label accuracy {percent(accuracy)}" if accuracy is not None else "")
+    )
+
+
+def _repeats(proposer: str, seen: Seen) -> str:
+    row = seen.last(POOL)
+    share = max(number(row, "duplicates"), number(row, "text_duplicates"))
+    if number(row, "size") < LEAST or share <= REPEATED:
+        return ""
+    return f"the {proposer} writes the same again and again: {percent(share)} of the pool was written before"
+
+
+def _one_kind(seen: Seen) -> str:
+    row = seen.last(POOL)
+    asked, topics, steps = number(row, "asked"), row.get("topics"), row.get("steps_histogram")
+    if asked < LEAST or not topics or not steps:
+        return ""
+    topic, length = max(topics, key=topics.__getitem__), max(steps, key=steps.__getitem__)
+    share = min(topics[topic], steps[length]) / asked
+    if share <= ONE_KIND or (topic, length) == ("text", "0"):  # "text" and 0: the world cannot tell
+        return ""
+    return f"nearly all questions are of one kind: {percent(topics[topic] / asked)} ask for {topic}" + (
+        f" in {length} step(s)" if length != "0" else ""
+    )
+
+
+def _malformed(proposer: str, seen: Seen) -> str:
+    row = seen.last(POOL)
+    share = number(row, "well_formed", 1.0)
+    if number(row, "size") < LEAST or share >= WELL_FORMED:
+        return ""
+    return f"questions are no longer well formed: {percent(share)} of what the {proposer} wrote can be asked"
+
+
+def _all_agree(seen: Seen) -> str:
+    row = seen.last(POOL)
+    bins, asked = row.get("p_hat_histogram") or [], number(row, "asked")
+    if asked < LEAST or not bins or bins[-1] <= UNANIMOUS * asked:
+        return ""
+    return f"all votes agree: in {bins[-1]} of {asked:.0f} tasks every answer is the same, and nothing is left to learn"
+
+
+def _none_agree(seen: Seen) -> str:
+    row = seen.last(POOL)
+    bins, asked, votes = row.get("p_hat_histogram"), number(row, "asked"), row.get("votes")
+    if asked < LEAST or not bins or not votes:
+        return ""
+    alone = sum(bins[: round(10 / votes) + 1])  # p_hat of a class with one vote
+    if alone <= UNANIMOUS * asked:
+        return ""
+    return f"no votes agree: in {alone} of {asked:.0f} tasks hardly two of {votes} answers are the same"
+
+
+def _no_frontier(solver: str, seen: Seen) -> str:
+    row = seen.last(POOL)
+    size, kept = number(row, "size"), number(row, "kept")
+    if size < LEAST or kept >= FRONTIER * size:
+        return ""
+    return f"nothing is at the frontier: the gate kept {kept:.0f} of {size:.0f} tasks, so the {solver} learns nothing"
+
+
+def _wrong_labels(solver: str, seen: Seen) -> str:
+    row = seen.last(POOL)
+    share = number(row, "label_accuracy_kept", 1.0)
+    if number(row, "kept") < LEAST or share >= LABELS_RIGHT:
+        return ""
+    return (
+        f"most labels are wrong: {percent(share)} of those that train the {solver} are true (known to the meter only)"
+    )
+
+
+def _labels(summary: Summary, rows: Sequence[Row]) -> Finding | None:
+    values = series(summary, POOL, "label_accuracy_kept")
+    if not values:
+        return None
+    last = values[-1][1]
+    text = f"Right labels among kept tasks, by iteration: {listed(values)} (known to the meter only). "
+    if last >= 0.75:
+        return Finding("good", "Most pseudo-labels are right", text + "Below 75 % would be a warning.")
+    reason = "The majority is often wrong in one and the same way, and such tasks pass the gate."
+    return Finding("watch" if last >= 0.6 else "bad", "Many pseudo-labels are wrong", text + reason)
+
+
+def _kept(solver: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:
+    found = [at(row, POOL) for row in iterations(summary)]
+    pools = [pool for pool in found if isinstance(pool, Mapping)]
+    if not pools or not pools[-1]["size"]:
+        return None
+    text = "Kept: " + ", ".join(f"{pool['kept']} of {pool['size']}" for pool in pools) + "."
+    if pools[-1]["kept"] / pools[-1]["size"] >= 0.1:
+        return Finding("good", "The gate finds enough tasks at the frontier", text)
+    tone: Tone = "watch" if pools[-1]["kept"] else "bad"
+    return Finding(tone, "Hardly any task is at the frontier", f"{text} The {solver} has little to learn from.")
+
+
+def _writing(summary: Summary, rows: Sequence[Row]) -> Finding | None:
+    values = series(summary, POOL, "well_formed")
+    if not values:
+        return None
+    text = f"Well-formed share of written questions, by iteration: {listed(values)}."
+    if values[-1][1] >= 0.9:
+        return Finding("good", "Questions are well formed", text)
+    text += " Below 90 % is unusual."
+    if values[-1][1] >= 0.7:
+        return Finding("watch", "Some questions are malformed", text)
+    return Finding("bad", "Many questions are malformed", text)
+
+
+def _duplicates(proposer: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:
+    values = series(summary, POOL, "duplicates")
+    if not values:
+        return None
+    text = f"Questions that were written before, by iteration: {listed(values)}."
+    if values[-1][1] <= 0.05:
+        return Finding("good", "Questions are new", text)
+    tone: Tone = "watch" if values[-1][1] <= 0.2 else "bad"
+    return Finding(tone, f"The {proposer} repeats itself", text + " Above 5 % is unusual.")

@@ -1,0 +1,147 @@
+"""What the training of a proposer tells: the facts of a step, and where they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.rewards import RewardParts
+from coevolve.curriculum.voting import vote_entropy
+from coevolve.methods.metrics import mean, train_facts
+from coevolve.methods.phases.training_report import training_alarms
+from coevolve.methods.polling import ByVoter
+from coevolve.methods.questions import Written
+from coevolve.methods.reporting import (
+    Labels,
+    PhaseReport,
+    Quantity,
+    Row,
+    Seen,
+    Unit,
+    part_of,
+    percent,
+    two_digits,
+)
+from coevolve.types import PROPOSER, Group, TrainStats
+
+CURRICULUM = "curriculum"
+STEP = f"{CURRICULUM}_step"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposerStep:
+    """One step of training.
+
+    Args:
+        step: counted from 1.
+        texts: everything that the proposer wrote.
+        by_voter: the answers to its questions, by voter and task.
+        groups: the questions with the vote of all voters.
+        zero_groups: groups of texts that all had the same reward.
+        gap: the largest difference between the sampler's and the trainer's log-probability; None where not checked.
+    """
+
+    iteration: int
+    step: int
+    steps: int
+    texts: Sequence[Written]
+    by_voter: ByVoter
+    groups: Sequence[Group]
+    rewards: Sequence[RewardParts]
+    stats: Sequence[TrainStats]
+    zero_groups: int
+    gap: float | None
+
+
+def step_facts(made: ProposerStep, kl: float) -> dict[str, object]:
+    """The row of a step; ``kl`` is the coefficient of the KL term."""
+    votes = [g.vote for g in made.groups]
+    written = [w.trajectory for w in made.texts]
+    return {
+        "event": STEP,
+        "iteration": made.iteration,
+        "step": made.step,
+        "steps": made.steps,
+        **reward_facts(made.rewards),
+        "duplicates": Archive().duplicate_share([w.question for w in made.texts if w.task]),
+        "p_hat": mean([v.p_hat for v in votes]),
+        "vote_entropy": mean([vote_entropy(v) for v in votes]),
+        "pairs_unfinished": sum(v.timeouts for v in votes),
+        "tool_calls": mean([len(x.tool_calls) for g in made.groups for x in g.trajectories]),
+        "own_tool_calls": mean([len(x.tool_calls) for x in written]),
+        "zero_groups": made.zero_groups,
+        "tokens_sampled": sum(x.sampled for x in written)
+        + sum(x.sampled for answers in made.by_voter for group in answers for x in group),
+        "max_logp_gap": made.gap,
+        **train_facts(made.stats, kl),
+    }
+
+
+def reward_facts(rewards: Sequence[RewardParts]) -> dict[str, object]:
+    """Means over the batch; the parts are those of well-formed questions, weighted as they enter the reward."""
+    asked = [r for r in rewards if r.format]
+    return {
+        "reward": mean([r.total for r in rewards]),
+        "r_unc": mean([r.uncertainty for r in asked]),
+        "r_tool": mean([r.tool for r in asked]),
+        "r_rep": mean([r.repetition for r in asked]),
+        "r_novelty": mean([r.novelty for r in asked]),
+        "format": mean([r.format for r in rewards]),
+    }
+
+
+def shown_facts(row: Row, scored: int) -> Mapping[str, object]:
+    """What a step shows while the phase goes on; ``scored`` answers were held against the votes."""
+    return {
+        "reward": row["reward"],
+        "uncertainty": row["r_unc"],
+        "tool": row["r_tool"],
+        "repetition": _penalty(row.get("r_rep")),
+        "scored": scored,
+    }
+
+
+def proposer_report(labels: Labels) -> PhaseReport:
+    """The report of the phase for a method that calls its agents so."""
+    proposer = labels[PROPOSER]
+    return PhaseReport(
+        name=CURRICULUM,
+        title=proposer.removesuffix(" agent"),
+        activity=f"training the {proposer}",
+        share=3.0,
+        headline=_headline,
+        summary=lambda rows, iteration: {CURRICULUM: part_of(Seen(rows, iteration).last(STEP), _PART, rest=False)},
+        quantities=(
+            Quantity(
+                key="proposer_reward",
+                heading=f"reward of the {proposer}",
+                path=(CURRICULUM, "reward"),
+                unit=Unit.NUMBER,
+                first=1,
+                default=False,
+                meaning="mean over the last step's texts",
+                metric=f"{STEP}/reward",
+            ),
+        ),
+        step_event=STEP,
+        step_facts=(("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
+        alarms=training_alarms(STEP, CURRICULUM, proposer),
+    )
+
+
+_PART = ("reward", "r_unc", "r_tool", "r_rep", "format", "step", "steps")
+
+
+def _headline(rows: Sequence[Row], iteration: int) -> str:
+    row = Seen(rows, iteration).last(STEP)
+    return (
+        f"reward {two_digits(row.get('reward'))} (uncertainty {two_digits(row.get('r_unc'))} · "
+        f"tool {two_digits(row.get('r_tool'))} · repetition {two_digits(_penalty(row.get('r_rep')))})"
+        f" · {percent(row.get('format'))} well-formed"
+    )
+
+
+def _penalty(value: object) -> float | None:
+    """What the repetition term takes from the reward, as it enters it; never shown as -0.00."""
+    return 0.0 - round(value, 2) if isinstance(value, int | float) else None

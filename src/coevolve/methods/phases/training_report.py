@@ -1,0 +1,55 @@
+"""What the training of any agent tells alike: alarms and findings about its updates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from coevolve.methods.reporting import Alarm, Seen, number
+
+ENTROPY_LEFT = 0.02  # of the agent's entropy in its first training step
+KL = 1.0  # nats per token
+SKIPPED = 0.25  # updates left out per training step
+
+
+def training_alarms(event: str, name: str, label: str) -> Mapping[str, Alarm]:
+    """Checks of an agent's training steps, by kind.
+
+    Args:
+        event: of the rows that its steps log.
+        name: in the kind of its alarm about entropy.
+        label: what the method calls the agent.
+    """
+    return {
+        f"{name} entropy": partial(_entropy, event, label),
+        "KL": partial(_kl, event, label),
+        "updates left out": partial(_skipped, event, label),
+    }
+
+
+def _entropy(event: str, label: str, seen: Seen) -> str:
+    known, now = _numbers(seen, event, "entropy")
+    if not now or now[-1] >= ENTROPY_LEFT * known[0]:
+        return ""
+    return f"the entropy of the {label} collapsed: {now[-1]:.2g} nats per token, {known[0]:.2g} at first"
+
+
+def _kl(event: str, label: str, seen: Seen) -> str:
+    last = number(seen.last(event), "kl")
+    return f"the {label} ran away from its reference: a KL of {last:.2g} nats per token" if last > KL else ""
+
+
+def _skipped(event: str, label: str, seen: Seen) -> str:
+    counts = [number(row, "skipped_updates") for row in seen.now(event)]
+    if sum(counts) <= SKIPPED * len(counts):
+        return ""
+    return (
+        f"{sum(counts):.0f} updates of the {label} were left out in {len(counts)} steps: "
+        "they were not finite, or exploded"
+    )
+
+
+def _numbers(seen: Seen, event: str, key: str) -> tuple[Sequence[float], Sequence[float]]:
+    """What was measured so far, and in this iteration."""
+    so_far, now = seen.all(event), seen.now(event)
+    return [r[key] for r in so_far if r.get(key) is not None], [r[key] for r in now if r.get(key) is not None]
