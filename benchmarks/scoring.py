@@ -16,9 +16,9 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from coevolve.config import Config, EngineSection
-from coevolve.rollout.base import PolicyWeights
+from coevolve.engine.base import Folder
+from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts
-from coevolve.store.checkpoints import read_weights
 from coevolve.types import Task
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter
@@ -33,7 +33,7 @@ def main() -> None:
     world, meter = MiniatureWorld(), MiniatureMeter()
     config = Config(engine=EngineSection(workers=1))
     rollouts = LocalRollouts(config, world, world.base_model())
-    policy = PolicyWeights("base", 0, read_weights(world.base_model()))
+    policy = Snapshot("base", 0, Folder(world.base_model()))
     tasks = [t for level in range(1, 6) for t in meter.held_out(level, -(-options.questions // 5), 1)][
         : options.questions
     ]

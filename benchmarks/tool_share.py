@@ -21,9 +21,10 @@ import numpy as np
 
 from coevolve.config import Config
 from coevolve.config.loading import load_config
-from coevolve.rollout.base import PolicyWeights
+from coevolve.engine.base import Folder
+from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts
-from coevolve.store.checkpoints import RunCheckpoints, read_weights
+from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.types import SOLVER, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
@@ -34,7 +35,7 @@ Measured = dict[str, float]
 
 
 def pass_over(
-    rollouts: LocalRollouts, policy: PolicyWeights, tasks: list[Task], samples: int
+    rollouts: LocalRollouts, policy: Snapshot, tasks: list[Task], samples: int
 ) -> tuple[list[Trajectory], Measured]:
     """All answers, and seconds: wall, CPU of workers and snippets, waiting for results (mean of the workers)."""
     before, begin = rollouts.cost, time.perf_counter()
@@ -48,7 +49,7 @@ def pass_over(
     }
 
 
-def measured(config: Config, policy: PolicyWeights, tasks: list[Task], base: Path) -> Measured:
+def measured(config: Config, policy: Snapshot, tasks: list[Task], base: Path) -> Measured:
     """One round with fresh workers: nothing is known to them, but everything is loaded."""
     rollouts = LocalRollouts(config, MiniatureWorld(), base)
     try:
@@ -88,7 +89,7 @@ def main() -> None:
         folder = RunFolder.open(options.run, write=False)
         policy = RunCheckpoints(folder, base).weights(SOLVER, folder.config.iterations)
     else:
-        policy = PolicyWeights("base", 0, read_weights(base))
+        policy = Snapshot("base", 0, Folder(base))
     rounds = [measured(config, policy, tasks, base) for _ in range(options.rounds)]
     found = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
     if options.json:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from coevolve.config import Config
-from coevolve.engine.base import PolicyWeights, Sampler, SampleRequest, Sampling
+from coevolve.engine.base import Sampler, SampleRequest, Sampling
 from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
@@ -107,7 +107,10 @@ def local(config: Config, args: argparse.Namespace) -> float:
 def over_vllm(config: Config, args: argparse.Namespace, rate: float) -> None:
     """Everything about vLLM, on one engine."""
     opened: list[VllmSampler] = []
-    report("vLLM: start, s", f"{seconds(lambda: opened.append(VllmSampler(config, args.model)), args.device):.1f}")
+    report(
+        "vLLM: start, s",
+        f"{seconds(lambda: opened.append(VllmSampler(config.engine_settings, args.model)), args.device):.1f}",
+    )
     sampler = opened[0]
     endless(sampler)
     decode(sampler, args.rows, 4)
@@ -116,14 +119,15 @@ def over_vllm(config: Config, args: argparse.Namespace, rate: float) -> None:
     trainer = LocalTrainer(
         args.model, dtype=args.dtype, device=args.device, lora=config.lora if config.lora.enabled else None
     )
-    trainer.load_weights(moved(trainer.state_dict_numpy(), by=0.02 if config.lora.enabled else 0.0))
-    policy = PolicyWeights("p", 1, trainer.state_dict_numpy(), adapter=config.lora.enabled)
+    trained = trainer._trained
+    trained.load({name: torch.from_numpy(x) for name, x in moved(trained.numpy(), 0.02 * trained.adapter).items()})
+    policy = trainer.snapshot("p", 1)
     kind = "an adapter" if config.lora.enabled else "whole weights"
     report(f"sync of {kind}, s", f"{seconds(lambda: sampler.load_weights(policy), args.device):.2f}")
     report(f"mean gap to the trainer after {kind}", f"{gap(sampler, trainer):.2g}")
     before = {i: tokens.tolist() for i, (_, tokens, _) in decode(sampler, 8, 32).items()}
     held = used_gib() if args.device == "cuda" else 0.0
-    slept = seconds(sampler.rest, args.device)
+    slept = seconds(sampler.release_memory, args.device)
     if args.device == "cuda":
         report("memory of the GPU given back, GiB", f"{held - used_gib():.2f} of {held:.2f} in use")
     report("sleep, s", f"{slept:.2f}")

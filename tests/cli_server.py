@@ -184,10 +184,10 @@ def strike(kind: str) -> None:
 
 def stale_weights() -> None:
     """From now on the sampler keeps its old weights and only says that it has new ones."""
-    from coevolve.engine.base import PolicyWeights
+    from coevolve.engine.base import Snapshot
     from coevolve.engine.local.sampler import LocalSampler
 
-    def forget(self: LocalSampler, policy: PolicyWeights) -> None:
+    def forget(self: LocalSampler, policy: Snapshot) -> None:
         self.policy_version = policy.version
 
     LocalSampler.load_weights = forget  # type: ignore[method-assign,assignment]

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from coevolve.engine.base import Arrays
 from coevolve.engine.local.models import load_model
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.types import Batch, TrainRow
+
+
+def weights_of(trainer: LocalTrainer) -> dict[str, np.ndarray]:
+    """What a trainer hands to samplers."""
+    source = trainer.snapshot("p", 0).source
+    assert isinstance(source, Arrays)
+    return dict(source.weights)
+
+
+def set_weights(trainer: LocalTrainer, weights: Mapping[str, np.ndarray]) -> None:
+    """Other weights for a trainer; none at all turn an adapter off."""
+    trainer._trained.load({name: torch.from_numpy(value) for name, value in weights.items()})
 
 
 def some_rows(count: int = 7, seed: int = 0, prompt: int = 3) -> tuple[TrainRow, ...]:

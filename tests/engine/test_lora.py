@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from coevolve.config import LoraSection
-from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE, Completion, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE, Arrays, Completion, SampleRequest, Sampling, Snapshot
 from coevolve.engine.local.models import load_model
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
@@ -19,6 +19,8 @@ from coevolve.errors import ConfigError, EngineError
 from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.policy import Policy
 from coevolve.types import Batch, Floats, StopReason, TrainRow, Trajectory
+
+from .plain_loss import set_weights, weights_of
 
 LORA = LoraSection(enabled=True, rank=4, alpha=8)
 
@@ -72,13 +74,13 @@ def test_training_one_adapter_moves_neither_the_other_nor_the_base(
     curriculum, executor = adapter_on(folder), adapter_on(folder, steps=1)
     for mine, theirs in zip(curriculum.model.named_parameters(), executor.model.named_parameters(), strict=True):
         assert ("lora_" in mine[0]) != (mine[1] is theirs[1]), "one base in memory"
-    base, other = frozen(curriculum), executor.state_dict_numpy()
-    before, scores = curriculum.state_dict_numpy(), executor.logprobs(rows())
+    base, other = frozen(curriculum), weights_of(executor)
+    before, scores = weights_of(curriculum), executor.logprobs(rows())
     curriculum.set_reference()
     train(curriculum, 3, kl=0.1)
-    assert not any(np.array_equal(before[name], value) for name, value in curriculum.state_dict_numpy().items())
+    assert not any(np.array_equal(before[name], value) for name, value in weights_of(curriculum).items())
     assert frozen(curriculum) == base
-    assert same(executor.state_dict_numpy(), other)
+    assert same(weights_of(executor), other)
     for a, b in zip(scores, executor.logprobs(rows()), strict=True):
         assert a.tobytes() == b.tobytes()
     stored = load_model(folder).state_dict()
@@ -95,13 +97,13 @@ def test_a_new_adapter_and_none_are_the_base_model_to_the_last_bit(tiny_folder: 
     for state in (None, {}):
         if state is not None:
             train(trainer, 2)
-            trainer.load_weights(state)
+            set_weights(trainer, state)
         for expected, found in zip(plain.logprobs(rows()), trainer.logprobs(rows()), strict=True):
             assert np.array_equal(expected, found)
 
 
 def test_two_seeds_give_two_adapters_and_equal_ones_the_same(tiny_folder: Path) -> None:
-    one, again, other = (adapter_on(tiny_folder, seed=seed).state_dict_numpy() for seed in (1, 1, 2))
+    one, again, other = (weights_of(adapter_on(tiny_folder, seed=seed)) for seed in (1, 1, 2))
     assert same(one, again)
     assert not same(one, other)
 
@@ -159,10 +161,8 @@ def test_the_reference_is_the_adapter_of_that_moment_or_the_base(tiny_folder: Pa
     trainer.set_reference()
     assert trainer.forward_backward(batch).kl == pytest.approx(0.0, abs=1e-6)
     trainer.discard()
-    own = trainer.state_dict_numpy()
-    trainer.load_weights({})
-    trainer.set_reference()
-    trainer.load_weights(own)
+    own = weights_of(trainer)
+    trainer.set_reference(tiny_folder)
     base, present = (t.logprobs(batch.rows) for t in (LocalTrainer(tiny_folder), trainer))
     expected = 0.0
     for row, r, p in zip(batch.rows, base, present, strict=True):
@@ -170,26 +170,26 @@ def test_the_reference_is_the_adapter_of_that_moment_or_the_base(tiny_folder: Pa
         expected += float((np.exp(gap) - gap - 1).sum())
     assert expected > 1e-3
     assert trainer.forward_backward(batch).kl == pytest.approx(expected, rel=1e-3)
-    assert same(trainer.state_dict_numpy(), own)
+    assert same(weights_of(trainer), own)
 
 
 @pytest.mark.parametrize("steps", [0, 2])
 def test_training_of_an_adapter_goes_on_byte_for_byte(steps: int, tiny_folder: Path, tmp_path: Path) -> None:
     one = adapter_on(tiny_folder, steps, weight_decay=0.1)
-    one.save_state(tmp_path / "state")
+    one.save(tmp_path / "state", optimizer=True)
     one.save(tmp_path / "checkpoint", optimizer=True)
     two = adapter_on(tiny_folder, 1, lr=0.5, weight_decay=0.1, seed=7)  # what it did before leaves no trace
-    two.load_state(tmp_path / "state")
+    two.load(tmp_path / "state", optimizer=True)
     three = adapter_on(tiny_folder, weight_decay=0.1, seed=8)
-    three.load_weights(one.state_dict_numpy())
+    set_weights(three, weights_of(one))
     three.load_optimizer(tmp_path / "checkpoint")
     for name, trainer in (("one", one), ("two", two), ("three", three)):
         train(trainer, 2)
         trainer.save(tmp_path / name, optimizer=True)
     for file in (tmp_path / "one").iterdir():
         assert (tmp_path / "two" / file.name).read_bytes() == file.read_bytes(), file.name
-        assert (tmp_path / "three" / file.name).read_bytes() == file.read_bytes() or file.name == "optimizer.pt"
-    assert same(one.state_dict_numpy(), three.state_dict_numpy())
+        assert (tmp_path / "three" / file.name).read_bytes() == file.read_bytes(), file.name
+    assert same(weights_of(one), weights_of(three))
 
 
 def answer(sampler: LocalSampler, policy: str) -> Trajectory:
@@ -222,42 +222,42 @@ def test_sampler_and_trainer_share_one_base_and_a_stale_adapter_is_caught(tiny_f
     assert all(mine[name] is value for name, value in sampler.model.named_parameters() if "lora_" not in name)
     policy = Policy("solver-1", trainer, tolerance=1e-5, guard=UpdateGuard(20.0, 5))
     weights = policy.weights()
-    assert weights.adapter
+    assert weights.source.adapter
     sampler.load_weights(weights)
     fresh = answer(sampler, "solver-1")
     assert 0 < fresh.mask.sum() < len(fresh.tokens)
-    assert policy.probe([fresh]) < 1e-5
+    assert policy.check_logprobs([fresh]) < 1e-5
     policy.update([Batch(rows(seed=4))], [1e-2])
     stale = replace(answer(sampler, "solver-1"), policy_version=1)  # says that it has the new weights
     with pytest.raises(EngineError, match="sampler and trainer disagree"):
-        policy.probe([stale])
+        policy.check_logprobs([stale])
     sampler.load_weights(policy.weights())
-    policy.probe([answer(sampler, "solver-1")])
+    policy.check_logprobs([answer(sampler, "solver-1")])
 
 
 def test_a_sampler_without_an_adapter_is_the_base_model(tiny_folder: Path) -> None:
     plain, sampler = LocalSampler(tiny_folder), LocalSampler(tiny_folder, lora=LORA)
     expected = answer(plain, "base")
-    sampler.load_weights(PolicyWeights("solver-1", 1, adapter_on(tiny_folder, 2).state_dict_numpy(), adapter=True))
+    sampler.load_weights(adapter_on(tiny_folder, 2).snapshot("solver-1", 1))
     assert answer(sampler, "base").logprobs.tobytes() != expected.logprobs.tobytes()
-    sampler.load_weights(PolicyWeights("base", -1, {}, adapter=True))
+    sampler.load_weights(Snapshot("base", -1, Arrays({}, adapter=True)))
     found = answer(sampler, "base")
     assert found.tokens.tobytes() == expected.tokens.tobytes()
     np.testing.assert_allclose(found.logprobs, expected.logprobs, atol=1e-6)
 
 
 def test_whole_weights_and_adapters_are_not_mixed_up(tiny_folder: Path) -> None:
-    whole, adapter = LocalTrainer(tiny_folder).state_dict_numpy(), adapter_on(tiny_folder).state_dict_numpy()
+    whole, adapter = weights_of(LocalTrainer(tiny_folder)), weights_of(adapter_on(tiny_folder))
     with pytest.raises(EngineError, match="they are a whole model"):
-        LocalSampler(tiny_folder, lora=LORA).load_weights(PolicyWeights("p", 1, whole))
+        LocalSampler(tiny_folder, lora=LORA).load_weights(Snapshot("p", 1, Arrays(whole)))
     with pytest.raises(EngineError, match="they are an adapter"):
-        LocalSampler(tiny_folder).load_weights(PolicyWeights("p", 1, adapter, adapter=True))
+        LocalSampler(tiny_folder).load_weights(Snapshot("p", 1, Arrays(adapter, adapter=True)))
     fewer = {name: value for name, value in adapter.items() if "layers.0" in name}
     with pytest.raises(EngineError, match="other names"):
-        LocalSampler(tiny_folder, lora=LORA).load_weights(PolicyWeights("p", 1, fewer, adapter=True))
+        LocalSampler(tiny_folder, lora=LORA).load_weights(Snapshot("p", 1, Arrays(fewer, adapter=True)))
     narrow = LocalTrainer(tiny_folder, lora=LORA.model_copy(update={"rank": 2}))
     with pytest.raises(EngineError, match="shape"):
-        narrow.load_weights(adapter)
+        set_weights(narrow, adapter)
 
 
 def test_a_base_in_bfloat16_has_an_adapter_in_float32(tiny_folder: Path) -> None:
@@ -267,17 +267,15 @@ def test_a_base_in_bfloat16_has_an_adapter_in_float32(tiny_folder: Path) -> None
     )
     types = {("lora_" in name, value.dtype) for name, value in trainer.model.named_parameters()}
     assert types == {(True, torch.float32), (False, torch.bfloat16)}
-    before = trainer.state_dict_numpy()
+    before = weights_of(trainer)
     train(trainer, 1, lr=1e-6)
-    moved = {
-        name: value for name, value in trainer.state_dict_numpy().items() if not np.array_equal(before[name], value)
-    }
+    moved = {name: value for name, value in weights_of(trainer).items() if not np.array_equal(before[name], value)}
     assert len(moved) == len(before), "an update of 1e-6 is not lost"
     policy = Policy("p", trainer, tolerance=0.02, guard=UpdateGuard(20.0, 5))
     sampler.load_weights(policy.weights())
-    policy.probe([answer(sampler, "p")])
+    policy.check_logprobs([answer(sampler, "p")])
     exact = adapter_on(tiny_folder)
-    exact.load_weights(trainer.state_dict_numpy())
+    set_weights(exact, weights_of(trainer))
     for a, b in zip(trainer.logprobs(rows()), exact.logprobs(rows()), strict=True):
         np.testing.assert_allclose(a, b, atol=0.15)
 
@@ -285,9 +283,9 @@ def test_a_base_in_bfloat16_has_an_adapter_in_float32(tiny_folder: Path) -> None
 def test_a_whole_model_in_bfloat16_trains_weights_in_float32(tiny_folder: Path) -> None:
     trainer = LocalTrainer(tiny_folder, dtype="bfloat16")
     assert {value.dtype for value in trainer.model.parameters()} == {torch.float32}
-    before = trainer.state_dict_numpy()
+    before = weights_of(trainer)
     train(trainer, 1, lr=1e-6)
-    for name, value in trainer.state_dict_numpy().items():
+    for name, value in weights_of(trainer).items():
         assert not np.array_equal(before[name], value), name
 
 

@@ -15,6 +15,8 @@ from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import ConfigError, EngineError
 from coevolve.types import Batch, TrainRow
 
+from .plain_loss import set_weights, weights_of
+
 SIZE = 8192  # above the 4,096 numbers from which on moments have 8 bits
 LORA = LoraSection(enabled=True, rank=128, targets=["q_proj", "up_proj"])
 
@@ -73,15 +75,15 @@ def test_training_goes_on_byte_for_byte(steps: int, tiny_folder: Path, tmp_path:
     one = eight_bit(tiny_folder, steps)
     small = [s["state1"].dtype for s in one._optimizer.state.values()]
     assert (torch.uint8 in small) == bool(steps)
-    one.save_state(tmp_path / "state")
+    one.save(tmp_path / "state", optimizer=True)
     two = eight_bit(tiny_folder, 1, seed=3)
-    two.load_state(tmp_path / "state")
+    two.load(tmp_path / "state", optimizer=True)
     for name, trainer in (("one", one), ("two", two)):
         trainer.save(tmp_path / name / "at once", optimizer=True)
         train(trainer, 2, first=5)
         trainer.save(tmp_path / name / "later", optimizer=True)
     three = eight_bit(tiny_folder)
-    three.load_weights(one.state_dict_numpy())
+    set_weights(three, weights_of(one))
     three.load_optimizer(tmp_path / "one/later")
     three.save(tmp_path / "three", optimizer=True)
     train(one, 1)
@@ -89,7 +91,7 @@ def test_training_goes_on_byte_for_byte(steps: int, tiny_folder: Path, tmp_path:
     for when in ("at once", "later"):
         for file in (tmp_path / "one" / when).iterdir():
             assert (tmp_path / "two" / when / file.name).read_bytes() == file.read_bytes(), (when, file.name)
-    ours, theirs = one.state_dict_numpy(), three.state_dict_numpy()
+    ours, theirs = weights_of(one), weights_of(three)
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.base import Arrays, Completion, Pause, SampleRequest, Sampling, Snapshot
 from coevolve.engine.local.drawing import draw, truncate, uniforms
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.stops import StopStrings
@@ -182,12 +182,12 @@ def test_weights_can_only_change_while_nothing_is_decoded(folder: Path) -> None:
     weights = {k: v.numpy() for k, v in sampler.model.state_dict().items()}
     sampler.submit(SampleRequest(0, prompt(1), Sampling(max_tokens=8), seed=0))
     with pytest.raises(EngineError, match="still decodes"):
-        sampler.load_weights(PolicyWeights("p", 1, weights))
+        sampler.load_weights(Snapshot("p", 1, Arrays(weights)))
     finish(sampler)
-    sampler.load_weights(PolicyWeights("p", 2, weights))
+    sampler.load_weights(Snapshot("p", 2, Arrays(weights)))
     assert sampler.policy_version == 2
     with pytest.raises(EngineError, match="do not fit"):
-        sampler.load_weights(PolicyWeights("p", 3, {"nothing": np.zeros(3, np.float32)}))
+        sampler.load_weights(Snapshot("p", 3, Arrays({"nothing": np.zeros(3, np.float32)})))
 
 
 def test_draws_follow_the_distribution() -> None:

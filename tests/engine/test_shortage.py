@@ -24,6 +24,8 @@ from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.policy import Policy
 from coevolve.types import Batch, TrainRow
 
+from .plain_loss import weights_of
+
 FAULTS = {
     "cuda": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
     "cpu": lambda: RuntimeError(
@@ -102,13 +104,13 @@ def test_memory_for_less_than_one_text_ends_with_an_error_that_moved_nothing(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = LocalTrainer(tiny_folder)
-    before = trainer.state_dict_numpy()
+    before = weights_of(trainer)
     limit_memory(monkeypatch, 10, FAULTS["cuda"])
     with pytest.raises(EngineError, match="a single text of 26 tokens") as caught:
         trainer.forward_backward(Batch(rows()))
     assert "engine.checkpointing" in caught.value.fix
     assert not gradients(trainer)
-    assert all(np.array_equal(before[n], w) for n, w in trainer.state_dict_numpy().items())
+    assert all(np.array_equal(before[n], w) for n, w in weights_of(trainer).items())
 
 
 def test_other_errors_are_not_taken_for_a_shortage(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,8 +149,8 @@ def test_the_size_that_fitted_is_part_of_what_a_policy_is_taken_up_with(
     with monkeypatch.context() as patch:
         limit_memory(patch, 60, FAULTS["cuda"])
         assert first.update([Batch(rows())], [1e-3])[0].halvings == 2
-    first.keep(tmp_path / "state")
-    second.take_up(tmp_path / "state", first.memory())
+    first.save_state(tmp_path / "state")
+    second.load_state(tmp_path / "state", first.extra_state())
     for one in (first, second):
         one.update([Batch(rows(seed=1))], [1e-3])
         one.save(tmp_path / f"{id(one)}", optimizer=False)

@@ -13,7 +13,7 @@ from coevolve.engine.local.trainer import LocalTrainer, warmup_lr
 from coevolve.errors import EngineError
 from coevolve.types import Batch
 
-from .plain_loss import gradients, near_policy, plain_logp, plain_loss, plain_model, some_rows
+from .plain_loss import gradients, near_policy, plain_logp, plain_loss, plain_model, set_weights, some_rows, weights_of
 
 Make = Callable[..., LocalTrainer]
 
@@ -53,7 +53,7 @@ def test_gradient_equals_finite_differences(make: Make) -> None:
     trainer = make(dtype="float64")
     trainer.set_reference()
     batch = Batch(near_policy(trainer, some_rows(4), spread=0.1), kl=0.3)
-    trainer.load_weights({n: w * 1.02 for n, w in trainer.state_dict_numpy().items()})
+    set_weights(trainer, {n: w * 1.02 for n, w in weights_of(trainer).items()})
     trainer.forward_backward(batch)
     found = gradients(trainer)
     step = 1e-3  # Qwen3 computes its norms in float32: a smaller step meets their rounding
@@ -163,9 +163,9 @@ def test_a_prompt_alone_gives_no_gradient(make: Make) -> None:
     rows = [replace(row, weight=np.zeros_like(row.weight)) for row in some_rows()]
     assert trainer.forward_backward(Batch(tuple(rows))).tokens == 0
     assert not gradients(trainer)
-    before = trainer.state_dict_numpy()
+    before = weights_of(trainer)
     assert trainer.step(1e-3) == 0.0
-    assert all(np.array_equal(before[n], w) for n, w in trainer.state_dict_numpy().items())
+    assert all(np.array_equal(before[n], w) for n, w in weights_of(trainer).items())
 
 
 def test_rows_without_advantage_are_counted_and_cost_no_gradient(make: Make) -> None:
@@ -202,8 +202,8 @@ def test_kl_is_zero_at_the_reference_and_pulls_back_to_it(make: Make) -> None:
     trainer.step(0.0)
 
     random = np.random.default_rng(3)
-    away = {n: w + random.normal(0, 0.05, w.shape) for n, w in trainer.state_dict_numpy().items()}
-    trainer.load_weights({n: w.astype(np.float32) for n, w in away.items()})
+    away = {n: w + random.normal(0, 0.05, w.shape) for n, w in weights_of(trainer).items()}
+    set_weights(trainer, {n: w.astype(np.float32) for n, w in away.items()})
     distances = []
     for _ in range(4):
         distances.append(trainer.forward_backward(Batch(rows, kl=1.0)).kl)
@@ -261,14 +261,14 @@ def test_logprobs_are_those_of_the_whole_row(make: Make, tiny_folder: Path) -> N
 
 def test_equal_batches_give_equal_bits_and_the_frozen_one_stays(make: Make) -> None:
     first, second, frozen = make(), make(), make()
-    start = frozen.state_dict_numpy()
+    start = weights_of(frozen)
     for seed in range(3):
         rows = near_policy(first, some_rows(20, seed))
         for trainer in (first, second):
             trainer.forward_backward(Batch(rows))
             trainer.step(1e-2)
         frozen.logprobs(rows)
-    ours, theirs, still = (t.state_dict_numpy() for t in (first, second, frozen))
+    ours, theirs, still = (weights_of(t) for t in (first, second, frozen))
     assert all(np.array_equal(ours[n], theirs[n]) for n in ours)
     assert all(np.array_equal(start[n], still[n]) for n in start)
     assert not any(np.array_equal(ours[n], start[n]) for n in ours)
@@ -294,22 +294,22 @@ def test_step_clips_and_follows_adamw(make: Make, tiny_folder: Path) -> None:
         trainer.forward_backward(Batch(rows))
         assert trainer.step(2e-3) == pytest.approx(float(expected), rel=1e-4)
     assert float(expected) > 0.01
-    found = trainer.state_dict_numpy()
+    found = weights_of(trainer)
     for name, parameter in oracle.named_parameters():
         np.testing.assert_allclose(found[name], parameter.detach().numpy(), atol=2e-5)
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing(make: Make) -> None:
     trainer = make()
-    before = trainer.state_dict_numpy()
+    before = weights_of(trainer)
     rows = some_rows(2)
     broken = replace(rows[0], advantage=np.full_like(rows[0].advantage, np.nan))
     trainer.forward_backward(Batch((broken, rows[1])))
     assert not math.isfinite(trainer.step(1e-2))
-    assert all(np.array_equal(before[n], w) for n, w in trainer.state_dict_numpy().items())
+    assert all(np.array_equal(before[n], w) for n, w in weights_of(trainer).items())
     trainer.forward_backward(Batch(near_policy(trainer, rows)))
     assert math.isfinite(trainer.step(1e-2))
-    assert not all(np.array_equal(before[n], w) for n, w in trainer.state_dict_numpy().items())
+    assert not all(np.array_equal(before[n], w) for n, w in weights_of(trainer).items())
 
 
 def test_a_norm_above_the_limit_moves_nothing_and_leaves_no_gradient_behind(make: Make) -> None:
@@ -318,16 +318,16 @@ def test_a_norm_above_the_limit_moves_nothing_and_leaves_no_gradient_behind(make
     for trainer in (limited, other):
         trainer.forward_backward(Batch(rows))
         norm = trainer.step(1e-2)
-    before = limited.state_dict_numpy()
+    before = weights_of(limited)
     limited.forward_backward(Batch(rows))
     assert limited.step(1e-2, limit=0.1 * norm) > 0.1 * norm
-    assert all(np.array_equal(before[n], w) for n, w in limited.state_dict_numpy().items())
+    assert all(np.array_equal(before[n], w) for n, w in weights_of(limited).items())
     limited.forward_backward(Batch(rows[:2]))
     limited.discard()
     for trainer in (limited, other):
         trainer.forward_backward(Batch(rows))
         trainer.step(1e-2, limit=1e9)
-    ours, theirs = limited.state_dict_numpy(), other.state_dict_numpy()
+    ours, theirs = weights_of(limited), weights_of(other)
     assert all(np.array_equal(ours[n], theirs[n]) for n in ours)
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from coevolve.engine.local.models import check_base_model
 from coevolve.engine.local.trainer import LocalTrainer
-from coevolve.errors import EngineError
+from coevolve.errors import EngineError, ModelError
 from coevolve.types import Batch
 
-from .plain_loss import near_policy, some_rows
+from .plain_loss import near_policy, set_weights, some_rows, weights_of
 
 Make = Callable[..., LocalTrainer]
 
@@ -34,14 +34,14 @@ def test_checkpoint_goes_on_bit_for_bit(fixture: str, request: pytest.FixtureReq
     two = LocalTrainer(tmp_path / "checkpoint")
     two.load_optimizer(tmp_path / "checkpoint")
     three = LocalTrainer(base)
-    three.load_weights(one.state_dict_numpy())
+    set_weights(three, weights_of(one))
     three.load_optimizer(tmp_path / "checkpoint")
     for trainer in (one, two, three):
         trainer.forward_backward(Batch(rows))
         trainer.step(1e-2)
-    expected = one.state_dict_numpy()
+    expected = weights_of(one)
     for trainer in (two, three):
-        found = trainer.state_dict_numpy()
+        found = weights_of(trainer)
         assert found.keys() == expected.keys()
         assert all(np.array_equal(found[n], w) for n, w in expected.items())
 
@@ -57,11 +57,11 @@ def test_training_goes_on_from_its_state_as_if_nothing_had_been(
     for n in range(steps):
         one.forward_backward(Batch(rows))
         one.step(1e-2 / (n + 1))
-    one.save_state(tmp_path / "state")
+    one.save(tmp_path / "state", optimizer=True)
     two = LocalTrainer(base, weight_decay=0.1)
     two.forward_backward(Batch(rows))
     two.step(0.5)  # what it did before leaves no trace
-    two.load_state(tmp_path / "state")
+    two.load(tmp_path / "state", optimizer=True)
     for name in ("at once", "a step later"):
         for trainer, folder in ((one, "one"), (two, "two")):
             trainer.save(tmp_path / name / folder, optimizer=True)
@@ -74,12 +74,21 @@ def test_training_goes_on_from_its_state_as_if_nothing_had_been(
 
 
 def test_a_state_of_another_model_or_a_damaged_one_is_refused(make: Make, tied_folder: Path, tmp_path: Path) -> None:
-    LocalTrainer(tied_folder).save_state(tmp_path / "other")
-    (tmp_path / "damaged").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    for name in ("other", "damaged", "absent"):
-        with pytest.raises(EngineError, match="cannot be used") as caught:
-            make().load_state(tmp_path / name)
-        assert caught.value.where == str(tmp_path / name)
+    faults = {
+        "other": (EngineError, "names"),
+        "weights": (ModelError, "damaged"),
+        "moments": (EngineError, "cannot be read"),
+        "absent": (ModelError, "no safetensors weights"),
+    }
+    LocalTrainer(tied_folder).save(tmp_path / "other", optimizer=True)
+    for name, file in (("weights", "model.safetensors"), ("moments", "optimizer.pt")):
+        make().save(tmp_path / name, optimizer=True)
+        content = (tmp_path / name / file).read_bytes()
+        (tmp_path / name / file).write_bytes(content[: len(content) // 2])
+    for name, (kind, what) in faults.items():
+        with pytest.raises(kind, match=what) as caught:
+            make().load(tmp_path / name, optimizer=True)
+        assert str(tmp_path / name) in caught.value.where or name == "other"
 
 
 def test_checkpoint_is_a_model_folder_and_the_optimiser_is_optional(
@@ -102,26 +111,26 @@ def test_optimiser_of_another_model_is_refused(make: Make, tied_folder: Path, tm
 
 def test_tied_weights_appear_under_both_names(tied_folder: Path) -> None:
     trainer = LocalTrainer(tied_folder)
-    weights = trainer.state_dict_numpy()
+    weights = weights_of(trainer)
     assert np.array_equal(weights["lm_head.weight"], weights["model.embed_tokens.weight"])
     rows = near_policy(trainer, some_rows())
     trainer.forward_backward(Batch(rows))
     trainer.step(1e-2)
-    moved = trainer.state_dict_numpy()
+    moved = weights_of(trainer)
     assert np.array_equal(moved["lm_head.weight"], moved["model.embed_tokens.weight"])
     assert not np.array_equal(moved["lm_head.weight"], weights["lm_head.weight"])
 
 
 def test_weights_of_another_model_are_refused(make: Make) -> None:
     trainer = make()
-    weights = trainer.state_dict_numpy()
+    weights = weights_of(trainer)
     with pytest.raises(EngineError, match="names"):
-        trainer.load_weights({"other": weights["lm_head.weight"]})
+        set_weights(trainer, {"other": weights["lm_head.weight"]})
     with pytest.raises(EngineError, match="shape"):
-        trainer.load_weights(weights | {"lm_head.weight": weights["lm_head.weight"][:3]})
+        set_weights(trainer, weights | {"lm_head.weight": weights["lm_head.weight"][:3]})
 
 
 def test_state_is_a_copy(make: Make) -> None:
     trainer = make()
-    trainer.state_dict_numpy()["lm_head.weight"][:] = 0
-    assert trainer.state_dict_numpy()["lm_head.weight"].any()
+    weights_of(trainer)["lm_head.weight"][:] = 0
+    assert weights_of(trainer)["lm_head.weight"].any()

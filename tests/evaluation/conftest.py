@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.engine.base import Arrays
+from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.types import PROPOSER, Origin, StopReason, Task, ToolCall, Trajectory
 
-POLICY = PolicyWeights("solver", 3, {})
+POLICY = Snapshot("solver", 3, Arrays({}))
 Answers = Callable[[Task, int], tuple[str | None, int]]  # (task, sample) -> (answer, number of tool calls)
 
 
@@ -61,7 +62,7 @@ class HandMeter:
 
 @dataclass(frozen=True)
 class Call:
-    policy: PolicyWeights
+    policy: Snapshot
     tasks: tuple[Task, ...]
     samples: int
     seed: int
@@ -80,7 +81,7 @@ class ScriptedRollouts:
 
     def solve(
         self,
-        policy: PolicyWeights,
+        policy: Snapshot,
         tasks: Sequence[Task],
         samples: int,
         *,
@@ -92,7 +93,7 @@ class ScriptedRollouts:
         script = self.greedy if greedy and self.greedy else self.sampled
         return [tuple(make_trajectory(t, s, *script(t, s)) for s in range(samples)) for t in tasks]
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
+    def write(self, policy: Snapshot, n: int, *, seed: int) -> list[Trajectory]:
         raise AssertionError("evaluation writes no questions")
 
     @property
@@ -125,7 +126,7 @@ def trajectory() -> Callable[..., Trajectory]:
 
 
 @pytest.fixture
-def policy() -> PolicyWeights:
+def policy() -> Snapshot:
     return POLICY
 
 

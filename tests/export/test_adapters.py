@@ -30,8 +30,11 @@ def write_adapter(path: Path) -> None:
     """An adapter that was trained a little, as far as anybody can tell."""
     trainer = LocalTrainer(ASSETS, lora=LORA)
     noise = np.random.default_rng(0)
-    moved = {n: w + noise.normal(0, 0.03, w.shape).astype(np.float32) for n, w in trainer.state_dict_numpy().items()}
-    trainer.load_weights(moved)
+    moved = {
+        n: w + noise.normal(0, 0.03, w.shape).astype(np.float32)
+        for n, w in trainer.snapshot("p", 0).source.weights.items()
+    }
+    trainer._trained.load({n: torch.from_numpy(w) for n, w in moved.items()})
     path.mkdir(parents=True, exist_ok=True)
     trainer.save(path, optimizer=True)
 
@@ -86,7 +89,7 @@ def test_a_merged_model_has_the_logits_of_base_and_adapter(run: Path, tmp_path: 
     assert float((on - base).abs().max()) > 0.05
     torch.testing.assert_close(found, on, rtol=1e-5, atol=1e-4)
     whole = LocalTrainer(merged)  # a run can begin with it
-    assert whole.state_dict_numpy().keys() == LocalTrainer(ASSETS).state_dict_numpy().keys()
+    assert whole.snapshot("p", 0).source.weights.keys() == LocalTrainer(ASSETS).snapshot("p", 0).source.weights.keys()
     assert ModelCard.load(merged / "README.md").data.library_name == "transformers"
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from coevolve.config import Config
 from coevolve.curriculum.neighbours import nearest_distances
+from coevolve.engine.base import Arrays
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.phases.fill_pool import FillPool, earlier_questions, kept_tasks
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.probe import TASKS, ProbeRow
 from coevolve.methods.questions import task_of
-from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.types import PROPOSER, SOLVER, Group, LabelledTask, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
@@ -70,11 +71,11 @@ class Written:
     contract: str = "c"
     asked: list[list[str]] = field(default_factory=list)
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int) -> list[Trajectory]:
+    def write(self, policy: Snapshot, n: int, *, seed: int) -> list[Trajectory]:
         return [self.make(text) for text in self.texts]
 
     def solve(
-        self, policy: PolicyWeights, tasks: Sequence[Task], samples: int, *, seed: int, greedy: bool = False,
+        self, policy: Snapshot, tasks: Sequence[Task], samples: int, *, seed: int, greedy: bool = False,
         opening: str = "",
     ) -> list[tuple[Trajectory, ...]]:  # fmt: skip
         self.asked.append([task.question for task in tasks])
@@ -145,9 +146,9 @@ class Names:
     def folder(self, agent: str, iteration: int) -> Path:
         raise AssertionError("the pool opens no folder")
 
-    def weights(self, agent: str, iteration: int) -> PolicyWeights:
+    def weights(self, agent: str, iteration: int) -> Snapshot:
         self.asked.append((agent, iteration))
-        return PolicyWeights(f"{agent}-{iteration}", -1, {})
+        return Snapshot(f"{agent}-{iteration}", -1, Arrays({}))
 
 
 @dataclass

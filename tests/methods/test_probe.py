@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from coevolve.config import Config
+from coevolve.engine.base import Arrays
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Row, State
 from coevolve.methods.probe import freeze_probe, keep_or_roll_back
-from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.base import Snapshot
 from coevolve.types import LabelledTask, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
@@ -55,7 +56,7 @@ class Run(TablesInMemory):
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def solve(self, policy: PolicyWeights, tasks: Sequence[Task], samples: int, *, seed: int) -> list[Any]:
+    def solve(self, policy: Snapshot, tasks: Sequence[Task], samples: int, *, seed: int) -> list[Any]:
         self.seeds.append((policy.name, seed))
         answers = ["7"] * self.right[policy.name] + ["8"] * (samples - self.right[policy.name])
         group = [self.make(answer=a) for a in answers]
@@ -66,8 +67,8 @@ class Run(TablesInMemory):
     def folder(self, agent: str, iteration: int) -> Any:
         return f"checkpoints/iteration-{iteration}/{agent}" if iteration else "base"
 
-    def weights(self, agent: str, iteration: int) -> PolicyWeights:
-        return PolicyWeights(self.folders.get(self.folder(agent, iteration), "base"), -1, {})
+    def weights(self, agent: str, iteration: int) -> Snapshot:
+        return Snapshot(self.folders.get(self.folder(agent, iteration), "base"), -1, Arrays({}))
 
     def open_trainer(self, folder: Any, **how: Any) -> Saved:
         return Saved(self, self.folders.get(folder, "base"))
@@ -90,8 +91,8 @@ class Saved:
     run: Run
     name: str
 
-    def weights(self) -> PolicyWeights:
-        return PolicyWeights(self.name, 3, {})
+    def weights(self) -> Snapshot:
+        return Snapshot(self.name, 3, Arrays({}))
 
     def save(self, path: Any, *, optimizer: bool) -> None:
         assert not optimizer
@@ -179,7 +180,7 @@ def test_a_bad_first_look_that_a_second_does_not_confirm_rejects_nobody(make_run
     run.finish(1)
     honest = run.solve
 
-    def recovering(policy: PolicyWeights, tasks: Sequence[Task], samples: int, *, seed: int) -> list[Any]:
+    def recovering(policy: Snapshot, tasks: Sequence[Task], samples: int, *, seed: int) -> list[Any]:
         out = honest(policy, tasks, samples, seed=seed)
         run.right["solver-2"] = 4
         return out

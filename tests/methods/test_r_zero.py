@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from coevolve.store.checkpoints import read_weights
+from coevolve.engine.local.models import read_tensors
 
 SMALL = [
     "iterations=1", "engine.workers=1", "proposer.steps=1", "proposer.questions=8", "proposer.votes=3",
@@ -33,6 +33,6 @@ def test_an_iteration_trains_both_agents_and_calls_no_tool(
     assert all(row["tool_calls"] == 0 for row in rows if "tool_calls" in row and row["tool_calls"] is not None)
     tasks = pq.read_table(run / "tasks" / "iteration-1.parquet")
     assert sum(tasks.column("kept").to_pylist()) > 0
-    first = read_weights(run / "checkpoints" / "iteration-1" / "proposer")
-    second = read_weights(run / "checkpoints" / "iteration-1" / "solver")
+    first = read_tensors(run / "checkpoints" / "iteration-1" / "proposer")
+    second = read_tensors(run / "checkpoints" / "iteration-1" / "solver")
     assert any((first[name] != second[name]).any() for name in first)

@@ -6,8 +6,8 @@ import pytest
 
 from coevolve.config import Config
 from coevolve.config.loading import load_config
-from coevolve.rollout.base import PolicyWeights
-from coevolve.store.checkpoints import read_weights
+from coevolve.engine.base import Folder
+from coevolve.rollout.base import Snapshot
 from coevolve.worlds.miniature.learner import ASSETS
 
 
@@ -18,6 +18,6 @@ def nano() -> Config:
 
 
 @pytest.fixture(scope="session")
-def base() -> PolicyWeights:
+def base() -> Snapshot:
     """The weights of the base model."""
-    return PolicyWeights("base", -1, read_weights(ASSETS))
+    return Snapshot("base", -1, Folder(ASSETS))

@@ -49,7 +49,7 @@ def state(trainer: LocalTrainer) -> list[np.ndarray]:
     """Every number that an update moves: weights, both moments of AdamW, and its step counts."""
     moments = trainer._optimizer.state_dict()["state"]
     optimiser = [value.numpy().copy() for one in moments.values() for value in one.values()]
-    return [*trainer.state_dict_numpy().values(), *optimiser]
+    return [*trainer.snapshot("p", 0).source.weights.values(), *optimiser]
 
 
 def equal(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
@@ -145,18 +145,18 @@ def test_a_policy_whose_weights_are_broken_is_found_before_it_teaches(make: Make
         "solver-2", 0, "c",
     )  # fmt: skip
     with pytest.raises(EngineError, match="not numbers") as caught:
-        policy.probe([written])
+        policy.check_logprobs([written])
     assert "solver-2" in caught.value.where
 
 
 def test_a_policy_taken_up_judges_explosions_by_the_norms_before(make: Make, tmp_path: Path) -> None:
     policy, trainer = warmed(make)
     policy.update([Batch(poisoned(trainer, "advantage", math.nan))], [1e-4])
-    policy.keep(tmp_path / "state")
-    cursor = Cursor(phase="p", metrics_bytes=0, metrics_sha256="", memory=policy.memory())
+    policy.save_state(tmp_path / "state")
+    cursor = Cursor(phase="p", metrics_bytes=0, metrics_sha256="", memory=policy.extra_state())
     stored = Cursor.model_validate_json(cursor.model_dump_json())
     other, _ = make()
-    other.take_up(tmp_path / "state", stored.memory)
+    other.load_state(tmp_path / "state", stored.memory)
     assert other.guard == policy.guard
     assert len(other.guard.norms) == 5
     assert (other.guard.skipped_in_row, other.version) == (1, 6)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from coevolve.config import Config
+from coevolve.engine.base import Arrays
 from coevolve.errors import EngineError, ModelError, SandboxInfraError
-from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts, _check_losses
 from coevolve.types import SOLVER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
@@ -67,7 +69,7 @@ def assert_same(a: list[Trajectory], b: list[Trajectory]) -> None:
 
 
 @pytest.mark.parametrize("workers", ["one", "two"])
-def test_equal_seeds_give_equal_trajectories(workers: str, base: PolicyWeights, request: pytest.FixtureRequest) -> None:
+def test_equal_seeds_give_equal_trajectories(workers: str, base: Snapshot, request: pytest.FixtureRequest) -> None:
     rollouts: LocalRollouts = request.getfixturevalue(workers)
     first = rollouts.solve(base, TASKS, 3, seed=5)
     assert [[t.task_id for t in group] for group in first] == [[task.id] * 3 for task in TASKS]
@@ -78,13 +80,13 @@ def test_equal_seeds_give_equal_trajectories(workers: str, base: PolicyWeights, 
     assert_same(rollouts.write(base, 6, seed=1), rollouts.write(base, 6, seed=1))
 
 
-def test_samples_of_one_task_differ(one: LocalRollouts, base: PolicyWeights) -> None:
+def test_samples_of_one_task_differ(one: LocalRollouts, base: Snapshot) -> None:
     texts = [t.text for t in one.solve(base, TASKS[:1], 12, seed=1)[0]]
     assert len(set(texts)) > 4
     assert len({t.text for t in one.solve(base, TASKS[:1], 3, seed=1, greedy=True)[0]}) == 1
 
 
-def test_a_tool_call_of_the_real_model_is_really_executed(one: LocalRollouts, base: PolicyWeights) -> None:
+def test_a_tool_call_of_the_real_model_is_really_executed(one: LocalRollouts, base: Snapshot) -> None:
     answers = flat(one.solve(base, TASKS, 4, seed=2, opening=OPENING))
     called = [t for t in answers if t.tool_calls]
     assert called
@@ -98,7 +100,7 @@ def test_a_tool_call_of_the_real_model_is_really_executed(one: LocalRollouts, ba
     assert any(call.observation == str(43 * 80) for t in answers for call in t.tool_calls)
 
 
-def test_every_trajectory_keeps_the_contract(one: LocalRollouts, nano: Config, base: PolicyWeights) -> None:
+def test_every_trajectory_keeps_the_contract(one: LocalRollouts, nano: Config, base: Snapshot) -> None:
     for t in flat(one.solve(base, TASKS, 8, seed=3)):
         assert len(t.tokens) == len(t.mask) == len(t.logprobs) <= nano.sampling.max_tokens
         assert len(t.tool_calls) <= nano.tool.max_turns
@@ -107,31 +109,33 @@ def test_every_trajectory_keeps_the_contract(one: LocalRollouts, nano: Config, b
         assert t.contract == one.contract
 
 
-def test_a_change_of_weights_reaches_the_workers(two: LocalRollouts, base: PolicyWeights) -> None:
+def test_a_change_of_weights_reaches_the_workers(two: LocalRollouts, base: Snapshot) -> None:
     before = flat(two.solve(base, TASKS, 2, seed=7))
-    changed = PolicyWeights("changed", 1, {k: v * np.float32(0.5) for k, v in base.weights.items()})
+    changed = Snapshot(
+        "changed", 1, Arrays({k: v * np.float32(0.5) for k, v in load_file(ASSETS / "model.safetensors").items()})
+    )
     assert any(a.text != b.text for a, b in zip(before, flat(two.solve(changed, TASKS, 2, seed=7)), strict=True))
     assert_same(before, flat(two.solve(base, TASKS, 2, seed=7)))
 
 
-def test_there_may_be_more_workers_than_tasks(two: LocalRollouts, base: PolicyWeights) -> None:
+def test_there_may_be_more_workers_than_tasks(two: LocalRollouts, base: Snapshot) -> None:
     ((first, second),) = two.solve(base, TASKS[:1], 2, seed=1)
     assert (first.task_id, first.sample, second.sample) == ("t0", 0, 1)
 
 
-def test_no_tasks_give_no_trajectories(one: LocalRollouts, base: PolicyWeights) -> None:
+def test_no_tasks_give_no_trajectories(one: LocalRollouts, base: Snapshot) -> None:
     assert one.solve(base, [], 3, seed=0) == []
     assert one.write(base, 0, seed=0) == []
 
 
 @pytest.mark.parametrize("workers", ["one", "two"])
 def test_a_fault_in_a_worker_reaches_the_caller_and_the_workers_live_on(
-    workers: str, base: PolicyWeights, request: pytest.FixtureRequest
+    workers: str, base: Snapshot, request: pytest.FixtureRequest
 ) -> None:
     rollouts: LocalRollouts = request.getfixturevalue(workers)
     expected = flat(rollouts.solve(base, TASKS, 1, seed=4))
     with pytest.raises(EngineError, match="do not fit"):
-        rollouts.solve(PolicyWeights("wrong", 1, {"nothing": np.zeros(3, np.float32)}), TASKS, 1, seed=4)
+        rollouts.solve(Snapshot("wrong", 1, Arrays({"nothing": np.zeros(3, np.float32)})), TASKS, 1, seed=4)
     assert_same(expected, flat(rollouts.solve(base, TASKS, 1, seed=4)))
 
 
@@ -146,7 +150,7 @@ def test_a_worker_that_cannot_be_built_says_why(nano: Config, tmp_path: Path) ->
         rollouts.close()
 
 
-def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: PolicyWeights) -> None:
+def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: Snapshot) -> None:
     rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), ASSETS)
     rollouts.solve(base, TASKS, 1, seed=4)
     processes = [p for remote in rollouts._remote for p in descendants(remote._process.pid)]
@@ -161,7 +165,7 @@ def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: P
     assert gone(processes)
 
 
-def test_nothing_stays_behind_after_close(nano: Config, base: PolicyWeights) -> None:
+def test_nothing_stays_behind_after_close(nano: Config, base: Snapshot) -> None:
     before = set(descendants(os.getpid()))
     rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
     rollouts.solve(base, TASKS, 1, seed=4)
@@ -223,7 +227,7 @@ def trajectory_that_ended(stop: StopReason) -> Trajectory:
 
 @pytest.mark.parametrize("place", ["decode", "reserve"])
 def test_a_worker_without_memory_begins_again_with_fewer_rows(
-    place: str, nano: Config, base: PolicyWeights, monkeypatch: pytest.MonkeyPatch
+    place: str, nano: Config, base: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
@@ -255,7 +259,7 @@ def test_a_worker_without_memory_begins_again_with_fewer_rows(
 
 
 def test_memory_for_less_than_one_sequence_is_an_error(
-    nano: Config, base: PolicyWeights, monkeypatch: pytest.MonkeyPatch
+    nano: Config, base: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 

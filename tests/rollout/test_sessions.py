@@ -10,7 +10,7 @@ import pytest
 
 from coevolve.config import Config
 from coevolve.engine.base import Pause
-from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.base import Snapshot
 from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.rollout.service import LocalRollouts
 from coevolve.rollout.worker import contract_hash
@@ -126,7 +126,7 @@ def test_the_contract_of_answers_knows_the_state(nano: Config) -> None:
     assert contract_hash(contract, nano) != contract_hash(contract, with_sessions(nano))
 
 
-def test_no_more_sessions_live_at_once_than_rows(nano: Config, base: PolicyWeights) -> None:
+def test_no_more_sessions_live_at_once_than_rows(nano: Config, base: Snapshot) -> None:
     config = with_sessions(nano)
     config = config.model_copy(update={"engine": config.engine.model_copy(update={"workers": 1, "max_rows": 4})})
     question = "Let a = 43 * 80. Find a."

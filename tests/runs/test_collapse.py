@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from coevolve.engine.local.models import read_tensors
 from coevolve.monitor.summary import summarise
-from coevolve.store.checkpoints import read_weights
 from coevolve.worlds.miniature.learner import ASSETS
 
 Tiny = Callable[..., list[str]]
@@ -23,7 +23,7 @@ SETTINGS = (
 
 
 def equal_weights(left: Path, right: Path) -> bool:
-    ours, theirs = read_weights(left), read_weights(right)
+    ours, theirs = read_tensors(left), read_tensors(right)
     return ours.keys() == theirs.keys() and all((ours[name] == theirs[name]).all() for name in ours)
 
 

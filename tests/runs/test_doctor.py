@@ -65,7 +65,7 @@ def runs(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict
         ("evaluate", "checkpoints/iteration-1/solver/model.safetensors", "iteration-1/executor"),
         ("evaluate", "checkpoints/iteration-1/proposer/optimizer.pt", "iteration-1/curriculum"),
         ("evaluate", "partial/answers-*.parquet", "iteration-1/evaluate"),
-        ("executor", "partial/step-1.safetensors", "iteration-1/executor"),
+        ("executor", "partial/step-1/model.safetensors", "iteration-1/executor"),
     ],
 )
 def test_a_flipped_byte_is_found_named_and_left_behind(

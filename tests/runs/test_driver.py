@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from coevolve.engine.local.models import read_tensors
 from coevolve.monitor.summary import summarise
-from coevolve.store.checkpoints import read_weights
 from coevolve.worlds.miniature.learner import ASSETS
 
 Cli = Callable[..., Any]
@@ -33,7 +33,7 @@ def rows(run: Path, event: str) -> list[dict[str, Any]]:
 
 
 def weights_digest(folder: Path) -> str:
-    return hashlib.sha256(b"".join(w.tobytes() for _, w in sorted(read_weights(folder).items()))).hexdigest()
+    return hashlib.sha256(b"".join(w.numpy().tobytes() for _, w in sorted(read_tensors(folder).items()))).hexdigest()
 
 
 KILLS = [

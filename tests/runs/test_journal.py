@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from coevolve.config import Config, RunSection
+from coevolve.engine.base import Arrays
 from coevolve.methods.base import Spent
-from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.folder import RunFolder
 from coevolve.types import PROPOSER, Origin, StopReason, Task, ToolCall, Trajectory
 
-POLICY = PolicyWeights("solver-1", 2, {})
+POLICY = Snapshot("solver-1", 2, Arrays({}))
 TASKS = [Task(f"t{i}", (f"What is {i}?",), "sum", Origin("test", PROPOSER, 1)) for i in range(7)]
 
 
@@ -33,7 +34,7 @@ class Drawn:
     cost: RolloutCost = RolloutCost()  # noqa: RUF009, frozen
 
     def solve(
-        self, policy: PolicyWeights, tasks: Sequence[Task], samples: int, *, seed: int, first: int = 0, **_: Any
+        self, policy: Snapshot, tasks: Sequence[Task], samples: int, *, seed: int, first: int = 0, **_: Any
     ) -> list[tuple[Trajectory, ...]]:
         self.asked.append((first, len(tasks)))
         return [
@@ -41,11 +42,11 @@ class Drawn:
             for n, task in enumerate(tasks, first)
         ]
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
+    def write(self, policy: Snapshot, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         self.asked.append((first, n))
         return [self._one(policy, f"q{i}", 0, (seed, i, 0)) for i in range(first, first + n)]
 
-    def _one(self, policy: PolicyWeights, task: str, sample: int, seed: tuple[int, ...]) -> Trajectory:
+    def _one(self, policy: Snapshot, task: str, sample: int, seed: tuple[int, ...]) -> Trajectory:
         draw = np.random.default_rng(seed)
         n = int(draw.integers(0, 9))
         return Trajectory(
@@ -119,8 +120,8 @@ def test_everything_that_decides_a_batch_is_in_its_name(tmp_path: Path) -> None:
     journal = journal_of(inner, folder_of(tmp_path, 100))
     ways: list[dict[str, Any]] = [
         {},
-        {"policy": PolicyWeights("solver-2", 2, {})},
-        {"policy": PolicyWeights("solver-1", 3, {})},
+        {"policy": Snapshot("solver-2", 2, Arrays({}))},
+        {"policy": Snapshot("solver-1", 3, Arrays({}))},
         {"tasks": TASKS[:3]},
         {"tasks": TASKS[::-1]},
         {"samples": 2},

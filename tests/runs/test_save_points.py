@@ -20,7 +20,10 @@ PHASE = "iteration-1/curriculum"
 def point(folder: RunFolder, step: int, content: bytes = b"w") -> None:
     folder.log({"event": "curriculum_step", "step": step})
     folder.save_point(
-        step, lambda file: file.write_bytes(content) and None, {"version": step}, lambda: {"wall_s": step}
+        step,
+        lambda folder: (folder / "state").write_bytes(content) and None,
+        {"version": step},
+        lambda: {"wall_s": step},
     )
 
 
@@ -30,7 +33,8 @@ def test_what_came_after_the_save_point_is_forgotten(tmp_path: Path) -> None:
     point(folder, 1)
     point(folder, 2)
     folder.log({"event": "curriculum_step", "step": 3})
-    (tmp_path / "partial/.step-3.safetensors.partial").write_bytes(b"half")
+    (tmp_path / "partial/.step-3.partial").mkdir()
+    (tmp_path / "partial/.step-3.partial/state").write_bytes(b"half")
     folder.close()
 
     again = RunFolder.open(tmp_path, write=True)
@@ -40,7 +44,7 @@ def test_what_came_after_the_save_point_is_forgotten(tmp_path: Path) -> None:
     assert cursor is not None
     assert (cursor.step, cursor.memory, cursor.times) == (2, {"version": 2}, {"wall_s": 2})
     assert [row["step"] for row in again.metrics()] == [1, 2]
-    assert [file.name for file in (tmp_path / "partial").iterdir()] == ["step-2.safetensors"]
+    assert [file.name for file in (tmp_path / "partial").iterdir()] == ["step-2"]
     point(again, 3)
     again.finish(PHASE, [])
     assert again.cursor is None
@@ -54,19 +58,19 @@ def test_a_save_point_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
     folder.begin(PHASE)
     point(folder, 1)
 
-    def full(file: Path) -> None:
-        file.write_bytes(b"half")
+    def full(folder: Path) -> None:
+        (folder / "state").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(RunError, match="disk is full") as caught:
         folder.save_point(2, full, {}, dict)
-    assert caught.value.where.endswith("step-2.safetensors")
+    assert caught.value.where.endswith("step-2")
     folder.close()
     again = RunFolder.open(tmp_path, write=True)
     again.verify_all()
     assert again.cursor is not None
     assert again.cursor.step == 1
-    assert [file.name for file in (tmp_path / "partial").iterdir()] == ["step-1.safetensors"]
+    assert [file.name for file in (tmp_path / "partial").iterdir()] == ["step-1"]
 
 
 def test_a_changed_save_point_or_line_is_refused(tmp_path: Path) -> None:
@@ -74,7 +78,7 @@ def test_a_changed_save_point_or_line_is_refused(tmp_path: Path) -> None:
     folder.begin(PHASE)
     point(folder, 1, b"weights")
     folder.close()
-    file, log = tmp_path / "partial/step-1.safetensors", tmp_path / "metrics.jsonl"
+    file, log = tmp_path / "partial/step-1/state", tmp_path / "metrics.jsonl"
     file.write_bytes(b"Weights")
     with pytest.raises(RunError, match="was changed") as caught:
         RunFolder.open(tmp_path, write=False).verify_all()

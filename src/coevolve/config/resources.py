@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -102,3 +103,15 @@ class VllmSection(Section):
         None, ge=2, description="tokens of the longest sequence, prompt included; default: the model's own limit"
     )
     sleep: bool = Field(True, description="give the GPU's memory back while the trainer works; weights wait in RAM")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What samplers and trainers need of the configuration."""
+
+    model: ModelSection
+    engine: EngineSection
+    lora: LoraSection
+    vllm: VllmSection
+    temperature: float  # of the distribution that training samples from
+    seed: int

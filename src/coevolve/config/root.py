@@ -16,7 +16,15 @@ from coevolve.config.learning import (
     SolverSection,
 )
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
-from coevolve.config.resources import EngineSection, LoraSection, ModelSection, RunSection, TrackSection, VllmSection
+from coevolve.config.resources import (
+    EngineSection,
+    EngineSettings,
+    LoraSection,
+    ModelSection,
+    RunSection,
+    TrackSection,
+    VllmSection,
+)
 from coevolve.config.section import Section
 from coevolve.config.validation import check
 
@@ -52,6 +60,13 @@ class Config(Section):
     grading: GradingSection = GradingSection()
     evaluation: EvaluationSection = EvaluationSection()
     health: HealthSection = HealthSection()
+
+    @property
+    def engine_settings(self) -> EngineSettings:
+        """What samplers and trainers need."""
+        return EngineSettings(
+            self.model, self.engine, self.lora, self.vllm, temperature=self.sampling.temperature, seed=self.seed
+        )
 
     @property
     def probe_tolerance(self) -> float:

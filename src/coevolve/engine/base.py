@@ -26,17 +26,39 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyWeights:
-    """A frozen policy: a name and version for the record, and its weights by parameter name.
+class Arrays:
+    """Weights in memory by parameter name.
 
     With ``adapter`` they are LoRA matrices on the base model, under the names that peft writes to a file; none at all
-    is the base model itself. Without it they are those of the whole model.
+    is the base model itself. Without it they are those of the whole model; tied weights appear under each name.
     """
+
+    weights: Mapping[str, Floats]
+    adapter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Weights on the disk: a Hugging Face model, or with ``adapter`` a LoRA adapter as peft writes it."""
+
+    path: Path
+    adapter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Weights that a server holds, by the name that it gave them. Only a sampler of that server can load them."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The weights of a policy at one version; name and version are for the record."""
 
     name: str
     version: int
-    weights: Mapping[str, Floats]
-    adapter: bool = False
+    source: Arrays | Folder | Handle
 
 
 class Pause(StrEnum):
@@ -85,8 +107,14 @@ class Sampler(Protocol):
     def eos(self) -> frozenset[int]:
         """Token ids that end a sequence."""
 
-    def load_weights(self, policy: PolicyWeights) -> None:
-        """Go on as another policy; no sequence may be alive."""
+    def load_weights(self, snapshot: Snapshot) -> None:
+        """Decode with other weights from now on; no sequence may be alive.
+
+        Raises:
+            EngineError: sequences are alive, the weights do not fit the model, or they are of a source that this
+                sampler cannot load.
+            ModelError: a folder holds no weights.
+        """
 
     def submit(self, request: SampleRequest) -> None: ...
 
@@ -103,18 +131,17 @@ class Sampler(Protocol):
     def active(self) -> int:
         """Sequences that the next step would advance, waiting ones included."""
 
-    def rest(self) -> None:
-        """Give back what memory can be had again, until the next weights or sequence; no sequence may be alive."""
+    def release_memory(self) -> None:
+        """Free the memory that is not needed until the next weights or sequence; no sequence may be alive."""
 
     def close(self) -> None:
         """End for good; sequences that are alive are given up."""
 
 
 class Trainer(Protocol):
-    """Weights, optimiser and reference of one policy."""
+    """Weights, optimiser and reference of one policy. The reference is part of opening a trainer, see the factory."""
 
     micro_batch_tokens: int  # of one forward and backward pass; becomes smaller when memory runs out
-    adapter: bool  # whether ``state_dict_numpy`` holds LoRA matrices only, as in ``PolicyWeights``
 
     def forward_backward(self, batch: Batch) -> TrainStats:
         """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch."""
@@ -131,16 +158,11 @@ class Trainer(Protocol):
     def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
         """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""
 
-    def set_reference(self) -> None:
-        """Make the present weights the reference of the KL term."""
+    def snapshot(self, name: str, version: int) -> Snapshot:
+        """The present weights, for a sampler; later steps do not change them."""
 
-    def state_dict_numpy(self) -> dict[str, Floats]:
-        """The weights, for a sampler in another process."""
+    def save(self, folder: Path, *, optimizer: bool) -> None:
+        """Write the weights as a folder that transformers or peft reads, and the optimiser's state if asked."""
 
-    def save(self, folder: Path, *, optimizer: bool) -> None: ...
-
-    def save_state(self, file: Path) -> None:
-        """Write weights and optimiser into one file, exactly; the reference is not in it."""
-
-    def load_state(self, file: Path) -> None:
-        """Go on exactly where ``save_state`` was called."""
+    def load(self, folder: Path, *, optimizer: bool) -> None:
+        """Go on with the weights of ``save``, and exactly where it was called if the optimiser's state is restored."""

@@ -1,60 +1,143 @@
-"""Which sampler and device a configuration asks for."""
+"""The one door to engines: samplers and trainers as the configuration asks for them.
+
+What an engine needs is imported when it is opened, so that asking for one costs nothing of another.
+"""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from coevolve.config import Config
-from coevolve.engine.base import Sampler
+from coevolve.config.resources import EngineSettings
+from coevolve.engine.base import Sampler, Trainer
 from coevolve.engine.planning.devices import require_device
 from coevolve.errors import ConfigError
 
+if TYPE_CHECKING:
+    from coevolve.engine.local.trainer import LocalTrainer
 
-def require_engine(config: Config) -> None:
+
+def require_engine(settings: EngineSettings) -> None:
     """Refuse a machine that lacks what the engine needs, before anything begins.
 
     Raises:
         ConfigError: there is no such device or more than one is asked for, or a package is missing or another version.
     """
-    if config.engine.gpus > 1:
+    engine = settings.engine
+    if engine.gpus > 1:
         raise ConfigError(
-            f"this run is laid out for {config.engine.gpus} GPUs, and this version of coevolve runs on one",
-            where=f"engine.gpus={config.engine.gpus} (preset {config.preset})",
+            f"this run is laid out for {engine.gpus} GPUs, and this version of coevolve runs on one",
+            where=f"engine.gpus={engine.gpus}",
             fix="--dry-run shows its plan; on one GPU: --preset qwen3-4b-1gpu, or engine.gpus=1 with smaller numbers",
         )
-    require_device(config.engine.device)
-    if config.engine.sampler == "vllm":
+    require_device(engine.device)
+    if engine.sampler == "vllm":
         from coevolve.engine.vllm.launch import require_vllm
 
         require_vllm()
-    if config.lora.enabled:
+    if settings.lora.enabled:
         from coevolve.engine.local.lora import require_peft
 
         require_peft()
-    if config.engine.optimizer == "adamw-8bit":
+    if engine.optimizer == "adamw-8bit":
         from coevolve.engine.local.optimizers import require_8bit
 
         require_8bit()
 
 
-def open_sampler(config: Config, model_path: Path) -> Sampler:
-    """The sampler of ``engine.sampler`` over a model folder.
+def open_sampler(settings: EngineSettings, model_path: Path) -> Sampler:
+    """The sampler of ``engine.sampler`` over a model folder, in this process.
 
     Raises:
-        ConfigError: what it needs is not installed.
+        ConfigError: what it needs is not installed, or there is no such device.
         ModelError: the folder is damaged.
         EngineError: the engine does not start.
     """
-    if config.engine.sampler == "vllm":
+    from coevolve.engine.local.runtime import use_threads
+
+    engine = settings.engine
+    require_device(engine.device)
+    use_threads(engine.threads)
+    if engine.sampler == "vllm":
         from coevolve.engine.vllm.sampler import VllmSampler
 
-        return VllmSampler(config, model_path)
+        return VllmSampler(settings, model_path)
     from coevolve.engine.local.sampler import LocalSampler
 
     return LocalSampler(
         model_path,
-        max_rows=config.engine.max_rows,
-        dtype=config.model.dtype,
-        device=config.engine.device,
-        lora=config.lora if config.lora.enabled else None,
+        max_rows=engine.max_rows,
+        dtype=settings.model.dtype,
+        device=engine.device,
+        lora=settings.lora if settings.lora.enabled else None,
     )
+
+
+class Trainers:
+    """Opens the trainers of a run, one after the other.
+
+    Args:
+        settings: what the configuration says of engines.
+        base: folder of the base model.
+        note: told in a sentence when memory has run out.
+    """
+
+    def __init__(self, settings: EngineSettings, base: Path, note: Callable[[str], None]) -> None:
+        from coevolve.engine.local.runtime import use_threads
+
+        use_threads(settings.engine.threads)
+        self._settings, self._base, self._note = settings, base, note
+        self._micro_batch_tokens = settings.engine.micro_batch_tokens
+
+    def open_trainer(
+        self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
+    ) -> Trainer:
+        """A trainer on the weights of a folder: a model, or with LoRA an adapter or the base model.
+
+        Args:
+            weight_decay, max_grad_norm: of its optimiser.
+            resume: take the optimiser's state from the folder too.
+            reference: folder of the KL term's policy; None where there is no such term.
+
+        Raises:
+            ConfigError: what it needs is not installed.
+            EngineError: the folder holds no optimiser state, or the model is of a kind that cannot be trained.
+            ModelError: a folder cannot be used.
+        """
+        gc.collect()  # what the last phase left in cycles may be the weights and moments of a whole model
+        trainer = self._open(folder, weight_decay, max_grad_norm)
+        if resume:
+            trainer.load_optimizer(folder)
+        if reference is not None:
+            trainer.set_reference(None if reference == folder else reference)
+        return trainer
+
+    def _open(self, folder: Path, weight_decay: float, max_grad_norm: float) -> LocalTrainer:
+        from coevolve.engine.local.trainer import LocalTrainer
+
+        engine, lora = self._settings.engine, self._settings.lora
+        trainer = LocalTrainer(
+            self._base if lora.enabled else folder,
+            dtype=self._settings.model.dtype,
+            device=engine.device,
+            temperature=self._settings.temperature,
+            weight_decay=weight_decay,
+            max_grad_norm=max_grad_norm,
+            micro_batch_tokens=self._micro_batch_tokens,
+            autocast=engine.autocast,
+            optimizer=engine.optimizer,
+            checkpointing=engine.checkpointing,
+            lora=lora if lora.enabled else None,
+            seed=self._settings.seed,
+            on_halved=self._halved,
+        )
+        if lora.enabled and folder != self._base:
+            trainer.load(folder, optimizer=False)
+        return trainer
+
+    def _halved(self, tokens: int) -> None:
+        """Later trainers of this process begin with what fitted into memory."""
+        self._micro_batch_tokens = min(self._micro_batch_tokens, tokens)
+        self._note(f"memory ran out: from now on micro-batches of {tokens} tokens (engine.micro_batch_tokens)")

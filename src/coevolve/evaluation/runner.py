@@ -18,7 +18,7 @@ from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
 from coevolve.evaluation.scoring import Problem, Scores, score
 from coevolve.grading.equivalence import OWN_RULES, Judge
-from coevolve.rollout.base import PolicyWeights, Rollouts
+from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.types import StopReason, Task, Trajectory
 from coevolve.worlds.base import Meter
 
@@ -51,7 +51,7 @@ class PoolMeasure(NamedTuple):
 def evaluate_held_out(
     rollouts: Rollouts,
     meter: Meter,
-    policy: PolicyWeights,
+    policy: Snapshot,
     config: EvaluationSection,
     *,
     seed: int,
@@ -87,7 +87,7 @@ def evaluate_held_out(
 def evaluate_transfer(
     rollouts: Rollouts,
     meter: Meter,
-    policy: PolicyWeights,
+    policy: Snapshot,
     config: EvaluationSection,
     *,
     seed: int,
@@ -116,7 +116,7 @@ def evaluate_transfer(
 def evaluate_pool(
     rollouts: Rollouts,
     meter: Meter,
-    policy: PolicyWeights,
+    policy: Snapshot,
     tasks: Sequence[Task],
     samples: int,
     seed: int,
@@ -144,7 +144,7 @@ def evaluate_pool(
 def forced_fence_control(
     rollouts: Rollouts,
     meter: Meter,
-    policy: PolicyWeights,
+    policy: Snapshot,
     config: EvaluationSection,
     opening: str,
     *,
@@ -175,7 +175,7 @@ def _held_out(meter: Meter, config: EvaluationSection) -> list[Problem]:
 
 def _solve(
     rollouts: Rollouts,
-    policy: PolicyWeights,
+    policy: Snapshot,
     problems: Sequence[Problem],
     samples: int,
     *,

@@ -14,7 +14,7 @@ from coevolve.engine.base import Trainer
 from coevolve.grading.equivalence import Judge
 from coevolve.learning.guard import UpdateGuard
 from coevolve.methods.reporting import PhaseCost, PhaseReport
-from coevolve.rollout.base import PolicyWeights, Rollouts
+from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.rollout.policy import Policy
 from coevolve.types import AgentSpec, Group, LabelledTask, Trajectory
 from coevolve.worlds.base import World
@@ -71,7 +71,7 @@ class Checkpoints(Protocol):
 
     def folder(self, agent: str, iteration: int) -> Path: ...
 
-    def weights(self, agent: str, iteration: int) -> PolicyWeights: ...
+    def weights(self, agent: str, iteration: int) -> Snapshot: ...
 
 
 class Steps(Protocol):
@@ -85,10 +85,10 @@ class Steps(Protocol):
 class SavePoints(Protocol):
     """Where a phase of many steps keeps what it needs to go on after the last step that was finished."""
 
-    def take_up(self, policy: Policy) -> int:
+    def load(self, policy: Policy) -> int:
         """Bring the policy to where the phase was when its process ended; returns the finished steps, else 0."""
 
-    def keep(self, policy: Policy, step: int) -> None:
+    def save(self, policy: Policy, step: int) -> None:
         """So many steps are finished, their lines logged. Not every call writes: ``run.save_every``."""
 
 
@@ -142,7 +142,7 @@ def open_policy(
         resume: take up the optimiser of that checkpoint; else it is new.
         reference: model of the KL term.
     """
-    state.rollouts.rest()
+    state.rollouts.release_memory()
     trainer = state.open_trainer(
         state.checkpoints.folder(agent, iteration - 1),
         weight_decay=section.weight_decay,
@@ -161,10 +161,10 @@ def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], No
     A step may depend on its number, on the policy and on what earlier phases left, and on nothing else: the process
     that does it need not be the one that did the step before.
     """
-    for step in range(state.save_points.take_up(policy), steps):
+    for step in range(state.save_points.load(policy), steps):
         do(step)
         state.spent.add(policy)
-        state.save_points.keep(policy, step + 1)
+        state.save_points.save(policy, step + 1)
 
 
 class Phase(Protocol):

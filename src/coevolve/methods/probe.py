@@ -18,7 +18,7 @@ from coevolve.methods.base import State, Store
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.phases.solver_report import comparison_facts, probe_facts, rollback_facts
 from coevolve.methods.questions import task_of
-from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.base import Snapshot
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.statistics import MIN_TASKS, Comparison, paired_comparison
@@ -124,7 +124,7 @@ def standing_after(rows: Sequence[ProbeRow]) -> Standing:
     return Standing(first.best, tuple(best), first.present)
 
 
-def _compare(state: State, t: int, weights: PolicyWeights, label: str) -> tuple[list[Path], bool]:
+def _compare(state: State, t: int, weights: Snapshot, label: str) -> tuple[list[Path], bool]:
     """Measure the new executor against the best so far; returns the table and whether to roll back."""
     tasks = _tasks(state)
     if not tasks:
@@ -169,7 +169,7 @@ def _standing_before(state: State, t: int, tasks: Sequence[LabelledTask]) -> Sta
     return Standing(0, tuple(_agreement(state, tasks, base)), 0)
 
 
-def _second_look(state: State, tasks: Sequence[LabelledTask], weights: PolicyWeights, best: int) -> Comparison:
+def _second_look(state: State, tasks: Sequence[LabelledTask], weights: Snapshot, best: int) -> Comparison:
     """The comparison with fresh answers of both."""
     both = (weights, state.checkpoints.weights(SOLVER, best))
     new, old = (_agreement(state, tasks, _answers(state, one, tasks, look=2)) for one in both)
@@ -177,7 +177,7 @@ def _second_look(state: State, tasks: Sequence[LabelledTask], weights: PolicyWei
 
 
 def _answers(
-    state: State, weights: PolicyWeights, tasks: Sequence[LabelledTask], look: int = 1
+    state: State, weights: Snapshot, tasks: Sequence[LabelledTask], look: int = 1
 ) -> list[tuple[Trajectory, ...]]:
     seed = seed_of(state.config.seed, "probe", look)  # the same for all executors: what differs is the executor
     return state.rollouts.solve(weights, [x.task for x in tasks], state.config.health.probe_samples, seed=seed)

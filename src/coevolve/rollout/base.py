@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from coevolve.engine.base import PolicyWeights as PolicyWeights  # what every call here takes
+from coevolve.engine.base import Snapshot as Snapshot  # what every call here takes
 from coevolve.types import Task, Trajectory
 
 
@@ -31,7 +31,7 @@ class Rollouts(Protocol):
 
     def solve(
         self,
-        policy: PolicyWeights,
+        policy: Snapshot,
         tasks: Sequence[Task],
         samples: int,
         *,
@@ -47,10 +47,10 @@ class Rollouts(Protocol):
             first: place of the first task among all that are asked with this seed.
         """
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
+    def write(self, policy: Snapshot, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         """``n`` texts of the proposer, from its one prompt; ``first``: the place of the first among all of the seed."""
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """The trainer's turn: give back what memory can be had again when the next answers are asked for."""
 
     @property

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.engine.base import Trainer
+from coevolve.engine.base import Snapshot, Trainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard, unusable
 from coevolve.learning.rows import plain_row
-from coevolve.rollout.base import PolicyWeights
 from coevolve.types import Batch, TrainStats, Trajectory
 
-Memory = Mapping[str, int | list[float]]
-_PROBED = 4  # trajectories per check
+ExtraState = Mapping[str, int | list[float]]
+_CHECKED = 4  # trajectories per check
 
 
 class Policy:
@@ -38,12 +37,12 @@ class Policy:
         """Write the weights as a folder that transformers or peft reads, and the optimiser's state if asked."""
         self._trainer.save(folder, optimizer=optimizer)
 
-    def keep(self, file: Path) -> None:
-        """Write all that the next step depends on into one file, save the numbers of ``memory``."""
-        self._trainer.save_state(file)
+    def save_state(self, folder: Path) -> None:
+        """Write all that the next step depends on into a folder, save the numbers of ``extra_state``."""
+        self._trainer.save(folder, optimizer=True)
 
-    def memory(self) -> dict[str, int | list[float]]:
-        """The numbers that ``take_up`` wants beside the file."""
+    def extra_state(self) -> dict[str, int | list[float]]:
+        """The numbers that ``load_state`` wants beside the folder."""
         guard = self.guard
         return {
             "version": self.version,
@@ -52,15 +51,16 @@ class Policy:
             "micro_batch_tokens": self._trainer.micro_batch_tokens,  # it decides the order of sums
         }
 
-    def take_up(self, file: Path, memory: Memory) -> None:
-        """Go on exactly where ``keep`` was called.
+    def load_state(self, folder: Path, extra: ExtraState) -> None:
+        """Go on exactly where ``save_state`` was called.
 
         Raises:
-            EngineError: the file is that of another model, or damaged.
+            EngineError: the folder is that of another model or optimiser, or damaged.
+            ModelError: its weights are missing or damaged.
         """
-        self._trainer.load_state(file)
-        version, skipped, norms = memory["version"], memory["skipped_in_row"], memory["norms"]
-        micro_batch = memory["micro_batch_tokens"]
+        self._trainer.load(folder, optimizer=True)
+        version, skipped, norms = extra["version"], extra["skipped_in_row"], extra["norms"]
+        micro_batch = extra["micro_batch_tokens"]
         assert isinstance(version, int)
         assert isinstance(skipped, int)
         assert isinstance(norms, list)
@@ -68,11 +68,11 @@ class Policy:
         self._trainer.micro_batch_tokens = micro_batch
         self.version, self.guard.skipped_in_row, self.guard.norms = version, skipped, list(norms)
 
-    def weights(self) -> PolicyWeights:
+    def weights(self) -> Snapshot:
         """The present weights for rollouts."""
-        return PolicyWeights(self.name, self.version, self._trainer.state_dict_numpy(), self._trainer.adapter)
+        return self._trainer.snapshot(self.name, self.version)
 
-    def probe(self, trajectories: Sequence[Trajectory]) -> float:
+    def check_logprobs(self, trajectories: Sequence[Trajectory]) -> float:
         """Compare stored log-probabilities of fresh trajectories with the trainer's; returns the largest gap.
 
         The gap of a token is |difference| / max(1, |log-probability|). The mean must stay within the tolerance, and no
@@ -82,7 +82,7 @@ class Policy:
         Raises:
             EngineError: the trajectories come from other weights, or the two disagree.
         """
-        probed = [t for t in trajectories if t.mask.any()][:_PROBED]
+        probed = [t for t in trajectories if t.mask.any()][:_CHECKED]
         if any((t.policy, t.policy_version) != (self.name, self.version) for t in probed):
             raise EngineError("trajectories of stale weights reached training", where=f"policy {self.name}")
         begin = time.perf_counter()

@@ -18,7 +18,7 @@ import numpy as np
 from coevolve.config import Config, EngineSection
 from coevolve.engine.base import Sampling
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
-from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.loop import Job
 from coevolve.rollout.seeds import seed_of
@@ -68,7 +68,7 @@ class LocalRollouts:
 
     def solve(
         self,
-        policy: PolicyWeights,
+        policy: Snapshot,
         tasks: Sequence[Task],
         samples: int,
         *,
@@ -88,13 +88,13 @@ class LocalRollouts:
         flat = self._run(SOLVER, policy, jobs, sampling_for(self._config, SOLVER, greedy=greedy))
         return [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
+    def write(self, policy: Snapshot, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         """``n`` texts of the proposer; see the protocol."""
         prompt = self._codec.encode(self._world.contract.proposer_prompt())
         jobs = [Job(f"q{i}", 0, prompt, np.zeros(0, np.int32), seed_of(seed, i, 0)) for i in range(first, first + n)]
         return self._run(PROPOSER, policy, jobs, sampling_for(self._config, PROPOSER, greedy=False))
 
-    def _run(self, agent: str, policy: PolicyWeights, jobs: list[Job], sampling: Sampling) -> list[Trajectory]:
+    def _run(self, agent: str, policy: Snapshot, jobs: list[Job], sampling: Sampling) -> list[Trajectory]:
         if not jobs:
             return []
         fresh = self._held != (policy.name, policy.version)
@@ -122,10 +122,10 @@ class LocalRollouts:
         _check_losses(trajectories)
         return trajectories
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Let the sampler of this process give memory back; those of other processes keep theirs."""
         if self._inline is not None:
-            self._inline.rest()
+            self._inline.release_memory()
 
     def close(self) -> None:
         """End all workers and their sandboxes."""

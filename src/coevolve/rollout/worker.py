@@ -12,9 +12,9 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.engine.base import MemoryShortage, Sampling
-from coevolve.engine.planning.devices import require_device
+from coevolve.engine.factory import open_sampler
 from coevolve.grading.symbolic import symbolic_version
-from coevolve.rollout.base import PolicyWeights, RolloutCost
+from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
@@ -28,7 +28,7 @@ class Assignment:
     """What one worker is asked to do: jobs of one agent under one policy."""
 
     agent: str
-    policy: PolicyWeights | None  # None: the weights that this worker already has
+    policy: Snapshot | None  # None: the weights that this worker already has
     policy_name: str
     jobs: tuple[Job, ...]
     sampling: Sampling
@@ -50,15 +50,10 @@ class RolloutWorker:
     """Builds sampler and sandbox once and then turns assignments into trajectories."""
 
     def __init__(self, config: Config, model_path: Path, contract: Contract, *, own_process: bool = False) -> None:
-        from coevolve.engine.factory import open_sampler
-        from coevolve.engine.local.runtime import use_threads
-
-        require_device(config.engine.device)
-        use_threads(config.engine.threads)
         self._config, self._contract, self._own_process = config, contract, own_process
         self._codec = Codec(model_path)
         self._hash = contract_hash(contract, config)
-        self._sampler = open_sampler(config, model_path)
+        self._sampler = open_sampler(config.engine_settings, model_path)
         sessions = config.tool.enabled and config.tool.state == "session"
         # A sequence that waits for its tool keeps its row, and a session ends with its sequence.
         self._tool = open_tool(
@@ -126,9 +121,9 @@ class RolloutWorker:
     def _shown(self, observation: str) -> str:
         return self._codec.within(observation, self._config.tool.observation_tokens)
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Give back what memory the sampler can do without until the next assignment."""
-        self._sampler.rest()
+        self._sampler.release_memory()
 
     def close(self) -> None:
         """End the sandbox and the sampler."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coevolve.config import Config
-from coevolve.engine.base import Trainer
-from coevolve.engine.factory import require_engine
+from coevolve.engine.factory import Trainers, require_engine
 from coevolve.errors import EngineError, RunError
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.phase import run_phases
@@ -30,11 +26,8 @@ from coevolve.runs.estimate import forewords
 from coevolve.runs.journal import Journal, RunSavePoints
 from coevolve.runs.plan import name_of, planned
 from coevolve.runs.stopping import StopRequest
-from coevolve.store.checkpoints import RunCheckpoints, read_weights
+from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
-
-if TYPE_CHECKING:
-    from coevolve.engine.local.trainer import LocalTrainer
 
 __all__ = ["planned", "resume", "start"]
 
@@ -47,7 +40,7 @@ def start(config: Config, progress: Progress) -> Path:
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
-    require_engine(config)
+    require_engine(config.engine_settings)
     for line in forewords(config):
         progress.note(line)
     base_model(ready_world(config))  # before a folder is made
@@ -133,14 +126,25 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
             )
         folder.set_status("running", contract=rollouts.contract, base=base_digest(base))
         recorder = Recorder(folder, meter, judge)
-        checkpoints, trainers = RunCheckpoints(folder, base), _Trainers(config, base, progress.note)
+        checkpoints = RunCheckpoints(folder, base)
+        open_trainer = Trainers(config.engine_settings, base, progress.note).open_trainer
         folder.set_status("running", sandbox=rollouts.layers)
         spent = Spent()
         clock = PhaseClock(folder, rollouts, spent)
         save_points = RunSavePoints(folder, clock, stop)
         journal = Journal(rollouts, folder, clock, stop)
         state = State(
-            config, world, rollouts, checkpoints, trainers, folder, recorder, progress, judge, save_points, spent
+            config,
+            world,
+            rollouts,
+            checkpoints,
+            open_trainer,
+            folder,
+            recorder,
+            progress,
+            judge,
+            save_points,
+            spent,
         )
         ends = {later.iteration: later for later in todo}  # the last phase of each iteration
         for phase in todo:
@@ -187,65 +191,6 @@ def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> N
     for alarm in alarms(folder.metrics(), iteration):
         folder.log({"event": "alarm", "iteration": iteration, "kind": alarm.kind, "text": alarm.text})
         progress.note(f"ALARM in iteration {iteration}: {alarm.text}   (docs/health.md)")
-
-
-class _Trainers:
-    """Opens local trainers; implements :class:`coevolve.methods.base.TrainerFactory`."""
-
-    def __init__(self, config: Config, base: Path, note: Callable[[str], None]) -> None:
-        from coevolve.engine.local.runtime import use_threads
-
-        use_threads(config.engine.threads)
-        self._config, self._base, self._note = config, base, note
-        self._micro_batch_tokens = config.engine.micro_batch_tokens
-
-    def __call__(
-        self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
-    ) -> Trainer:
-        gc.collect()  # what the last phase left in cycles may be the weights and moments of a whole model
-        trainer = self._open(folder, weight_decay, max_grad_norm)
-        if resume:
-            trainer.load_optimizer(folder)
-        if reference is None:
-            return trainer
-        if reference == folder:
-            trainer.set_reference()
-            return trainer
-        own = trainer.state_dict_numpy()
-        # Through a trainer, because a file does not hold a matrix twice that the model has under two names.
-        off = self._config.lora.enabled and reference == self._base
-        trainer.load_weights({} if off else self._open(reference, weight_decay, max_grad_norm).state_dict_numpy())
-        trainer.set_reference()
-        trainer.load_weights(own)
-        return trainer
-
-    def _open(self, folder: Path, weight_decay: float, max_grad_norm: float) -> LocalTrainer:
-        from coevolve.engine.local.trainer import LocalTrainer
-
-        engine, lora = self._config.engine, self._config.lora
-        trainer = LocalTrainer(
-            self._base if lora.enabled else folder,
-            dtype=self._config.model.dtype,
-            device=engine.device,
-            temperature=self._config.sampling.temperature,
-            weight_decay=weight_decay,
-            max_grad_norm=max_grad_norm,
-            micro_batch_tokens=self._micro_batch_tokens,
-            autocast=engine.autocast,
-            optimizer=engine.optimizer,
-            checkpointing=engine.checkpointing,
-            lora=lora if lora.enabled else None,
-            seed=self._config.seed,
-            on_halved=self._halved,
-        )
-        if lora.enabled and folder != self._base:
-            trainer.load_weights(read_weights(folder))
-        return trainer
-
-    def _halved(self, tokens: int) -> None:
-        """Later trainers of this process begin with what fitted into memory."""
-        self._micro_batch_tokens = min(self._micro_batch_tokens, tokens)
-        self._note(f"memory ran out: from now on micro-batches of {tokens} tokens (engine.micro_batch_tokens)")
 
 
 def _title(config: Config) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from coevolve.rollout.base import PolicyWeights, RolloutCost, Rollouts
+from coevolve.rollout.base import RolloutCost, Rollouts, Snapshot
 from coevolve.rollout.policy import Policy
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.stopping import StopRequest
@@ -35,7 +36,7 @@ class Journal:
 
     def solve(
         self,
-        policy: PolicyWeights,
+        policy: Snapshot,
         tasks: Sequence[Task],
         samples: int,
         *,
@@ -58,7 +59,7 @@ class Journal:
             out += [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
         return out
 
-    def write(self, policy: PolicyWeights, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
+    def write(self, policy: Snapshot, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
         """``n`` texts of the proposer; see the protocol."""
         out: list[Trajectory] = []
         for begin in range(0, n, self._size):
@@ -70,9 +71,9 @@ class Journal:
             out += self._batch(_name("texts", policy, seed, at, count), make)
         return out
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Give memory back; see the protocol."""
-        self._inner.rest()
+        self._inner.release_memory()
 
     def close(self) -> None:
         """End all workers and their sandboxes."""
@@ -90,29 +91,29 @@ class Journal:
         return made
 
 
-def _name(kind: str, policy: PolicyWeights, *asked: object) -> str:
+def _name(kind: str, policy: Snapshot, *asked: object) -> str:
     """The name of a batch: its kind, and 16 hex digits over all that decides it within a phase."""
     text = json.dumps([policy.name, policy.version, *asked])
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 class RunSavePoints:
-    """Implements :class:`coevolve.methods.base.SavePoints` on a run folder: one file, replaced step by step."""
+    """Implements :class:`coevolve.methods.base.SavePoints` on a run folder: one folder, replaced step by step."""
 
     def __init__(self, folder: RunFolder, clock: PhaseClock, stop: StopRequest) -> None:
         self._folder, self._clock, self._stop = folder, clock, stop
 
-    def take_up(self, policy: Policy) -> int:
+    def load(self, policy: Policy) -> int:
         """Bring the policy to where the phase was; returns the steps that are finished, 0 for a new phase."""
         cursor = self._folder.cursor
         if cursor is None:
             return 0
-        (file,) = cursor.files
-        policy.take_up(self._folder.path / file, cursor.memory)
+        (folder,) = {Path(name).parent for name in cursor.files}
+        policy.load_state(self._folder.path / folder, cursor.memory)
         return cursor.step
 
-    def keep(self, policy: Policy, step: int) -> None:
+    def save(self, policy: Policy, step: int) -> None:
         """Save the policy when enough steps are done since the last time, or when the run is to stop."""
         if step % self._folder.config.run.save_every == 0 or self._stop.asked:
-            self._folder.save_point(step, policy.keep, policy.memory(), self._clock.times)
+            self._folder.save_point(step, policy.save_state, policy.extra_state(), self._clock.times)
         self._stop.check()

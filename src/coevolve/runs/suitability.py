@@ -55,7 +55,7 @@ def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitabili
 
 def _obstacle(config: Config, fit: Fit | None, memory: int, disk: int, stored: int) -> str:
     try:
-        require_engine(config)
+        require_engine(config.engine_settings)
     except CoevolveError as error:
         return f"{error.what} ({error.fix})"
     if fit and fit.gpu and not fit.fits:

@@ -113,24 +113,6 @@ def replace_file(path: Path, data: bytes) -> None:
         sink.write(data)
 
 
-def fill_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Give ``path`` in one step the content that ``write`` puts into a file that it makes.
-
-    Raises:
-        OSError: the system refused; ``path`` is as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        write(temporary)
-        flush(temporary)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    temporary.replace(path)
-    flush(path.parent)
-
-
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Give ``path`` the files that ``write`` puts into an empty folder, in place of an older folder.
 

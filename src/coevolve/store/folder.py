@@ -15,7 +15,7 @@ from pathlib import Path
 
 import coevolve
 from coevolve.config import Config
-from coevolve.rollout.policy import Memory
+from coevolve.rollout.policy import ExtraState
 from coevolve.store import atomic, manifest, settings
 from coevolve.store.lock import FolderLock
 from coevolve.store.logs import OpenLog, line_of
@@ -156,24 +156,24 @@ class RunFolder(RunWriter):
         self,
         step: int,
         write: Callable[[Path], None],
-        memory: Memory,
+        extra: ExtraState,
         times: Callable[[], Mapping[str, int | float]],
     ) -> None:
-        """Make the steps of the phase up to here count: what they logged, and the file that ``write`` makes.
+        """Make the steps of the phase up to here count: what they logged, and the folder that ``write`` fills.
 
         Args:
             step: finished steps.
-            memory: small numbers that belong to the file.
-            times: asked when the file is written.
+            write: given an empty folder.
+            extra: small numbers that belong to the folder.
+            times: asked when the folder is written.
 
         Raises:
             RunError: no phase has begun, or the disk refuses; the save point before this one stays.
         """
-        relative = f"{PARTIAL}/step-{step}.safetensors"
-        path = self._target(relative)
+        path = self._target(f"{PARTIAL}/step-{step}")
         with self._writing(path):
-            atomic.fill_file(path, write)
-            files = {relative: atomic.digest(path)}
+            atomic.replace_folder(path, write)
+            files = {file.relative_to(self.path).as_posix(): atomic.digest(file) for file in sorted(_files_of(path))}
         with self._writing(self.path / METRICS):
             self._log_of(METRICS).flush()
         log = self._log_of(METRICS)
@@ -182,7 +182,7 @@ class RunFolder(RunWriter):
             metrics_sha256=log.sha256,
             step=step,
             files=files,
-            memory=dict(memory),
+            memory=dict(extra),
             times=dict(times()),
         )
         self._tidy()
@@ -246,9 +246,14 @@ class RunFolder(RunWriter):
             shutil.rmtree(folder, ignore_errors=True)
             return
         with self._writing(folder):
-            for file in folder.iterdir():
-                if file.relative_to(self.path).as_posix() not in self.cursor.files:
-                    file.unlink()
+            counted = {Path(name).parts[1] for name in self.cursor.files}
+            for entry in folder.iterdir():
+                if entry.name in counted:
+                    continue
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
 
     def _close_logs(self) -> None:
         for log in self._logs.values():

@@ -42,7 +42,7 @@ def opened() -> Iterator[Callable[..., VllmSampler]]:
     alive: list[VllmSampler] = []
 
     def open_one(folder: Path, **sections: dict[str, object]) -> VllmSampler:
-        alive.append(VllmSampler(vllm_config(**sections), folder))
+        alive.append(VllmSampler(vllm_config(**sections).engine_settings, folder))
         return alive[-1]
 
     yield open_one

@@ -15,13 +15,12 @@ import pytest
 
 import coevolve
 from coevolve.config.loading import load_config
-from coevolve.engine.base import PolicyWeights
+from coevolve.engine.base import Folder, Snapshot
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
 from coevolve.monitor.progress import SilentProgress
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver
-from coevolve.store.checkpoints import read_weights
 from coevolve.store.folder import RunFolder
 from coevolve.types import SOLVER, Origin, Task
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
@@ -112,7 +111,7 @@ def test_both_samplers_write_the_same_answers_around_real_tool_results() -> None
     for sampler in ("vllm", "local"):
         config = load_config("nano", overrides=["engine.workers=1", "vllm.cache_gb=0.05", f"engine.sampler={sampler}"])
         rollouts = LocalRollouts(config, MiniatureWorld(), ASSETS)
-        policy = PolicyWeights("base", -1, read_weights(ASSETS))
+        policy = Snapshot("base", -1, Folder(ASSETS))
         groups = rollouts.solve(policy, tasks, 1, seed=3, greedy=True, opening="a:\n```python\n")
         written.append([t for group in groups for t in group])
         rollouts.close()

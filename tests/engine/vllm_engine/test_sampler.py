@@ -272,11 +272,11 @@ def test_an_extension_needs_room_for_another_token(sampler: VllmSampler) -> None
 
 def test_a_sampler_that_slept_decodes_as_before(sampler: VllmSampler) -> None:
     before = drawn(sampler)
-    sampler.rest()
-    sampler.rest()
+    sampler.release_memory()
+    sampler.release_memory()
     assert sampler._engine.is_sleeping()
     assert drawn(sampler) == before
     sampler.submit(SampleRequest(0, prompt(4), Sampling(max_tokens=5), seed=1))
     with pytest.raises(EngineError, match="still decodes"):
-        sampler.rest()
+        sampler.release_memory()
     finish(sampler)

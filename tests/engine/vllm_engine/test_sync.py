@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import Qwen3ForCausalLM
 
-from coevolve.engine.base import Completion, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.base import Arrays, Completion, SampleRequest, Sampling, Snapshot
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.vllm.sampler import VllmSampler
@@ -33,7 +33,7 @@ def sampled(sampler: VllmSampler, n: int = 6) -> list[Completion]:
     return [c for _, c in sorted(finish(sampler).items())]
 
 
-def gap(sampler: VllmSampler, folder: Path, weights: PolicyWeights) -> float:
+def gap(sampler: VllmSampler, folder: Path, weights: Snapshot) -> float:
     """Largest distance of the sampler's log-probabilities from the plain forward pass of these weights."""
     gaps = [
         np.abs(c.logprobs - forward(folder, np.concatenate([PROMPT, c.tokens]), weights)[len(PROMPT) - 1 :]).max()
@@ -59,13 +59,13 @@ def test_pushed_weights_are_decoded_with_and_no_others(
     for version in (1, 2):
         changed = weights_of(folder, version=version, change=shaken(version))
         if kind == "tied":  # one matrix, under two names
-            changed.weights["lm_head.weight"] = changed.weights["model.embed_tokens.weight"]  # type: ignore[index]
+            changed.source.weights["lm_head.weight"] = changed.source.weights["model.embed_tokens.weight"]  # type: ignore[index]
         sampler.load_weights(changed)
         assert sampler.policy_version == version
         assert gap(sampler, folder, changed) < 1e-4
         assert gap(sampler, folder, first) > 0.1
     before = [c.tokens.tolist() for c in sampled(sampler)]
-    sampler.rest()
+    sampler.release_memory()
     assert [c.tokens.tolist() for c in sampled(sampler)] == before
     sampler.load_weights(first)
     assert gap(sampler, folder, first) < 1e-4
@@ -73,26 +73,26 @@ def test_pushed_weights_are_decoded_with_and_no_others(
 
 def test_a_tied_head_is_pushed_with_its_embedding_when_only_that_is_named(opened: Opened, tied: Path) -> None:
     changed = weights_of(tied, version=1, change=shaken(5))
-    alone = {n: w for n, w in changed.weights.items() if n != "lm_head.weight"}
+    alone = {n: w for n, w in changed.source.weights.items() if n != "lm_head.weight"}
     sampler = opened(tied)
-    sampler.load_weights(PolicyWeights("p", 1, alone))
-    both = PolicyWeights("p", 1, alone | {"lm_head.weight": alone["model.embed_tokens.weight"]})
+    sampler.load_weights(Snapshot("p", 1, Arrays(alone)))
+    both = Snapshot("p", 1, Arrays(alone | {"lm_head.weight": alone["model.embed_tokens.weight"]}))
     assert gap(sampler, tied, both) < 1e-4
 
 
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(opened: Opened, untied: Path) -> None:
     sampler = opened(untied)
     own = weights_of(untied, version=1, change=shaken(1))
-    less = {n: w for n, w in own.weights.items() if n != "model.layers.1.mlp.up_proj.weight"}
+    less = {n: w for n, w in own.source.weights.items() if n != "model.layers.1.mlp.up_proj.weight"}
     with pytest.raises(EngineError, match=r"do not fit[^$]*up_proj"):
-        sampler.load_weights(PolicyWeights("p", 1, less))
+        sampler.load_weights(Snapshot("p", 1, Arrays(less)))
     with pytest.raises(EngineError, match=r"do not fit[^$]*nothing"):
-        sampler.load_weights(PolicyWeights("p", 1, {**own.weights, "nothing": np.zeros(3, np.float32)}))
-    cut = {**own.weights, "lm_head.weight": own.weights["lm_head.weight"][:9]}
+        sampler.load_weights(Snapshot("p", 1, Arrays({**own.source.weights, "nothing": np.zeros(3, np.float32)})))
+    cut = {**own.source.weights, "lm_head.weight": own.source.weights["lm_head.weight"][:9]}
     with pytest.raises(EngineError, match=r"do not fit[^$]*lm_head"):
-        sampler.load_weights(PolicyWeights("p", 1, cut))
+        sampler.load_weights(Snapshot("p", 1, Arrays(cut)))
     with pytest.raises(EngineError, match="without adapters"):
-        sampler.load_weights(PolicyWeights("p", 1, {}, adapter=True))
+        sampler.load_weights(Snapshot("p", 1, Arrays({}, adapter=True)))
     sampler.submit(SampleRequest(0, PROMPT, Sampling(max_tokens=5), seed=0))
     with pytest.raises(EngineError, match="still decodes"):
         sampler.load_weights(own)
@@ -137,20 +137,22 @@ def test_the_probe_passes_after_a_sync_and_catches_weights_that_are_stale(
     sampler, trainer = opened(folder), LocalTrainer(folder)
     policy = Policy("p", trainer, tolerance=1e-5, guard=UpdateGuard(0.0, 5))
     sampler.load_weights(policy.weights())
-    assert policy.probe(trajectories(sampler, "p")) < 1e-3
+    assert policy.check_logprobs(trajectories(sampler, "p")) < 1e-3
     trained(trainer, policy)
     with pytest.raises(EngineError, match="stale weights"):
-        policy.probe(trajectories(sampler, "p"))
+        policy.check_logprobs(trajectories(sampler, "p"))
     fresh = policy.weights()
     sampler.load_weights(fresh)
-    assert policy.probe(trajectories(sampler, "p")) < 1e-3
+    assert policy.check_logprobs(trajectories(sampler, "p")) < 1e-3
     # A sync that says it is of this version and leaves one matrix as it was.
     trained(trainer, policy)
     newest = policy.weights()
     name = "lm_head.weight" if kind == "tied" else "model.layers.0.self_attn.o_proj.weight"
-    sampler.load_weights(PolicyWeights("p", policy.version, {**newest.weights, name: fresh.weights[name]}))
+    sampler.load_weights(
+        Snapshot("p", policy.version, Arrays({**newest.source.weights, name: fresh.source.weights[name]}))
+    )
     with pytest.raises(EngineError, match="sampler and trainer disagree"):
-        policy.probe(trajectories(sampler, "p"))
+        policy.check_logprobs(trajectories(sampler, "p"))
 
 
 @pytest.mark.parametrize("sections", [{}, {"lora": {"enabled": True, "rank": 4}}])
@@ -181,7 +183,7 @@ def test_rows_that_pad_the_matrix_are_never_drawn_and_have_no_share(
 LORA = {"enabled": True, "rank": 4, "alpha": 8}
 
 
-def adapted(folder: Path, seed: int, version: int) -> tuple[PolicyWeights, PolicyWeights]:
+def adapted(folder: Path, seed: int, version: int) -> tuple[Snapshot, Snapshot]:
     """An adapter that peft itself made, and the whole weights that peft itself merged from it."""
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -192,7 +194,7 @@ def adapted(folder: Path, seed: int, version: int) -> tuple[PolicyWeights, Polic
             torch.nn.init.normal_(p, std=0.1)
     matrices = {n: v.numpy().copy() for n, v in get_peft_model_state_dict(peft).items()}
     merged = {n: v.detach().numpy().copy() for n, v in peft.merge_and_unload().state_dict().items()}
-    return PolicyWeights("p", version, matrices, adapter=True), PolicyWeights("p", version, merged)
+    return Snapshot("p", version, Arrays(matrices, adapter=True)), Snapshot("p", version, Arrays(merged))
 
 
 def test_adapters_are_decoded_with_replace_each_other_and_none_is_the_base_model(opened: Opened, untied: Path) -> None:
@@ -207,9 +209,9 @@ def test_adapters_are_decoded_with_replace_each_other_and_none_is_the_base_model
         assert gap(sampler, untied, base) > 0.1
         assert len(sampler._engine.list_loras()) == 1
     before = [c.tokens.tolist() for c in sampled(sampler)]
-    sampler.rest()
+    sampler.release_memory()
     assert [c.tokens.tolist() for c in sampled(sampler)] == before
-    sampler.load_weights(PolicyWeights("base", 9, {}, adapter=True))
+    sampler.load_weights(Snapshot("base", 9, Arrays({}, adapter=True)))
     assert gap(sampler, untied, base) < 1e-4
     assert not sampler._engine.list_loras()
 
@@ -221,11 +223,11 @@ def test_whole_weights_and_matrices_of_no_adapter_are_refused_by_a_sampler_of_ad
     with pytest.raises(EngineError, match="with adapters"):
         sampler.load_weights(weights_of(untied))
     with pytest.raises(EngineError, match=r"no such tensor[^$]*lm_head"):
-        sampler.load_weights(PolicyWeights("p", 1, {"lm_head.weight": np.zeros((2, 2), np.float32)}, adapter=True))
+        sampler.load_weights(Snapshot("p", 1, Arrays({"lm_head.weight": np.zeros((2, 2), np.float32)}, adapter=True)))
     adapter, _ = adapted(untied, 0, 1)
-    mixed = {n: (w[:2] if "0.mlp.up_proj.lora_A" in n else w) for n, w in adapter.weights.items()}
+    mixed = {n: (w[:2] if "0.mlp.up_proj.lora_A" in n else w) for n, w in adapter.source.weights.items()}
     with pytest.raises(EngineError, match=r"of rank 4[^$]*up_proj"):
-        sampler.load_weights(PolicyWeights("p", 1, mixed, adapter=True))
+        sampler.load_weights(Snapshot("p", 1, Arrays(mixed, adapter=True)))
     sampler.load_weights(adapter)
     assert sampler.policy_version == 1
 
@@ -235,12 +237,14 @@ def test_a_stale_adapter_is_caught(opened: Opened, untied: Path, tmp_path: Path)
     old, _ = adapted(untied, 1, 1)
     _, merged = adapted(untied, 2, 2)
     model = Qwen3ForCausalLM.from_pretrained(untied, dtype=torch.float32)
-    model.load_state_dict({n: torch.from_numpy(w) for n, w in merged.weights.items()})  # type: ignore[arg-type]
+    model.load_state_dict({n: torch.from_numpy(w) for n, w in merged.source.weights.items()})  # type: ignore[arg-type]
     model.save_pretrained(tmp_path)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / file).write_bytes((untied / file).read_bytes())
     policy = Policy("p", LocalTrainer(tmp_path), tolerance=1e-5, guard=UpdateGuard(0.0, 5))
     policy.version = 2
-    sampler.load_weights(PolicyWeights("p", 2, old.weights, adapter=True))  # the version of the new, the old matrices
+    sampler.load_weights(
+        Snapshot("p", 2, Arrays(old.source.weights, adapter=True))
+    )  # the version of the new, the old matrices
     with pytest.raises(EngineError, match="sampler and trainer disagree"):
-        policy.probe(trajectories(sampler, "p"))
+        policy.check_logprobs(trajectories(sampler, "p"))

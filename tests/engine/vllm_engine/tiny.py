@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from coevolve.config import Config
-from coevolve.engine.base import Completion, PolicyWeights, Sampler
+from coevolve.engine.base import Arrays, Completion, Sampler, Snapshot
 from coevolve.types import Floats, Ints
 
 WORDS = ["<eos>", "a", "b", "c", "d", "stop", "st", "op", "halt!", *[f"w{i}" for i in range(55)]]
@@ -54,11 +54,11 @@ def prompt(*ids: int) -> Ints:
     return np.array(ids, np.int32)
 
 
-def forward(folder: Path, tokens: Ints, weights: PolicyWeights | None = None, temperature: float = 1.0) -> Floats:
+def forward(folder: Path, tokens: Ints, weights: Snapshot | None = None, temperature: float = 1.0) -> Floats:
     """Log-probabilities [T - 1] of all tokens but the first, by transformers' plain forward pass."""
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     if weights is not None:
-        model.load_state_dict({n: torch.from_numpy(np.asarray(w)) for n, w in weights.weights.items()})
+        model.load_state_dict({n: torch.from_numpy(np.asarray(w)) for n, w in weights.source.weights.items()})
     with torch.no_grad():
         logits = model(torch.from_numpy(tokens[None].astype(np.int64))).logits[0, :-1]
     logp = (logits / temperature).log_softmax(-1)
@@ -66,10 +66,8 @@ def forward(folder: Path, tokens: Ints, weights: PolicyWeights | None = None, te
     return out
 
 
-def weights_of(
-    folder: Path, *, version: int = 0, change: Callable[[str, Floats], Floats] | None = None
-) -> PolicyWeights:
+def weights_of(folder: Path, *, version: int = 0, change: Callable[[str, Floats], Floats] | None = None) -> Snapshot:
     """All weights of a folder under the names of its model, changed."""
     state = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
     arrays = {n: v.numpy() for n, v in state.items()}
-    return PolicyWeights("p", version, {n: change(n, v) if change else v for n, v in arrays.items()})
+    return Snapshot("p", version, Arrays({n: change(n, v) if change else v for n, v in arrays.items()}))

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from coevolve.config.loading import load_config
+from coevolve.engine.base import Folder
 from coevolve.errors import SandboxUnavailable
-from coevolve.rollout.base import PolicyWeights
+from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.sandbox.factory import open_tool
-from coevolve.store.checkpoints import read_weights
 from coevolve.types import PROPOSER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
 
@@ -128,7 +128,7 @@ def solved(*overrides: str) -> tuple[list[Trajectory], int]:
     """Two answers to each task, and how many of them were lost."""
     rollouts = LocalRollouts(load_config("nano", overrides=overrides), MiniatureWorld(), ASSETS)
     try:
-        groups = rollouts.solve(PolicyWeights("base", -1, read_weights(ASSETS)), TASKS, 2, seed=1)
+        groups = rollouts.solve(Snapshot("base", -1, Folder(ASSETS)), TASKS, 2, seed=1)
         return [x for group in groups for x in group], rollouts.cost.answers_lost
     finally:
         rollouts.close()

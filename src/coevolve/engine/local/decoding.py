@@ -202,7 +202,7 @@ class StaticPasses:
         logits: Tensor = self._model.lm_head(last)
         return logits
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Give the memory of cache and steps back: the trainer works next."""
         self._steps.clear()
         self._pool, self._logits = None, torch.empty(0)

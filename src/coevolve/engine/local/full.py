@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -62,7 +61,8 @@ class WholeModel:
     adapter = False
 
     def __init__(self, model_path: Path, *, dtype: str, device: str) -> None:
-        self.model: nn.Module = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
+        self._dtype, self._device = dtype, device
+        self.model = self._open(model_path)
         self.parameters = dict(self.model.named_parameters())
         self._reference: nn.Module | None = None
 
@@ -73,25 +73,39 @@ class WholeModel:
             for name, value in self.model.state_dict().items()
         }
 
-    def load(self, weights: Mapping[str, Floats]) -> None:
-        """Overwrite the weights in place.
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Overwrite the weights in place. Of a matrix that has two names one is enough, as in a file.
 
         Raises:
-            EngineError: names or shapes are not those of ``numpy``.
+            EngineError: names or shapes are not those of the model.
         """
-        assign(self.model.state_dict(), weights)
+        own = self.model.state_dict()
+        by_place = {own[name].data_ptr(): value for name, value in weights.items() if name in own}
+        twins = {name: by_place[x.data_ptr()] for name, x in own.items() if x.data_ptr() in by_place}
+        assign(own, twins | dict(weights))
 
     def save(self, folder: Path) -> None:
         """Write config.json and the weights."""
         with quiet():
             self.model.save_pretrained(str(folder))  # type: ignore[operator]
 
-    def set_reference(self) -> None:
-        """Make the present weights the reference, in a second model."""
+    def set_reference(self, folder: Path | None = None) -> nn.Module | None:
+        """Make the present weights the reference, in a second model, or those of another folder.
+
+        Returns:
+            The second model where it was loaded, as transformers makes it.
+
+        Raises:
+            ModelError: the folder cannot be used.
+        """
+        if folder is not None:
+            self._reference = self._open(folder).requires_grad_(False)
+            return self._reference
         if self._reference is None:
             self._reference = copy.deepcopy(self.model).requires_grad_(False)
         else:
             self._reference.load_state_dict(self.model.state_dict())
+        return None
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:
@@ -104,31 +118,35 @@ class WholeModel:
             raise no_reference()
         yield self._reference
 
+    def _open(self, folder: Path) -> nn.Module:
+        model: nn.Module = load_model(folder, dtype=self._dtype).to(self._device)  # type: ignore[arg-type]
+        return model
+
 
 class Trained(Protocol):
     """A model, which of its parameters are trained, and the reference that the KL term compares it with."""
 
     model: nn.Module
-    adapter: bool  # as in ``PolicyWeights``
+    adapter: bool  # as in ``Arrays``
     parameters: dict[str, nn.Parameter]  # those that are trained, by the names of their files
 
     def numpy(self) -> dict[str, Floats]:
-        """Copies of the trained weights as float32, as in ``PolicyWeights``."""
+        """Copies of the trained weights as float32, as in ``Arrays``."""
 
-    def load(self, weights: Mapping[str, Floats]) -> None:
+    def load(self, weights: Mapping[str, Tensor]) -> None:
         """Overwrite the trained weights in place."""
 
     def save(self, folder: Path) -> None:
         """Write the weights and what says how to read them."""
 
-    def set_reference(self) -> None:
-        """Make the present weights the reference."""
+    def set_reference(self, folder: Path | None = None) -> nn.Module | None:
+        """Make the present weights the reference, or those of a folder; returns a model that was loaded for it."""
 
     def reference(self) -> AbstractContextManager[nn.Module]:
         """The model as the reference is, for the block; the trained weights are untouched after it."""
 
 
-def assign(own: Mapping[str, Tensor], weights: Mapping[str, Floats]) -> None:
+def assign(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     """Copy weights into tensors of the same names and shapes.
 
     Raises:
@@ -137,11 +155,13 @@ def assign(own: Mapping[str, Tensor], weights: Mapping[str, Floats]) -> None:
     if wrong := sorted(own.keys() ^ weights.keys()):
         raise EngineError(f"Weights with other names than the model's: {', '.join(wrong[:3])}")
     for name, value in own.items():
-        if tuple(value.shape) != weights[name].shape:
-            raise EngineError(f"{name} has shape {weights[name].shape}, the model needs {tuple(value.shape)}")
+        if value.shape != weights[name].shape:
+            raise EngineError(
+                f"{name} has shape {tuple(weights[name].shape)}, the model needs {tuple(value.shape)}", where=name
+            )
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+            value.copy_(weights[name])
 
 
 def no_reference() -> EngineError:

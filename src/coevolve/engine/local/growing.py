@@ -71,7 +71,7 @@ class GrowingPasses:
         """Logits [R, V] after each row's last token, for tokens [R, T] that begin at ``starts`` [R]."""
         return self._forward(rows, tokens, starts, widths)
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Keep the cache's room: main memory is not what training is short of."""
 
     def _forward(

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from coevolve.config import LoraSection
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.engine.local.full import assign, no_reference, shared_base, tree_of
-from coevolve.engine.local.models import load_model, quiet
+from coevolve.engine.local.models import load_model, quiet, read_tensors
 from coevolve.errors import ConfigError
 from coevolve.types import Floats
 
@@ -57,7 +56,7 @@ class Adapter:
         """Copies of the adapter's matrices, under their names in peft's files."""
         return {name: value.detach().cpu().numpy().copy() for name, value in self.parameters.items()}
 
-    def load(self, weights: Mapping[str, Floats]) -> None:
+    def load(self, weights: Mapping[str, Tensor]) -> None:
         """Overwrite the adapter's matrices; none at all gives the base model.
 
         Raises:
@@ -67,11 +66,19 @@ class Adapter:
 
     def save(self, folder: Path) -> None:
         """Write the two files of an adapter."""
-        write_adapter(folder, self.numpy(), self._lora, base=str(self._path))
+        write_adapter(folder, self.parameters, self._lora, base=str(self._path))
 
-    def set_reference(self) -> None:
-        """Make the present matrices the reference."""
+    def set_reference(self, folder: Path | None = None) -> None:
+        """Make the present matrices the reference, or those of another adapter's folder, or the base model itself.
+
+        Raises:
+            EngineError: names or shapes of the folder's matrices are not those of this adapter.
+            ModelError: it holds none.
+        """
         self._reference = {name: value.detach().clone() for name, value in self.parameters.items()}
+        if folder is not None:
+            is_base = folder.resolve() == self._path.resolve()
+            load_adapter(self._reference, {} if is_base else read_tensors(folder))
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:
@@ -129,7 +136,7 @@ def add_adapter(tree: nn.Module, lora: LoraSection, *, seed: int, dtype: torch.d
     return found
 
 
-def load_adapter(own: Mapping[str, Tensor], weights: Mapping[str, Floats]) -> None:
+def load_adapter(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     """Overwrite the matrices of an adapter; none at all gives the base model.
 
     Raises:
@@ -143,19 +150,19 @@ def load_adapter(own: Mapping[str, Tensor], weights: Mapping[str, Floats]) -> No
             value.zero_()
 
 
-def write_adapter(folder: Path, weights: Mapping[str, Floats], lora: LoraSection, *, base: str) -> None:
+def write_adapter(folder: Path, weights: Mapping[str, Tensor], lora: LoraSection, *, base: str) -> None:
     """Write adapter_model.safetensors and adapter_config.json, which peft, transformers and vLLM read.
 
     Args:
         folder: exists already.
-        weights: as in ``PolicyWeights`` with ``adapter``.
+        weights: its matrices, by their names in peft's files.
         lora: rank, alpha and targets.
         base: folder or name of the base model.
     """
     config = _peft_config(lora).to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     (folder / ADAPTER_CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in sorted(weights.items())}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
 
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coevolve.engine.base import Folder, Handle, Snapshot
 from coevolve.engine.vocabulary import read_tokenizer
-from coevolve.errors import ModelError
+from coevolve.errors import EngineError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -197,6 +198,54 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(file, framework="numpy") as tensors:
             shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     return shapes
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a model's or an adapter's folder by name, on CPU and in the precision of the file.
+
+    A matrix that the model has under two names stands in the file under one of them.
+
+    Raises:
+        ModelError: there are none, or a file is damaged.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError("the folder holds no safetensors weights", where=str(folder))
+    from safetensors.torch import load_file
+
+    for file in files:
+        check_safetensors(file)
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def tensors_of(snapshot: Snapshot, base: Path, *, adapter: bool) -> dict[str, torch.Tensor]:
+    """The weights of a snapshot, on CPU; none at all where an adapter is wanted and it is the base model itself.
+
+    Args:
+        base: folder of the base model.
+        adapter: whether the weights must be those of an adapter, or those of a whole model.
+
+    Raises:
+        EngineError: they are of the other kind, or on a server.
+        ModelError: a folder holds no weights, or damaged ones.
+    """
+    source = snapshot.source
+    if isinstance(source, Handle):
+        raise EngineError(
+            f"the weights are on a server, under the name {source.name}: this sampler loads arrays and folders",
+            where=f"policy {snapshot.name}",
+        )
+    if isinstance(source, Folder) and adapter and source.path.resolve() == base.resolve():
+        return {}
+    if source.adapter != adapter:
+        kind = "an adapter" if source.adapter else "a whole model"
+        raise EngineError(f"pushed weights do not fit the sampler: they are {kind}", where=f"policy {snapshot.name}")
+    if isinstance(source, Folder):
+        return read_tensors(source.path)
+    import numpy as np
+    import torch
+
+    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in source.weights.items()}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from coevolve.errors import ConfigError, EngineError
@@ -58,84 +56,59 @@ def require_8bit() -> None:
         )
 
 
-def save_checkpoint(optimizer: torch.optim.Optimizer, kind: Kind, file: Path) -> None:
-    """Write the state for a later phase."""
+def save_optimizer(optimizer: torch.optim.Optimizer, kind: Kind, file: Path) -> None:
+    """Write the moments and steps of every parameter, exactly. The learning rate is not in it: every step sets it.
+
+    Equal states give equal bytes, whether or not they have been in a file before.
+    """
+    state = [
+        # A pickle writes an object once that it meets twice, so that the names must be the same objects every time.
+        {sys.intern(name): value for name, value in sorted(optimizer.state.get(p, {}).items()) if name not in _MAPS}
+        for p in _parameters(optimizer)
+    ]
     with file.open("wb") as stream:  # given a path, torch hides why it cannot write
-        torch.save({kind: optimizer.state_dict()}, stream)
+        torch.save({kind: state}, stream)
 
 
-def load_checkpoint(optimizer: torch.optim.Optimizer, kind: Kind, file: Path, device: torch.device) -> None:
-    """Take up what ``save_checkpoint`` wrote.
+def load_optimizer(optimizer: torch.optim.Optimizer, kind: Kind, file: Path, device: torch.device) -> None:
+    """Restore what ``save_optimizer`` wrote.
 
     Raises:
-        EngineError: the file is missing, or that of another model or optimiser.
+        EngineError: the file is missing or damaged, or that of another model or optimiser.
     """
     if not file.is_file():
         raise EngineError(f"{file.name} is missing", where=str(file.parent), fix="resume from another checkpoint")
-    state = torch.load(file, map_location=device, weights_only=True)
-    if kind not in state:
-        raise EngineError(f"The optimiser state is that of {', '.join(state)}, not of {kind}", where=str(file))
     try:
-        optimizer.load_state_dict(state[kind])
-    except ValueError as error:
-        raise EngineError("The optimiser state is that of another model", where=str(file)) from error
-    for own in optimizer.state.values():
-        _share_maps(optimizer, own)
-
-
-def save_exactly(optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter], file: Path) -> None:
-    """Write weights and state into one safetensors file."""
-    tensors: dict[str, Tensor] = {f"weight.{name}": value.detach() for name, value in weights.items()}
-    numbers: dict[str, int] = {}
-    order = [*tensors]
-    for number, parameter in enumerate(_parameters(optimizer)):
-        for name, value in optimizer.state.get(parameter, {}).items():
-            key = f"adamw.{number}.{name}"
-            order.append(key)
-            if not isinstance(value, Tensor):
-                numbers[key] = value
-            elif name not in _MAPS:
-                tensors[key] = value
-    # The order of the entries and the last learning rates decide the bytes of the checkpoint that comes next.
-    rest = {"order": order, "numbers": numbers, "lr": [g["lr"] for g in optimizer.param_groups]}
-    save_file({name: x.contiguous() for name, x in tensors.items()}, file, metadata={"rest": json.dumps(rest)})
-
-
-def load_exactly(
-    optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter], file: Path, device: torch.device
-) -> None:
-    """Take up what ``save_exactly`` wrote.
-
-    Raises:
-        SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError: the file is none of these, or that of
-            another model.
-    """
-    with safe_open(file, framework="pt", device=str(device)) as source:
-        rest = json.loads(source.metadata()["rest"])
-        entries: dict[str, Any] = dict.fromkeys(rest["order"])  # the maps have no value of their own
-        entries |= {name: source.get_tensor(name).clone() for name in source.keys()} | rest["numbers"]  # noqa: SIM118
-    with torch.no_grad():
-        for name, parameter in weights.items():
-            parameter.copy_(entries[f"weight.{name}"])
-    for number, parameter in enumerate(_parameters(optimizer)):
-        prefix = f"adamw.{number}."
-        # Interned as the optimiser's own names are: a checkpoint is a pickle, which writes one object once.
-        own = {sys.intern(name.removeprefix(prefix)): x for name, x in entries.items() if name.startswith(prefix)}
-        if own:
-            _share_maps(optimizer, own)
-            optimizer.state[parameter] = own
-        else:
-            optimizer.state.pop(parameter, None)  # it has not moved yet
-    for group, lr in zip(optimizer.param_groups, rest["lr"], strict=True):
-        group["lr"] = lr
+        saved: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise EngineError(f"The optimiser state cannot be read: {error}", where=str(file)) from error
+    if kind not in saved:
+        raise EngineError(f"The optimiser state is that of {', '.join(saved)}, not of {kind}", where=str(file))
+    parameters, state = _parameters(optimizer), saved[kind]
+    if len(state) != len(parameters) or not all(map(_fits, parameters, state)):
+        raise EngineError("The optimiser state is that of another model", where=str(file))
+    for parameter, own in zip(parameters, state, strict=True):
+        optimizer.state.pop(parameter, None)
+        if own:  # else it has not moved yet
+            optimizer.state[parameter] = own | _maps(optimizer, own)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _share_maps(optimizer: Any, own: dict[str, Any]) -> None:
-    """Let a parameter's state use the optimiser's own tables, as it does before it was ever written to a file."""
-    for name in _MAPS.keys() & own.keys():
-        table = optimizer.name2qmap[_MAPS[name]].to(own["state1"].device)
-        own[name] = optimizer.name2qmap[_MAPS[name]] = table
+def _fits(parameter: nn.Parameter, state: Mapping[str, Any]) -> bool:
+    """Whether a state's moments have the shape of a parameter."""
+    moments = [state[name] for name in ("exp_avg", "exp_avg_sq", "state1", "state2") if name in state]
+    return all(moment.shape == parameter.shape for moment in moments)
+
+
+def _maps(optimizer: Any, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tables of a parameter's 8-bit moments: the optimiser has one of each kind for all parameters."""
+    if "absmax1" not in state:
+        return {}
+    if not optimizer.name2qmap:
+        optimizer.fill_qmap()
+    for table in _MAPS.values():
+        optimizer.name2qmap[table] = optimizer.name2qmap[table].to(state["state1"].device)
+    return {name: optimizer.name2qmap[table] for name, table in _MAPS.items()}

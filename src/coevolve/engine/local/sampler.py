@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coevolve.config import LoraSection
-from coevolve.engine.base import Completion, MemoryShortage, Pause, PolicyWeights, SampleRequest, Sampling
+from coevolve.engine.base import Completion, MemoryShortage, Pause, SampleRequest, Sampling, Snapshot
 from coevolve.engine.local.decoding import StaticCache, StaticPasses
 from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.full import shared_base, tree_of
 from coevolve.engine.local.growing import GrowingPasses, SlotCache
 from coevolve.engine.local.lora import add_adapter, load_adapter
-from coevolve.engine.local.models import load_model, load_tokenizer
+from coevolve.engine.local.models import load_model, load_tokenizer, tensors_of
 from coevolve.engine.local.portions import PREFILL_TOKENS
 from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.stops import StopStrings
@@ -51,7 +50,7 @@ class LocalSampler:
         static: bool | None = None,
         lora: LoraSection | None = None,
     ) -> None:
-        self.policy_version = 0
+        self.policy_version, self._path = 0, model_path
         self.device = torch.device(device)
         self._adapter: dict[str, torch.nn.Parameter] = {}  # empty: all weights are this sampler's own
         self.model: Any
@@ -128,31 +127,27 @@ class LocalSampler:
         """Sequences that the next step would advance."""
         return int(self._active.sum()) + len(self._queue) + len(self._extensions)
 
-    def load_weights(self, policy: PolicyWeights) -> None:
+    def load_weights(self, snapshot: Snapshot) -> None:
         """Replace the weights; no sequence may be alive.
 
         Raises:
-            EngineError: sequences are alive, or a name or shape does not fit the model.
+            EngineError: sequences are alive, the weights do not fit the model, or they are on a server.
+            ModelError: a folder holds no weights, or damaged ones.
         """
         if self._slot_of or self._queue:
             raise EngineError(
                 "weights were pushed to a sampler that still decodes", fix="finish or release its sequences"
             )
-        if policy.adapter != bool(self._adapter):
-            kind = "an adapter" if policy.adapter else "a whole model"
-            raise EngineError(f"pushed weights do not fit the sampler: they are {kind}", where=f"policy {policy.name}")
+        weights = tensors_of(snapshot, self._path, adapter=bool(self._adapter))
         if self._adapter:
-            load_adapter(self._adapter, policy.weights)
+            load_adapter(self._adapter, weights)
         else:
-            self._load_whole(policy.weights)
-        self.policy_version = policy.version
-
-    def _load_whole(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        own = self.model.state_dict()
-        for name, value in weights.items():
-            if name not in own or tuple(own[name].shape) != value.shape:
-                raise EngineError("pushed weights do not fit the sampler's model", where=name)
-            own[name].copy_(torch.from_numpy(np.asarray(value)))
+            own = self.model.state_dict()
+            for name, value in weights.items():
+                if name not in own or own[name].shape != value.shape:
+                    raise EngineError("pushed weights do not fit the sampler's model", where=name)
+                own[name].copy_(value)
+        self.policy_version = snapshot.version
 
     def submit(self, request: SampleRequest) -> None:
         """Queue a new sequence; it is admitted when a slot is free."""
@@ -171,7 +166,7 @@ class LocalSampler:
         """Forget a resting sequence."""
         self._free(self._slot_of[id])
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Nothing is given back: the cache would be needed again at the next step."""
 
     def close(self) -> None:
@@ -182,7 +177,7 @@ class LocalSampler:
         del self._slot_of[id]
         self._ids[slot], self._active[slot], self._length[slot] = -1, False, 1
         if not self._slot_of and not self._queue:
-            self._passes.rest()
+            self._passes.release_memory()
 
     def step(self) -> list[Completion]:
         """Decode one token for every active sequence, admit extended and queued ones with their first token.

@@ -12,27 +12,25 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from coevolve.config import LoraSection
+from coevolve.engine.base import Arrays, Snapshot
 from coevolve.engine.local.full import Trained, WholeModel
 from coevolve.engine.local.lora import Adapter
-from coevolve.engine.local.models import TOKENIZER_FILES
+from coevolve.engine.local.models import TOKENIZER_FILES, read_tensors
 from coevolve.engine.local.optimizers import (
     Kind,
-    load_checkpoint,
-    load_exactly,
+    load_optimizer,
     new_optimizer,
-    save_checkpoint,
-    save_exactly,
+    save_optimizer,
 )
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
 from coevolve.engine.local.portions import LOGITS
@@ -116,7 +114,7 @@ class LocalTrainer:
             self._trained = WholeModel(model_path, dtype="float32" if dtype == "bfloat16" else dtype, device=device)
         else:
             self._trained = Adapter(model_path, lora, seed=seed, dtype=dtype, device=device)
-        self.model, self.adapter = self._trained.model, self._trained.adapter
+        self.model = self._trained.model
         self._temperature = temperature
         self._max_grad_norm = max_grad_norm
         self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
@@ -193,21 +191,24 @@ class LocalTrainer:
                     raise
             self._halve(micros)
 
-    def set_reference(self) -> None:
-        """Make the present weights the reference of the KL term."""
-        self._trained.set_reference()
+    def set_reference(self, folder: Path | None = None) -> None:
+        """Make the present weights the reference of the KL term, or those of a folder.
 
-    def state_dict_numpy(self) -> dict[str, Floats]:
-        """Copies of the trained weights as float32; tied weights appear under each of their names."""
-        return self._trained.numpy()
-
-    def load_weights(self, weights: Mapping[str, Floats]) -> None:
-        """Overwrite the weights in place; optimiser and reference stay as they are. No weights: an adapter is off.
+        Args:
+            folder: a model, or with LoRA an adapter or the base model itself.
 
         Raises:
-            EngineError: names or shapes are not those of ``state_dict_numpy``.
+            EngineError: the folder is that of another model.
+            ModelError: it cannot be used.
         """
-        self._trained.load(weights)
+        loaded = self._trained.set_reference(folder)
+        if loaded is not None:
+            with self._precision():
+                prepare(loaded, self._device)
+
+    def snapshot(self, name: str, version: int) -> Snapshot:
+        """Copies of the trained weights as float32, as the weights of a policy."""
+        return Snapshot(name, version, Arrays(self._trained.numpy(), self._trained.adapter))
 
     def save(self, folder: Path, *, optimizer: bool) -> None:
         """Write a folder with weights and the base model's tokenizer, and the optimiser's state if asked.
@@ -220,30 +221,29 @@ class LocalTrainer:
             if (self.model_path / name).is_file() and self.model_path.resolve() != folder.resolve():
                 shutil.copyfile(self.model_path / name, folder / name)
         if optimizer:
-            save_checkpoint(self._optimizer, self._kind, folder / OPTIMIZER_FILE)
+            save_optimizer(self._optimizer, self._kind, folder / OPTIMIZER_FILE)
+
+    def load(self, folder: Path, *, optimizer: bool) -> None:
+        """Go on exactly where ``save`` was called; the reference stays as it is.
+
+        Args:
+            optimizer: restore the optimiser's state too, which ``save`` was asked for.
+
+        Raises:
+            EngineError: the folder is that of another model, holds no optimiser state, or that of another optimiser.
+            ModelError: weights are missing or damaged.
+        """
+        self._trained.load(read_tensors(folder))
+        if optimizer:
+            self.load_optimizer(folder)
 
     def load_optimizer(self, folder: Path) -> None:
-        """Restore what ``save(folder, optimizer=True)`` kept.
+        """Restore the optimiser's state alone: the weights are those of the folder already.
 
         Raises:
             EngineError: the folder holds no optimiser state, or that of another model or optimiser.
         """
-        load_checkpoint(self._optimizer, self._kind, folder / OPTIMIZER_FILE, self._device)
-
-    def save_state(self, file: Path) -> None:
-        """Write weights and AdamW's moments into one safetensors file, bit by bit."""
-        save_exactly(self._optimizer, self._trained.parameters, file)
-
-    def load_state(self, file: Path) -> None:
-        """Take up what ``save_state`` wrote; the reference stays as it is.
-
-        Raises:
-            EngineError: the file is that of another model, or none of ours.
-        """
-        try:
-            load_exactly(self._optimizer, self._trained.parameters, file, self._device)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise EngineError(f"the state of the training cannot be used: {error}", where=str(file)) from error
+        load_optimizer(self._optimizer, self._kind, folder / OPTIMIZER_FILE, self._device)
 
     def _attempt(self, batch: Batch, scored: Sequence[Index]) -> TrainStats | None:
         """The gradient of a batch, added to what there is; None, and no gradient, where memory ran out."""

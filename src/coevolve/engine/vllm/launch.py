@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coevolve.config import Config
+from coevolve.config.resources import EngineSettings
 from coevolve.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def require_vllm() -> None:
     raise ConfigError("engine.sampler is vllm, but vLLM is not installed", where="engine.sampler", fix=_INSTALL)
 
 
-def open_engine(config: Config, model_path: Path) -> LLMEngine:
+def open_engine(settings: EngineSettings, model_path: Path) -> LLMEngine:
     """vLLM's engine for a model folder, in this process: weights go to it by reference and a step is a call.
 
     Raises:
@@ -57,7 +57,7 @@ def open_engine(config: Config, model_path: Path) -> LLMEngine:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "CRITICAL")  # it would write through the progress display
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     with _quiet():
-        return _open(config, model_path)
+        return _open(settings, model_path)
 
 
 @contextmanager
@@ -69,35 +69,35 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _open(config: Config, model_path: Path) -> LLMEngine:
+def _open(settings: EngineSettings, model_path: Path) -> LLMEngine:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    if current_platform.device_type != config.engine.device:
+    if current_platform.device_type != settings.engine.device:
         raise ConfigError(
-            f"this vLLM decodes on {current_platform.device_type}, engine.device is {config.engine.device}",
+            f"this vLLM decodes on {current_platform.device_type}, engine.device is {settings.engine.device}",
             where="engine.device",
             fix=f"--set engine.device={current_platform.device_type}, or another build of vLLM",
         )
     try:
-        return LLMEngine.from_engine_args(EngineArgs(**_arguments(config, model_path)))
+        return LLMEngine.from_engine_args(EngineArgs(**_arguments(settings, model_path)))
     except Exception as error:  # of every kind, from torch, CUDA and vLLM's own checks
         what = f"vLLM's engine does not start: {first_line(error)}"
         raise EngineError(what, where=str(model_path), fix=_LESS) from error
 
 
-def _arguments(config: Config, model_path: Path) -> dict[str, Any]:
-    section, cpu = config.vllm, config.engine.device == "cpu"
+def _arguments(settings: EngineSettings, model_path: Path) -> dict[str, Any]:
+    section, cpu = settings.vllm, settings.engine.device == "cpu"
     cache = _CPU_CACHE_GIB if cpu and section.cache_gb is None else section.cache_gb
     arguments: dict[str, Any] = {
         "model": str(model_path),
         "skip_tokenizer_init": True,  # token ids in, token ids out
         "generation_config": "vllm",  # no defaults from the model's folder: every request says all
-        "dtype": config.model.dtype,
-        "seed": config.seed,
+        "dtype": settings.model.dtype,
+        "seed": settings.seed,
         "max_model_len": section.max_length,
-        "max_num_seqs": config.engine.max_rows,
+        "max_num_seqs": settings.engine.max_rows,
         "gpu_memory_utilization": section.memory,
         "kv_cache_memory_bytes": None if cache is None else int(cache * _GIB),
         "enable_prefix_caching": True,
@@ -110,9 +110,9 @@ def _arguments(config: Config, model_path: Path) -> dict[str, Any]:
         # Compiling costs a minute per shape and gains little there; a request with a seed whose prompt is spread over
         # several steps is a RuntimeError of torch there, "CPU Generator does not use offset".
         arguments |= {"enforce_eager": True, "block_size": _CPU_BLOCK, "enable_chunked_prefill": False}
-    if config.lora.enabled:
+    if settings.lora.enabled:
         arguments |= {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1}
-        arguments["max_lora_rank"] = next(rank for rank in _RANKS if rank >= config.lora.rank)
+        arguments["max_lora_rank"] = next(rank for rank in _RANKS if rank >= settings.lora.rank)
     return arguments
 
 

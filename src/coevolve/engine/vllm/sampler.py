@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coevolve.config import Config
-from coevolve.engine.base import Completion, Pause, PolicyWeights, SampleRequest, Sampling
+from coevolve.config.resources import EngineSettings
+from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling, Snapshot
 from coevolve.engine.local.models import load_tokenizer
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vllm.launch import first_line, open_engine
@@ -52,15 +52,15 @@ class VllmSampler:
     first sequence comes after all others have ended, so that results depend on nothing that was decoded before.
     """
 
-    def __init__(self, config: Config, model_path: Path) -> None:
+    def __init__(self, settings: EngineSettings, model_path: Path) -> None:
         self.policy_version = 0
-        self._config = config
-        self._engine = open_engine(config, model_path)
+        self._settings = settings
+        self._engine = open_engine(settings, model_path)
         self._longest: int = self._engine.model_config.max_model_len
         load_tokenizer(model_path)  # refuses what transformers would read in another way
         self._vocabulary = read_vocabulary(model_path)
         without_padding(self._engine, self._vocabulary.size)
-        self._weights = EngineWeights(self._engine, config, model_path)
+        self._weights = EngineWeights(self._engine, settings, model_path)
         self._stops: dict[tuple[str, ...], StopStrings] = {}
         self._living: dict[int, _Sequence] = {}
         self._decoding: dict[str, int] = {}  # ids of the sequences by their requests
@@ -78,11 +78,12 @@ class VllmSampler:
         """Sequences that the next step would advance, waiting ones included."""
         return len(self._decoding)
 
-    def load_weights(self, policy: PolicyWeights) -> None:
-        """Go on as another policy; no sequence may be alive.
+    def load_weights(self, snapshot: Snapshot) -> None:
+        """Decode with other weights from now on; no sequence may be alive.
 
         Raises:
-            EngineError: sequences are alive, or a name or shape does not fit the model.
+            EngineError: sequences are alive, the weights do not fit the model, or they are on a server.
+            ModelError: a folder holds no weights, or damaged ones.
         """
         if self._living:
             raise EngineError(
@@ -90,9 +91,9 @@ class VllmSampler:
             )
         with self._guarded():
             self._wake()
-            self._weights.load(policy)
+            self._weights.load(snapshot)
             self._forget()
-        self.policy_version = policy.version
+        self.policy_version = snapshot.version
 
     def submit(self, request: SampleRequest) -> None:
         """Queue a new sequence.
@@ -220,13 +221,13 @@ class VllmSampler:
             self._stops[stop] = StopStrings(self._vocabulary.texts, stop)
         return self._stops[stop]
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Give the memory of the GPU back until the next weights or sequence; the weights wait in main memory.
 
         Raises:
             EngineError: sequences are alive; their cache would be lost.
         """
-        if self._asleep or not self._config.vllm.sleep:
+        if self._asleep or not self._settings.vllm.sleep:
             return
         if self._living:
             raise EngineError("a sampler was sent to sleep that still decodes", fix="finish or release its sequences")
@@ -238,7 +239,7 @@ class VllmSampler:
     def _wake(self) -> None:
         if not self._asleep:
             return
-        if self._config.engine.device == "cuda":
+        if self._settings.engine.device == "cuda":
             import torch
 
             torch.cuda.empty_cache()  # what the trainer has freed is kept for torch alone until then

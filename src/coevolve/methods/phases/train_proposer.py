@@ -58,7 +58,7 @@ class TrainProposer:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "curriculum", t, step)
         texts = state.rollouts.write(policy.weights(), config.proposer.questions, seed=seed)
-        gap = policy.probe(texts)
+        gap = policy.check_logprobs(texts)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
         tasks = [w.task for w in written if w.task is not None]
         by_voter = poll_for_reward(state, tasks, t, seed_of(seed, "votes"))
@@ -66,7 +66,7 @@ class TrainProposer:
             votes = [pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge) for n in range(len(tasks))]
             groups = [Group(task, by_voter[0][n], votes[n]) for n, task in enumerate(tasks)]
             rewards = score_questions(config, t, written, groups, archive)
-        state.rollouts.rest()
+        state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         made = ProposerStep(t, step + 1, self.steps, written, by_voter, groups, rewards, stats, zero_groups, gap)
         facts = step_facts(made, config.proposer.kl)

@@ -83,12 +83,12 @@ class TrainSolver:
         seed = seed_of(config.seed, "executor", t, step)
         answers = state.rollouts.solve(policy.weights(), [x.task for x in tasks], config.solver.group_size, seed=seed)
         batch = list(zip(tasks, answers, strict=True))
-        gap = policy.probe([x for group in answers for x in group])
+        gap = policy.check_logprobs([x for group in answers for x in group])
         with state.spent.grading():
             if config.solver.relabel:
                 batch = [(relabelled(task, group, judge=state.judge), group) for task, group in batch]
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
-        state.rollouts.rest()
+        state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
         made = SolverStep(t, step + 1, self.steps, batch, rewards, stats, zero_groups, gap)
         facts = step_facts(made, config.solver.kl, len(P_HAT_EDGES) + 1)
