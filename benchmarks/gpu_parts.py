@@ -122,7 +122,7 @@ def plain_row(prompt: Ints, tokens: Ints, logprobs: Floats) -> TrainRow:
     whole = np.concatenate([prompt, tokens])
     zeros = np.zeros(len(whole), np.float32)
     old = np.concatenate([np.zeros(len(prompt), np.float32), logprobs])
-    return TrainRow(whole, old, zeros, zeros, zeros, zeros)
+    return TrainRow(whole, old, zeros, zeros, zeros, zeros, old)
 
 
 def training(bench: Bench, name: str, config: Config) -> Row:
@@ -176,7 +176,8 @@ def batch_of(bench: Bench) -> Batch:
     weight[0] = 0
     rows = [
         TrainRow(
-            rng.integers(0, 1000, length + 1).astype(np.int32), -8 * stream, stream, stream / 5, stream / 5, weight
+            rng.integers(0, 1000, length + 1).astype(np.int32),
+            *(-8 * stream, stream, stream / 5, stream / 5, weight, -8 * stream),
         )
         for _ in range(bench.sizes.rows)
     ]

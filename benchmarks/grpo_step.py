@@ -99,7 +99,7 @@ def our_step(model_path: Path, record: dict[str, np.ndarray]) -> Callable[[], di
         weight = np.zeros(length, np.float32)
         weight[prompt:] = 1 / sampled
         full = [np.full(length, value, np.float32) for value in (0.0, advantage, CLIP_LOW, CLIP_HIGH)]
-        rows.append(TrainRow(record["tokens"][end - length : end], *full, weight))
+        rows.append(TrainRow(record["tokens"][end - length : end], *full, weight, full[0]))
     noise = np.random.default_rng(0)
     for row, own in zip(rows, trainer.logprobs(rows), strict=True):
         row.old_logp[:] = own + noise.normal(0, 0.1, len(own))

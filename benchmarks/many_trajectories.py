@@ -55,7 +55,7 @@ def trajectories(count: int, tokens: int, seed: int) -> Iterator[Trajectory]:
             answer=str(n % 97) if stop is StopReason.EOS else None,
             stop=stop,
             policy="solver-1",
-            policy_version=3,
+            policy_versions=(3,),
             contract="c0ffee",
         )
 

@@ -97,7 +97,7 @@ def trajectory_rows(iteration: int, count: int) -> Iterator[dict[str, Any]]:
                 "question": task["question"],
                 "sample": sample,
                 "policy": "solver-1",
-                "policy_version": 1,
+                "policy_versions": [1],
                 "contract": "c0ffee",
                 "text": text,
                 "answer": answer,

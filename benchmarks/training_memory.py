@@ -77,7 +77,10 @@ def step(folder: Path, trained: str, checkpointing: bool, optimizer: str) -> dic
     weight = np.full(LENGTH + 1, 1 / (ROWS * LENGTH), np.float32)
     weight[0] = 0
     rows = [
-        TrainRow(draw.integers(0, 8192, LENGTH + 1).astype(np.int32), -9 * stream, stream, 0.2 * stream, stream, weight)
+        TrainRow(
+            draw.integers(0, 8192, LENGTH + 1).astype(np.int32),
+            *(-9 * stream, stream, 0.2 * stream, stream, weight, -9 * stream),
+        )
         for _ in range(ROWS)
     ]
     before = resident("VmRSS")

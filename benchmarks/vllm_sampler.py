@@ -61,7 +61,8 @@ def gap(sampler: Sampler, trainer: LocalTrainer) -> float:
     for prompt, tokens, logp in decode(sampler, 4, 64).values():
         whole = np.concatenate([prompt, tokens])
         zeros, ones = np.zeros(len(whole), np.float32), np.ones(len(whole), np.float32)
-        gaps.append(np.abs(trainer.logprobs([TrainRow(whole, zeros, ones, ones, ones, ones)])[0][len(prompt) :] - logp))
+        row = TrainRow(whole, zeros, ones, ones, ones, ones, zeros)
+        gaps.append(np.abs(trainer.logprobs([row])[0][len(prompt) :] - logp))
     return float(np.concatenate(gaps).mean())
 
 

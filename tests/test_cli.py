@@ -256,7 +256,7 @@ def answered(answer: str | None, stop: StopReason, calls: tuple[ToolCall, ...]) 
         answer=answer,
         stop=stop,
         policy="solver",
-        policy_version=0,
+        policy_versions=(0,),
         contract="c",
     )
 

@@ -90,7 +90,7 @@ class Trajectory:
     answer: str | None  # last box of a trajectory that ended by itself
     stop: StopReason
     policy: str
-    policy_version: int
+    policy_versions: tuple[int, ...]  # of the weights that made it, in order; one where they did not change on the way
     contract: str  # hash of prompt format, fences, limits and sampling
 
     @property
@@ -145,11 +145,12 @@ class TrainRow:
     """
 
     tokens: Ints
-    old_logp: Floats
+    old_logp: Floats  # the denominator of the importance ratio
     advantage: Floats
     clip_low: Floats
     clip_high: Floats
     weight: Floats  # mask and normalisation of the loss in one number per token
+    sampler_logp: Floats  # what the sampler said when it drew them: for corrections between sampler and trainer
     bin: int = 0  # p_hat bin the row is counted under
 
 

@@ -50,6 +50,7 @@ def some_rows(count: int = 7, seed: int = 0, prompt: int = 3) -> tuple[TrainRow,
                 clip_low=np.full(length, 0.2, np.float32),
                 clip_high=random.uniform(0.2, 0.3, length).astype(np.float32),
                 weight=weight.astype(np.float32),
+                sampler_logp=np.full(length, np.nan, np.float32),  # the loss has no use for it
             )
         )
     return tuple(rows)

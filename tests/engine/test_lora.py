@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from coevolve.config import LoraSection
-from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE, Arrays, Completion, SampleRequest, Sampling, Snapshot
+from coevolve.engine.base import (
+    ADAPTER_CONFIG,
+    ADAPTER_FILE,
+    Arrays,
+    Completion,
+    Folder,
+    SampleRequest,
+    Sampling,
+    Snapshot,
+)
 from coevolve.engine.local.models import load_model
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
@@ -37,7 +46,7 @@ def rows(count: int = 5, seed: int = 0) -> tuple[TrainRow, ...]:
         weight = np.full(length, 0.02, np.float32)
         weight[:3] = weight[5:7] = 0
         full = [np.full(length, value, np.float32) for value in (-3.6, random.normal(), 0.2, 0.3)]
-        made.append(TrainRow(tokens, *full, weight))
+        made.append(TrainRow(tokens, *full, weight, full[0]))
     return tuple(made)
 
 
@@ -212,7 +221,7 @@ def answer(sampler: LocalSampler, policy: str) -> Trajectory:
     mask = np.ones(len(tokens), np.bool_)
     mask[len(first.tokens) : len(first.tokens) + 3] = False
     return Trajectory(
-        "t", 0, prompt, tokens, mask, logp, "", (), None, StopReason.EOS, policy, sampler.policy_version, "c"
+        "t", 0, prompt, tokens, mask, logp, "", (), None, StopReason.EOS, policy, (sampler.policy_version,), "c"
     )
 
 
@@ -228,7 +237,7 @@ def test_sampler_and_trainer_share_one_base_and_a_stale_adapter_is_caught(tiny_f
     assert 0 < fresh.mask.sum() < len(fresh.tokens)
     assert policy.check_logprobs([fresh]) < 1e-5
     policy.update([Batch(rows(seed=4))], [1e-2])
-    stale = replace(answer(sampler, "solver-1"), policy_version=1)  # says that it has the new weights
+    stale = replace(answer(sampler, "solver-1"), policy_versions=(1,))  # says that it has the new weights
     with pytest.raises(EngineError, match="sampler and trainer disagree"):
         policy.check_logprobs([stale])
     sampler.load_weights(policy.weights())
@@ -244,6 +253,25 @@ def test_a_sampler_without_an_adapter_is_the_base_model(tiny_folder: Path) -> No
     found = answer(sampler, "base")
     assert found.tokens.tobytes() == expected.tokens.tobytes()
     np.testing.assert_allclose(found.logprobs, expected.logprobs, atol=1e-6)
+
+
+def test_an_adapter_and_the_base_model_come_from_folders_as_from_memory(tiny_folder: Path, tmp_path: Path) -> None:
+    trainer, sampler = adapter_on(tiny_folder, 2), LocalSampler(tiny_folder, lora=LORA)
+    trainer.save(tmp_path, optimizer=True)
+    pairs = [
+        (trainer.snapshot("p", 1), Snapshot("p", 2, Folder(tmp_path, adapter=True))),
+        (Snapshot("base", 3, Arrays({}, adapter=True)), Snapshot("base", 4, Folder(tiny_folder))),
+    ]
+    for pair in pairs:
+        found = []
+        for snapshot in pair:
+            sampler.load_weights(snapshot)
+            assert sampler.policy_version == snapshot.version
+            done = answer(sampler, "p")
+            found.append((done.tokens.tobytes(), done.logprobs.tobytes()))
+        assert found[0] == found[1]
+    with pytest.raises(EngineError, match="they are a whole model"):
+        sampler.load_weights(Snapshot("p", 5, Folder(tmp_path)))
 
 
 def test_whole_weights_and_adapters_are_not_mixed_up(tiny_folder: Path) -> None:

@@ -28,7 +28,7 @@ def rows(seed: int) -> tuple[TrainRow, ...]:
         weight = np.full(16, 0.02, np.float32)
         weight[:3] = 0
         full = [np.full(16, value, np.float32) for value in (-3.6, random.normal(), 0.2, 0.3)]
-        made.append(TrainRow(random.integers(0, 39, 16).astype(np.int32), *full, weight))
+        made.append(TrainRow(random.integers(0, 39, 16).astype(np.int32), *full, weight, full[0]))
     return tuple(made)
 
 

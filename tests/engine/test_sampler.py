@@ -10,12 +10,15 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from coevolve.engine.base import Arrays, Completion, Pause, SampleRequest, Sampling, Snapshot
+from coevolve.engine.base import Arrays, Completion, Folder, Handle, Pause, SampleRequest, Sampling, Snapshot
 from coevolve.engine.local.drawing import draw, truncate, uniforms
 from coevolve.engine.local.sampler import LocalSampler
+from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.stops import StopStrings
-from coevolve.errors import EngineError
+from coevolve.errors import EngineError, ModelError
 from coevolve.types import Ints
+
+from .plain_loss import set_weights, weights_of
 
 WORDS = ["<eos>", "a", "b", "c", "d", "stop", "st", "op", *[f"w{i}" for i in range(24)]]
 
@@ -188,6 +191,33 @@ def test_weights_can_only_change_while_nothing_is_decoded(folder: Path) -> None:
     assert sampler.policy_version == 2
     with pytest.raises(EngineError, match="do not fit"):
         sampler.load_weights(Snapshot("p", 3, Arrays({"nothing": np.zeros(3, np.float32)})))
+
+
+@pytest.mark.parametrize("fixture", ["tiny_folder", "tied_folder"])
+def test_a_folder_and_its_arrays_give_the_same_tokens(
+    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    base = request.getfixturevalue(fixture)
+    trainer = LocalTrainer(base)
+    set_weights(trainer, {name: 0.5 * value for name, value in weights_of(trainer).items()})
+    trainer.save(tmp_path, optimizer=True)
+    sampler, found = LocalSampler(base), []
+    for snapshot in (Snapshot("base", 0, Folder(base)), trainer.snapshot("p", 1), Snapshot("p", 2, Folder(tmp_path))):
+        sampler.load_weights(snapshot)
+        assert sampler.policy_version == snapshot.version
+        sampler.submit(SampleRequest(0, prompt(4, 5, 6), Sampling(max_tokens=20), seed=3))
+        found.append([(c.tokens.tobytes(), c.logprobs.tobytes()) for c in finish(sampler).values()])
+    assert found[0] != found[1] == found[2]
+
+
+def test_weights_on_a_server_or_in_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:
+    sampler = LocalSampler(folder)
+    with pytest.raises(EngineError, match="on a server, under the name w-7"):
+        sampler.load_weights(Snapshot("p", 1, Handle("w-7")))
+    with pytest.raises(ModelError, match="no safetensors weights") as caught:
+        sampler.load_weights(Snapshot("p", 1, Folder(tmp_path)))
+    assert caught.value.where == str(tmp_path)
+    assert sampler.policy_version == 0
 
 
 def test_draws_follow_the_distribution() -> None:

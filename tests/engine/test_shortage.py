@@ -42,7 +42,7 @@ def rows(count: int = 8, seed: int = 0, length: int = 20) -> tuple[TrainRow, ...
         weight = np.full(size, 0.02, np.float32)
         weight[:3] = 0
         full = [np.full(size, value, np.float32) for value in (-3.6, random.normal(), 0.2, 0.3)]
-        made.append(TrainRow(random.integers(0, 39, size).astype(np.int32), *full, weight))
+        made.append(TrainRow(random.integers(0, 39, size).astype(np.int32), *full, weight, full[0]))
     return tuple(made)
 
 
@@ -261,7 +261,7 @@ for _ in range(300):
     weight = np.full(250, 0.001, np.float32)
     weight[0] = 0
     full = [np.full(250, value, np.float32) for value in (-3.6, draw.normal(), 0.2, 0.3)]
-    rows.append(TrainRow(draw.integers(0, 39, 250).astype(np.int32), *full, weight))
+    rows.append(TrainRow(draw.integers(0, 39, 250).astype(np.int32), *full, weight, full[0]))
 trainer.forward_backward(Batch(tuple(rows[:2])))  # everything is loaded that ever will be
 trainer.discard()
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -87,7 +87,7 @@ def test_the_trainer_knows_the_same_probabilities_and_leaves_those_rows_alone(pa
     tokens = np.concatenate([prompt, done.tokens])
     stream = np.concatenate([np.zeros(3), np.ones(len(done.tokens))]).astype(np.float32)
     old = np.concatenate([np.zeros(3, np.float32), done.logprobs])
-    row = TrainRow(tokens, old, stream, 0.2 * stream, 0.2 * stream, stream)
+    row = TrainRow(tokens, old, stream, 0.2 * stream, 0.2 * stream, stream, old)
     np.testing.assert_allclose(trainer.logprobs([row])[0][3:], done.logprobs, atol=1e-5)
     stats = trainer.forward_backward(Batch((row,)))
     assert stats.max_logp_gap < 1e-5

@@ -34,7 +34,7 @@ def make_trajectory(task: Task, sample: int, answer: str | None, calls: int = 0)
         answer=answer,
         stop=StopReason.EOS if answer is not None else StopReason.LENGTH,
         policy=POLICY.name,
-        policy_version=POLICY.version,
+        policy_versions=(POLICY.version,),
         contract="c",
     )
 

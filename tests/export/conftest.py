@@ -38,7 +38,7 @@ def answer(task_id: str, text: str) -> Trajectory:
         answer=text,
         stop=StopReason.EOS,
         policy="solver",
-        policy_version=1,
+        policy_versions=(1,),
         contract="c0ffee",
     )
 

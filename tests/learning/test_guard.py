@@ -80,7 +80,8 @@ def test_a_guard_made_from_the_state_of_another_goes_on_like_it() -> None:
 
 def row(**changed: float) -> TrainRow:
     """Four tokens, two of them trained; the changed stream holds its value at the last, which is trained."""
-    streams = {name: np.ones(4, np.float32) for name in ("old_logp", "advantage", "clip_low", "clip_high", "weight")}
+    names = ("old_logp", "advantage", "clip_low", "clip_high", "weight", "sampler_logp")
+    streams = {name: np.ones(4, np.float32) for name in names}
     streams["weight"][:2] = 0
     for name in ("old_logp", "advantage", "clip_low", "clip_high"):
         streams[name][0] = np.nan  # of a token without weight: means nothing
@@ -93,7 +94,7 @@ def row(**changed: float) -> TrainRow:
 @pytest.mark.parametrize(
     ("stream", "word"),
     [
-        ("old_logp", "log-probability of the sampler"),
+        ("old_logp", "an old log-probability"),
         ("advantage", "an advantage"),
         ("weight", "a weight"),
         ("clip_low", "a clip bound"),

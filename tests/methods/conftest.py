@@ -37,7 +37,7 @@ def trajectory() -> Callable[..., Trajectory]:
             answer=answer,
             stop=stop,
             policy="p",
-            policy_version=0,
+            policy_versions=(0,),
             contract="c",
         )
 

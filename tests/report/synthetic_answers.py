@@ -62,7 +62,7 @@ def trajectory(
         answer=answer if ended else None,
         stop=StopReason.EOS if ended else StopReason.LENGTH,
         policy="solver",
-        policy_version=12,
+        policy_versions=(12,),
         contract="9f2c41d0",
     )
 

@@ -26,7 +26,7 @@ def test_only_what_the_policy_sampled_is_trained_on() -> None:
     assert t.mask.tolist() == expected
     np.testing.assert_array_equal(t.logprobs[t.mask], np.concatenate([first.logprobs, last.logprobs]))
     assert not t.logprobs[~t.mask].any()
-    assert (t.stop, t.answer, t.policy_version, t.policy) == (StopReason.EOS, "3", 3, "solver-1")
+    assert (t.stop, t.answer, t.policy_versions, t.policy) == (StopReason.EOS, "3", (3,), "solver-1")
 
 
 def test_tokens_are_the_samplers_own_and_never_encoded_again() -> None:

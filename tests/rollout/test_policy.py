@@ -40,7 +40,9 @@ def rows(trainer: LocalTrainer, scale: float = 1.0, count: int = 3) -> tuple[Tra
         ones = np.ones(length, np.float32)
         weight = np.where(np.arange(length) < 3, 0, 1 / (9 * count)).astype(np.float32)
         tokens = draw.integers(5, 60, length).astype(np.int32)
-        made.append(TrainRow(tokens, 0 * ones, scale * ones * draw.choice([-1, 1]), 0.2 * ones, 0.2 * ones, weight))
+        made.append(
+            TrainRow(tokens, 0 * ones, scale * ones * draw.choice([-1, 1]), 0.2 * ones, 0.2 * ones, weight, 0 * ones)
+        )
     logp = trainer.logprobs(made)
     return tuple(replace(row, old_logp=p) for row, p in zip(made, logp, strict=True))
 
@@ -142,7 +144,7 @@ def test_a_policy_whose_weights_are_broken_is_found_before_it_teaches(make: Make
     tokens = np.arange(5, 9, dtype=np.int32)
     written = Trajectory(
         "t", 0, tokens, tokens, np.ones(4, np.bool_), np.full(4, np.nan, np.float32), "", (), None, StopReason.EOS,
-        "solver-2", 0, "c",
+        "solver-2", (0,), "c",
     )  # fmt: skip
     with pytest.raises(EngineError, match="not numbers") as caught:
         policy.check_logprobs([written])

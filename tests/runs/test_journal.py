@@ -61,7 +61,7 @@ class Drawn:
             answer=None if n % 2 else str(n),
             stop=StopReason.INFRASTRUCTURE if self.lost and n == 4 else StopReason.EOS,
             policy=policy.name,
-            policy_version=policy.version,
+            policy_versions=(policy.version,),
             contract="c",
         )
 

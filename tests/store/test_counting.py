@@ -36,7 +36,7 @@ def drawn(count: int, seed: int) -> list[Trajectory]:
                 answer=str(n) if rng.random() < 0.7 else None,
                 stop=StopReason(str(rng.choice(list(StopReason)))),
                 policy="solver",
-                policy_version=1,
+                policy_versions=(1,),
                 contract="c",
             )
         )

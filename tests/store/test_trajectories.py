@@ -33,7 +33,7 @@ def trajectory(sample: int, calls: tuple[ToolCall, ...], answer: str | None) -> 
         answer=answer,
         stop=StopReason.EOS if answer else StopReason.LENGTH,
         policy="solver",
-        policy_version=4,
+        policy_versions=(4,),
         contract="c0ffee",
     )
 
@@ -55,6 +55,19 @@ def test_what_was_stored_comes_back_exactly(tmp_path: Path) -> None:
                 assert np.array_equal(one, other), name
             else:
                 assert one == other, name
+
+
+def test_all_versions_of_the_weights_come_back_and_the_one_of_an_older_table_is_read(tmp_path: Path) -> None:
+    stored = [dataclasses.replace(trajectory(1, (), "7"), policy_versions=versions) for versions in ((4,), (4, 5))]
+    rows = list(trajectory_rows(stored, iteration=1, phase="pool", set="pool", questions={"t1": "Find c."}))
+    folder = RunFolder.create(tmp_path, Config())
+    folder.write_table("trajectories/new.parquet", iter(rows))
+    read = folder.read_table("trajectories/new.parquet")
+    assert [t.policy_versions for t in trajectories_from_rows(read)] == [(4,), (4, 5)]
+    older = [{k: v for k, v in row.items() if k != "policy_versions"} | {"policy_version": 4} for row in read]
+    pq.write_table(pa.Table.from_pylist(older), tmp_path / "older.parquet")
+    again = trajectories_from_rows(folder.read_table("older.parquet"))
+    assert [t.policy_versions for t in again] == [(4,), (4,)]
 
 
 def test_a_table_in_several_row_groups_holds_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def unusable(batch: Batch) -> str:
         streams = {
             "a weight": row.weight,
             "an advantage": row.advantage,
-            "a log-probability of the sampler": row.old_logp,
+            "an old log-probability": row.old_logp,
             "a clip bound": row.clip_low + row.clip_high,
         }
         for name, values in streams.items():

@@ -49,7 +49,7 @@ def clipped_policy_loss(
 
     Args:
         logp: log-probabilities under the policy that is trained; the only input that gets a gradient.
-        old_logp: log-probabilities with which the tokens were sampled.
+        old_logp: log-probabilities under the policy that the ratio compares with.
         advantage: A of each token.
         clip_low: distance of the lower bound from 1, in [0, 1).
         clip_high: distance of the upper bound from 1, >= 0.

@@ -79,12 +79,14 @@ def _row(lesson: Lesson, weight: Floats) -> TrainRow:
     t = lesson.trajectory
     prompt = np.zeros(len(t.prompt), np.float32)
     length = len(t.prompt) + len(t.tokens)
+    logp = np.concatenate([prompt, t.logprobs])
     return TrainRow(
         tokens=np.concatenate([t.prompt, t.tokens]).astype(np.int32),
-        old_logp=np.concatenate([prompt, t.logprobs]),
+        old_logp=logp,
         advantage=np.full(length, lesson.advantage, np.float32),
         clip_low=np.full(length, lesson.clip_low, np.float32),
         clip_high=np.full(length, lesson.clip_high, np.float32),
         weight=np.concatenate([prompt, weight]).astype(np.float32),
+        sampler_logp=logp,
         bin=lesson.bin,
     )

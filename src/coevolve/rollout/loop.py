@@ -236,6 +236,6 @@ class RolloutLoop:
             answer=answer,
             stop=stop,
             policy=policy,
-            policy_version=version,
+            policy_versions=(version,),
             contract=contract,
         )

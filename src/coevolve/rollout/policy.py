@@ -83,7 +83,7 @@ class Policy:
             EngineError: the trajectories come from other weights, or the two disagree.
         """
         probed = [t for t in trajectories if t.mask.any()][:_CHECKED]
-        if any((t.policy, t.policy_version) != (self.name, self.version) for t in probed):
+        if any((t.policy, t.policy_versions) != (self.name, (self.version,)) for t in probed):
             raise EngineError("trajectories of stale weights reached training", where=f"policy {self.name}")
         begin = time.perf_counter()
         gaps = []

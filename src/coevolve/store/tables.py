@@ -45,7 +45,7 @@ _TRAJECTORIES = {
     "question": _text,
     "sample": _integer,
     "policy": _text,
-    "policy_version": _integer,
+    "policy_versions": pa.list_(_integer),
     "contract": _text,
     "text": _text,
     "answer": _text,

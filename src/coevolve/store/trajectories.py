@@ -45,7 +45,7 @@ def _row(trajectory: Trajectory) -> dict[str, object]:
         "task_id": trajectory.task_id,
         "sample": trajectory.sample,
         "policy": trajectory.policy,
-        "policy_version": trajectory.policy_version,
+        "policy_versions": list(trajectory.policy_versions),
         "contract": trajectory.contract,
         "text": trajectory.text,
         "answer": trajectory.answer,
@@ -62,7 +62,7 @@ def _row(trajectory: Trajectory) -> dict[str, object]:
 
 
 def trajectories_from_rows(rows: Sequence[Mapping[str, Any]]) -> list[Trajectory]:
-    """The trajectories that ``trajectory_rows`` stored.
+    """The trajectories that ``trajectory_rows`` stored. Older tables have one number, ``policy_version``.
 
     Raises:
         KeyError: a column is missing.
@@ -81,7 +81,7 @@ def trajectories_from_rows(rows: Sequence[Mapping[str, Any]]) -> list[Trajectory
             answer=row["answer"],
             stop=StopReason(row["stop"]),
             policy=row["policy"],
-            policy_version=row["policy_version"],
+            policy_versions=tuple(row["policy_versions"] if "policy_versions" in row else [row["policy_version"]]),
             contract=row["contract"],
         )
         for row in rows

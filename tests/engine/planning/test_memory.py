@@ -62,7 +62,7 @@ def batch() -> Batch:
     ones = np.ones(TOKENS + 1, np.float32)
     tokens = np.random.default_rng(0).integers(0, VOCABULARY, TOKENS + 1).astype(np.int32)
     weight = np.where(np.arange(TOKENS + 1) >= 8, 1 / TOKENS, 0).astype(np.float32)
-    return Batch((TrainRow(tokens, -6 * ones, ones, 0.2 * ones, 0.2 * ones, weight),))
+    return Batch((TrainRow(tokens, -6 * ones, ones, 0.2 * ones, 0.2 * ones, weight, -6 * ones),))
 
 
 def held(trainer: LocalTrainer) -> dict[str, list[torch.Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def trajectories(sampler: VllmSampler, name: str) -> list[Trajectory]:
         Trajectory(
             task_id=f"t{c.id}", sample=0, prompt=PROMPT, tokens=c.tokens, mask=np.ones(len(c.tokens), bool),
             logprobs=c.logprobs, text="", tool_calls=(), answer=None, stop=StopReason.LENGTH, policy=name,
-            policy_version=sampler.policy_version, contract="",
+            policy_versions=(sampler.policy_version,), contract="",
         )
         for c in sampled(sampler)
     ]  # fmt: skip
@@ -120,13 +121,14 @@ def trained(trainer: LocalTrainer, policy: Policy) -> None:
     for _ in range(4):
         ones = np.ones(20, np.float32)
         weight = np.where(np.arange(20) < 1, 0, 1 / 76).astype(np.float32)
-        rows.append(TrainRow(draw.integers(1, 60, 20).astype(np.int32), 0 * ones, ones, 9 * ones, 9 * ones, weight))
+        rows.append(
+            TrainRow(draw.integers(1, 60, 20).astype(np.int32), 0 * ones, ones, 9 * ones, 9 * ones, weight, 0 * ones)
+        )
     logp = trainer.logprobs(rows)
     policy.update(
-        [Batch(tuple(TrainRow(r.tokens, p, r.advantage, r.clip_low, r.clip_high, r.weight)
-                     for r, p in zip(rows, logp, strict=True)))],
+        [Batch(tuple(replace(row, old_logp=own) for row, own in zip(rows, logp, strict=True)))],
         [1e-2],
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("kind", ["untied", "tied"])
@@ -176,7 +178,7 @@ def test_rows_that_pad_the_matrix_are_never_drawn_and_have_no_share(
     for c in both[0]:
         tokens = np.concatenate([prompt(4 + c.id), c.tokens])
         zeros, ones = np.zeros(len(tokens), np.float32), np.ones(len(tokens), np.float32)
-        own = trainer.logprobs([TrainRow(tokens, zeros, ones, ones, ones, ones)])[0][1:]
+        own = trainer.logprobs([TrainRow(tokens, zeros, ones, ones, ones, ones, zeros)])[0][1:]
         np.testing.assert_allclose(c.logprobs, own, atol=1e-4)
 
 
