@@ -1,4 +1,4 @@
-"""What one GPU makes of a real model's sizes: training and sampling against its peak, memory against the plan, hours.
+"""What one GPU makes of a real model's sizes: training and sampling against its peak, memory against the plan.
 
     python benchmarks/gpu.py [--family qwen3-4b] [--json]
     python benchmarks/gpu.py --tiny              every line of it on CPU with a tiny model; the numbers mean nothing
@@ -14,9 +14,7 @@ training   rows of 4,096 tokens through the trainer: an adapter as in the preset
            number and token, else 6. Peak memory is what torch's allocator had handed out at most, against the plan's
            same parts.
 sampling   128 texts of 2,048 tokens, against the time it takes to read all matrices and the past of every row at each
-           step (engine/planning/speed.py). Recording of CUDA graphs is part of the time, and told.
-hours      the paper's schedule (preset qwen3-4b-paper) on one and on eight such cards, from the shares just measured;
-           on eight it is an eighth, as if nothing were lost between them. Below it what others report.
+           step. Recording of CUDA graphs is part of the time, and told.
 iteration  one iteration of Agent0 at reduced counts with sandbox, votes and both trainings: where the time goes, and
            the most memory of it against the plan.
 """
@@ -32,28 +30,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from gpu_parts import Bench, Row, Sizes, check, clear, handed_out, sampling, training
+from gpu_parts import CARDS, Bench, Card, Row, Sizes, check, clear, handed_out, sampling, training
 
 from coevolve.config import Config
 from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES
 from coevolve.engine.planning.budget import memory_plan
-from coevolve.engine.planning.devices import Card, card_of, gpus, why_no_gpu
-from coevolve.engine.planning.speed import Shares
+from coevolve.engine.planning.devices import gpus, why_no_gpu
 from coevolve.monitor.progress import SilentProgress
 from coevolve.runs import driver
-from coevolve.runs.estimate import hours_on
-from coevolve.runs.plan import planned, shape_of
+from coevolve.runs.estimate import workload
+from coevolve.runs.plan import shape_of
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
 
 PARTS = ("training", "sampling", "iteration")
 MFU_AIM, BANDWIDTH_AIM, MEMORY_AIM = 0.45, 0.5, 0.1
-REPORTED = (
-    "reported by others: more than 24 h for five curriculum steps, one iteration (Agent0's published code, 8 x A100)",
-    "                    about 50 h for three iterations (R-Zero's published code, 4B, 8 x A100)",
-)
 MISSING = "these figures are missing until somebody runs this on a GPU; --tiny shows on CPU that the script works"
-TINY_CARD = Card(1.0, 10.0, 1)  # of no real device: only so that every line is computed
+TINY_CARD = Card(1.0, 10.0)  # of no real device: only so that every line is computed
 
 
 BOTH = """
@@ -93,7 +86,7 @@ def with_engine(config: Config, *, lora: bool, **engine: object) -> Config:
     """The configuration with other keys of the engine."""
     section = config.lora.model_copy(update={"enabled": lora})
     # No KL term here: its forward pass and its reference are not what is measured.
-    free = {name: getattr(config, name).model_copy(update={"kl": 0.0}) for name in ("curriculum", "executor")}
+    free = {name: getattr(config, name).model_copy(update={"kl": 0.0}) for name in ("proposer", "solver")}
     return config.model_copy(update={"lora": section, "engine": config.engine.model_copy(update=engine), **free})
 
 
@@ -107,27 +100,11 @@ def iteration(bench: Bench, place: Path) -> list[Row]:
     keys = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s", "tokens_sampled", "tool_calls")
     rows = [json.loads(line) for line in lines]
     phases: list[Row] = [{"part": "iteration", "what": row["phase"], **{k: row[k] for k in keys}} for row in rows]
-    planned_peak = max(handed_out(memory_plan(bench.shape, config), when) for when in ("training", "sampling"))
+    planned_peak = max(
+        handed_out(memory_plan(bench.shape, workload(config)), when) for when in ("training", "sampling")
+    )
     whole = {"wall_s": seconds, "peak_bytes": peak or None, "planned_bytes": planned_peak}
     return [*phases, {"part": "iteration", "what": "all of it", **whole}]
-
-
-def hours(bench: Bench, family: str, rows: Sequence[Row]) -> list[Row]:
-    """The paper's schedule from what was measured: of training, all weights where they fitted, else an adapter."""
-    trained = [row for row in rows if row["part"] == "training" and "share" in row]
-    sampled = [row for row in rows if row["part"] == "sampling" and "share" in row]
-    if bench.card is None or not trained or not sampled:
-        return []
-    shares = Shares(sampled[0]["share"], trained[-1]["share"])
-    out: list[Row] = []
-    for count in (1, 8):
-        config = load_config("qwen3-4b-paper", None, [f"model.path={FAMILIES[family].hub_id}", f"engine.gpus={count}"])
-        each = hours_on(config, bench.card, planned(config), shares)
-        first = [h for h, p in zip(each, planned(config), strict=True) if p.name == "iteration-1/curriculum"]
-        out.append(
-            {"part": "hours", "what": f"{count} GPU{'s' * (count > 1)}", "curriculum": first[0], "all": sum(each)}
-        )
-    return out
 
 
 def measure(
@@ -146,12 +123,8 @@ def measure(
         shape = shape_of(config)
         assert shape is not None
         bench = Bench(folder, shape, config, card, memory, sizes)
-        rows: list[Row] = []
         for part, measured in (("training", _trainings), ("sampling", _samplings)):
-            for row in measured(bench) if part in parts else ():
-                rows.append(row)
-                yield row
-        yield from hours(bench, family, rows)
+            yield from measured(bench) if part in parts else ()
         if "iteration" in parts:
             yield from iteration(bench, Path(name))
 
@@ -179,8 +152,6 @@ def _line(row: Row) -> str:
         return f"{line}{row['tokens']} tokens; log-probabilities of sampler and trainer within {row['gap']:.1e}"
     if row["part"] in ("training", "sampling"):
         return line + "  ".join(_measured(row))
-    if row["part"] == "hours":
-        return f"{line}{row['curriculum']:.1f} h for the curriculum of one iteration, {row['all']:.1f} h for all"
     if row["what"] == "all of it":
         return line + "  ".join([f"wall {row['wall_s']:.1f} s", *_memory(row)])
     seconds = ("wall_s", "sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
@@ -218,12 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.tiny and not found:
         print(f"no GPU: {why_no_gpu()}\n{MISSING}")
         return
-    card = TINY_CARD if options.tiny else card_of(found[0].name)
+    card = TINY_CARD if options.tiny else CARDS.get(found[0].name)
     memory = 0 if options.tiny else found[0].total
     where = "CPU, tiny: the numbers mean nothing" if options.tiny else f"{found[0].name}, {memory / 1e9:.0f} GB"
     if card is None:
         print(
-            f"{found[0].name} is not in the table of cards (engine/planning/devices.py): no shares of its peak",
+            f"{found[0].name} is not in the table of cards (benchmarks/gpu_parts.py): no shares of its peak",
             file=sys.stderr,
         )
     sizes = TINY if options.tiny else FULL
@@ -236,7 +207,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{options.family} on {where}; torch {torch.__version__}", flush=True)
     for row in rows:
         print(_line(row), flush=True)
-    print("\n".join(REPORTED))
 
 
 if __name__ == "__main__":

@@ -18,15 +18,52 @@ from coevolve.engine.local.decoding import StaticPasses
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.planning.budget import memory_plan
-from coevolve.engine.planning.devices import Card
 from coevolve.engine.planning.memory import MemoryPlan, When
-from coevolve.engine.planning.shapes import ModelShape
-from coevolve.engine.planning.speed import TrainingWork, mfu, step_bytes, training_seconds
+from coevolve.engine.planning.shapes import MATRICES, ModelShape
+from coevolve.runs.estimate import workload
 from coevolve.types import Batch, Floats, Ints, TrainRow
 from coevolve.worlds.open.stand_in.build import StandIn
 
 _PROMPTS = [np.arange(5, 5 + length, dtype=np.int32) for length in (3, 40, 17)]
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Peak numbers of a graphics card: 10^12 operations per second of dense bfloat16, 10^9 bytes per second."""
+
+    tflops: float
+    bandwidth: float
+
+
+# By the name that torch gives the card. Source: NVIDIA's data sheets.
+CARDS = {
+    "NVIDIA H200": Card(989, 4800),
+    "NVIDIA H100 80GB HBM3": Card(989, 3350),
+    "NVIDIA A100-SXM4-80GB": Card(312, 2039),
+    "NVIDIA GeForce RTX 4090": Card(165, 1008),
+}
+
+
+def matrix_numbers(shape: ModelShape) -> int:
+    """Numbers that every token is multiplied with: all matrices of the layers and the output matrix."""
+    layer = sum(rows * columns for rows, columns in map(shape.matrix, MATRICES))
+    return shape.layers * layer + shape.vocab * shape.hidden
+
+
+def forward_flops(shape: ModelShape, length: float) -> float:
+    """Operations of one token in a sequence of ``length``: 2 P + 4 L Q x length / 2 under a causal mask."""
+    return 2 * matrix_numbers(shape) + 2 * shape.layers * shape.heads * shape.head_dim * length
+
+
+def training_flops(shape: ModelShape, length: float, *, adapter: bool) -> float:
+    """Useful operations per trained token: forward and backward pass, 3 forward passes, with an adapter 2."""
+    return (2 if adapter else 3) * forward_flops(shape, length)
+
+
+def step_bytes(shape: ModelShape, rows: float, length: float, itemsize: int) -> float:
+    """What one decoding step must read, all matrices and the past of every row: w (P + rows x length x 2 L K)."""
+    return itemsize * (matrix_numbers(shape) + rows * length * shape.cache_numbers())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +165,7 @@ def plain_row(prompt: Ints, tokens: Ints, logprobs: Floats) -> TrainRow:
 def training(bench: Bench, name: str, config: Config) -> Row:
     """Tokens per second, MFU and memory of optimiser steps over one batch."""
     clear()
-    plan = handed_out(memory_plan(bench.shape, config), "training", without=("sampler's model",))
+    plan = handed_out(memory_plan(bench.shape, workload(config)), "training", without=("sampler's model",))
     row: Row = {"part": "training", "what": name, "planned_bytes": plan}
     if bench.memory and plan > bench.memory:
         return row | {"note": f"needs {plan / 1e9:.0f} GB, the card has {bench.memory / 1e9:.0f}"}
@@ -162,9 +199,8 @@ def training(bench: Bench, name: str, config: Config) -> Row:
         "micro_batch_tokens": trainer.micro_batch_tokens,
     }
     if bench.card:
-        work = TrainingWork(adapter=config.lora.enabled, checkpointing=engine.checkpointing, reference=False)
-        given = (bench.shape, bench.card, tokens, bench.sizes.length)
-        row |= {"mfu": mfu(*given, work, seconds), "share": training_seconds(*given, work, share=1.0) / seconds}
+        useful = tokens * training_flops(bench.shape, bench.sizes.length, adapter=config.lora.enabled)
+        row["mfu"] = useful / (seconds * bench.card.tflops * 1e12)
     return row
 
 

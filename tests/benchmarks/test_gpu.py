@@ -11,11 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from coevolve.config.loading import load_config
+from coevolve.engine.hub import FAMILIES
 from coevolve.engine.planning.budget import memory_plan
+from coevolve.engine.planning.shapes import ModelShape
+from coevolve.runs.estimate import workload
 from coevolve.runs.plan import shape_of
 
+SIZES: dict[str, Any] = {
+    "vocab_size": 300,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+TOKENS = 40
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 
 
@@ -24,6 +39,46 @@ def run(*arguments: str) -> str:
     command = [sys.executable, str(SCRIPT), *arguments]
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, env=hidden).stdout
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return importlib.import_module("gpu_parts")
+
+
+def counted(frozen: bool, backward: bool) -> int:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model("qwen3", **SIZES)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").requires_grad_(not frozen)
+    states = torch.randn(1, TOKENS, 48, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(inputs_embeds=states).logits
+        if backward:
+            logits.sum().backward()
+    return int(counter.get_total_flops())
+
+
+def test_operations_are_those_that_torch_counts(parts: Any) -> None:
+    shape = ModelShape.from_config({"model_type": "qwen3", **SIZES})
+    unmasked = 2 * 3 * 64 * TOKENS**2  # eager attention computes the upper half of its square, too
+    # torch does not count the small product that makes the angles of the rotations the same way on all versions
+    forward = counted(frozen=False, backward=False)
+    assert forward == pytest.approx(TOKENS * parts.forward_flops(shape, TOKENS) + unmasked, rel=0.01)
+    whole, adapter = (
+        parts.training_flops(shape, TOKENS, adapter=a) / parts.forward_flops(shape, TOKENS) for a in (0, 1)
+    )
+    assert counted(frozen=False, backward=True) == pytest.approx(whole * forward, rel=0.02)
+    # without gradients of the weights, but attention's two products have both gradients all the same
+    assert counted(frozen=True, backward=True) == pytest.approx(adapter * forward + 2 * unmasked, rel=0.02)
+
+
+def test_a_step_reads_all_matrices_once_and_the_past_of_every_row(parts: Any) -> None:
+    shape = ModelShape.from_config(FAMILIES["qwen3-4b"].config)
+    # 4.02 billion numbers without norms; 73,728 numbers of past per token: 36 layers x 2 x 8 heads x 128
+    assert parts.matrix_numbers(shape) == pytest.approx(4.02e9, rel=0.001)
+    assert parts.step_bytes(shape, 128, 1000, 2) == 2 * (parts.matrix_numbers(shape) + 128 * 1000 * 73_728)
 
 
 @pytest.mark.slow
@@ -46,9 +101,9 @@ def test_every_line_runs_with_tiny_sizes_on_cpu() -> None:
     assert [row["what"] for row in rows["sampling"]] == ["whole model", "with an adapter"]
     for row in [*rows["training"], *rows["sampling"]]:
         assert row["tokens_per_s"] > 0
-        assert 0 < row["share"] < 1
         assert row["peak_bytes"] is None  # torch counts the bytes of GPUs only
-    assert all(0 < row["mfu"] <= row["share"] for row in rows["training"])
+    assert all(0 < row["mfu"] < 1 for row in rows["training"])
+    assert all(0 < row["share"] < 1 for row in rows["sampling"])
     *timed, whole = rows["iteration"]
     assert whole["wall_s"] >= sum(row["wall_s"] for row in timed)
     assert whole["planned_bytes"] > 0
@@ -57,9 +112,6 @@ def test_every_line_runs_with_tiny_sizes_on_cpu() -> None:
     assert phases["iteration-1/executor"]["train_s"] > 0
     assert phases["iteration-1/pool"]["tokens_sampled"] > 0
     assert sum(row["tool_calls"] for row in timed) > 0
-    one, eight = rows["hours"]
-    assert one["all"] == pytest.approx(8 * eight["all"])
-    assert one["all"] > one["curriculum"] > 0
 
 
 @pytest.mark.slow
@@ -69,9 +121,9 @@ def test_the_real_sizes_fit_a_card_of_eighty_gigabytes(monkeypatch: pytest.Monke
     config = load_config("qwen3-4b-1gpu", None, gpu.FULL.run.split())
     shape = shape_of(config)
     assert shape is not None
-    assert memory_plan(shape, config).peak < 84.9e9
+    assert memory_plan(shape, workload(config)).peak < 84.9e9
     for lora in (True, False):
-        plan = memory_plan(shape, gpu.with_engine(config, lora=lora, checkpointing=not lora))
+        plan = memory_plan(shape, workload(gpu.with_engine(config, lora=lora, checkpointing=not lora)))
         assert gpu.handed_out(plan, "training", without=("sampler's model",)) < 84.9e9
 
 

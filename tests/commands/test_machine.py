@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from coevolve.cli import app
 from coevolve.commands import machine
 from coevolve.engine.planning.devices import Gpu
-from coevolve.runs import suitability
+from coevolve.runs import estimate
 from coevolve.runs.machine import Package
 
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 25_400_000_000, 25_000_000_000, True)
@@ -101,7 +101,7 @@ def test_every_preset_is_held_against_the_machine(monkeypatch: pytest.MonkeyPatc
     assert without["qwen3-4b-1gpu"] == "no GPU"
     assert without["qwen3-4b-paper"] == "this version runs on one GPU"
     monkeypatch.setattr(machine, "gpus", lambda: [RTX_4090])
-    monkeypatch.setattr(suitability, "require_engine", lambda config: None)
+    monkeypatch.setattr(estimate, "require_engine", lambda config: None)
     _, small = presets()
     assert small["qwen3-4b-1gpu-24gb"] == ""
     assert small["qwen3-4b-1gpu"] == "only 25.4 GB on NVIDIA GeForce RTX 4090"

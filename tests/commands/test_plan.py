@@ -1,4 +1,4 @@
-"""``--dry-run`` with real models: memory and time are told before a model is there, and nothing is started."""
+"""``--dry-run`` with real models: memory is told before a model is there, and nothing is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coevolve.config.loading import load_config, preset_names
 from coevolve.engine.planning import devices
 from coevolve.engine.planning.devices import Gpu
 from coevolve.runs import estimate
-from coevolve.runs.estimate import fit_of, forewords, hours_on, sentence
+from coevolve.runs.estimate import fit_of, forewords, sentence
 from coevolve.runs.plan import planned
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_000_000_000, True)
@@ -34,10 +34,14 @@ def dry(*arguments: str) -> Result:
 def test_without_a_gpu_the_plan_says_what_one_would_need(tmp_path: Path) -> None:
     result = dry("--preset", "qwen3-4b-1gpu")
     assert result.exit_code == 0
-    for words in ("base model", "key-value cache", "memory plan: 68.8 GB at its fullest", "No GPU is here", "hours on"):
+    for words in (
+        "base model",
+        "key-value cache",
+        "memory plan: 68.8 GB at its fullest",
+        "No GPU is here",
+        "is not estimated",
+    ):
         assert words in result.output
-    assert "H100 80GB HBM3" in result.output
-    assert "RTX 4090" not in result.output  # it has 24 GB
     assert not any(tmp_path.iterdir())
 
 
@@ -45,7 +49,6 @@ def test_the_plan_of_eight_gpus_is_shown_and_its_run_refused(tmp_path: Path) -> 
     result = dry("--preset", "qwen3-8b-paper")
     assert result.exit_code == 0
     assert "memory of each of 8 GPUs" in result.output
-    assert "8 x H100 80GB HBM3" in result.output
     run = CliRunner().invoke(app, ["run", "--preset", "qwen3-8b-paper"])
     assert run.exit_code == 2
     assert "laid out for 8 GPUs" in run.stderr
@@ -53,20 +56,16 @@ def test_the_plan_of_eight_gpus_is_shown_and_its_run_refused(tmp_path: Path) -> 
     assert not any(tmp_path.iterdir())
 
 
-def test_on_a_gpu_that_is_here_memory_and_time_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_that_is_here_the_plan_is_held_against_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "gpus", lambda: [H100])
     text = dry("--preset", "qwen3-4b-1gpu").output
     assert "memory plan: 68.8 of 85.0 GB on NVIDIA H100 80GB HBM3; micro-batches of up to" in text
-    assert "A100" not in text
     content = json.loads(dry("--preset", "qwen3-4b-1gpu", "--json").output)
     memory = content["memory"]
     assert memory["fits"] is True
     assert memory["gpu"]["name"] == H100.name
     always, sampling = (sum(p["bytes"] for p in memory["parts"] if p["when"] == w) for w in ("always", "sampling"))
     assert memory["peak_bytes"] == always + sampling
-    assert all(phase["gpu_s"] > 0 for phase in content["phases"][1:])
-    monkeypatch.setattr(estimate, "gpus", lambda: [Gpu("NVIDIA H900", H100.total, H100.free, True)])
-    assert "NVIDIA H900 is not in the table of cards" in dry("--preset", "qwen3-4b-1gpu").output
 
 
 def test_a_plan_that_does_not_fit_names_what_would() -> None:
@@ -87,12 +86,11 @@ def test_memory_that_another_program_holds_does_not_count() -> None:
     assert "68.8 of 50.0 GB that are free on NVIDIA H100" in sentence(fit)
 
 
-def test_a_run_begins_with_its_parts_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_begins_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "gpus", lambda: [H100])
-    plan, parts, hours = forewords(load_config("qwen3-4b-1gpu"))
+    plan, parts = forewords(load_config("qwen3-4b-1gpu"))
     assert plan.startswith("memory plan: 68.8 of 85.0 GB on NVIDIA H100")
     assert "base model 8.0, adapters 0.7, " in parts
-    assert re.fullmatch(r"about \d+\.\d hours, an estimate \(docs/memory.md\)", hours)
     assert forewords(load_config("mini")) == []
 
 
@@ -108,27 +106,6 @@ def test_the_documented_memory_of_the_presets_is_that_of_their_plans() -> None:
     planned_gb = {name: fit_of(load_config(name), None) for name, _ in rows}
     assert set(planned_gb) == {name for name in preset_names() if load_config(name).engine.device == "cuda"}
     assert {name: f"{fit.memory.peak / 1e9:.1f}" for name, fit in planned_gb.items() if fit} == dict(rows)
-
-
-def test_the_documented_hours_of_the_paper_are_those_of_its_plan() -> None:
-    page = (Path(__file__).parents[2] / "docs/memory.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d) x ([\w -]+?) \| ([\d.]+) \|$", page, re.MULTILINE)
-    assert len(rows) == 4
-    for count, card, hours in rows:
-        config = load_config("qwen3-4b-paper", None, [f"engine.gpus={count}"])
-        each = hours_on(config, devices.CARDS[card], planned(config))
-        assert f"{sum(each):.1f}" == hours
-        if card == "A100-SXM4-80GB":
-            assert f"{each[1]:.1f}" == re.findall(r"one iteration would take ([\d.]+) hours", page)[0]
-
-
-def test_eight_cards_take_an_eighth_of_the_time() -> None:
-    one, eight = (load_config("qwen3-4b-paper", None, [f"engine.gpus={n}"]) for n in (1, 8))
-    card = devices.CARDS["H200"]
-    hours = hours_on(one, card, planned(one))
-    assert hours_on(eight, card, planned(eight)) == pytest.approx([h / 8 for h in hours])
-    phase = dict(zip((p.name for p in planned(one)), hours, strict=True))
-    assert phase["iteration-1/executor"] > phase["iteration-1/curriculum"] > phase["iteration-0/evaluate"] == 0
 
 
 def test_the_paper_writes_and_answers_what_its_schedule_says() -> None:

@@ -20,8 +20,8 @@ from coevolve.config.loading import load_config, preset_names
 from coevolve.engine.planning.devices import Gpu, gpus, has_mps, why_no_gpu
 from coevolve.errors import CoevolveError
 from coevolve.runs import machine
+from coevolve.runs.estimate import Suitability, suitability
 from coevolve.runs.machine import Extra, Package
-from coevolve.runs.suitability import Suitability, suitability
 from coevolve.system import usable_cores
 
 T = TypeVar("T")

@@ -11,14 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from coevolve.config import Config
-from coevolve.engine.planning.devices import CARDS, why_no_gpu
-from coevolve.engine.planning.speed import AIMS
+from coevolve.engine.planning.devices import why_no_gpu
 from coevolve.monitor.progress import duration
-from coevolve.runs.estimate import Fit, card_here, hours_on, sentence
+from coevolve.runs.estimate import Fit, sentence
 from coevolve.runs.plan import PlannedPhase
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
-EXAMPLES = ("RTX 4090", "A100-SXM4-80GB", "H100 80GB HBM3", "H200")  # whose times are told where there is no card
 
 
 def print_plan(
@@ -48,11 +46,7 @@ def print_plan(
     console.print()
     for line in _memory(console, config, fit):
         console.print(line, highlight=False, soft_wrap=True)
-    if on_cpu:
-        console.print("How long this model takes on CPU is not estimated. Nothing was started.")
-        return
-    console.print()
-    _print_times(console, config, phases, fit)
+    console.print("How long this model takes is not estimated. Nothing was started.")
 
 
 def _memory(console: Console, config: Config, fit: Fit | None) -> list[str]:
@@ -69,39 +63,8 @@ def _memory(console: Console, config: Config, fit: Fit | None) -> list[str]:
     return [sentence(fit)]
 
 
-def _print_times(console: Console, config: Config, phases: Sequence[PlannedPhase], fit: Fit | None) -> None:
-    """Hours of every iteration on the card that is here, or on some that could be."""
-    here = card_here(fit)
-    large = {name: CARDS[name] for name in EXAMPLES if fit and CARDS[name].gigabytes * GIGABYTE >= fit.memory.peak}
-    cards = {fit.gpu.name: here} if fit and fit.gpu and here else large
-    if fit and fit.gpu and not here:
-        console.print(f"{fit.gpu.name} is not in the table of cards (engine/planning/devices.py); times on others:")
-    iterations = range(config.iterations + 1)
-    table = _table("hours on", *("base" if t == 0 else f"iteration {t}" for t in iterations), "all")
-    for name, card in cards.items():
-        hours = hours_on(config, card, phases)
-        if not hours:
-            return
-        own = [_of_iteration(phases, hours, t) for t in iterations]
-        label = name if config.engine.gpus == 1 else f"{config.engine.gpus} x {name}"
-        table.add_row(label, *(f"{h:.1f}" for h in [*own, sum(hours)]))
-    console.print(table)
-    console.print(
-        f"An estimate: half of the allowed tokens per text, sampling at {AIMS.sampling:.0%} of the bandwidth, "
-        f"training at {AIMS.training:.0%} of the peak: aims, which make bench-gpu measures. Nothing was started.",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _of_iteration(phases: Sequence[PlannedPhase], hours: Sequence[float], iteration: int) -> float:
-    return sum(h for p, h in zip(phases, hours, strict=True) if p.name.startswith(f"iteration-{iteration}/"))
-
-
 def plan_json(config: Config, phases: Sequence[PlannedPhase], fit: Fit | None = None) -> str:
     """The same for programs: ``{"config": {...}, "phases": [...], "memory": {...}}``."""
-    card = card_here(fit)
-    hours = hours_on(config, card, phases) if card else []
     rows = [
         {
             "name": phase.name,
@@ -109,10 +72,9 @@ def plan_json(config: Config, phases: Sequence[PlannedPhase], fit: Fit | None = 
             "tokens_sampled": phase.tokens_sampled,
             "tokens_trained": phase.tokens_trained,
             "cpu_s": phase.cpu_s,
-            "gpu_s": hours[i] * 3600 if hours else None,
             "disk_bytes": phase.disk_bytes,
         }
-        for i, phase in enumerate(phases)
+        for phase in phases
     ]
     memory = fit and {
         "parts": [asdict(part) for part in fit.memory.parts],

@@ -1,25 +1,19 @@
-"""What a run will take of its device, before anything is loaded: memory by its parts, and time on a known card."""
+"""What a run will take of its device, before anything is loaded, and which presets a machine can run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coevolve.config import Config
-from coevolve.engine.planning.budget import PROMPT_TOKENS, Numbers, fitting_micro_batch, memory_plan
-from coevolve.engine.planning.devices import Card, Gpu, card_of, gpus
+from coevolve.config.loading import load_config
+from coevolve.engine.factory import require_engine
+from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memory_plan
+from coevolve.engine.planning.devices import Gpu, gpus
 from coevolve.engine.planning.memory import MemoryPlan
-from coevolve.engine.planning.shapes import ModelShape
-from coevolve.engine.planning.speed import (
-    AIMS,
-    Shares,
-    TrainingWork,
-    prefill_seconds,
-    sampling_seconds,
-    training_seconds,
-)
+from coevolve.errors import CoevolveError
 from coevolve.rollout.service import worker_count
-from coevolve.runs.plan import PlannedPhase, planned, shape_of
+from coevolve.runs.plan import planned, shape_of
+from coevolve.worlds.registry import PROMPT_TOKENS, open_world
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +35,16 @@ class Fit:
         return None if self.gpu is None else self.memory.peak <= self.gpu.usable
 
 
+def workload(config: Config) -> Workload:
+    """What the memory of a run depends on."""
+    return Workload(
+        config.engine_settings,
+        prompt_tokens=PROMPT_TOKENS[config.world],
+        text_tokens=max(config.sampling.max_tokens, config.sampling.question_tokens),
+        reference=max(config.proposer.kl, config.solver.kl) > 0,
+    )
+
+
 def fit_of(config: Config, gpu: Gpu | None) -> Fit | None:
     """The plan against a GPU; None where the sizes of the base model are not known yet.
 
@@ -50,8 +54,9 @@ def fit_of(config: Config, gpu: Gpu | None) -> Fit | None:
     shape = shape_of(config)
     if shape is None:
         return None
-    plan = memory_plan(shape, config, workers=worker_count(config.engine), capacity=gpu.usable if gpu else None)
-    return Fit(plan, gpu, fitting_micro_batch(shape, config, gpu.usable) if gpu else None)
+    load = workload(config)
+    plan = memory_plan(shape, load, workers=worker_count(config.engine), capacity=gpu.usable if gpu else None)
+    return Fit(plan, gpu, fitting_micro_batch(shape, load, gpu.usable) if gpu else None)
 
 
 def fit_here(config: Config) -> Fit | None:
@@ -74,7 +79,7 @@ def sentence(fit: Fit) -> str:
 
 
 def forewords(config: Config) -> list[str]:
-    """What a run says before it loads a model of one's own: its memory plan by parts, and the time on a known card.
+    """What a run says before it loads a model of one's own: its memory plan by parts.
 
     Raises:
         ModelError: the base model's config.json cannot be read.
@@ -83,47 +88,77 @@ def forewords(config: Config) -> list[str]:
     if fit is None:
         return []
     parts = ", ".join(f"{part.name} {part.bytes / 1e9:.1f}" for part in fit.memory.parts if part.bytes >= 5e7)
-    out = [sentence(fit), f"its parts in GB: {parts}"]
-    if card := card_here(fit):
-        hours = sum(hours_on(config, card, planned(config)))
-        out.append(f"about {hours:.1f} hours, an estimate (docs/memory.md)")
-    return out
+    return [sentence(fit), f"its parts in GB: {parts}"]
 
 
-def hours_on(config: Config, card: Card, phases: Sequence[PlannedPhase], shares: Shares = AIMS) -> list[float]:
-    """Hours of each phase on ``engine.gpus`` such cards; empty where the sizes of the base model are not known yet."""
-    shape = shape_of(config)
-    return [phase_seconds(config, shape, card, phase, shares) / 3600 for phase in phases] if shape else []
+@dataclass(frozen=True, slots=True)
+class Suitability:
+    """A preset against a machine.
 
-
-def card_here(fit: Fit | None) -> Card | None:
-    """The peak numbers of the device, where it is one of the known cards."""
-    return card_of(fit.gpu.name) if fit and fit.gpu else None
-
-
-def phase_seconds(config: Config, shape: ModelShape, card: Card, phase: PlannedPhase, shares: Shares = AIMS) -> float:
-    """Seconds of one phase on ``engine.gpus`` cards: prompts, decoding and training one after the other.
-
-    Tools, grading and clustering run beside it or are small.
+    Args:
+        needs: device and memory, and what would be downloaded.
+        obstacle: why it cannot run here; empty where it can.
     """
-    numbers = Numbers.of(config)
-    prompt, texts = PROMPT_TOKENS[config.world], max(phase.trajectories, 1)
-    rows = min(config.engine.max_rows, texts)
-    answer = phase.tokens_sampled / texts
-    work = TrainingWork(
-        adapter=not numbers.trained.everything,
-        checkpointing=config.engine.checkpointing,
-        reference=numbers.reference,
-    )
-    seconds = prefill_seconds(shape, card, phase.prompts * prompt, shares.training)
-    seconds += sampling_seconds(
-        shape,
-        card,
-        phase.tokens_sampled,
-        rows=rows,
-        length=prompt + answer / 2,
-        itemsize=numbers.weights,
-        share=shares.sampling,
-    )
-    seconds += training_seconds(shape, card, phase.tokens_trained, prompt + answer, work, shares.training)
-    return seconds / config.engine.gpus
+
+    preset: str
+    needs: str
+    obstacle: str
+
+
+def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitability:
+    """One preset.
+
+    Args:
+        name: of the preset.
+        gpu: the first GPU of the machine.
+        memory, disk: bytes of main memory, and free on the disk.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    config = load_config(name)
+    on_gpu = config.engine.device == "cuda"
+    fit = fit_of(config, gpu if on_gpu else None)
+    fetched = _to_fetch(config)
+    needs = f"{_device(config)}, {_gigabytes(fit.memory.peak)}" if fit else _device(config)
+    needs += f"; {_gigabytes(fetched)} to download" if fetched else ""
+    stored = fetched + sum(phase.disk_bytes for phase in planned(config))
+    if config.engine.gpus > 1:
+        return Suitability(name, needs, "this version runs on one GPU")
+    if on_gpu and gpu is None:
+        return Suitability(name, needs, "no GPU")
+    return Suitability(name, needs, _obstacle(config, fit, memory, disk, stored))
+
+
+def _obstacle(config: Config, fit: Fit | None, memory: int, disk: int, stored: int) -> str:
+    try:
+        require_engine(config.engine_settings)
+    except CoevolveError as error:
+        return f"{error.what} ({error.fix})"
+    if fit and fit.gpu and not fit.fits:
+        return f"only {fit.gpu.room}"
+    if fit and fit.gpu and config.model.dtype == "bfloat16" and not fit.gpu.bfloat16:
+        return f"{fit.gpu.name} has no bfloat16"
+    if fit and config.engine.device == "cpu" and fit.memory.peak > memory:
+        return f"this machine has {_gigabytes(memory)} of memory"
+    if stored > disk:
+        return f"a run keeps {_gigabytes(stored)}, and {_gigabytes(disk)} of disk are free"
+    return ""
+
+
+def _to_fetch(config: Config) -> int:
+    """Bytes of a base model that is not on this machine yet; 0 also where its size is not known."""
+    if config.model.path is None or open_world(config).base_model().exists():
+        return 0
+    shape = shape_of(config)
+    return shape.parameters * 2 if shape else 0  # they are published in bfloat16
+
+
+def _device(config: Config) -> str:
+    if config.engine.device == "cpu":
+        return "CPU"
+    return "GPU" if config.engine.gpus == 1 else f"{config.engine.gpus} GPUs"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from coevolve.config import Config
 from coevolve.engine.hub import published_config
-from coevolve.engine.planning.budget import Numbers
+from coevolve.engine.planning.budget import trained_part
 from coevolve.engine.planning.memory import trained_numbers
 from coevolve.engine.planning.shapes import KINDS, ModelShape
 from coevolve.errors import ModelError
@@ -88,8 +88,7 @@ def planned(config: Config) -> list[PlannedPhase]:
         ModelError: the base model's config.json cannot be read.
     """
     shape = shape_of(config)
-    trained = Numbers.of(config).trained
-    saved = trained_numbers(shape, trained) * _FP32 if shape else 0
+    saved = trained_numbers(shape, trained_part(config.lora)) * _FP32 if shape else 0
     return [_planned(config, phase, saved) for phase in run_phases(config)]
 
 

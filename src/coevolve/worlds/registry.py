@@ -12,6 +12,7 @@ EXAMPLES = {
     "miniature": "Let a = 43 * 80. Let b = the digit sum of a. Find b.",
     "open": "What is the sum of the first 100 odd numbers?",
 }  # a question of each world, for whoever wants to ask one
+PROMPT_TOKENS = {"miniature": 64, "open": 512}  # an allowance for framing and question, for plans of memory
 
 
 def open_world(config: Config) -> World:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from coevolve.config import Config
 from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES, published_config
-from coevolve.engine.planning.budget import fitting_micro_batch, longest_text, memory_plan
+from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memory_plan
 from coevolve.engine.planning.memory import MemoryPlan
 from coevolve.engine.planning.shapes import ModelShape
+from coevolve.runs.estimate import workload
 
 QWEN = ModelShape.from_config(FAMILIES["qwen3-4b"].config)
 BASE = QWEN.parameters * 2  # bytes in bfloat16
@@ -24,8 +24,8 @@ CARDS = {  # bytes that torch finds on the smallest card of this size
 }
 
 
-def configured(*overrides: str, preset: str = "qwen3-4b-1gpu") -> Config:
-    return load_config(preset, None, list(overrides))
+def configured(*overrides: str, preset: str = "qwen3-4b-1gpu") -> Workload:
+    return workload(load_config(preset, None, list(overrides)))
 
 
 def parts(plan: MemoryPlan) -> dict[str, int]:
@@ -37,10 +37,10 @@ def test_the_presets_fit_the_cards_that_they_are_for(preset: str) -> None:
     config = load_config(preset)
     content = published_config(config.model.path or "")
     assert content is not None
-    shape = ModelShape.from_config(content)
-    assert memory_plan(shape, config).peak <= CARDS[preset]
-    assert fitting_micro_batch(shape, config, int(CARDS[preset])) >= config.engine.micro_batch_tokens
-    assert longest_text(config) <= content["max_position_embeddings"]
+    shape, load = ModelShape.from_config(content), workload(config)
+    assert memory_plan(shape, load).peak <= CARDS[preset]
+    assert fitting_micro_batch(shape, load, int(CARDS[preset])) >= config.engine.micro_batch_tokens
+    assert load.longest <= content["max_position_embeddings"]
 
 
 def test_adapters_share_one_base_in_a_process_and_have_their_reference_in_small() -> None:
@@ -92,13 +92,12 @@ def test_vllm_takes_its_share_and_gives_it_back_while_it_sleeps() -> None:
 
 @pytest.mark.parametrize("card", [24e9, 40e9, 85e9])
 def test_the_micro_batch_that_fits_is_the_largest(card: float) -> None:
-    config = configured("engine.max_rows=16", "sampling.max_tokens=1024")
-    tokens = fitting_micro_batch(QWEN, config, int(card))
+    settings = ("engine.max_rows=16", "sampling.max_tokens=1024")
+    tokens = fitting_micro_batch(QWEN, configured(*settings), int(card))
     assert tokens % 256 == 0
 
     def peak(size: int) -> int:
-        engine = config.engine.model_copy(update={"micro_batch_tokens": size})
-        return memory_plan(QWEN, config.model_copy(update={"engine": engine})).peak
+        return memory_plan(QWEN, configured(*settings, f"engine.micro_batch_tokens={size}")).peak
 
     assert peak(tokens) <= card < peak(tokens + 256)
-    assert fitting_micro_batch(QWEN, config, 8 * 10**9) == 0  # less than the base model alone
+    assert fitting_micro_batch(QWEN, configured(*settings), 8 * 10**9) == 0  # less than the base model alone

@@ -19,7 +19,7 @@ from coevolve.engine.local.drawing import draw
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.planning import memory
-from coevolve.engine.planning.memory import Precision, Trained
+from coevolve.engine.planning.memory import Precision, TrainedPart
 from coevolve.engine.planning.shapes import ModelShape
 from coevolve.types import Batch, TrainRow
 
@@ -92,7 +92,7 @@ def test_training_takes_what_is_planned(folders: dict[str, Path], monkeypatch: p
     kind, dtype, adapter, checkpointing, precision = CASES[case]
     targets = {"all": LoraSection().targets, "two": ["q_proj", "v_proj"]}
     lora = LoraSection(enabled=True, rank=8, targets=targets[adapter]) if adapter else None
-    trained = Trained(8, tuple(targets[adapter])) if adapter else Trained()
+    trained = TrainedPart(8, tuple(targets[adapter])) if adapter else TrainedPart()
     trainer = LocalTrainer(folders[kind], dtype=dtype, lora=lora, checkpointing=checkpointing)
     trainer.forward_backward(batch())
     trainer.step(1e-3)

@@ -62,7 +62,7 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedPart:
     """Which numbers are trained: all of them (rank 0), or LoRA matrices beside ``targets``."""
 
     rank: int = 0
@@ -78,7 +78,7 @@ class Trained:
         return int(self.everything or name in self.targets)
 
 
-def trained_numbers(shape: ModelShape, trained: Trained) -> int:
+def trained_numbers(shape: ModelShape, trained: TrainedPart) -> int:
     """How many numbers are trained: all, or rank x (inputs + outputs) of every target in every layer."""
     return shape.parameters if trained.everything else shape.adapter_parameters(trained.rank, trained.targets)
 
@@ -88,7 +88,7 @@ def optimizer_bytes(numbers: int, itemsize: int, *, eight_bit: bool) -> int:
     return numbers * 2 + numbers * 8 // 256 if eight_bit else numbers * 2 * itemsize
 
 
-def layer_bytes(shape: ModelShape, precision: Precision, trained: Trained, padding: float = 1.0) -> int:
+def layer_bytes(shape: ModelShape, precision: Precision, trained: TrainedPart, padding: float = 1.0) -> int:
     """Bytes that autograd keeps of one layer for one token.
 
     ::
@@ -118,7 +118,13 @@ def layer_bytes(shape: ModelShape, precision: Precision, trained: Trained, paddi
 
 
 def activation_bytes(
-    shape: ModelShape, tokens: int, precision: Precision, trained: Trained, *, checkpointing: bool, padding: float = 1.0
+    shape: ModelShape,
+    tokens: int,
+    precision: Precision,
+    trained: TrainedPart,
+    *,
+    checkpointing: bool,
+    padding: float = 1.0,
 ) -> int:
     """Bytes that the forward pass of a micro-batch leaves for its backward pass.
 
@@ -138,7 +144,7 @@ def passing_bytes(
     shape: ModelShape,
     tokens: int,
     precision: Precision,
-    trained: Trained,
+    trained: TrainedPart,
     *,
     checkpointing: bool,
     padding: float = 1.0,
@@ -164,7 +170,7 @@ def passing_bytes(
     return max(head, tokens * layer + casts // shape.layers, casts)
 
 
-def cast_bytes(shape: ModelShape, precision: Precision, trained: Trained) -> int:
+def cast_bytes(shape: ModelShape, precision: Precision, trained: TrainedPart) -> int:
     """Copies of trained matrices for autocast: c for every number of the layers' matrices, or of the adapters."""
     if not trained.everything:
         return precision.compute * trained_numbers(shape, trained) if precision.compute < FP32 else 0
