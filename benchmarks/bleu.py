@@ -27,8 +27,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core, also for the linear a
 
 import numpy as np
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+from scipy.spatial.distance import squareform
 
-from coevolve.curriculum.bleu import bleu_distance
+from coevolve.curriculum.bleu import condensed_distance, words
 from coevolve.curriculum.neighbours import nearest_distances
 from coevolve.curriculum.similarity import cluster_shares, dense_clusters, sparse_clusters
 
@@ -97,7 +98,7 @@ def measure(size: int, pairs_timed: int, seed: int) -> dict[str, float]:
     """One row of the table."""
     texts = questions(size, seed)
     started = perf_counter()
-    distance = bleu_distance(texts)
+    distance = squareform(condensed_distance(words(texts)), checks=False)
     ours = perf_counter() - started
     started = perf_counter()
     cluster_shares(texts)
@@ -122,7 +123,7 @@ def measure(size: int, pairs_timed: int, seed: int) -> dict[str, float]:
 def largest_difference(count: int, seed: int) -> float:
     """Largest difference to nltk among ``count`` texts: all neighbours and all pairs five apart."""
     texts = questions(count, seed)
-    distance = bleu_distance(texts)
+    distance = squareform(condensed_distance(words(texts)), checks=False)
     pairs = [(i, i + step) for step in (1, 5) for i in range(count - step)]
     return max(abs(float(distance[i, j]) - nltk_distance(texts[i], texts[j])) for i, j in pairs)
 
@@ -173,7 +174,7 @@ def main() -> None:
         return
     warnings.simplefilter("ignore")  # nltk warns about every pair without a common 4-gram
     questions_500 = largest_difference(500, arguments.seed)
-    bleu_distance(questions(64, arguments.seed))  # first call pays for loading scipy
+    cluster_shares(questions(64, arguments.seed))  # first call pays for loading scipy
     rows = [measure(size, arguments.pairs, arguments.seed) for size in arguments.sizes]
     alone = [measure_alone(task, size, arguments.seed) for task, size in ALONE]
     if arguments.json:

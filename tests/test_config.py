@@ -8,7 +8,7 @@ import yaml
 
 from coevolve.config import Config, at_iteration
 from coevolve.config.keys import config_keys, nearest, section_names
-from coevolve.config.loading import DEFAULT_PRESETS, config_from_yaml, load_config, parse_yaml, preset_names
+from coevolve.config.loading import DEFAULT_PRESETS, load_config, parse_yaml, preset_names
 from coevolve.errors import ConfigError
 
 Write = Callable[[str], Path]
@@ -99,7 +99,6 @@ def test_a_resolved_configuration_reads_back_exactly(tmp_path: Path) -> None:
     config = load_config("nano", None, ["proposer.lr=1e-5", "gate.lower=[0.1,0.2]", "run.name=x"])
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config.model_dump()), encoding="utf-8")
-    assert config_from_yaml(path) == config
     assert load_config(None, path) == config
 
 

@@ -1,4 +1,4 @@
-"""The archive: what counts as the same question, shares, a copy through a list."""
+"""The archive: what counts as the same question, shares, a copy."""
 
 from __future__ import annotations
 
@@ -20,22 +20,19 @@ def test_duplicates_are_counted_against_the_archive_and_within_the_list() -> Non
 def test_templates_are_counted_with_numbers_masked() -> None:
     archive = Archive(["add 1 and 2", "add 30 and 4", "add 1 and 2", "halve 8"])
     assert archive.template_shares(["Add 9 and 9", "halve 10", "double 3"]).tolist() == [0.75, 0.25, 0.0]
-    assert archive.novelty_share(["Add 9 and 9", "halve 10", "double 3", "cube 2"]) == 0.5
 
 
 def test_an_empty_archive_knows_nothing() -> None:
     archive = Archive()
     assert len(archive) == 0
     assert archive.template_shares(["a", "b"]).tolist() == [0.0, 0.0]
-    assert archive.novelty_share(["a"]) == 1.0
-    assert archive.novelty_share([]) == 0.0
 
 
-def test_a_list_carries_the_whole_archive() -> None:
+def test_iteration_carries_the_whole_archive() -> None:
     archive = Archive(["a 1", "A 1", "b 2"])
-    copy = Archive(archive.to_list())
+    copy = Archive(archive)
     copy.add(["c 3"])
     archive.add(["c 3"])
-    assert copy.to_list() == archive.to_list()
+    assert list(copy) == list(archive)
     assert len(copy) == 4
     assert copy.template_shares(["a 7"]).tolist() == [0.5]

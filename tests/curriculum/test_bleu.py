@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
 
-from coevolve.curriculum.bleu import bleu_distance, masked
+from coevolve.curriculum.bleu import condensed_distance, masked, words
 
 EDGE_CASES = [
     "",
@@ -31,6 +33,12 @@ EDGE_CASES = [
     "the cat sat on the mat",
     "the cat sat on the mat and the cat slept",
 ]
+
+
+def bleu_distance(texts: list[str], *, mask_numbers: bool = False) -> NDArray[np.float64]:
+    """All distances as a square matrix [B, B]."""
+    condensed = condensed_distance(words(texts, mask_numbers=mask_numbers))
+    return squareform(condensed, checks=False) if len(texts) > 1 else np.zeros((len(texts), len(texts)))
 
 
 def nltk_distance(hypothesis: str, reference: str) -> float:

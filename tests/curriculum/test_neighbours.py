@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
 
-from coevolve.curriculum.bleu import bleu_distance, masked
+from coevolve.curriculum.bleu import condensed_distance, masked, words
 from coevolve.curriculum.neighbours import LEAST_APART, nearest_distances
+
+
+def bleu_distance(texts: list[str], *, mask_numbers: bool = False) -> NDArray[np.float64]:
+    """All distances as a square matrix [B, B]."""
+    condensed = condensed_distance(words(texts, mask_numbers=mask_numbers))
+    return squareform(condensed, checks=False) if len(texts) > 1 else np.zeros((len(texts), len(texts)))
 
 
 def by_all_pairs(texts: list[str], archive: list[str], *, mask_numbers: bool = False) -> list[float]:
@@ -21,11 +29,11 @@ def by_all_pairs(texts: list[str], archive: list[str], *, mask_numbers: bool = F
     return [1.0 if one > LEAST_APART - 1e-9 else one for one in nearest]
 
 
-words = st.lists(st.sampled_from(["a", "b", "c", "d", "1", "22"]), max_size=9).map(" ".join)
+TEXTS = st.lists(st.sampled_from(["a", "b", "c", "d", "1", "22"]), max_size=9).map(" ".join)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(words, max_size=6), st.lists(words, max_size=8), st.booleans())
+@given(st.lists(TEXTS, max_size=6), st.lists(TEXTS, max_size=8), st.booleans())
 def test_the_nearest_distance_is_that_of_all_pairs(texts: list[str], archive: list[str], mask_numbers: bool) -> None:
     found = nearest_distances(texts, archive, mask_numbers=mask_numbers)
     assert found.tolist() == pytest.approx(by_all_pairs(texts, archive, mask_numbers=mask_numbers), abs=1e-12)

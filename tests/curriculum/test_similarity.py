@@ -6,26 +6,34 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
 
-from coevolve.curriculum.bleu import bleu_distance
+from coevolve.curriculum.bleu import condensed_distance, words
 from coevolve.curriculum.neighbours import LEAST_APART, near_components
-from coevolve.curriculum.similarity import SPARSE_ABOVE, cluster_shares, clusters, sparse_clusters
+from coevolve.curriculum.similarity import SPARSE_ABOVE, cluster_shares, cut_tree, dense_clusters, sparse_clusters
+
+
+def bleu_distance(texts: list[str], *, mask_numbers: bool = False) -> NDArray[np.float64]:
+    """All distances as a square matrix [B, B]."""
+    condensed = condensed_distance(words(texts, mask_numbers=mask_numbers))
+    return squareform(condensed, checks=False) if len(texts) > 1 else np.zeros((len(texts), len(texts)))
 
 
 def test_clusters_merge_by_average_linkage_below_the_threshold_only() -> None:
     # 0 and 1 merge at 0.2; item 2 is at 0.45 and 0.53 from them, on average 0.49; item 3 is far away
-    distance = np.array([[0, 0.2, 0.45, 0.9], [0.2, 0, 0.53, 0.9], [0.45, 0.53, 0, 0.9], [0.9, 0.9, 0.9, 0]])
-    assert clusters(distance, 0.5).tolist() == [0, 0, 0, 1]
-    assert clusters(distance, 0.48).tolist() == [0, 0, 1, 2]
-    two = np.array([[0, 0.5], [0.5, 0]])
-    assert clusters(two, 0.5).tolist() == [0, 1]
-    assert clusters(two, np.nextafter(0.5, 1)).tolist() == [0, 0]
+    distance = np.array([0.2, 0.45, 0.9, 0.53, 0.9, 0.9])  # of 0-1, 0-2, 0-3, 1-2, 1-3, 2-3
+    assert cut_tree(distance, 4, 0.5).tolist() == [0, 0, 0, 1]
+    assert cut_tree(distance, 4, 0.48).tolist() == [0, 0, 1, 2]
+    two = np.array([0.5])
+    assert cut_tree(two, 2, 0.5).tolist() == [0, 1]
+    assert cut_tree(two, 2, np.nextafter(0.5, 1)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.1])
 def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold"):
-        clusters(np.zeros((2, 2)), threshold)
+        dense_clusters(["one text", "another"], threshold=threshold)
 
 
 @pytest.mark.parametrize("text", ["a much longer question than four words", "two words", "one", ""])
@@ -64,7 +72,7 @@ def questions(count: int, seed: int) -> list[str]:
 def test_the_sparse_clusters_are_the_dense_ones_where_nothing_ties(seed: int, threshold: float) -> None:
     texts = untied(questions(80, seed))
     assert len(texts) > 20
-    dense = clusters(bleu_distance(texts), threshold)
+    dense = dense_clusters(texts, threshold=threshold)
     assert sparse_clusters(texts, threshold=threshold).tolist() == dense.tolist()
     assert 1 < dense.max() + 1 < len(texts)
 

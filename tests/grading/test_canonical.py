@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coevolve.grading.canonical import MAX_LENGTH, canonical, equivalent
+from coevolve.grading.canonical import MAX_LENGTH, canonical
 from coevolve.grading.extract import last_boxed
 
 SAME = [
@@ -82,12 +82,11 @@ DIFFERENT = [
 @pytest.mark.parametrize(("first", "second"), SAME)
 def test_forms_of_one_answer_share_a_key(first: str, second: str) -> None:
     assert canonical(first) == canonical(second) is not None
-    assert equivalent(first, second)
 
 
 @pytest.mark.parametrize(("first", "second"), DIFFERENT)
 def test_different_answers_have_different_keys(first: str, second: str) -> None:
-    assert not equivalent(first, second)
+    assert canonical(first) is None or canonical(first) != canonical(second)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\n\t", "$$", "{}", r"\text{}", r"\,", "."])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative, keyed, leave_one_out
+from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative, keyed
 
 REWARDS = st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]), min_size=2, max_size=16)
 
@@ -24,7 +24,7 @@ def test_group_relative_divides_by_the_sample_standard_deviation() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 16])
 def test_a_group_without_variance_has_exactly_zero_advantage(reward: float, size: int) -> None:
     assert group_relative([reward] * size).tolist() == [0.0] * size
-    assert leave_one_out([reward] * size).tolist() == [0.0] * size
+    assert keyed([reward] * size, [0] * size, baseline="leave_one_out").tolist() == [0.0] * size
 
 
 def test_no_rewards_give_no_advantages() -> None:
@@ -34,13 +34,15 @@ def test_no_rewards_give_no_advantages() -> None:
 @given(REWARDS)
 def test_leave_one_out_is_the_reward_minus_the_mean_of_the_others(rewards: list[float]) -> None:
     expected = [r - (sum(rewards) - r) / (len(rewards) - 1) for r in rewards]
-    np.testing.assert_allclose(leave_one_out(rewards), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        keyed(rewards, [0] * len(rewards), baseline="leave_one_out", scale="none"), expected, atol=1e-12
+    )
 
 
 def test_scaled_leave_one_out_divides_by_the_batch_deviation() -> None:
     rewards = [1.0, 0.0, 0.0, 0.5]
-    expected = leave_one_out(rewards) / (np.std(rewards, ddof=1) + 1e-6)
-    np.testing.assert_allclose(leave_one_out(rewards, scaled=True), expected, rtol=1e-15)
+    expected = keyed(rewards, [0] * 4, baseline="leave_one_out", scale="none") / (np.std(rewards, ddof=1) + 1e-6)
+    np.testing.assert_allclose(keyed(rewards, [0] * 4, baseline="leave_one_out"), expected, rtol=1e-15)
 
 
 @given(REWARDS, REWARDS)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from coevolve.types import PROPOSER, Origin, Task
 from coevolve.worlds.miniature.corpus import ALL_TOOL, Document, Mixture, documents
-from coevolve.worlds.miniature.grammar import is_reserved, is_well_formed, operations_used, step_count
+from coevolve.worlds.miniature.grammar import is_reserved, is_well_formed, operations_used
 from coevolve.worlds.miniature.learner import MiniatureContract
 from coevolve.worlds.miniature.meter import MORE_STEPS, MiniatureMeter
 from coevolve.worlds.miniature.operations import RARE
@@ -61,7 +61,7 @@ def test_the_split_does_not_depend_on_white_space() -> None:
 
 
 def test_the_mixture_has_the_asked_shares(corpus) -> None:
-    steps = Counter(step_count(question_of(document)) for document in corpus)
+    steps = Counter(len(operations_used(question_of(document))) for document in corpus)
     mixture = Mixture()
     assert steps[0] / N == pytest.approx(mixture.damaged, abs=0.02)
     for n, share in enumerate(mixture.steps, start=1):
@@ -82,7 +82,7 @@ def test_right_tool_documents_box_the_true_answer() -> None:
     for document in islice(documents(ALL_TOOL, 1), 300):
         question = question_of(document)
         assert document.text.endswith(f"\\boxed{{{answer(question)}}}")
-        assert document.text.count("```output\n") == step_count(question)
+        assert document.text.count("```output\n") == len(operations_used(question))
 
 
 def test_code_blocks_print_what_python_prints() -> None:
@@ -173,7 +173,7 @@ def test_held_out_tasks_are_different_seeded_and_answered() -> None:
         tasks = meter.held_out(level, 60, seed=1)
         assert len({task.question for task in tasks}) == len({task.id for task in tasks}) == 60
         assert tasks == meter.held_out(level, 60, seed=1)
-        assert all(step_count(task.question) == level and meter.truth(task) is not None for task in tasks)
+        assert all(len(operations_used(task.question)) == level and meter.truth(task) is not None for task in tasks)
         assert all(task.proposed_answer is None for task in tasks)
         assert tasks != meter.held_out(level, 60, seed=2)
 
@@ -182,7 +182,7 @@ def test_transfer_sets_are_what_their_names_say() -> None:
     meter = MiniatureMeter()
     sets = meter.transfer_sets(60, seed=0)
     assert set(sets) == {"more_steps", "rare_operation", "paraphrase"}
-    assert all(step_count(task.question) == MORE_STEPS for task in sets["more_steps"])
+    assert all(len(operations_used(task.question)) == MORE_STEPS for task in sets["more_steps"])
     assert len(Mixture().steps) < MORE_STEPS
     assert all(RARE.name in operations_used(task.question) for task in sets["rare_operation"])
     usual = [task.question for level in (1, 2, 3) for task in meter.held_out(level, 60, 0)]

@@ -95,17 +95,6 @@ def load_config(
     return _validated(merged)
 
 
-def config_from_yaml(path: Path) -> Config:
-    """Read back a resolved configuration, such as ``RUN/config.yaml``; no preset is involved.
-
-    Raises:
-        ConfigError: as :func:`load_config`.
-    """
-    layer = _file_layer(path)
-    _check_keys(layer)
-    return _validated({key: (value, layer.source) for key, value in layer.values.items()})
-
-
 def _preset_layer(name: object) -> Layer:
     _known("preset", name, preset_names())
     text = resources.files("coevolve.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")

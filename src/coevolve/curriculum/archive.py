@@ -21,7 +21,7 @@ class Archive:
     """A set of canonical questions that remembers how often each was added.
 
     Args:
-        questions: what the archive holds already, for instance another archive's ``to_list()``.
+        questions: what the archive holds at the start, for instance another archive.
     """
 
     def __init__(self, questions: Iterable[str] = ()) -> None:
@@ -46,10 +46,6 @@ class Archive:
     def __iter__(self) -> Iterator[str]:
         return self._questions.elements()
 
-    def to_list(self) -> list[str]:
-        """All questions in canonical form; ``Archive(archive.to_list())`` is the same archive."""
-        return list(self)
-
     def duplicate_share(self, texts: Sequence[str]) -> float:
         """Share of the texts that the archive holds or that repeat an earlier text of the same list; 0 for
         no texts."""
@@ -68,8 +64,3 @@ class Archive:
         """
         counts = [self._templates[masked(canonical_question(text))] for text in texts]
         return np.array(counts, dtype=np.float64) / max(len(self), 1)
-
-    def novelty_share(self, texts: Sequence[str]) -> float:
-        """Share of the texts whose template (numbers masked) the archive does not hold; 0 for no texts."""
-        new = sum(masked(canonical_question(text)) not in self._templates for text in texts)
-        return new / max(len(texts), 1)

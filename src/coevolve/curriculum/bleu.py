@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.spatial.distance import squareform
 
 Array = NDArray[np.float64]
 
@@ -27,26 +26,18 @@ def masked(text: str) -> str:
     return _INTEGER.sub("#", text)
 
 
-def bleu_distance(texts: Sequence[str], *, mask_numbers: bool = False) -> Array:
-    """1 - BLEU between all pairs of texts.
+def condensed_distance(tokens: Sequence[Sequence[str]]) -> Array:
+    """1 - BLEU between all pairs of texts, as scipy's condensed distances.
 
-    Sentence BLEU-4 over whitespace tokens with uniform weights, one reference and smoothing method 1
-    (epsilon 0.1). BLEU is not symmetric: the earlier text is the hypothesis, the later one the reference,
-    and the value is copied to the other side. Texts without a common word are at distance 1.
+    Sentence BLEU-4 with uniform weights, one reference and smoothing method 1 (epsilon 0.1). BLEU is not symmetric: the
+    earlier text is the hypothesis, the later one the reference. Texts without a common word are at distance 1.
 
     Args:
-        texts: B texts.
-        mask_numbers: compare the texts with every integer replaced by ``#``.
+        tokens: B texts as tokens, for example from :func:`words`.
 
     Returns:
-        [B, B], symmetric, zeros on the diagonal.
+        [B (B - 1) / 2], the upper triangle row by row; ``scipy.spatial.distance.squareform`` makes it [B, B].
     """
-    distance: Array = squareform(condensed_distance(words(texts, mask_numbers=mask_numbers)), checks=False)
-    return distance if len(texts) > 1 else np.zeros((len(texts), len(texts)))  # squareform knows no size below 2
-
-
-def condensed_distance(tokens: Sequence[Sequence[str]]) -> Array:
-    """The part of ``bleu_distance`` above the diagonal, row after row: [B (B - 1) / 2], the order that scipy uses."""
     size = len(tokens)
     distance: Array = np.empty(size * (size - 1) // 2)
     lengths: Array = np.array([len(one) for one in tokens], dtype=np.float64)

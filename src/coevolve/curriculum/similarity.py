@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from coevolve.curriculum.bleu import Array, condensed_distance, words
 from coevolve.curriculum.neighbours import LEAST_APART, near_components
@@ -20,25 +19,8 @@ Labels = NDArray[np.int64]
 SPARSE_ABOVE = 8192  # texts: more would need over a gigabyte for their distances (benchmarks/bleu.py)
 
 
-def clusters(distance: Array, threshold: float = 0.5) -> Labels:
-    """Average-linkage clusters, merging only what is nearer than the threshold.
-
-    Args:
-        distance: [B, B], symmetric; the upper triangle is used.
-        threshold: in (0, 1]; clusters at exactly this distance stay apart.
-
-    Returns:
-        [B] cluster numbers 0, 1, ... in order of first appearance.
-
-    Raises:
-        ValueError: the threshold is out of range.
-    """
-    _check(threshold, 1.0)
-    return _cut(squareform(distance, checks=False), len(distance), threshold)
-
-
 def dense_clusters(texts: Sequence[str], *, threshold: float = 0.5, mask_numbers: bool = False) -> Labels:
-    """The clusters of ``clusters`` over all BLEU distances, equal texts at distance 0.
+    """Average-linkage clusters over all BLEU distances, equal texts at distance 0.
 
     Memory grows with 8 B^2 bytes (two arrays of the distances above the diagonal).
 
@@ -105,11 +87,20 @@ def _of_tokens(tokens: Sequence[Sequence[str]], threshold: float) -> Labels:
         for first in equal[:-1]:
             later = later[1:]
             distance[size * first - first * (first + 1) // 2 + later - first - 1] = 0.0
-    return _cut(distance, size, threshold)
+    return cut_tree(distance, size, threshold)
 
 
-def _cut(condensed: Array, size: int, threshold: float) -> Labels:
-    """The tree of average linkage, cut just below the threshold."""
+def cut_tree(condensed: Array, size: int, threshold: float) -> Labels:
+    """Average-linkage clusters: the tree, cut just below the threshold.
+
+    Args:
+        condensed: [size (size - 1) / 2] distances above the diagonal, row by row.
+        size: number of items.
+        threshold: clusters at exactly this distance stay apart.
+
+    Returns:
+        [size] cluster numbers 0, 1, ... in order of first appearance.
+    """
     if size < 2:
         return np.zeros(size, dtype=np.int64)
     tree = linkage(condensed, method="average")

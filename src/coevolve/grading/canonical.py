@@ -74,12 +74,6 @@ def canonical(answer: str) -> str | None:
     return text
 
 
-def equivalent(first: str, second: str) -> bool:
-    """Whether two answers have the same key. No answer equals nothing, not even another missing answer."""
-    key = canonical(first)
-    return key is not None and key == canonical(second)
-
-
 def _plain(text: str) -> str:
     """One line of text without LaTeX styling, delimiters, a closing period or a leading ``x =``."""
     text = _SUPERSCRIPTS.sub(lambda match: "^{" + unicodedata.normalize("NFKC", match[0]) + "}", text)

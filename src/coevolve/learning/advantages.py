@@ -37,7 +37,7 @@ def keyed(
         rewards: [N].
         keys: [N], any hashable values; rewards with equal keys share baseline and scale.
         baseline: ``mean`` of all rewards of the key, or ``leave_one_out``: of all but the one at hand
-            (unbiased).
+            (unbiased; RLOO, Ahmadian et al., arXiv 2402.14740).
         scale: ``std``: sample standard deviation (n - 1) plus epsilon; ``none``: 1.
         epsilon: added to the standard deviation.
 
@@ -80,21 +80,6 @@ def group_relative(rewards: ArrayLike, epsilon: float = EPSILON) -> Array:
     Source: DeepSeekMath (arXiv 2402.03300); Agent0 (arXiv 2511.16043), section 3.1.
     """
     return keyed(rewards, (None,) * np.size(rewards), epsilon=epsilon)
-
-
-def leave_one_out(rewards: ArrayLike, *, scaled: bool = False, epsilon: float = EPSILON) -> Array:
-    """RLOO: each of the rewards [N] against the mean of all others; for a batch whose prompts are all the
-    same.
-
-    Args:
-        rewards: [N].
-        scaled: divide by the sample standard deviation of the batch plus epsilon.
-        epsilon: added to the standard deviation.
-
-    Source: Ahmadian et al. (arXiv 2402.14740).
-    """
-    scale: Scale = "std" if scaled else "none"
-    return keyed(rewards, (None,) * np.size(rewards), baseline="leave_one_out", scale=scale, epsilon=epsilon)
 
 
 def adpo_scale(p_hat: ArrayLike, *, floor: float = 0.6, lower: float = 0.3, upper: float = 0.8) -> Array:

@@ -78,11 +78,6 @@ def questions_so_far(question: str, turns: int) -> tuple[str, ...]:
     return tuple(f"{'. '.join(lets[:end])}. Find {steps[end - 1].name}." for end in ends)
 
 
-def step_count(question: str) -> int:
-    """Steps of a well-formed question; 0 when it is malformed."""
-    return len(parse(question) or ())
-
-
 def operations_used(question: str) -> tuple[str, ...]:
     """Names of the operations in order; empty when the question is malformed."""
     return tuple(step.operation.name for step in parse(question) or ())
