@@ -33,10 +33,10 @@ import torch
 from gpu_parts import CARDS, Bench, Card, Row, Sizes, check, clear, handed_out, sampling, training
 
 from coevolve.config import Config
-from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES
 from coevolve.engine.planning.budget import memory_plan
 from coevolve.engine.planning.devices import gpus, why_no_gpu
+from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import SilentProgress
 from coevolve.runs import driver
 from coevolve.runs.estimate import workload

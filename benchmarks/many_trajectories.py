@@ -23,7 +23,7 @@ from time import perf_counter
 
 import numpy as np
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import StopReason, ToolCall, Trajectory

@@ -27,7 +27,7 @@ from chromium import start_browser
 from many_trajectories import measured
 from tokenizers import Tokenizer
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 from coevolve.worlds.miniature.learner import MiniatureWorld
 

@@ -70,8 +70,8 @@ def print_simulation() -> None:
 
 def run_spoiled(folder: Path, factor: float) -> Path:
     """A run whose executor learns with ``factor`` times the learning rate in iteration 2."""
-    from coevolve.config.loading import load_config
     from coevolve.methods.phases import train_solver
+    from coevolve.methods.registry import load_config
     from coevolve.monitor.progress import SilentProgress
     from coevolve.runs.driver import start
 

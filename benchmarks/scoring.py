@@ -15,8 +15,9 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from coevolve.config import Config, EngineSection
+from coevolve.config import EngineSection
 from coevolve.engine.base import Folder
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.types import Task

@@ -25,7 +25,8 @@ from typing import Any
 
 from many_trajectories import Questions, measured, trajectories
 
-from coevolve.config import Config, TrackSection
+from coevolve.config import TrackSection
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.monitor.summary import summarise
 from coevolve.monitor.tracking.processes import PACKAGES, Trackers
 from coevolve.store.folder import RunFolder

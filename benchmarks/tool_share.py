@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import Config
-from coevolve.config.loading import load_config
 from coevolve.engine.base import Folder
+from coevolve.methods.registry import load_config
 from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.store.checkpoints import RunCheckpoints

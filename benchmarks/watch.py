@@ -27,7 +27,7 @@ from typing import Any
 
 from page import make
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 GOAL_IDLE = 2.0  # percent of a core

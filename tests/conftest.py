@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import coevolve
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 # A shell starts what runs in the background with Ctrl-C ignored, and every process below inherits that.

@@ -24,8 +24,8 @@ from coevolve.commands.answer import print_answer
 from coevolve.commands.plan import plan_json, print_plan
 from coevolve.commands.results import print_ending, print_summary
 from coevolve.config import Config
-from coevolve.config.loading import load_config
 from coevolve.errors import EngineError
+from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import duration
 from coevolve.runs.plan import PlannedPhase
 from coevolve.store.folder import RunFolder

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coevolve.config import Config, at_iteration
+from coevolve.config import at_iteration
 from coevolve.config.keys import config_keys, nearest, section_names
-from coevolve.config.loading import DEFAULT_PRESETS, load_config, parse_yaml, preset_names
+from coevolve.config.loading import parse_yaml, preset_names
 from coevolve.errors import ConfigError
+from coevolve.methods.config import CoevolutionConfig
+from coevolve.methods.registry import METHODS, load_config
 
 Write = Callable[[str], Path]
 
@@ -64,8 +66,9 @@ def test_the_presets_of_r_zero_keep_its_paper_and_its_code() -> None:
 
 
 def test_every_method_has_a_preset_of_its_own(write: Write) -> None:
-    for method, preset in DEFAULT_PRESETS.items():
-        assert (load_config(method=method).method, load_config(method=method).preset) == (method, preset)
+    for name, method in METHODS.items():
+        config = load_config(method=name)
+        assert (config.method, config.preset, type(config)) == (name, method.default_preset, method.config)
     assert load_config(None, write("method: r-zero\nseed: 3\n")).preset == "r-zero"
     assert "not of agent0" in fault(preset="r-zero", method="agent0").what
 
@@ -244,10 +247,10 @@ def test_unknown_presets_and_methods_list_what_there_is() -> None:
 
 
 def test_every_key_is_described_and_has_its_own_line() -> None:
-    keys = config_keys()
+    keys = config_keys(CoevolutionConfig)
     assert [key.name for key in keys.values() if not key.description] == []
-    assert keys["reward.lambda_tool"].default == Config().reward.lambda_tool
-    assert {key.section for key in keys.values()} == {"", *section_names()}
+    assert keys["reward.lambda_tool"].default == CoevolutionConfig().reward.lambda_tool
+    assert {key.section for key in keys.values()} == {"", *section_names(CoevolutionConfig)}
 
 
 def test_a_same_named_key_of_the_likelier_section_is_nearest() -> None:

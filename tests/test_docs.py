@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from coevolve.config.keys import config_keys, section_names
-from coevolve.config.loading import load_config
+from coevolve.methods.config import CoevolutionConfig
+from coevolve.methods.registry import load_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -43,8 +44,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_keys_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = {code.partition("=")[0] for code in _CODE.findall(text)}
-    keys = {name for name in named if re.fullmatch(rf"({'|'.join(section_names())})\.\w+", name)}
-    unknown = (keys | set(_SET.findall(text))) - set(config_keys()) - EXAMPLES - {"key"}
+    keys = {name for name in named if re.fullmatch(rf"({'|'.join(section_names(CoevolutionConfig))})\.\w+", name)}
+    unknown = (keys | set(_SET.findall(text))) - set(config_keys(CoevolutionConfig)) - EXAMPLES - {"key"}
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 
 
@@ -68,5 +69,7 @@ def test_the_preset_table_holds_every_difference_with_its_values(page: str, pres
             config = getattr(config, name)
         return config
 
-    different = {key for key in config_keys() if key != "preset" and value(one, key) != value(other, key)}
+    different = {
+        key for key in config_keys(CoevolutionConfig) if key != "preset" and value(one, key) != value(other, key)
+    }
     assert {key: (value(one, key), value(other, key)) for key in different} == shown

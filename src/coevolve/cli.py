@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Co-evolve both agents from the base model."""
     from coevolve.commands import running
-    from coevolve.config.loading import load_config
+    from coevolve.methods.registry import load_config
 
     resolved = load_config(preset, config, overrides or [], method=method)
     if dry_run:
@@ -310,11 +310,12 @@ def world_random_model(
 
 @app.command("config")
 def config_keys(
-    section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="reward, gate, executor, ...")] = None,
+    section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="reward, gate, solver, ...")] = None,
+    method: Annotated[str, typer.Option(metavar="METHOD", help="Whose keys; each adds its own.")] = "agent0",
 ) -> None:
     """Every key with its default, range and meaning."""
     from rich.console import Console
 
     from coevolve.commands.listing import print_keys
 
-    print_keys(Console(), section)
+    print_keys(Console(), section, method)

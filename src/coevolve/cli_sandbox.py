@@ -44,7 +44,7 @@ def sandbox_run(
 ) -> None:
     """Run files as a model's snippets are run; 0 unless the sandbox itself fails."""
     from coevolve.commands import sandbox_run as running
-    from coevolve.config.loading import load_config
+    from coevolve.methods.registry import load_config
 
     asked = _as_keys(preload, cpu, wall, memory, output)
     running.run_files(load_config(overrides=[*(overrides or []), *asked]), files, session=session, as_json=as_json)
@@ -54,7 +54,7 @@ def sandbox_run(
 def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
     """Whether model code may run here: the layers found, and how quick they are; 1 if it may not."""
     from coevolve.commands.sandbox_check import check
-    from coevolve.config.loading import load_config
+    from coevolve.methods.registry import load_config
 
     check(load_config(overrides=overrides or []), as_json=as_json)
 
@@ -82,7 +82,7 @@ def sandbox_serve(
 ) -> None:
     """Run snippets for trainers on this or other machines, until Ctrl-C."""
     from coevolve.commands.sandbox_serve import serve_sandbox
-    from coevolve.config.loading import load_config
+    from coevolve.methods.registry import load_config
     from coevolve.system import usable_cores
 
     serve_sandbox(

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES
 from coevolve.engine.planning.budget import memory_plan
 from coevolve.engine.planning.shapes import ModelShape
+from coevolve.methods.registry import load_config
 from coevolve.runs.estimate import workload
 from coevolve.runs.plan import shape_of
 

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
-from coevolve.config.loading import load_config, preset_names
+from coevolve.config.loading import preset_names
 from coevolve.engine.planning import devices
 from coevolve.engine.planning.devices import Gpu
+from coevolve.methods.registry import load_config
 from coevolve.runs import estimate
 from coevolve.runs.estimate import fit_of, forewords, sentence
 from coevolve.runs.plan import planned

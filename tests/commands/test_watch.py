@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from coevolve.commands.watch import newest_run, tunnel
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 Cli = Callable[..., Any]

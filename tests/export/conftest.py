@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import StopReason, ToolCall, Trajectory

@@ -15,11 +15,12 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM
 
-from coevolve.config import Config, LoraSection
+from coevolve.config import LoraSection
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import ConfigError
 from coevolve.export.folders import export
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.runs.ask import solve
 from coevolve.worlds.miniature.learner import ASSETS
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.export import folders
 from coevolve.export.folders import export
+from coevolve.methods.config import CoevolutionConfig as Config
 
 MakeRun = Callable[..., Path]
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from coevolve.config import Config
 from coevolve.export.folders import Exported, export
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.monitor.summary import summarise
 from coevolve.runs.ask import solve
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coevolve.config import Config
-from coevolve.config.loading import load_config
+from coevolve.methods.registry import load_config
 from coevolve.types import PROPOSER, LabelledTask, Origin, StopReason, Task, ToolCall, Trajectory
 
 ORIGIN = Origin("agent0", PROPOSER, 1)

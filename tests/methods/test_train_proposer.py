@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from coevolve.config import Config
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.phases.train_proposer import score_questions
 from coevolve.methods.questions import Written, read_questions
 from coevolve.types import Group, StopReason, Trajectory

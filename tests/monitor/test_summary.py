@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coevolve.commands.results import print_summary
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.monitor.summary import summarise
 from coevolve.store.folder import RunFolder
 

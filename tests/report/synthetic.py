@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.config import Config, EvaluationSection
+from coevolve.config import EvaluationSection
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import Trajectory

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from coevolve.config import Config
-from coevolve.config.loading import load_config
 from coevolve.engine.base import Folder
+from coevolve.methods.registry import load_config
 from coevolve.rollout.base import Snapshot
 from coevolve.worlds.miniature.learner import ASSETS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coevolve.config import Config
 from coevolve.engine.base import Pause, Sampling
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.questions import read_questions
 from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.runs.doctor import Start, diagnose, repair
 from coevolve.store.folder import RunFolder
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coevolve.config import Config, RunSection
+from coevolve.config import RunSection
 from coevolve.engine.base import Arrays
 from coevolve.methods.base import Spent
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal

@@ -14,7 +14,7 @@ from coevolve.store.folder import RunFolder
 WORK = """
 import os, signal, sys
 from pathlib import Path
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 path, instant = Path(sys.argv[1]), sys.argv[2]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.methods.base import Spent
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.rollout.base import RolloutCost
 from coevolve.runs.clock import PhaseClock
 from coevolve.store.folder import RunFolder

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.monitor.summary import summarise
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import count_trajectories, trajectory_rows

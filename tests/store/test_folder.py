@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 
@@ -97,7 +97,7 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     code = f"""
 import os, sys
 from pathlib import Path
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 folder = RunFolder.create(Path({str(tmp_path / "run")!r}), Config())
 awake, wake = os.pipe()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 
@@ -80,7 +80,7 @@ def test_a_process_that_meets_a_real_limit_can_be_resumed(tmp_path: Path) -> Non
     code = f"""
 import resource
 from pathlib import Path
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.errors import RunError
 from coevolve.store.folder import RunFolder
 folder = RunFolder.create(Path({str(path)!r}), Config())

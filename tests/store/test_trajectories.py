@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store import tables
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectories_from_rows, trajectory_rows

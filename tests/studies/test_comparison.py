@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.statistics import crossed, estimate
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import (

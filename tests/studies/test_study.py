@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from coevolve.commands.study import study_markdown
-from coevolve.config import Config
 from coevolve.config.keys import values_by_key
-from coevolve.config.loading import load_config
 from coevolve.errors import ConfigError, RunError
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.registry import load_config
 from coevolve.store import settings
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import read_runs
@@ -75,7 +75,7 @@ def test_the_ablations_differ_from_the_full_method_in_the_keys_that_the_methods_
     assert full.config.model_dump(exclude=beside) == load_config("mini").model_dump(exclude=beside)
     assert (full.config.health.probe, full.config.health.explosion) == (0, 0)
     left_out = {
-        "untrained-curriculum": ("curriculum", "train", False),
+        "untrained-curriculum": ("proposer", "train", False),
         "no-tool-reward": ("reward", "lambda_tool", 0.0),
         "no-repetition-penalty": ("reward", "lambda_rep", 0.0),
         "no-gate": ("gate", "enabled", False),

@@ -13,8 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 import coevolve
-from coevolve.config.loading import load_config
 from coevolve.errors import ModelError
+from coevolve.methods.registry import load_config
 from coevolve.worlds.miniature import learner
 from coevolve.worlds.miniature.calibration import recalls_in, sample
 from coevolve.worlds.miniature.learner import ASSETS, BASES, MiniatureWorld

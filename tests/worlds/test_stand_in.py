@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coevolve.config import Config
 from coevolve.engine.base import Pause, SampleRequest, Sampling
 from coevolve.engine.hub import FAMILIES
 from coevolve.engine.local.models import check_base_model, load_tokenizer
@@ -17,6 +16,7 @@ from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import ConfigError, ModelError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.protocol import written_question
 from coevolve.types import PROPOSER, SOLVER, Origin, Task

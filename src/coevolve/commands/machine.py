@@ -16,9 +16,10 @@ from rich.text import Text
 import coevolve
 from coevolve.commands.running import RUNS
 from coevolve.commands.sandbox_check import Findings, look
-from coevolve.config.loading import load_config, preset_names
+from coevolve.config.loading import preset_names
 from coevolve.engine.planning.devices import Gpu, gpus, has_mps, why_no_gpu
 from coevolve.errors import CoevolveError
+from coevolve.methods.registry import load_config
 from coevolve.runs import machine
 from coevolve.runs.estimate import Suitability, suitability
 from coevolve.runs.machine import Extra, Package

@@ -6,15 +6,6 @@ Every field says what it is; ``coevolve config SECTION`` prints these sentences.
 """
 
 from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
-from coevolve.config.learning import (
-    AdpoSection,
-    GateSection,
-    PoolSection,
-    ProposerSection,
-    RewardSection,
-    SolverSection,
-    TrainingSection,
-)
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
 from coevolve.config.resources import (
     EngineSection,
@@ -26,27 +17,21 @@ from coevolve.config.resources import (
     VllmSection,
 )
 from coevolve.config.root import Config
-from coevolve.config.section import Section, Voter, at_iteration
+from coevolve.config.section import Section, TrainingSection, Voter, at_iteration
 
 __all__ = [
-    "AdpoSection",
     "Config",
     "DialogueSection",
     "EngineSection",
     "EvaluationSection",
-    "GateSection",
     "GradingSection",
     "HealthSection",
     "LoraSection",
     "ModelSection",
-    "PoolSection",
-    "ProposerSection",
-    "RewardSection",
     "RunSection",
     "SamplingSection",
     "SandboxSection",
     "Section",
-    "SolverSection",
     "ToolSection",
     "TrackSection",
     "Tracker",

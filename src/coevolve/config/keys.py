@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from coevolve.config import Config, Section
+from coevolve.errors import ConfigError
 
 # Sections by the name that they had up to schema 2 of the run folder.
 RENAMED_SECTIONS = {"curriculum": "proposer", "executor": "solver"}
@@ -32,17 +33,18 @@ class ConfigKey:
 
 
 @cache
-def config_keys() -> dict[str, ConfigKey]:
-    """All keys by dotted name, in the order of the schema."""
-    schema = Config.model_json_schema()
-    keys = {}
-    for name, field in Config.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
-            keys.update(_section_keys(name + ".", inner, schema["$defs"][inner.__name__]))
+def config_keys(schema: type[Config]) -> dict[str, ConfigKey]:
+    """All keys of a method's configuration by dotted name: those at the top first, then section by section."""
+    described = schema.model_json_schema()
+    top: dict[str, ConfigKey] = {}
+    inner: dict[str, ConfigKey] = {}
+    for name, field in schema.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            inner.update(_section_keys(name + ".", section, described["$defs"][section.__name__]))
         else:
-            keys.update(_section_keys("", Config, schema, only=name))
-    return keys
+            top.update(_section_keys("", schema, described, only=name))
+    return top | inner
 
 
 def values_by_key(config: Config) -> dict[str, object]:
@@ -50,13 +52,20 @@ def values_by_key(config: Config) -> dict[str, object]:
     nested = config.model_dump()
     return {
         name: nested[key.section][name.rpartition(".")[2]] if key.section else nested[name]
-        for name, key in config_keys().items()
+        for name, key in config_keys(type(config)).items()
     }
 
 
-def section_names() -> list[str]:
+def section_names(schema: type[Config]) -> list[str]:
     """Sections in the order of the schema; keys at the top belong to none."""
-    return list(dict.fromkeys(key.section for key in config_keys().values() if key.section))
+    return list(dict.fromkeys(key.section for key in config_keys(schema).values() if key.section))
+
+
+def unknown(what: str, name: object, choices: Sequence[str]) -> ConfigError:
+    """The error for a name that is none of the choices; it names the one that was most likely meant."""
+    guess = nearest(str(name), list(choices))
+    hint = f" (did you mean {guess}?)" if guess else ""
+    return ConfigError(f"unknown {what} {name}{hint}", fix=f"{what}s: {', '.join(choices)}")
 
 
 def nearest(name: str, choices: list[str]) -> str | None:

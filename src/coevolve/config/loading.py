@@ -7,18 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from coevolve.config import Config
-from coevolve.config.keys import RENAMED_SECTIONS, config_keys, nearest, section_names, shown
+from coevolve.config.keys import RENAMED_SECTIONS, config_keys, nearest, section_names, shown, unknown
 from coevolve.errors import ConfigError
 
-DEFAULT_PRESET = "mini"
-DEFAULT_PRESETS = {"agent0": DEFAULT_PRESET, "r-zero": "r-zero"}  # of each method
-METHODS: tuple[str, ...] = get_args(Config.model_fields["method"].annotation)
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,49 +57,45 @@ def preset_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_config(
-    preset: str | None = None,
-    file: Path | None = None,
-    overrides: Iterable[str] = (),
-    *,
-    method: str | None = None,
-    layers: Sequence[Layer] = (),
-) -> Config:
-    """The configuration of a run: defaults, then the preset, the file, the layers, then ``key=value`` overrides.
+def resolved(schema: type[C], stack: Sequence[Layer]) -> C:
+    """The configuration of a run: defaults, then the values of the layers, later ones over earlier ones.
 
     Args:
-        preset: a packaged preset; without it the one that ``file`` names, else the method's own.
-        file: YAML with sections and keys, for example the ``config.yaml`` of a run.
-        overrides: ``gate.lower=0.5`` and so on; values are YAML.
-        method: what the user asked to run; a preset or file of another method is refused.
-        layers: more values, later ones over earlier ones; see :func:`layer_of`.
+        schema: the configuration of the method that is meant.
 
     Raises:
-        ConfigError: an unknown method, preset, section or key; a value of the wrong type or out of range; an
-            impossible combination; a file that cannot be read.
+        ConfigError: an unknown section or key; a value of the wrong type or out of range; an impossible combination.
     """
-    if method is not None:
-        _known("method", method, list(METHODS))
-    from_file = _file_layer(file) if file is not None else None
-    in_file = from_file.values if from_file else {}
-    wanted = str(method or in_file.get("method", "agent0"))
-    name = preset or in_file.get("preset") or DEFAULT_PRESETS.get(wanted, DEFAULT_PRESET)
-    stack = [_preset_layer(name), *([from_file] if from_file else []), *layers, _override_layer(overrides)]
+    sections = section_names(schema)
     for layer in stack:
-        _check_keys(layer)
-        _check_method(layer, method)
-    merged = {key: (value, layer.source) for layer in stack for key, value in layer.values.items()}
-    merged["preset"] = (name, "--preset")
-    return _validated(merged)
+        _check_keys(schema, layer)
+    merged = {
+        key: (value, layer.source)
+        for layer in stack
+        for key, value in layer.values.items()
+        if key not in sections  # one without a key in it
+    }
+    return _validated(schema, merged)
 
 
-def _preset_layer(name: object) -> Layer:
-    _known("preset", name, preset_names())
+def preset_layer(name: object) -> Layer:
+    """The values of a packaged preset.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in preset_names():
+        raise unknown("preset", name, preset_names())
     text = resources.files("coevolve.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return _layer_of_text(text, f"preset {name}")
 
 
-def _file_layer(path: Path) -> Layer:
+def file_layer(path: Path) -> Layer:
+    """The values of a YAML file with sections and keys, such as the ``config.yaml`` of a run.
+
+    Raises:
+        ConfigError: it cannot be read, or is no mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -131,7 +125,12 @@ def _layer_of_text(text: str, source: str) -> Layer:
     return layer_of(parse_yaml(text, source), source)
 
 
-def _override_layer(overrides: Iterable[str]) -> Layer:
+def override_layer(schema: type[Config], overrides: Iterable[str]) -> Layer:
+    """The values of ``gate.lower=0.5`` and so on; they are YAML.
+
+    Raises:
+        ConfigError: one has no key or no value, or cannot be set in this way.
+    """
     values: dict[str, object] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
@@ -145,7 +144,7 @@ def _override_layer(overrides: Iterable[str]) -> Layer:
         if name in ("preset", "method"):
             option = "--preset NAME" if name == "preset" else "coevolve run METHOD"
             raise ConfigError(f"{name} cannot be set as a key", where=f"--set {override}", fix=f"use {option}")
-        key = config_keys().get(name)
+        key = config_keys(schema).get(name)
         value = parse_yaml(text, f"--set {override}")
         as_written = key is not None and key.is_text and value is not None
         values[name] = text.strip() if as_written else value
@@ -171,41 +170,19 @@ def parse_yaml(text: str, source: str) -> object:
 def _flat(content: Mapping[object, object], source: str) -> dict[str, object]:
     """Dotted keys. A value below the second level stays as it is and fails its type check."""
     flat: dict[str, object] = {}
-    sections = section_names()
     for name, value in content.items():
-        if name in sections and isinstance(value, dict):
-            pairs = [(f"{name}.{inner}", inner_value) for inner, inner_value in value.items()]
-        else:
-            pairs = [] if name in sections and value is None else [(str(name), value)]
-        for key, one in pairs:
+        pairs = {f"{name}.{inner}": one for inner, one in value.items()} if isinstance(value, dict) else {name: value}
+        for key, one in pairs.items():
             if key in flat:
                 raise ConfigError(f"the key {key} stands twice", where=source, fix="keep one of the two")
-            flat[key] = one
+            flat[str(key)] = one
     return flat
 
 
-def _known(what: str, name: object, choices: list[str]) -> None:
-    if name not in choices:
-        guess = nearest(str(name), choices)
-        hint = f" (did you mean {guess}?)" if guess else ""
-        raise ConfigError(f"unknown {what} {name}{hint}", fix=f"{what}s: {', '.join(choices)}")
-
-
-def _check_method(layer: Layer, method: str | None) -> None:
-    written = layer.values.get("method", method)
-    if method is not None and written != method:
-        _known("method", written, list(METHODS))
-        raise ConfigError(
-            f"this is a configuration of {written}, not of {method}",
-            where=layer.source,
-            fix=f"coevolve run {written}",
-        )
-
-
-def _check_keys(layer: Layer) -> None:
-    keys, sections = config_keys(), section_names()
-    for name in layer.values:
-        if name in keys:
+def _check_keys(schema: type[Config], layer: Layer) -> None:
+    keys, sections = config_keys(schema), section_names(schema)
+    for name, value in layer.values.items():
+        if name in keys or (name in sections and value is None):
             continue
         section, dot, leaf = name.partition(".")
         if section in RENAMED_SECTIONS:
@@ -227,43 +204,43 @@ def _check_keys(layer: Layer) -> None:
         raise ConfigError(f"unknown key {name}{hint}", where=layer.source, fix=f"all keys: {listing}")
 
 
-def _validated(merged: Mapping[str, tuple[object, str]]) -> Config:
+def _validated(schema: type[C], merged: Mapping[str, tuple[object, str]]) -> C:
     nested: dict[str, Any] = {}
     for name, (value, _) in merged.items():
         section, _, leaf = name.rpartition(".")
         (nested.setdefault(section, {}) if section else nested)[leaf] = value
     try:
-        return Config.model_validate(nested)
+        return schema.model_validate(nested)
     except ValidationError as error:
-        raise _explained(error, merged) from error
+        raise _explained(schema, error, merged) from error
 
 
-def _explained(error: ValidationError, merged: Mapping[str, tuple[object, str]]) -> ConfigError:
+def _explained(schema: type[Config], error: ValidationError, merged: Mapping[str, tuple[object, str]]) -> ConfigError:
     problems = error.errors()
     # A list or a choice of types makes the location longer than the key.
-    names = list(dict.fromkeys(_key_at(problem["loc"]) for problem in problems))
+    names = list(dict.fromkeys(_key_at(schema, problem["loc"]) for problem in problems))
     if not names[0]:
-        return _impossible(problems[0]["msg"].removeprefix("Value error, "), merged)
+        return _impossible(schema, problems[0]["msg"].removeprefix("Value error, "), merged)
     value, source = merged[names[0]]
     more = f" (nor are {', '.join(names[1:])})" if names[1:] else ""
     return ConfigError(
         f"{names[0]} = {shown(value)} is not allowed{more}",
         where=source,
-        fix=f"allowed: {config_keys()[names[0]].allowed}",
+        fix=f"allowed: {config_keys(schema)[names[0]].allowed}",
     )
 
 
-def _impossible(message: str, merged: Mapping[str, tuple[object, str]]) -> ConfigError:
+def _impossible(schema: type[Config], message: str, merged: Mapping[str, tuple[object, str]]) -> ConfigError:
     """A combination that the schema rejects; its message names the keys."""
     named = []
-    for name, key in config_keys().items():
+    for name, key in config_keys(schema).items():
         if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", message):
             value, source = merged.get(name, (key.default, "default"))
             named.append(f"{name} = {shown(value)} ({source})")
     return ConfigError(message, where=", ".join(named), fix="change one of them")
 
 
-def _key_at(loc: tuple[int | str, ...]) -> str:
+def _key_at(schema: type[Config], loc: tuple[int | str, ...]) -> str:
     """The key that a location of pydantic lies in; empty for the configuration as a whole."""
     dotted = [".".join(map(str, loc[:parts])) for parts in (2, 1)]
-    return next((name for name in dotted if name in config_keys()), "")
+    return next((name for name in dotted if name in config_keys(schema)), "")

@@ -1,20 +1,12 @@
-"""All sections together."""
+"""The keys that all methods share. A method adds its own in a subclass, see ``coevolve.methods``."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
-from coevolve.config.learning import (
-    AdpoSection,
-    GateSection,
-    PoolSection,
-    ProposerSection,
-    RewardSection,
-    SolverSection,
-)
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
 from coevolve.config.resources import (
     EngineSection,
@@ -26,18 +18,18 @@ from coevolve.config.resources import (
     VllmSection,
 )
 from coevolve.config.section import Section
-from coevolve.config.validation import check
+from coevolve.config.validation import check_engine, check_sandbox, check_world
+from coevolve.types import SOLVER
 
 
 class Config(Section):
-    """Everything a run depends on."""
+    """Everything a run depends on, besides the keys of its method."""
 
-    method: Literal["agent0", "r-zero"] = Field("agent0", description="what coevolves: the phases and rewards")
+    method: str = Field("agent0", description="what coevolves: agents, phases and rewards")
     preset: str = Field("mini", description="name of the preset this configuration started from")
     seed: int = Field(0, ge=0, description="one seed for everything")
     iterations: int = Field(3, ge=1, description="rounds of curriculum and executor training")
-    objective: Literal["adpo", "grpo"] = Field("adpo", description="objective of the executor")
-    world: Literal["miniature", "open"] = Field(
+    world: str = Field(
         "miniature",
         description="where tasks, base model and truth come from; open: questions in words for any model, no truth",
     )
@@ -51,12 +43,6 @@ class Config(Section):
     dialogue: DialogueSection = DialogueSection()
     sandbox: SandboxSection = SandboxSection()
     sampling: SamplingSection = SamplingSection()
-    reward: RewardSection = RewardSection()
-    proposer: ProposerSection = ProposerSection()
-    pool: PoolSection = PoolSection()
-    gate: GateSection = GateSection()
-    solver: SolverSection = SolverSection()
-    adpo: AdpoSection = AdpoSection()
     grading: GradingSection = GradingSection()
     evaluation: EvaluationSection = EvaluationSection()
     health: HealthSection = HealthSection()
@@ -73,7 +59,18 @@ class Config(Section):
         """``engine.probe_tolerance``, or what the precision of the weights allows."""
         return self.engine.probe_tolerance or {"float32": 1e-5, "bfloat16": 0.03}[self.model.dtype]
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether training compares with a second model, as a KL term does; plans of memory ask."""
+        return False
+
+    def has_tool(self, agent: str) -> bool:
+        """Whether an agent may call the Python tool."""
+        return self.tool.enabled and agent == SOLVER
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check(self)
+        check_engine(self.engine, self.sampling)
+        check_world(self.world, self.model, self.tool)
+        check_sandbox(self.sandbox, self.tool)
         return self

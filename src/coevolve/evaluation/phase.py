@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coevolve.config import Config
 from coevolve.evaluation.meters import open_meter
@@ -20,9 +21,10 @@ from coevolve.evaluation.runner import (
     forced_fence_control,
 )
 from coevolve.methods.base import Phase, State
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.pool_report import read_tasks
 from coevolve.methods.questions import task_of
-from coevolve.methods.registry import method_named
+from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.types import SOLVER
 
@@ -39,17 +41,17 @@ class Evaluate:
         self.iteration = iteration
         self.report = evaluation_report(labels_of(config))
         self._config, self._meter = config, open_meter(config)
-        with_pool = iteration > 0 and config.evaluation.pool_samples > 0
+        with_pool = iteration > 0 and config.evaluation.pool_samples > 0 and isinstance(config, CoevolutionConfig)
         self._known = self._meter.knows_answers
         self._control = self._known and iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
         self._transfer = self._known and config.evaluation.transfer_per_set + config.evaluation.dialogues > 0
-        self._pool = with_pool and config.solver.train
+        self._pool = with_pool and SOLVER in trained_agents(config)
         self.steps = 1 + self._transfer + self._pool + self._control
 
     def cost(self, config: Config) -> PhaseCost:
         """What is answered; where no answers are known, the newest pool alone."""
         section = config.evaluation
-        pool = config.pool.size if self.iteration and section.pool_samples else 0
+        pool = config.pool.size if self._pool and isinstance(config, CoevolutionConfig) else 0
         prompts, answers = pool, pool * section.pool_samples
         if self._known:
             problems = section.levels * section.per_level
@@ -59,7 +61,7 @@ class Evaluate:
             answers += 3 * section.transfer_per_set * section.transfer_samples
         return PhaseCost(answers=answers, prompts=prompts, stored=answers)
 
-    def run(self, state: State) -> list[Path]:
+    def run(self, state: State[Any]) -> list[Path]:
         """Measure, log one row, keep the problems and their trajectories."""
         config, t = self._config, self.iteration
         section = config.evaluation
@@ -100,7 +102,7 @@ class Evaluate:
         state.progress.step(self.steps, {})
         return files
 
-    def _measure_pool(self, state: State, files: list[Path]) -> dict[str, object]:
+    def _measure_pool(self, state: State[Any], files: list[Path]) -> dict[str, object]:
         """The first solver on this iteration's pool: are the tasks becoming harder?"""
         t, samples = self.iteration, self._config.evaluation.pool_samples
         tasks = [
@@ -119,7 +121,7 @@ class Evaluate:
         files.append(state.store.write_table(f"meter/first-executor-{t}.parquet", rows))
         return {"first_executor_pass_rate": {str(t): measure.pass_rate}} | calls
 
-    def _keep(self, state: State, parts: Mapping[str, Evaluation]) -> list[Path]:
+    def _keep(self, state: State[Any], parts: Mapping[str, Evaluation]) -> list[Path]:
         t = self.iteration
         problems = [row for part in parts.values() for row in part.problems]
         files = [state.store.write_table(f"meter/evaluation-{t}.parquet", problems)]

@@ -14,6 +14,7 @@ import yaml
 
 import coevolve
 from coevolve.config import Config
+from coevolve.config.keys import values_by_key
 from coevolve.export.text import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
 from coevolve.monitor.summary import Summary, at, iterations
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
@@ -68,7 +69,7 @@ def model_card(
         f"# {config.method}: {title} after iteration {iteration}",
         f"One of two agents that {_PAPER} trained against each other from {started}, without any data: "
         f"{USES[agent]} Made by coevolve {coevolve.__version__} (preset `{_inline(config.preset)}`, "
-        f"seed {config.seed}, objective {config.objective}).",
+        f"seed {config.seed}, objective {values_by_key(config).get('objective')}).",
         "## How to use it",
         *([ON_BASE] if adapter else []),
         _fenced("python", _example(agent, config, base, adapter=adapter)),

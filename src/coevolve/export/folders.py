@@ -10,10 +10,10 @@ from pathlib import Path
 from coevolve.errors import ConfigError, RunError
 from coevolve.export.dataset import write_dataset
 from coevolve.export.models import ROLES, write_model
+from coevolve.methods.registry import trained_agents
 from coevolve.monitor.summary import summarise
 from coevolve.store import atomic
 from coevolve.store.folder import RunFolder
-from coevolve.types import PROPOSER
 
 MODELS, DATASET = "models", "dataset"
 KINDS = (MODELS, DATASET)
@@ -107,8 +107,8 @@ def _chosen(folder: RunFolder, asked: int | None) -> int:
 
 
 def _trained(folder: RunFolder) -> list[str]:
-    config = folder.config
-    return [agent for agent in ROLES if (config.proposer.train if agent == PROPOSER else config.solver.train)]
+    trained = trained_agents(folder.config)
+    return [agent for agent in ROLES if agent in trained]
 
 
 def _model_writers(

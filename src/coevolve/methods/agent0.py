@@ -11,8 +11,8 @@ Every ablation of the paper is one key: ``proposer.train``, ``reward.lambda_tool
 
 from __future__ import annotations
 
-from coevolve.config import Config
 from coevolve.methods.base import Paper, Phase
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.fill_pool import FillPool
 from coevolve.methods.phases.pool_report import pool_report
 from coevolve.methods.phases.proposer_report import proposer_report
@@ -32,15 +32,16 @@ class Agent0:
     default_preset = "mini"
     answerer = SOLVER
     reports = (proposer_report(LABELS), pool_report(LABELS), solver_report(LABELS))
+    config = CoevolutionConfig
 
-    def agents(self, config: Config) -> tuple[AgentSpec, ...]:
+    def agents(self, config: CoevolutionConfig) -> tuple[AgentSpec, ...]:
         """The curriculum agent and the executor."""
         return (
             AgentSpec(PROPOSER, LABELS[PROPOSER], config.proposer.train),
             AgentSpec(SOLVER, LABELS[SOLVER], config.solver.train),
         )
 
-    def phases(self, config: Config, iteration: int) -> list[Phase]:
+    def phases(self, config: CoevolutionConfig, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""
         out: list[Phase] = []
         if config.proposer.train:

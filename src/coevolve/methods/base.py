@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from coevolve.config import Config, TrainingSection
 from coevolve.engine.base import Trainer
@@ -20,6 +20,7 @@ from coevolve.types import AgentSpec, Group, LabelledTask, Trajectory
 from coevolve.worlds.base import World
 
 Row = Mapping[str, object]
+C = TypeVar("C", bound=Config)
 
 
 class Store(Protocol):
@@ -117,10 +118,10 @@ class Spent:
 
 
 @dataclass(slots=True)
-class State:
+class State(Generic[C]):
     """Everything a phase may use. What one phase hands to the next lies in the store, so any phase can be redone."""
 
-    config: Config
+    config: C
     world: World
     rollouts: Rollouts
     checkpoints: Checkpoints
@@ -134,7 +135,7 @@ class State:
 
 
 def open_policy(
-    state: State, agent: str, iteration: int, section: TrainingSection, *, resume: bool, reference: Path | None
+    state: State[C], agent: str, iteration: int, section: TrainingSection, *, resume: bool, reference: Path | None
 ) -> Policy:
     """The policy of a agent at the start of an iteration's training, from the checkpoint of the one before.
 
@@ -155,7 +156,7 @@ def open_policy(
     return Policy(f"{agent}-{iteration}", trainer, tolerance=state.config.probe_tolerance, guard=guard)
 
 
-def train_steps(state: State, policy: Policy, steps: int, do: Callable[[int], None]) -> None:
+def train_steps(state: State[C], policy: Policy, steps: int, do: Callable[[int], None]) -> None:
     """Do the steps of a training phase, from 0, that are not finished yet.
 
     A step may depend on its number, on the policy and on what earlier phases left, and on nothing else: the process
@@ -175,10 +176,10 @@ class Phase(Protocol):
     by_steps: bool  # resumes after its last step (``train_steps``), else anew with the trajectories that are kept
     steps: int  # for the progress display
 
-    def cost(self, config: Config) -> PhaseCost:
+    def cost(self, config: Any) -> PhaseCost:
         """What it will ask of the engine, for plans."""
 
-    def run(self, state: State) -> list[Path]:
+    def run(self, state: State[Any]) -> list[Path]:
         """Do the work; returns the files and folders that the next phases need."""
 
 
@@ -201,6 +202,10 @@ class Method(Protocol):
     def paper(self) -> Paper: ...
 
     @property
+    def config(self) -> type[Config]:
+        """The shared keys with the method's own; what ``agents`` and ``phases`` are given is one of these."""
+
+    @property
     def default_preset(self) -> str: ...
 
     @property
@@ -211,8 +216,8 @@ class Method(Protocol):
     def reports(self) -> tuple[PhaseReport, ...]:
         """Of all phases that the method has, also of those that a configuration leaves out."""
 
-    def agents(self, config: Config) -> tuple[AgentSpec, ...]:
+    def agents(self, config: Any) -> tuple[AgentSpec, ...]:
         """The agents of a run, each with its label and whether this configuration trains it."""
 
-    def phases(self, config: Config, iteration: int) -> list[Phase]:
+    def phases(self, config: Any, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from coevolve.config import Config, Voter, at_iteration
+from coevolve.config import Voter, at_iteration
 from coevolve.curriculum.gate import chance_inside
 from coevolve.curriculum.voting import pool_votes
-from coevolve.methods.base import State, Store
+from coevolve.methods.base import Store
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.probe import trained_in
 from coevolve.methods.questions import answers_of
 from coevolve.rollout.seeds import seed_of

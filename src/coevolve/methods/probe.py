@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.config import Config
-from coevolve.methods.base import State, Store
+from coevolve.methods.base import Store
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.phases.solver_report import comparison_facts, probe_facts, rollback_facts
 from coevolve.methods.questions import task_of

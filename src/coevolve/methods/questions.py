@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from coevolve.config import Config
 from coevolve.grading.extract import last_boxed
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.protocol import after_last_output, written_question
 from coevolve.types import PROPOSER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.base import World
@@ -22,7 +23,7 @@ class Written:
 
 
 def read_questions(
-    world: World, texts: Sequence[Trajectory], config: Config, *, iteration: int, prefix: str
+    world: World, texts: Sequence[Trajectory], config: CoevolutionConfig, *, iteration: int, prefix: str
 ) -> list[Written]:
     """Parse and check every text; ``prefix`` makes the task ids unique within a run.
 

@@ -8,8 +8,12 @@ What differs otherwise are keys: presets ``r-zero`` (the paper) and ``r-zero-cod
 
 from __future__ import annotations
 
-from coevolve.config import Config
+from typing import Self
+
+from pydantic import model_validator
+
 from coevolve.methods.base import Paper, Phase
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.fill_pool import FillPool
 from coevolve.methods.phases.pool_report import pool_report
 from coevolve.methods.phases.proposer_report import proposer_report
@@ -21,6 +25,18 @@ from coevolve.types import PROPOSER, SOLVER, AgentSpec
 LABELS = {PROPOSER: "challenger", SOLVER: "solver"}
 
 
+class RZeroConfig(CoevolutionConfig):
+    """The keys of Agent0 without what Agent0 added: with it this would be Agent0 by another name."""
+
+    @model_validator(mode="after")
+    def _without_additions(self) -> Self:
+        if self.tool.enabled or self.reward.lambda_tool > 0:
+            raise ValueError("R-Zero has no tool: tool.enabled is false and reward.lambda_tool is 0")
+        if self.objective != "grpo":
+            raise ValueError("the solver of R-Zero learns by plain GRPO: objective is grpo")
+        return self
+
+
 class RZero:
     """Challenger and solver; implements :class:`coevolve.methods.base.Method`."""
 
@@ -29,12 +45,13 @@ class RZero:
     default_preset = "r-zero"
     answerer = SOLVER
     reports = (proposer_report(LABELS), pool_report(LABELS), solver_report(LABELS))
+    config = RZeroConfig
 
-    def agents(self, config: Config) -> tuple[AgentSpec, ...]:
+    def agents(self, config: RZeroConfig) -> tuple[AgentSpec, ...]:
         """Both agents are always trained."""
         return AgentSpec(PROPOSER, LABELS[PROPOSER], True), AgentSpec(SOLVER, LABELS[SOLVER], True)
 
-    def phases(self, config: Config, iteration: int) -> list[Phase]:
+    def phases(self, config: RZeroConfig, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""
         return [
             TrainProposer(config, iteration, LABELS),

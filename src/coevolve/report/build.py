@@ -9,6 +9,7 @@ from typing import Any
 
 import coevolve
 from coevolve.config import Config, at_iteration
+from coevolve.config.keys import values_by_key
 from coevolve.monitor.health import health
 from coevolve.monitor.summary import logged
 from coevolve.report.chunks import left_out, read_trajectories
@@ -73,6 +74,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
     """
     summary = logged(folder)
     metrics = folder.metrics()
+    keys = values_by_key(folder.config)
     return {
         "run": {
             "name": folder.path.resolve().name,
@@ -87,8 +89,8 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
         "summary": summary,
         "gates": _gates(folder.config),
         "steps": {
-            "curriculum": _steps(metrics, "curriculum", folder.config.proposer.kl > 0),
-            "executor": _steps(metrics, "executor", folder.config.solver.kl > 0),
+            "curriculum": _steps(metrics, "curriculum", bool(keys.get("proposer.kl"))),
+            "executor": _steps(metrics, "executor", bool(keys.get("solver.kl"))),
         },
         "timings": folder.timings(),
         "live": live,
@@ -109,7 +111,9 @@ def _steps(metrics: Sequence[Mapping[str, Any]], agent: str, has_reference: bool
 def _gates(config: Config) -> dict[str, list[float] | None]:
     """[lower, upper] of every iteration, or null where the gate is disabled."""
     numbers = range(1, config.iterations + 1)
-    gate = config.gate
+    gate = getattr(config, "gate", None)
+    if gate is None:
+        return {}
     return {
         str(t): [at_iteration(gate.lower, t), at_iteration(gate.upper, t)] if gate.enabled else None for t in numbers
     }

@@ -19,7 +19,7 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
 from coevolve.rollout.loop import Job, RolloutLoop
 from coevolve.sandbox.factory import open_tool
-from coevolve.types import PROPOSER, SOLVER, Trajectory
+from coevolve.types import PROPOSER, Trajectory
 from coevolve.worlds.base import Contract
 
 
@@ -114,7 +114,7 @@ class RolloutWorker:
 
     def _environment(self, agent: str) -> Environment:
         tool = self._config.tool
-        if tool.enabled if agent == SOLVER else self._config.proposer.tool:
+        if self._config.has_tool(agent):
             return PythonToolEnvironment(self._contract, tool.max_turns, self._shown, agent)
         return WritingEnvironment(self._contract, agent)
 

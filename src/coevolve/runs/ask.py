@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
+from coevolve.methods.registry import trained_agents
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, ready_world
@@ -28,7 +29,7 @@ def solve(path: Path, question: str) -> Trajectory:
     folder = RunFolder.open(path, write=False)
     config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
     trained = [t for t in range(1, config.iterations + 1) if folder.recorded(f"checkpoints/iteration-{t}/solver/")]
-    if config.solver.train and not trained:
+    if SOLVER in trained_agents(config) and not trained:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
     newest = trained[-1] if trained else 0
     world = ready_world(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from coevolve.config import Config
 from coevolve.engine.factory import Trainers, require_engine
@@ -165,7 +166,7 @@ def _mark(folder: RunFolder, status: str) -> None:
 def _run_phase(
     folder: RunFolder,
     phase: Phase,
-    state: State,
+    state: State[Any],
     recorder: Recorder,
     progress: Progress,
     clock: PhaseClock,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coevolve.config import Config
-from coevolve.config.loading import load_config
 from coevolve.engine.factory import require_engine
 from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memory_plan
 from coevolve.engine.planning.devices import Gpu, gpus
 from coevolve.engine.planning.memory import MemoryPlan
 from coevolve.errors import CoevolveError
+from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
 from coevolve.runs.plan import planned, shape_of
 from coevolve.worlds.registry import PROMPT_TOKENS, open_world
@@ -41,7 +41,7 @@ def workload(config: Config) -> Workload:
         config.engine_settings,
         prompt_tokens=PROMPT_TOKENS[config.world],
         text_tokens=max(config.sampling.max_tokens, config.sampling.question_tokens),
-        reference=max(config.proposer.kl, config.solver.kl) > 0,
+        reference=config.has_reference,
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.engine.base import Folder, Snapshot
+from coevolve.methods.registry import trained_agents
 from coevolve.store.folder import RunFolder
-from coevolve.types import PROPOSER
 
 
 class RunCheckpoints:
@@ -40,4 +40,4 @@ class RunCheckpoints:
 
     @staticmethod
     def _trained(config: Config, agent: str) -> bool:
-        return config.proposer.train if agent == PROPOSER else config.solver.train
+        return agent in trained_agents(config)

@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from coevolve.config import Config
-from coevolve.errors import RunError
+from coevolve.errors import ConfigError, RunError
+from coevolve.methods.registry import stored_config
 from coevolve.store import manifest
 from coevolve.store.manifest import Manifest
 
@@ -31,7 +32,9 @@ def parsed(config: Mapping[str, Any], state: Manifest, source: Path) -> Config:
         RunError: this version cannot use it.
     """
     try:
-        return Config.model_validate(manifest.translated(config, state.schema_))
+        return stored_config(manifest.translated(config, state.schema_))
+    except ConfigError as error:
+        raise RunError(error.what, where=str(source), fix=error.fix) from error
     except ValidationError as error:
         raise RunError(
             f"this version of coevolve cannot use the configuration of the run: {error}",

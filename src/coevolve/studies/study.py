@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coevolve.config import Config
 from coevolve.config.keys import nearest, shown, values_by_key
-from coevolve.config.loading import Layer, layer_of, load_config, parse_yaml
+from coevolve.config.loading import Layer, layer_of, parse_yaml
 from coevolve.errors import ConfigError, RunError
+from coevolve.methods.registry import load_config
 from coevolve.store import manifest, settings
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import Problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coevolve.config import Config
 from coevolve.engine.hub import model_folder
+from coevolve.types import PROPOSER
 from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.learner import OpenWorld
@@ -23,7 +24,7 @@ def open_world(config: Config) -> World:
             path,
             config.model.contract,
             turns=config.dialogue.turns,
-            composing=config.proposer.tool,
+            composing=config.has_tool(PROPOSER),
             state=config.tool.state,
         )
     if path is None:

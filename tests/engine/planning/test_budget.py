@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from coevolve.config.loading import load_config
 from coevolve.engine.hub import FAMILIES, published_config
 from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memory_plan
 from coevolve.engine.planning.memory import MemoryPlan
 from coevolve.engine.planning.shapes import ModelShape
+from coevolve.methods.registry import load_config
 from coevolve.runs.estimate import workload
 
 QWEN = ModelShape.from_config(FAMILIES["qwen3-4b"].config)

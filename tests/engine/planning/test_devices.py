@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from coevolve.cli import app
-from coevolve.config.loading import load_config
 from coevolve.engine.planning import devices
 from coevolve.errors import ConfigError
+from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import coevolve
-from coevolve.config.loading import load_config
 from coevolve.engine.base import Folder, Snapshot
 from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
+from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import SilentProgress
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.monitor.tracking.base import TrackedRun, Value
 from coevolve.monitor.tracking.following import Tail, follow
 from coevolve.monitor.tracking.state import TrackerState, read_state, write_state

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 import coevolve
-from coevolve.config import Config, TrackSection
+from coevolve.config import TrackSection
 from coevolve.errors import ConfigError
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.monitor.tracking import processes
 from coevolve.monitor.tracking.base import Histogram
 from coevolve.monitor.tracking.flattening import flat
@@ -131,7 +132,8 @@ def test_a_killed_run_leaves_its_tracker_whole_and_alone(tmp_path: Path) -> None
     code = f"""
 import sys, time
 from pathlib import Path
-from coevolve.config import Config, TrackSection
+from coevolve.config import TrackSection
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 from coevolve.monitor.tracking.processes import Trackers
 section = TrackSection(to=["tensorboard"])

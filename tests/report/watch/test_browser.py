@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from coevolve.config import Config, ProposerSection
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import ProposerSection
 from coevolve.report.live import live_state
 from coevolve.store.folder import RunFolder
 
@@ -101,7 +102,7 @@ def test_a_killed_run_is_told_from_one_that_works(served: Served, tmp_path: Path
     path = tmp_path / "run"
     script = (
         "import sys; from pathlib import Path\n"
-        "from coevolve.config import Config; from coevolve.store.folder import RunFolder\n"
+        "from coevolve.methods.config import CoevolutionConfig as Config; from coevolve.store.folder import RunFolder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Config(iterations=1))\n"
         "folder.begin('iteration-0/evaluate'); print('ready', flush=True); sys.stdin.read()\n"
     )

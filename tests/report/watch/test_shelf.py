@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coevolve.config import Config
+from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]

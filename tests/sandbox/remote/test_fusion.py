@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coevolve.config.loading import load_config
 from coevolve.errors import ConfigError, SandboxInfraError
+from coevolve.methods.registry import load_config
 from coevolve.sandbox.base import Status, ToolResult
 from coevolve.sandbox.remote.client import RemoteTool
 

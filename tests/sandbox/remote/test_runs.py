@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from coevolve.config.loading import load_config
 from coevolve.engine.base import Folder
 from coevolve.errors import SandboxUnavailable
+from coevolve.methods.registry import load_config
 from coevolve.rollout.base import Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.sandbox.factory import open_tool

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from coevolve.config import Config, at_iteration
+from coevolve.config import at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import Gate, gate
 from coevolve.curriculum.voting import agrees
-from coevolve.methods.base import State, Store
+from coevolve.methods.base import Store
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import verified_label
 from coevolve.methods.phases.pool_report import (
     POOL,

@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from coevolve.config import RewardSection
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import Gate, Reason
 from coevolve.curriculum.neighbours import nearest_distances
 from coevolve.curriculum.voting import agrees, vote_entropy
 from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Store
+from coevolve.methods.config import RewardSection
 from coevolve.methods.metrics import mean, sampled_entropy
 from coevolve.methods.questions import Written
 from coevolve.methods.reporting import (

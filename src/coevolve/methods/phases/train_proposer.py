@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.config import Config, at_iteration
+from coevolve.config import at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
@@ -16,7 +16,9 @@ from coevolve.curriculum.voting import agrees, pool_votes
 from coevolve.learning.advantages import keyed
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
-from coevolve.methods.base import State, open_policy, train_steps
+from coevolve.methods.base import open_policy, train_steps
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.phases.fill_pool import earlier_questions
 from coevolve.methods.phases.proposer_report import ProposerStep, proposer_report, shown_facts, step_facts
 from coevolve.methods.polling import poll_for_reward, voters

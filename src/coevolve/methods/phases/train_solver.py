@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.config import Config, at_iteration
+from coevolve.config import at_iteration
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
-from coevolve.methods.base import State, open_policy, train_steps
+from coevolve.methods.base import open_policy, train_steps
+from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, relabelled
 from coevolve.methods.metrics import sampled_entropy
 from coevolve.methods.phases.fill_pool import kept_tasks

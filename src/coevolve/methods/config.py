@@ -1,12 +1,15 @@
-"""What is rewarded, which tasks are kept, and how both agents learn."""
+"""The keys of Agent0 and R-Zero: what is rewarded, which tasks are kept, and how both agents learn."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from coevolve.config.section import Probability, ProbabilityPerIteration, Section, StepsPerIteration, Voter
+from coevolve.config import Config, Section, TrainingSection, at_iteration
+from coevolve.config.section import Probability, ProbabilityPerIteration, StepsPerIteration, Voter
+from coevolve.methods.base import State
+from coevolve.types import PROPOSER
 
 
 class RewardSection(Section):
@@ -26,18 +29,6 @@ class RewardSection(Section):
     mask_numbers: bool = Field(False, description="compare questions with every number replaced by #")
     clip_at_zero: bool = Field(True, description="no reward is below 0; false = what R-Zero's code computes")
     malformed: float = Field(0.0, le=0, description="what a text earns that is no well-formed question (R-Zero: -1)")
-
-
-class TrainingSection(Section):
-    """How one agent learns from its rollout batches."""
-
-    minibatches: int = Field(2, ge=1, description="optimiser steps per rollout batch; with 1 no clip bound can act")
-    lr: float = Field(4e-4, gt=0, description="learning rate of AdamW")
-    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
-    warmup: int = Field(0, ge=0, description="optimiser steps of linear warm-up after the optimiser was new")
-    clip_low: float = Field(0.2, gt=0, lt=1.0, description="lower clip bound")
-    clip_high: float = Field(0.2, gt=0, description="upper clip bound; ADPO widens it for ambiguous tasks")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradient clip")
 
 
 class ProposerSection(TrainingSection):
@@ -118,3 +109,52 @@ class AdpoSection(Section):
     clip_extra: float = Field(0.1, ge=0, description="widening of the upper clip bound of the most ambiguous tasks")
     lower: Probability = Field(0.3, description="p_hat at and below which a task is most ambiguous")
     upper: Probability = Field(0.8, description="p_hat at and above which a task is confident")
+
+
+class CoevolutionConfig(Config):
+    """The shared keys, and those of a proposer and a solver that raise each other."""
+
+    objective: Literal["adpo", "grpo"] = Field("adpo", description="objective of the executor")
+    reward: RewardSection = RewardSection()
+    proposer: ProposerSection = ProposerSection()
+    pool: PoolSection = PoolSection()
+    gate: GateSection = GateSection()
+    solver: SolverSection = SolverSection()
+    adpo: AdpoSection = AdpoSection()
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether an agent has a KL term."""
+        return max(self.proposer.kl, self.solver.kl) > 0
+
+    def has_tool(self, agent: str) -> bool:
+        """The solver by ``tool.enabled``, the proposer by ``proposer.tool``."""
+        return self.proposer.tool if agent == PROPOSER else super().has_tool(agent)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for t in range(1, self.iterations + 1):
+            if at_iteration(self.gate.lower, t) > at_iteration(self.gate.upper, t):
+                raise ValueError("gate.lower is above gate.upper: no task could ever be kept")
+        if self.adpo.lower >= self.adpo.upper:
+            raise ValueError("adpo.lower must be below adpo.upper")
+        if self.reward.malformed < 0 and self.reward.clip_at_zero:
+            raise ValueError("reward.malformed is below 0, but reward.clip_at_zero allows no reward below 0")
+        if self.pool.stop > 0 and not self.gate.enabled:
+            raise ValueError("pool.stop leaves out votes on tasks that miss the gate, but gate.enabled is false")
+        if self.proposer.tool and not self.tool.enabled:
+            raise ValueError("proposer.tool is true, but tool.enabled is false: there is no tool")
+        _check_batches(self.proposer, self.solver)
+        return self
+
+
+def _check_batches(proposer: ProposerSection, solver: SolverSection) -> None:
+    if proposer.questions % proposer.group_size:
+        raise ValueError("proposer.questions must be a multiple of proposer.group_size")
+    if proposer.minibatches > proposer.questions:
+        raise ValueError("proposer.minibatches is larger than proposer.questions")
+    if solver.minibatches > solver.tasks * solver.group_size:
+        raise ValueError("solver.minibatches is larger than solver.tasks * solver.group_size")
+
+
+CoevolutionState = State[CoevolutionConfig]
