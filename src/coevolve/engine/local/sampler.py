@@ -30,9 +30,13 @@ from coevolve.types import Ints
 class LocalSampler:
     """Implements :class:`coevolve.engine.base.Sampler` with torch and a standard transformers model.
 
-    A slot is one of three things: active (decoded at every step), resting (paused at a stop string, its cache kept),
-    or free. Decoding runs over the first ``self._top`` slots, resting ones included: computing their few idle steps is
-    cheaper than moving their cache away and back. The window shrinks when too many of its slots are free.
+    A slot is active (decoded at every step), paused (at a stop string, its cache kept), or free. Decoding runs over the
+    first ``self._top`` slots, paused ones included: computing their few idle steps is cheaper than moving their cache
+    away and back. The window shrinks when too many of its slots are free.
+
+    The state of a sequence is spread over numpy arrays with one entry per slot: tokens, lengths, limits, seeds. A step
+    is ``_decode`` (all active slots), ``_extend_paused`` (tokens that came from outside), ``_admit`` (the queue),
+    ``_collect`` (who ended or paused) and ``_shrink``, always in this order: results depend on it.
 
     ``static`` lays the cache out once, for the longest sequences, and replays recorded steps where the device can: the
     default on CUDA. On CPU the cache grows with its sequences.
@@ -156,14 +160,14 @@ class LocalSampler:
         self._queue.append(request)
 
     def extend(self, id: int, tokens: Ints) -> None:
-        """Append tokens to a resting sequence and let it go on at the next step."""
+        """Append tokens to a paused sequence and let it go on at the next step."""
         slot = self._slot_of[id]
         if self._length[slot] + len(tokens) >= self._limit[slot]:
             raise EngineError("an extension leaves no room for another token", where=f"request {id}")
         self._extensions[id] = tokens
 
     def release(self, id: int) -> None:
-        """Forget a resting sequence."""
+        """Forget a paused sequence."""
         self._free(self._slot_of[id])
 
     def release_memory(self) -> None:
@@ -212,7 +216,7 @@ class LocalSampler:
         decoding = self._active[: self._top].copy()
         if decoding.any():
             self._decode(decoding)
-        fresh = self._extend_resting()
+        fresh = self._extend_paused()
         fresh += self._admit()
         touched = np.concatenate([np.flatnonzero(decoding), np.array(fresh, np.int64)]).astype(np.int64)
         completions = self._collect(touched)
@@ -220,7 +224,7 @@ class LocalSampler:
         return completions
 
     def _decode(self, decoding: NDArray[np.bool_]) -> None:
-        """One forward pass over the first slots; resting and free ones compute a token that nobody reads."""
+        """One forward pass over the first slots; paused and free ones compute a token that nobody reads."""
         top = self._top
         positions = np.maximum(self._length[:top] - 1, 0)
         last = self._tokens[np.arange(top), positions]
@@ -228,7 +232,7 @@ class LocalSampler:
         rows = np.flatnonzero(decoding)
         self._draw(rows, logits[torch.from_numpy(rows)] if len(rows) < top else logits)
 
-    def _extend_resting(self) -> list[int]:
+    def _extend_paused(self) -> list[int]:
         """Feed appended tokens (and the last sampled one, not yet cached) of all extended sequences in one pass."""
         if not self._extensions:
             return []
@@ -253,9 +257,11 @@ class LocalSampler:
             self._cache.forget()
         self._admitting = used + n  # rows that there are to be
         requests = [self._queue.popleft() for _ in range(n)]
+        # Room: the cache and the arrays grow before any slot is filled.
         need = max(len(r.prompt) + r.sampling.max_tokens for r in requests)
         self._allocate(min(self._max_rows, max(self._cache.slots, used + n)), need)
         slots = np.flatnonzero(self._ids < 0)[:n]
+        # State: everything that the arrays say about the new sequences.
         for slot, r in zip(slots, requests, strict=True):
             p = len(r.prompt)
             self._ids[slot], self._active[slot] = r.id, True
@@ -266,6 +272,7 @@ class LocalSampler:
             self._limit[slot] = p + r.sampling.max_tokens
             self._seeds[slot] = np.uint64(r.seed % 2**64)
         self._top = max(self._top, int(slots.max()) + 1)
+        # Prefill: the first request with a prompt computes it, its cache is copied to the others.
         first: dict[bytes, int] = {}
         source = np.array([first.setdefault(r.prompt.tobytes(), i) for i, r in enumerate(requests)])
         unique = np.unique(source)
@@ -281,7 +288,7 @@ class LocalSampler:
     def _prefill(self, slots: NDArray[np.int64], starts: NDArray[np.int64], *, draw_now: bool = True) -> Tensor:
         """Run known tokens [start, length) of some slots through the model; returns logits [R, V] of the last ones."""
         widths = self._length[slots] - starts
-        order = np.argsort(widths, kind="stable")
+        order = np.argsort(widths, kind="stable")  # rows of similar width share a pass: little padding
         out: list[Tensor] = []
         begin = 0
         while begin < len(order):
@@ -368,7 +375,7 @@ class LocalSampler:
             return
         holes = np.flatnonzero(self._ids[: len(used)] < 0)
         movers = used[used >= len(used)]
-        if len(holes):
+        if len(holes):  # in both the cache and every array
             self._cache.copy(torch.from_numpy(movers), torch.from_numpy(holes), int(self._length[movers].max()))
             for array in (self._tokens, self._logp, self._ids, self._active):
                 array[holes] = array[movers]
