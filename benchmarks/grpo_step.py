@@ -43,7 +43,8 @@ def sample(model_path: Path, questions: int, answers: int, max_tokens: int, seed
     import torch
 
     from coevolve.engine.local.models import load_model, load_tokenizer, quiet
-    from coevolve.types import PROPOSER, Origin, Task
+    from coevolve.types import PROPOSER, SOLVER
+    from coevolve.worlds.base import PromptContext
     from coevolve.worlds.miniature.learner import MiniatureContract
 
     torch.manual_seed(seed)
@@ -69,11 +70,10 @@ def sample(model_path: Path, questions: int, answers: int, max_tokens: int, seed
             pairs.append((before[mask.bool()].tolist(), after))
         return pairs
 
-    texts = [tokenizer.decode(after) for _, after in generate([contract.proposer_prompt()] * 3 * questions, 100)]
-    (stop,) = contract.proposer_stops
+    texts = [tokenizer.decode(after) for _, after in generate([contract.prompt(PROPOSER)] * 3 * questions, 100)]
+    (stop,) = contract.stops(PROPOSER)
     written = [text.split(stop)[0] for text in texts if stop in text][:questions]
-    origin = Origin("benchmark", PROPOSER, 1)
-    prompts = [contract.solver_prompt(Task(str(i), (text,), "", origin)) for i, text in enumerate(written)]
+    prompts = [contract.prompt(SOLVER, PromptContext(text)) for text in written]
     rows = generate([prompt for prompt in prompts for _ in range(answers)], max_tokens)
     advantage = np.random.default_rng(seed).normal(size=len(rows)).astype(np.float32)
     return {

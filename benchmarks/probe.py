@@ -96,6 +96,8 @@ def print_cost(path: Path) -> None:
     from contextlib import closing
 
     from coevolve.methods.probe import TASKS
+    from coevolve.rollout.asking import solve
+    from coevolve.rollout.base import RolloutSettings
     from coevolve.rollout.service import LocalRollouts
     from coevolve.store.checkpoints import RunCheckpoints
     from coevolve.store.folder import RunFolder
@@ -108,14 +110,14 @@ def print_cost(path: Path) -> None:
     tasks = [Task(str(x["task_id"]), (str(x["question"]),), "chain", origin) for x in folder.read_table(TASKS)]
     checkpoints = RunCheckpoints(folder, world.base_model())
     whole = float(str(summarise(path)["cpu_s"]))
-    with closing(LocalRollouts(config, world, world.base_model())) as rollouts:
-        rollouts.solve(checkpoints.weights(SOLVER, 0), tasks[:4], 1, seed=0)  # starts what starts once
+    with closing(LocalRollouts(RolloutSettings.of(config, world.contract), world.base_model())) as rollouts:
+        solve(rollouts, checkpoints.weights(SOLVER, 0), tasks[:4], 1, seed=0)  # starts what starts once
         for samples in (2, 4):
             spent = 0.0
             for t in range(config.iterations + 1):
                 weights = checkpoints.weights(SOLVER, t)
                 before = time.process_time() + rollouts.cost.cpu_s
-                rollouts.solve(weights, tasks, samples, seed=t)
+                solve(rollouts, weights, tasks, samples, seed=t)
                 spent += time.process_time() + rollouts.cost.cpu_s - before
             print(f"{len(tasks)} tasks, {samples} answers each, {config.iterations + 1} executors:", end=" ")
             print(f"{spent:.1f} CPU-s, {100 * spent / whole:.1f} % of the {whole:.0f} CPU-s of the run")

@@ -27,11 +27,14 @@ import torch
 from coevolve.engine.base import SampleRequest, Sampling
 from coevolve.engine.local.models import load_model, load_tokenizer
 from coevolve.engine.local.sampler import LocalSampler
+from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import PythonToolEnvironment
-from coevolve.rollout.loop import Job, RolloutLoop
+from coevolve.rollout.environments import ToolSpec
+from coevolve.rollout.loop import RolloutLoop
 from coevolve.rollout.protocol import appended_observation, called_code
 from coevolve.sandbox.pool import SandboxPool
+from coevolve.types import SOLVER
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import MiniatureMeter
 
@@ -62,21 +65,21 @@ def single_turn_generate(model: torch.nn.Module, prompts: np.ndarray) -> int:
     return int(out[:, ids.shape[1] :].numel())
 
 
-def multi_turn_ours(loop: RolloutLoop, world: MiniatureWorld, jobs: list[Job]) -> int:
-    pairs = [(job, PythonToolEnvironment(world.contract, MAX_TURNS, str)) for job in jobs]
-    trajectories, _ = loop.run(pairs, Sampling(max_tokens=MAX_TOKENS), policy="base", contract="benchmark")
-    return sum(t.sampled for t in trajectories)
+def multi_turn_ours(loop: RolloutLoop, episodes: list[Episode]) -> int:
+    _, stats = loop.run(episodes, policy="base", contract="benchmark")
+    return stats.sampled_tokens
 
 
 def multi_turn_generate(
-    model: torch.nn.Module, codec: Codec, tool: SandboxPool, world: MiniatureWorld, jobs: list[Job], eos: int
+    model: torch.nn.Module, codec: Codec, tool: SandboxPool, world: MiniatureWorld, episodes: list[Episode], eos: int
 ) -> int:
     fence = codec.encode("```output\n").tolist()
     assert len(fence) == 1, "the rival needs the output fence to be one token"
-    texts = [job.prompt.tolist() + job.opening.tolist() for job in jobs]
-    starts = [len(job.prompt) for job in jobs]
+    seats = [episode.seats[0] for episode in episodes]
+    starts = [len(codec.encode(seat.prompt)) for seat in seats]
+    texts = [codec.encode(seat.prompt).tolist() + codec.encode(seat.opening).tolist() for seat in seats]
     marks = list(starts)  # where the text since the last observation begins
-    calls, sampled, alive = [0] * len(jobs), 0, list(range(len(jobs)))
+    calls, sampled, alive = [0] * len(texts), 0, list(range(len(texts)))
     while alive:
         width = max(len(texts[i]) for i in alive)
         ids = torch.tensor([[0] * (width - len(texts[i])) + texts[i] for i in alive])
@@ -125,15 +128,19 @@ def main() -> None:
     rng = np.random.default_rng(0)
     prompts = rng.integers(5, 60, (SAMPLES * options.tasks, PROMPT_TOKENS)).astype(np.int32)
     tasks = [t for level in range(1, 6) for t in meter.held_out(level, options.tasks // 5, 1)]
-    opening = codec.encode(world.contract.tool_opening)
-    jobs = [
-        Job(t.id, k, codec.encode(world.contract.solver_prompt(t)), opening, n * SAMPLES + k)
-        for n, t in enumerate(tasks)
+    asked = [
+        Seat(SOLVER, world.contract.prompt(SOLVER, PromptContext(t.question)), world.contract.tool_opening)
+        for t in tasks
+    ]
+    place, sampling = ToolSpec(SOLVER, MAX_TURNS), Sampling(max_tokens=MAX_TOKENS)
+    episodes = [
+        Episode(t.id, k, (seat,), place, sampling, n * SAMPLES + k)
+        for n, (t, seat) in enumerate(zip(tasks, asked, strict=True))
         for k in range(SAMPLES)
     ]
     rows: dict[str, dict[str, list[float]]] = {}
     with SandboxPool(workers=2, cache_size=65536) as tool, torch.inference_mode():
-        loop = RolloutLoop(sampler, tool, codec, wait_steps=4, eos=sampler.eos)
+        loop = RolloutLoop(sampler, tool, codec, world.contract, wait_steps=4, eos=sampler.eos)
         for n in range(options.rounds + 1):
             torch.manual_seed(n)
             results = {
@@ -142,8 +149,8 @@ def main() -> None:
                     timed(lambda: single_turn_generate(model, prompts)),
                 ),
                 "multi-turn": (
-                    timed(lambda: multi_turn_ours(loop, world, jobs)),
-                    timed(lambda: multi_turn_generate(model, codec, tool, world, jobs, eos)),
+                    timed(lambda: multi_turn_ours(loop, episodes)),
+                    timed(lambda: multi_turn_generate(model, codec, tool, world, episodes, eos)),
                 ),
             }
             if n == 0:

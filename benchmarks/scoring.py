@@ -18,7 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from coevolve.config import EngineSection
 from coevolve.engine.base import Folder
 from coevolve.methods.config import CoevolutionConfig as Config
-from coevolve.rollout.base import Snapshot
+from coevolve.rollout.asking import solve
+from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.types import Task
 from coevolve.worlds.miniature.learner import MiniatureWorld
@@ -33,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     world, meter = MiniatureWorld(), MiniatureMeter()
     config = Config(engine=EngineSection(workers=1))
-    rollouts = LocalRollouts(config, world, world.base_model())
+    rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), world.base_model())
     policy = Snapshot("base", 0, Folder(world.base_model()))
     tasks = [t for level in range(1, 6) for t in meter.held_out(level, -(-options.questions // 5), 1)][
         : options.questions
@@ -42,7 +43,7 @@ def main() -> None:
     def cost(batches: list[list[Task]], seed: int) -> tuple[float, int]:
         begin, before = time.process_time(), rollouts.cost
         for n, batch in enumerate(batches):
-            rollouts.solve(policy, batch, options.samples, seed=seed + n)
+            solve(rollouts, policy, batch, options.samples, seed=seed + n)
         after = rollouts.cost
         seconds = time.process_time() - begin + after.cpu_s - before.cpu_s
         return seconds, after.sampled_tokens - before.sampled_tokens

@@ -22,7 +22,8 @@ import numpy as np
 from coevolve.config import Config
 from coevolve.engine.base import Folder
 from coevolve.methods.registry import load_config
-from coevolve.rollout.base import Snapshot
+from coevolve.rollout.asking import solve
+from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
@@ -39,7 +40,7 @@ def pass_over(
 ) -> tuple[list[Trajectory], Measured]:
     """All answers, and seconds: wall, CPU of workers and snippets, waiting for results (mean of the workers)."""
     before, begin = rollouts.cost, time.perf_counter()
-    groups = rollouts.solve(policy, tasks, samples, seed=SEED)
+    groups = solve(rollouts, policy, tasks, samples, seed=SEED)
     wall, after = time.perf_counter() - begin, rollouts.cost
     return [t for group in groups for t in group], {
         "wall_s": wall,
@@ -51,9 +52,9 @@ def pass_over(
 
 def measured(config: Config, policy: Snapshot, tasks: list[Task], base: Path) -> Measured:
     """One round with fresh workers: nothing is known to them, but everything is loaded."""
-    rollouts = LocalRollouts(config, MiniatureWorld(), base)
+    rollouts = LocalRollouts(RolloutSettings.of(config, MiniatureWorld().contract), base)
     try:
-        rollouts.solve(policy, tasks[:4], 1, seed=WARM_UP_SEED)
+        solve(rollouts, policy, tasks[:4], 1, seed=WARM_UP_SEED)
         first, unknown = pass_over(rollouts, policy, tasks, config.evaluation.samples)
         second, known = pass_over(rollouts, policy, tasks, config.evaluation.samples)
     finally:

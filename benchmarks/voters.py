@@ -23,6 +23,8 @@ from coevolve.curriculum.voting import vote
 from coevolve.evaluation.scoring import is_right
 from coevolve.methods.polling import different_voters
 from coevolve.methods.questions import task_of
+from coevolve.rollout.asking import solve
+from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, ready_world
@@ -84,7 +86,7 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
     base = base_model(world)
     checkpoints = RunCheckpoints(folder, base)
     out = []
-    with closing(LocalRollouts(config, world, base)) as rollouts:
+    with closing(LocalRollouts(RolloutSettings.of(config, world.contract), base)) as rollouts:
         for t in iterations:
             truths = {row["task_id"]: str(row["truth"]) for row in tables.read(path / f"meter/tasks-{t}.parquet")}
             rows = [row for row in folder.read_table(f"tasks/iteration-{t}.parquet") if row["p_hat"] is not None]
@@ -93,7 +95,7 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
             answers: dict[int, list[list[str | None]]] = {}
             for at in sorted(set(executors.values())):
                 seed = seed_of(config.seed, "asked again", t, at)
-                groups = rollouts.solve(checkpoints.weights(SOLVER, at), tasks, votes, seed=seed)
+                groups = solve(rollouts, checkpoints.weights(SOLVER, at), tasks, votes, seed=seed)
                 answers[at] = [[x.answer for x in group] for group in groups]
             out.append(Pool(t, [truths[task.id] for task in tasks], executors, answers))
     return out

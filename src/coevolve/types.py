@@ -92,6 +92,9 @@ class Trajectory:
     policy: str
     policy_versions: tuple[int, ...]  # of the weights that made it, in order; one where they did not change on the way
     contract: str  # hash of prompt format, fences, limits and sampling
+    agent: str = ""  # who wrote it; empty where an older run did not say
+    seat: int = 0  # its place in an episode of several seats
+    reward: float | None = None  # what the environment paid, where it pays
 
     @property
     def sampled(self) -> int:

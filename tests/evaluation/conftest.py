@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from answering import Answering
 
 from coevolve.engine.base import Arrays
 from coevolve.rollout.base import RolloutCost, Snapshot
@@ -71,12 +72,11 @@ class Call:
 
 
 @dataclass
-class ScriptedRollouts:
+class ScriptedRollouts(Answering):
     """Answers as scripted and remembers what it was asked."""
 
     sampled: Answers
     greedy: Answers | None = None
-    contract: str = "c"
     calls: list[Call] = field(default_factory=list)
 
     def solve(

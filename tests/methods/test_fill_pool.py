@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
+from answering import Answering
 
 from coevolve.config import Config
 from coevolve.curriculum.neighbours import nearest_distances
@@ -62,13 +63,12 @@ def test_an_executor_that_is_never_trained_votes_once(config: Settings) -> None:
 
 
 @dataclass
-class Written:
+class Written(Answering):
     """Rollouts whose texts and answers are given by question."""
 
     make: Make
     texts: Sequence[str]
     answers: dict[str, list[list[str | None]]]  # by question: one list of answers per voter, in order of asking
-    contract: str = "c"
     asked: list[list[str]] = field(default_factory=list)
 
     def write(self, policy: Snapshot, n: int, *, seed: int) -> list[Trajectory]:
@@ -377,10 +377,11 @@ def test_a_text_that_was_cut_off_is_malformed(filled: Callable[..., Pool], traje
 
 
 def test_a_chain_becomes_a_dialogue_where_the_configuration_has_them(filled: Callable[..., Pool]) -> None:
-    pool = filled(TEXTS, ANSWERS, "dialogue.turns=3", "gate.upper=1")
+    first = "Let a = 12 + 30. Find a."  # what the rollouts know the dialogue by
+    pool = filled(TEXTS, ANSWERS | {first: ANSWERS[SUM]}, "dialogue.turns=3", "gate.upper=1")
     plain, dialogue = kept_tasks(pool.state, 1)
     assert (plain.task.turns, plain.task.kind) == ((PRODUCT,), "chain")
-    assert dialogue.task.turns == ("Let a = 12 + 30. Find a.", "Let b = the digit sum of a. Find b.")
+    assert dialogue.task.turns == (first, "Let b = the digit sum of a. Find b.")
     assert (dialogue.task.question, dialogue.task.kind) == (SUM, "dialogue")
     assert [g.task.turns for g in pool.heard.groups] == [plain.task.turns, dialogue.task.turns]
     assert [row["question"] for row in pool.rows if row["k"]] == [PRODUCT, SUM]

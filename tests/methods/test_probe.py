@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import Answering
 
 from coevolve.config import Config
 from coevolve.engine.base import Arrays
@@ -25,7 +26,7 @@ TASKS, SAMPLES = 20, 4
 
 
 @dataclass
-class Run(TablesInMemory):
+class Run(TablesInMemory, Answering):
     """A run folder without a disk, with executors that answer ``right[name]`` of their ``SAMPLES`` answers by label."""
 
     make: Make

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
 from coevolve.errors import SandboxInfraError
+from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import DialogueEnvironment, Environment, PythonToolEnvironment, WritingEnvironment
-from coevolve.rollout.loop import Job, LoopStats, RolloutLoop
+from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpec, WritingSpec
+from coevolve.rollout.loop import LoopStats, RolloutLoop
 from coevolve.sandbox.base import Stats, Status, Tool, ToolResult
-from coevolve.types import PROPOSER, Ints, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Ints, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 EOS = 1
@@ -150,25 +151,23 @@ def play(
 ) -> Played:
     """Run the loop over scripts with the tool environment of the miniature world, and keep its last pass."""
     sampler, tool = ScriptedSampler({}), tool or TableTool()
-    forced = codec().encode(opening) if opening else np.zeros(0, np.int32)
-    prompt = codec().encode("<question>Let a = 1 + 2. Find a.</question>\n")
-    loop = RolloutLoop(sampler, tool, codec(), wait_steps=3, eos=frozenset({EOS}), sessions=sessions)
+    prompt = "<question>Let a = 1 + 2. Find a.</question>\n"
+    place: EnvironmentSpec = ToolSpec(SOLVER, max_turns) if tooled else WritingSpec(PROPOSER)
+    if follow_ups:
+        place = DialogueSpec(place, tuple(follow_ups), all_turns)
+    loop = loop_of(sampler, tool, sessions=sessions)
     for _ in range(passes):
         sampler.scripts = {i: list(s) for i, s in enumerate(scripts)}
-        make = partial(_environment, max_turns, tooled)
-        jobs = [(Job(f"t{i}", 0, prompt, forced, seed=i), _asked(make, follow_ups, all_turns)) for i in sampler.scripts]
-        trajectories, stats = loop.run(jobs, Sampling(max_tokens=max_tokens), policy="solver-1", contract="c")
-    return Played(trajectories, stats, sampler, tool)
+        sampling, seats = Sampling(max_tokens=max_tokens), (Seat(SOLVER, prompt, opening),)
+        episodes = [Episode(f"t{i}", 0, seats, place, sampling, seed=i) for i in sampler.scripts]
+        played, stats = loop.run(episodes, policy="solver-1", contract="c")
+    return Played([only for (only,) in played], stats, sampler, tool)
 
 
-def _environment(max_turns: int, tooled: bool) -> Environment:
-    if tooled:
-        return PythonToolEnvironment(MiniatureContract(), max_turns, str)
-    return WritingEnvironment(MiniatureContract(), PROPOSER)
-
-
-def _asked(make: Callable[[], Environment], follow_ups: Sequence[str], all_turns: bool) -> Environment:
-    return DialogueEnvironment(make, MiniatureContract(), follow_ups, all_turns=all_turns) if follow_ups else make()
+def loop_of(sampler: ScriptedSampler, tool: Tool | None, *, sessions: bool = False) -> RolloutLoop:
+    """The real loop in the miniature world."""
+    eos = frozenset({EOS})
+    return RolloutLoop(sampler, tool, codec(), MiniatureContract(), wait_steps=3, eos=eos, sessions=sessions)
 
 
 CALL = ["a:\n", "```python\n", "print(", "1+2", ")", "\n```\n", "```output\n"]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from coevolve.engine.base import Pause, Sampling
 from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.questions import read_questions
-from coevolve.rollout.environments import PythonToolEnvironment
-from coevolve.rollout.loop import Job, RolloutLoop
+from coevolve.rollout.base import Episode, Seat
+from coevolve.rollout.environments import ToolSpec
 from coevolve.rollout.protocol import after_last_output
 from coevolve.types import PROPOSER, StopReason, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
 
-from .scripted import CALL, EOS, ScriptedSampler, Segment, TableTool, codec, printed
+from .scripted import CALL, ScriptedSampler, Segment, TableTool, loop_of, printed
 
 QUESTION = "<question>Let a = 43 * 80. Find a.</question>"
 
@@ -22,10 +21,8 @@ QUESTION = "<question>Let a = 43 * 80. Find a.</question>"
 def composed(*script: Segment, output: str = "7\n") -> Trajectory:
     """The text of a curriculum agent that follows a script; every program prints ``output``."""
     sampler, tool = ScriptedSampler({0: list(script)}), TableTool({"print(1+2)": printed(output)})
-    loop = RolloutLoop(sampler, tool, codec(), wait_steps=1, eos=frozenset({EOS}))
-    environment = PythonToolEnvironment(MiniatureContract(), 2, str, PROPOSER)
-    job = Job("q0", 0, codec().encode("?"), np.zeros(0, np.int32), seed=0)
-    (trajectory,), _ = loop.run([(job, environment)], Sampling(), policy="proposer-1", contract="c")
+    episode = Episode("q0", 0, (Seat(PROPOSER, "?"),), ToolSpec(PROPOSER, 2), Sampling(), seed=0)
+    ((trajectory,),), _ = loop_of(sampler, tool).run([episode], policy="proposer-1", contract="c")
     return trajectory
 
 

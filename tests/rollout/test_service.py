@@ -16,10 +16,12 @@ from safetensors.numpy import load_file
 from coevolve.config import Config
 from coevolve.engine.base import Arrays
 from coevolve.errors import EngineError, ModelError, SandboxInfraError
-from coevolve.rollout.base import Snapshot
+from coevolve.rollout.asking import solve, write
+from coevolve.rollout.base import RolloutSettings, Snapshot
+from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts, _check_losses
 from coevolve.types import SOLVER, Origin, StopReason, Task, Trajectory
-from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 CHAINS = (
     "Let a = 43 * 80. Find a.",
@@ -35,16 +37,20 @@ def with_workers(config: Config, workers: int) -> Config:
     return config.model_copy(update={"engine": config.engine.model_copy(update={"workers": workers})})
 
 
+def opened(config: Config, model: Path = ASSETS) -> LocalRollouts:
+    return LocalRollouts(RolloutSettings.of(config, MiniatureContract()), model)
+
+
 @pytest.fixture(scope="module")
 def one(nano: Config) -> Iterator[LocalRollouts]:
-    rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    rollouts = opened(nano)
     yield rollouts
     rollouts.close()
 
 
 @pytest.fixture(scope="module")
 def two(nano: Config) -> Iterator[LocalRollouts]:
-    rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), ASSETS)
+    rollouts = opened(with_workers(nano, 2))
     yield rollouts
     rollouts.close()
 
@@ -71,61 +77,61 @@ def assert_same(a: list[Trajectory], b: list[Trajectory]) -> None:
 @pytest.mark.parametrize("workers", ["one", "two"])
 def test_equal_seeds_give_equal_trajectories(workers: str, base: Snapshot, request: pytest.FixtureRequest) -> None:
     rollouts: LocalRollouts = request.getfixturevalue(workers)
-    first = rollouts.solve(base, TASKS, 3, seed=5)
+    first = solve(rollouts, base, TASKS, 3, seed=5)
     assert [[t.task_id for t in group] for group in first] == [[task.id] * 3 for task in TASKS]
     assert [t.sample for t in first[0]] == [0, 1, 2]
-    assert_same(flat(first), flat(rollouts.solve(base, TASKS, 3, seed=5)))
-    other = flat(rollouts.solve(base, TASKS, 3, seed=6))
+    assert_same(flat(first), flat(solve(rollouts, base, TASKS, 3, seed=5)))
+    other = flat(solve(rollouts, base, TASKS, 3, seed=6))
     assert any(a.text != b.text for a, b in zip(flat(first), other, strict=True))
-    assert_same(rollouts.write(base, 6, seed=1), rollouts.write(base, 6, seed=1))
+    assert_same(write(rollouts, base, 6, seed=1), write(rollouts, base, 6, seed=1))
 
 
 def test_samples_of_one_task_differ(one: LocalRollouts, base: Snapshot) -> None:
-    texts = [t.text for t in one.solve(base, TASKS[:1], 12, seed=1)[0]]
+    texts = [t.text for t in solve(one, base, TASKS[:1], 12, seed=1)[0]]
     assert len(set(texts)) > 4
-    assert len({t.text for t in one.solve(base, TASKS[:1], 3, seed=1, greedy=True)[0]}) == 1
+    assert len({t.text for t in solve(one, base, TASKS[:1], 3, seed=1, greedy=True)[0]}) == 1
 
 
 def test_a_tool_call_of_the_real_model_is_really_executed(one: LocalRollouts, base: Snapshot) -> None:
-    answers = flat(one.solve(base, TASKS, 4, seed=2, opening=OPENING))
+    answers = flat(solve(one, base, TASKS, 4, seed=2, opening=OPENING))
     called = [t for t in answers if t.tool_calls]
     assert called
     for t in called:
         assert t.text.startswith(OPENING)
-        assert not t.mask[: len(one._codec.encode(OPENING))].any()
+        assert not t.mask[: len(Codec(ASSETS).encode(OPENING))].any()
         for call in t.tool_calls:
             assert f"{call.code}\n```\n```output\n{call.observation}\n```\n" in t.text
-        observed = "".join(one._codec.decode(t.tokens[~t.mask].astype(np.int32)).split(OPENING)[1:])
+        observed = "".join(Codec(ASSETS).decode(t.tokens[~t.mask].astype(np.int32)).split(OPENING)[1:])
         assert observed == "".join(f"{call.observation}\n```\n" for call in t.tool_calls[: observed.count("```")])
     assert any(call.observation == str(43 * 80) for t in answers for call in t.tool_calls)
 
 
 def test_every_trajectory_keeps_the_contract(one: LocalRollouts, nano: Config, base: Snapshot) -> None:
-    for t in flat(one.solve(base, TASKS, 8, seed=3)):
+    for t in flat(solve(one, base, TASKS, 8, seed=3)):
         assert len(t.tokens) == len(t.mask) == len(t.logprobs) <= nano.sampling.max_tokens
         assert len(t.tool_calls) <= nano.tool.max_turns
         assert t.answer is None or t.stop is StopReason.EOS
         assert (t.logprobs[t.mask] <= 0).all()
-        assert t.contract == one.contract
+        assert (t.contract, t.agent, t.seat, t.reward) == (one.settings.hash, SOLVER, 0, None)
 
 
 def test_a_change_of_weights_reaches_the_workers(two: LocalRollouts, base: Snapshot) -> None:
-    before = flat(two.solve(base, TASKS, 2, seed=7))
+    before = flat(solve(two, base, TASKS, 2, seed=7))
     changed = Snapshot(
         "changed", 1, Arrays({k: v * np.float32(0.5) for k, v in load_file(ASSETS / "model.safetensors").items()})
     )
-    assert any(a.text != b.text for a, b in zip(before, flat(two.solve(changed, TASKS, 2, seed=7)), strict=True))
-    assert_same(before, flat(two.solve(base, TASKS, 2, seed=7)))
+    assert any(a.text != b.text for a, b in zip(before, flat(solve(two, changed, TASKS, 2, seed=7)), strict=True))
+    assert_same(before, flat(solve(two, base, TASKS, 2, seed=7)))
 
 
 def test_there_may_be_more_workers_than_tasks(two: LocalRollouts, base: Snapshot) -> None:
-    ((first, second),) = two.solve(base, TASKS[:1], 2, seed=1)
+    ((first, second),) = solve(two, base, TASKS[:1], 2, seed=1)
     assert (first.task_id, first.sample, second.sample) == ("t0", 0, 1)
 
 
 def test_no_tasks_give_no_trajectories(one: LocalRollouts, base: Snapshot) -> None:
-    assert one.solve(base, [], 3, seed=0) == []
-    assert one.write(base, 0, seed=0) == []
+    assert solve(one, base, [], 3, seed=0) == []
+    assert write(one, base, 0, seed=0) == []
 
 
 @pytest.mark.parametrize("workers", ["one", "two"])
@@ -133,16 +139,16 @@ def test_a_fault_in_a_worker_reaches_the_caller_and_the_workers_live_on(
     workers: str, base: Snapshot, request: pytest.FixtureRequest
 ) -> None:
     rollouts: LocalRollouts = request.getfixturevalue(workers)
-    expected = flat(rollouts.solve(base, TASKS, 1, seed=4))
+    expected = flat(solve(rollouts, base, TASKS, 1, seed=4))
     with pytest.raises(EngineError, match="do not fit"):
-        rollouts.solve(Snapshot("wrong", 1, Arrays({"nothing": np.zeros(3, np.float32)})), TASKS, 1, seed=4)
-    assert_same(expected, flat(rollouts.solve(base, TASKS, 1, seed=4)))
+        solve(rollouts, Snapshot("wrong", 1, Arrays({"nothing": np.zeros(3, np.float32)})), TASKS, 1, seed=4)
+    assert_same(expected, flat(solve(rollouts, base, TASKS, 1, seed=4)))
 
 
 def test_a_worker_that_cannot_be_built_says_why(nano: Config, tmp_path: Path) -> None:
     shutil.copytree(ASSETS, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
-    rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), tmp_path / "model")
+    rollouts = opened(with_workers(nano, 2), tmp_path / "model")
     try:
         with pytest.raises(ModelError, match=r"model\.safetensors is damaged"):
             _ = rollouts.layers
@@ -151,15 +157,15 @@ def test_a_worker_that_cannot_be_built_says_why(nano: Config, tmp_path: Path) ->
 
 
 def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: Snapshot) -> None:
-    rollouts = LocalRollouts(with_workers(nano, 2), MiniatureWorld(), ASSETS)
-    rollouts.solve(base, TASKS, 1, seed=4)
+    rollouts = opened(with_workers(nano, 2))
+    solve(rollouts, base, TASKS, 1, seed=4)
     processes = [p for remote in rollouts._remote for p in descendants(remote._process.pid)]
     assert len(processes) > 2, "each worker has its sandbox"
     group = "".join(Path(f"/proc/{p}/status").read_text() for p in processes[:1])
     assert int(group.partition("SigBlk:")[2].split()[0], 16) >> (signal.SIGINT - 1) & 1, "Ctrl-C is not for workers"
     os.kill(rollouts._remote[1]._process.pid or 0, signal.SIGKILL)
     with pytest.raises(EngineError, match="a rollout worker ended unexpectedly") as caught:
-        rollouts.solve(base, TASKS, 1, seed=4)
+        solve(rollouts, base, TASKS, 1, seed=4)
     assert "out-of-memory" in caught.value.fix
     rollouts.close()
     assert gone(processes)
@@ -167,8 +173,8 @@ def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: S
 
 def test_nothing_stays_behind_after_close(nano: Config, base: Snapshot) -> None:
     before = set(descendants(os.getpid()))
-    rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
-    rollouts.solve(base, TASKS, 1, seed=4)
+    rollouts = opened(nano)
+    solve(rollouts, base, TASKS, 1, seed=4)
     mine = [p for p in descendants(os.getpid()) if p not in before]
     assert mine
     rollouts.close()
@@ -243,15 +249,15 @@ def test_a_worker_without_memory_begins_again_with_fewer_rows(
         return real(self, first, *others)
 
     few = nano.model_copy(update={"engine": nano.engine.model_copy(update={"max_rows": 3})})
-    expected, starved = LocalRollouts(few, MiniatureWorld(), ASSETS), LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    expected, starved = opened(few), opened(nano)
     try:
-        wanted = flat(expected.solve(base, TASKS[:3], 2, seed=4))
+        wanted = flat(solve(expected, base, TASKS[:3], 2, seed=4))
         with monkeypatch.context() as patch:
             patch.setattr(owner, place, limited)
-            found = flat(starved.solve(base, TASKS[:3], 2, seed=4))
+            found = flat(solve(starved, base, TASKS[:3], 2, seed=4))
         assert starved.cost.shortages == 1
         assert_same(found, wanted)
-        again = flat(starved.solve(base, TASKS[:3], 2, seed=4))
+        again = flat(solve(starved, base, TASKS[:3], 2, seed=4))
         assert_same(again, wanted)  # the smaller number stays
     finally:
         expected.close()
@@ -268,10 +274,10 @@ def test_memory_for_less_than_one_sequence_is_an_error(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    rollouts = LocalRollouts(nano, MiniatureWorld(), ASSETS)
+    rollouts = opened(nano)
     try:
         monkeypatch.setattr(GrowingPasses, "prefill", full)
         with pytest.raises(EngineError, match="a single sequence"):
-            rollouts.solve(base, TASKS, 2, seed=4)
+            solve(rollouts, base, TASKS, 2, seed=4)
     finally:
         rollouts.close()

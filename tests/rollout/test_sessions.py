@@ -10,14 +10,14 @@ import pytest
 
 from coevolve.config import Config
 from coevolve.engine.base import Pause
-from coevolve.rollout.base import Snapshot
+from coevolve.rollout.asking import solve
+from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.rollout.service import LocalRollouts
-from coevolve.rollout.worker import contract_hash
 from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.types import SOLVER, Origin, StopReason, Task, Trajectory
-from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract, MiniatureWorld
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 from .scripted import ANSWER, CALL, Segment, TableTool, play
 
@@ -122,18 +122,18 @@ def with_sessions(config: Config) -> Config:
 
 
 def test_the_contract_of_answers_knows_the_state(nano: Config) -> None:
-    contract = MiniatureWorld().contract
-    assert contract_hash(contract, nano) != contract_hash(contract, with_sessions(nano))
+    one, other = (RolloutSettings.of(config, MiniatureContract()) for config in (nano, with_sessions(nano)))
+    assert one.hash != other.hash
 
 
 def test_no_more_sessions_live_at_once_than_rows(nano: Config, base: Snapshot) -> None:
     config = with_sessions(nano)
     config = config.model_copy(update={"engine": config.engine.model_copy(update={"workers": 1, "max_rows": 4})})
     question = "Let a = 43 * 80. Find a."
-    rollouts = LocalRollouts(config, MiniatureWorld(), ASSETS)
+    rollouts = LocalRollouts(RolloutSettings.of(config, MiniatureContract()), ASSETS)
     try:
         task = Task(question, (question,), "chain", Origin("test", SOLVER, 0))
-        (answers,) = rollouts.solve(base, [task], 32, seed=5, opening="a:\n```python\n")
+        (answers,) = solve(rollouts, base, [task], 32, seed=5, opening="a:\n```python\n")
     finally:
         rollouts.close()
     assert sum(bool(t.tool_calls) for t in answers) > 8

@@ -14,10 +14,12 @@ from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.learning.rows import Lesson, minibatch_rows
+from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import Environment, PythonToolEnvironment, WritingEnvironment
-from coevolve.rollout.loop import Job, RolloutLoop
+from coevolve.rollout.environments import ToolSpec, WritingSpec
+from coevolve.rollout.loop import RolloutLoop
 from coevolve.types import PROPOSER, SOLVER, Ints, Origin, StopReason, Task, Trajectory
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.open.learner import OpenWorld
 
 from .scripted import TableTool, printed
@@ -122,14 +124,12 @@ def play(folder: Path, written: Sequence[str] | Sequence[int], *, agent: str = S
     tool.table["print('π')"] = printed("π ≈ 3\n")
     stream = [token for part in written for token in ([part] if isinstance(part, int) else ids(folder, [part]))]
     sampler = ReplaySampler(folder, {0: list(stream)})
-    environment: Environment = (
-        PythonToolEnvironment(contract, 3, str) if agent == SOLVER else WritingEnvironment(contract, agent)
-    )
-    loop = RolloutLoop(sampler, tool, codec, wait_steps=1, eos=read_vocabulary(folder).ends)
-    prompt = codec.encode(contract.solver_prompt(TASK))
-    job = Job("t", 0, prompt, np.zeros(0, np.int32), seed=0)
-    trajectories, _ = loop.run([(job, environment)], Sampling(max_tokens=max_tokens), policy="p", contract="c")
-    return Played(trajectories[0], stream[: len(stream) - len(sampler.streams[0])], tool, sampler.pauses)
+    place = ToolSpec(agent, 3) if agent == SOLVER else WritingSpec(agent)
+    loop = RolloutLoop(sampler, tool, codec, contract, wait_steps=1, eos=read_vocabulary(folder).ends)
+    seat = Seat(agent, contract.prompt(SOLVER, PromptContext(TASK.turns[0])))
+    episode = Episode("t", 0, (seat,), place, Sampling(max_tokens=max_tokens), seed=0)
+    ((trajectory,),), _ = loop.run([episode], policy="p", contract="c")
+    return Played(trajectory, stream[: len(stream) - len(sampler.streams[0])], tool, sampler.pauses)
 
 
 CALLS = {
@@ -178,7 +178,7 @@ def test_nothing_that_was_sampled_is_ever_encoded(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(Codec, "_encode", guarded)
     done = play(folder, stream).trajectory
     (row,) = minibatch_rows([Lesson(done, 1.0, 0.2, 0.2)], "token", 200)
-    assert seen == [OpenWorld(str(folder), "agent0").contract.solver_prompt(TASK), "7\n```\n"]
+    assert seen == [OpenWorld(str(folder), "agent0").contract.prompt(SOLVER, PromptContext(TASK.turns[0])), "7\n```\n"]
     assert row.tokens.tolist() == [*done.prompt.tolist(), *done.tokens.tolist()]
     assert row.tokens[row.weight > 0].tolist() == stream
     assert done.answer == "4"

@@ -15,6 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 import coevolve
 from coevolve.errors import ModelError
 from coevolve.methods.registry import load_config
+from coevolve.types import SOLVER
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature import learner
 from coevolve.worlds.miniature.calibration import recalls_in, sample
 from coevolve.worlds.miniature.learner import ASSETS, BASES, MiniatureWorld
@@ -100,7 +102,9 @@ def test_the_preset_for_dialogues_is_mini_with_turns_and_the_base_model_that_has
 def test_the_base_model_that_has_read_dialogues_goes_on_from_the_answer_before() -> None:
     """Its sampled answers to a second turn define the asked name; the first base model begins again at ``a``."""
     asked = MiniatureMeter().dialogues(30, 0)["dialogue_2"]
-    prompts = [MiniatureWorld().contract.solver_prompt(task) for task in asked for _ in range(4)]
+    prompts = [
+        MiniatureWorld().contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in asked for _ in range(4)
+    ]
     further = [task.turns[1:] for task in asked for _ in range(4)]
     begun, recalled = {}, {}
     for folder in (ASSETS, BASES["miniature-dialogues"]):
@@ -121,7 +125,9 @@ def test_the_base_model_that_has_read_dialogues_goes_on_from_the_answer_before()
 def test_the_early_base_model_has_read_less_and_copies_long_numbers_inexactly() -> None:
     """Whether the first code of an answer to one step holds the numbers of the question, some long."""
     asked = [task for task in MiniatureMeter().held_out(1, 60, 0) if re.search(r"\d{3}", task.question)]
-    prompts = [MiniatureWorld().contract.solver_prompt(task) for task in asked for _ in range(4)]
+    prompts = [
+        MiniatureWorld().contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in asked for _ in range(4)
+    ]
     numbers = [set(re.findall(r"\d+", task.question)) for task in asked for _ in range(4)]
     copied = {}
     for folder in (ASSETS, BASES["miniature-early"]):

@@ -9,7 +9,8 @@ from itertools import islice
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from coevolve.types import PROPOSER, Origin, Task
+from coevolve.types import PROPOSER, SOLVER, Origin, Task
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.corpus import ALL_TOOL, Document, Mixture, documents
 from coevolve.worlds.miniature.grammar import is_reserved, is_well_formed, operations_used
 from coevolve.worlds.miniature.learner import MiniatureContract
@@ -133,9 +134,9 @@ def test_the_output_fence_is_one_token(tokenizer) -> None:
 def test_prompts_are_those_of_the_corpus_and_of_the_chat_template(corpus, tokenizer) -> None:
     contract, question = MiniatureContract(), question_of(corpus[0])
     task = Task("t", (question,), "chain", Origin("test", PROPOSER, 0))
-    prompt = contract.solver_prompt(task)
+    prompt = contract.prompt(SOLVER, PromptContext(task.turns[0]))
     assert corpus[0].text.startswith(prompt)
-    assert prompt.startswith(contract.proposer_prompt() + question + contract.proposer_stops[0])
+    assert prompt.startswith(contract.prompt(PROPOSER) + question + contract.stops(PROPOSER)[0])
     assert tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False) == prompt
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from coevolve.rollout.codec import Codec
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.open.contract import CONTRACTS, NOTHING_PRINTED, PROGRAMS, OpenContract
 from coevolve.worlds.open.learner import OpenWorld
 
@@ -16,6 +17,7 @@ from . import tokenizers_of_families as families
 
 TOLD = CONTRACTS["agent0"].solver.replace("{programs}", PROGRAMS["stateless"])
 TASK = Task("t", ("What is 3 + 4 times 5?",), "chain", Origin("agent0", PROPOSER, 1))
+ASKED = PromptContext(TASK.turns[0])
 
 
 def contract(folder: Path, name: str = "agent0") -> OpenContract:
@@ -25,9 +27,9 @@ def contract(folder: Path, name: str = "agent0") -> OpenContract:
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_a_base_models_prompt_ends_where_its_answer_begins(tmp_path: Path, name: str) -> None:
     found = contract(families.qwen(tmp_path, chat=False), name)
-    assert found.solver_prompt(TASK).count(TASK.question) == 1
+    assert found.prompt(SOLVER, ASKED).count(TASK.question) == 1
     speaker = CONTRACTS[name].speakers[1]
-    for prompt in (found.solver_prompt(TASK), found.proposer_prompt()):
+    for prompt in (found.prompt(SOLVER, ASKED), found.prompt(PROPOSER)):
         assert prompt.endswith(f"\n{speaker}:")
         assert "\\boxed{" in prompt
         assert "<|" not in prompt
@@ -35,20 +37,20 @@ def test_a_base_models_prompt_ends_where_its_answer_begins(tmp_path: Path, name:
 
 def test_only_the_contract_with_a_tool_speaks_of_it(tmp_path: Path) -> None:
     folder = families.qwen(tmp_path)
-    assert {name for name in CONTRACTS if "```" in contract(folder, name).solver_prompt(TASK)} == {"agent0"}
+    assert {name for name in CONTRACTS if "```" in contract(folder, name).prompt(SOLVER, ASKED)} == {"agent0"}
 
 
 def test_programs_are_said_to_share_what_they_share(tmp_path: Path) -> None:
     folder, told = str(families.qwen(tmp_path)), {}
     for state in ("stateless", "session"):
-        told[state] = OpenWorld(folder, "agent0", state=state).contract.solver_prompt(TASK)
+        told[state] = OpenWorld(folder, "agent0", state=state).contract.prompt(SOLVER, ASKED)
     assert "each starts from nothing" in told["stateless"]
     assert "they share their variables" in told["session"]
     assert "{" not in told["session"].replace("\\boxed{}", "")
 
 
 def test_the_curriculum_agent_is_asked_for_a_scratch_pad_a_question_and_its_own_answer(tmp_path: Path) -> None:
-    prompt = contract(families.qwen(tmp_path)).proposer_prompt()
+    prompt = contract(families.qwen(tmp_path)).prompt(PROPOSER)
     assert prompt.index("scratch-pad") < prompt.index("<question>") < prompt.index("\\boxed{}")
 
 
@@ -60,20 +62,20 @@ def test_a_chat_models_prompt_is_what_its_template_writes(tmp_path: Path) -> Non
     expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True
     )
-    assert contract(folder).solver_prompt(TASK) == expected
+    assert contract(folder).prompt(SOLVER, ASKED) == expected
 
 
 def test_the_token_that_a_family_puts_first_stands_there_exactly_once(tmp_path: Path) -> None:
     for chat in (False, True):
         folder = families.llama(tmp_path / str(chat), chat=chat)
         codec, found = Codec(folder), contract(folder)
-        for prompt in (found.solver_prompt(TASK), found.proposer_prompt()):
+        for prompt in (found.prompt(SOLVER, ASKED), found.prompt(PROPOSER)):
             ids = codec.encode(prompt).tolist()
             first = codec.encode("<|begin_of_text|>").tolist()
             assert ids[:1] == first
             assert ids.count(first[0]) == 1
     plain = contract(families.qwen(tmp_path / "qwen", chat=False))
-    assert plain.solver_prompt(TASK).startswith(TOLD)
+    assert plain.prompt(SOLVER, ASKED).startswith(TOLD)
 
 
 BOX = "so it is \\boxed{\\frac{1}{2}}"
@@ -102,7 +104,7 @@ def test_a_solvers_text_ends_with_the_line_of_its_box_or_with_another_turn(
     tmp_path: Path, text: str, finished: str | None
 ) -> None:
     found = contract(families.qwen(tmp_path, chat=False))
-    assert any(stop in text for stop in found.solver_stops)
+    assert any(stop in text for stop in found.stops(SOLVER))
     assert found.finished(SOLVER, text) == finished
 
 
@@ -115,8 +117,8 @@ def test_a_proposers_text_ends_with_the_box_after_its_question(tmp_path: Path) -
 
 def test_a_chat_models_text_ends_where_it_begins_another_turn(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path))
-    assert "<|im_start|>" in found.solver_stops
-    assert "<|im_end|>" not in found.solver_stops  # an end token: no sampler needs to look for its name
+    assert "<|im_start|>" in found.stops(SOLVER)
+    assert "<|im_end|>" not in found.stops(SOLVER)  # an end token: no sampler needs to look for its name
     assert found.finished(SOLVER, "no idea<|im_start|>") == "no idea"
 
 
@@ -136,7 +138,7 @@ def test_a_contract_goes_to_another_process_and_its_name_says_what_it_is(tmp_pat
         for kind in CONTRACTS:
             found = contract(families.llama(tmp_path / str(chat), chat=chat), kind)
             there = pickle.loads(pickle.dumps(found))
-            assert there.solver_prompt(TASK) == found.solver_prompt(TASK)
+            assert there.prompt(SOLVER, ASKED) == found.prompt(SOLVER, ASKED)
             assert there.name == found.name
             names.add(found.name)
     assert len(names) == 2 * len(CONTRACTS)
@@ -192,21 +194,21 @@ def test_a_further_turn_of_a_chat_model_stands_where_its_template_puts_it(tmp_pa
         turns, tokenize=False, add_generation_prompt=True
     )
     for end, ended in (("<|im_end|>", True), ("", False)):
-        assert found.solver_prompt(TASK) + answer + end + found.follow_up(more, ended=ended) == written
+        assert found.prompt(SOLVER, ASKED) + answer + end + found.follow_up(more, ended=ended) == written
 
 
 def test_a_further_turn_of_a_base_model_looks_like_the_first(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path, chat=False))
     user, assistant = CONTRACTS["agent0"].speakers
     assert found.follow_up("And then?", ended=True) == f"\n\n{user}: And then?\n{assistant}:"
-    assert found.solver_prompt(TASK).endswith(f"\n\n{user}: {TASK.question}\n{assistant}:")
+    assert found.prompt(SOLVER, ASKED).endswith(f"\n\n{user}: {TASK.question}\n{assistant}:")
 
 
 def test_dialogues_are_asked_for_and_cut_only_where_there_may_be_some(tmp_path: Path) -> None:
     folder = families.qwen(tmp_path)
     plain, dialogues = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", turns=3)
-    assert "---" not in plain.contract.proposer_prompt()
-    assert "up to 2 further questions" in dialogues.contract.proposer_prompt()
+    assert "---" not in plain.contract.prompt(PROPOSER)
+    assert "up to 2 further questions" in dialogues.contract.prompt(PROPOSER)
     two, four = "\n---\n".join(["What is 3 + 4 times 5?", "And for 7?"]), "\n --- \n".join(["What is 3 + 4?"] * 4)
     assert dialogues.user_turns(two, 3) == ("What is 3 + 4 times 5?", "And for 7?")
     assert plain.user_turns(two, 1) == (two,)
@@ -219,7 +221,7 @@ def test_dialogues_are_asked_for_and_cut_only_where_there_may_be_some(tmp_path: 
 def test_a_curriculum_agent_with_the_tool_is_told_how_to_use_it(tmp_path: Path) -> None:
     folder = families.qwen(tmp_path)
     plain, composing = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", composing=True)
-    assert "```python" not in plain.contract.proposer_prompt()
-    assert "```python" in composing.contract.proposer_prompt()
-    assert plain.contract.solver_prompt(TASK) == composing.contract.solver_prompt(TASK)
+    assert "```python" not in plain.contract.prompt(PROPOSER)
+    assert "```python" in composing.contract.prompt(PROPOSER)
+    assert plain.contract.prompt(SOLVER, ASKED) == composing.contract.prompt(SOLVER, ASKED)
     assert plain.contract.name != composing.contract.name

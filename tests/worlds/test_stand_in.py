@@ -20,6 +20,7 @@ from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.protocol import written_question
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.open.learner import OpenWorld
 from coevolve.worlds.open.stand_in import build
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, make_small, small_folder
@@ -29,6 +30,7 @@ from coevolve.worlds.registry import open_world
 
 TINY = {"layers": 2, "hidden": 64, "vocabulary": 2048}
 TASK = Task("t", ("What is 3 plus 4?",), "chain", Origin("agent0", PROPOSER, 1))
+ASKED = PromptContext(TASK.turns[0])
 
 
 @pytest.fixture(scope="module", params=["qwen3-4b", "octothinker-8b"])
@@ -93,7 +95,7 @@ def test_a_whole_vocabulary_has_the_special_tokens_of_its_family_at_their_ids(
 
 def test_a_useful_share_of_its_texts_asks_a_question_and_boxes_an_answer(folder: Path) -> None:
     world = OpenWorld(str(folder), "agent0")
-    texts = written(folder, world.contract.proposer_prompt(), world.contract.proposer_stops)
+    texts = written(folder, world.contract.prompt(PROPOSER), world.contract.stops(PROPOSER))
     questions = [written_question(text) for _, text in texts]
     formed = [q for q in questions if q is not None and world.is_well_formed(q)]
     assert 0.2 < len(formed) / len(texts) < 0.8
@@ -103,7 +105,7 @@ def test_a_useful_share_of_its_texts_asks_a_question_and_boxes_an_answer(folder:
 
 def test_a_useful_share_of_its_answers_calls_the_tool_and_some_write_on_after_the_box(folder: Path) -> None:
     contract = OpenWorld(str(folder), "agent0").contract
-    texts = written(folder, contract.solver_prompt(TASK), ("```output", *contract.solver_stops))
+    texts = written(folder, contract.prompt(SOLVER, ASKED), ("```output", *contract.stops(SOLVER)))
     called = [text for pause, text in texts if pause is Pause.STOP and "```output" in text]
     assert 0.15 < len(called) / len(texts) < 0.6
     assert any(pause is Pause.STOP and contract.finished(SOLVER, text) for pause, text in texts)
@@ -111,7 +113,7 @@ def test_a_useful_share_of_its_answers_calls_the_tool_and_some_write_on_after_th
 
 def test_after_a_tool_result_it_goes_on_to_a_box(folder: Path) -> None:
     contract, codec = OpenWorld(str(folder), "agent0").contract, Codec(folder)
-    prompt = contract.solver_prompt(TASK) + "```python\nprint(3+4)\n```\n```output\n7\n```\n"
+    prompt = contract.prompt(SOLVER, ASKED) + "```python\nprint(3+4)\n```\n```output\n7\n```\n"
     texts = written(folder, prompt, (), n=40)
     assert np.mean([text.startswith("\\boxed{") for _, text in texts]) > 0.6
     assert codec.decode(codec.encode(prompt)) == prompt
@@ -127,8 +129,8 @@ def test_what_it_writes_cannot_be_had_by_encoding_it_again(folder: Path) -> None
 def test_without_a_template_prompts_are_plain_text(tmp_path: Path) -> None:
     build_stand_in(tmp_path / "model", StandIn(like="octothinker-3b", chat=False, **TINY))
     contract = OpenWorld(str(tmp_path / "model"), "agent0").contract
-    assert contract.solver_prompt(TASK).startswith("<|begin_of_text|>A conversation")
-    texts = written(tmp_path / "model", contract.solver_prompt(TASK), ("```output",), n=40)
+    assert contract.prompt(SOLVER, ASKED).startswith("<|begin_of_text|>A conversation")
+    texts = written(tmp_path / "model", contract.prompt(SOLVER, ASKED), ("```output",), n=40)
     assert np.mean(["```output" in text for _, text in texts]) > 0.1
 
 

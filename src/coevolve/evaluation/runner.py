@@ -18,6 +18,7 @@ from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
 from coevolve.evaluation.scoring import Problem, Scores, score
 from coevolve.grading.equivalence import OWN_RULES, Judge
+from coevolve.rollout.asking import solve
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.types import StopReason, Task, Trajectory
 from coevolve.worlds.base import Meter
@@ -196,7 +197,7 @@ def _solve(
     tasks = [problem.task for problem in problems]
     lost = 0
     for _ in range(_ATTEMPTS):
-        groups = rollouts.solve(policy, tasks, samples, seed=seed, greedy=greedy, opening=opening)
+        groups = solve(rollouts, policy, tasks, samples, seed=seed, greedy=greedy, opening=opening)
         lost = sum(answer.stop is StopReason.INFRASTRUCTURE for group in groups for answer in group)
         if not lost:
             return groups

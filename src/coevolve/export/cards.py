@@ -18,6 +18,7 @@ from coevolve.config.keys import values_by_key
 from coevolve.export.text import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
 from coevolve.monitor.summary import Summary, at, iterations
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.registry import EXAMPLES, open_world
 
 Licence = Mapping[str, str]  # license, license_name, license_link: those that the base model's card states
@@ -193,10 +194,10 @@ def _example(agent: str, config: Config, base: str, *, adapter: bool) -> str:
     contract = open_world(config).contract
     if agent == SOLVER:
         task = Task("example", (EXAMPLES[config.world],), "example", Origin(config.method, PROPOSER, 0))
-        prompt = contract.solver_prompt(task)
-        how = f"do_sample=False, stop_strings={['```output', *contract.solver_stops]!r}"
+        prompt = contract.prompt(SOLVER, PromptContext(task.turns[0]))
+        how = f"do_sample=False, stop_strings={['```output', *contract.stops(SOLVER)]!r}"
     else:
-        prompt, how = contract.proposer_prompt(), f"do_sample=True, stop_strings={[*contract.proposer_stops]!r}"
+        prompt, how = contract.prompt(PROPOSER), f"do_sample=True, stop_strings={[*contract.stops(PROPOSER)]!r}"
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
     load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
     if adapter:

@@ -16,6 +16,7 @@ from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.probe import trained_in
 from coevolve.methods.questions import answers_of
+from coevolve.rollout.asking import solve
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import SOLVER, Task, Trajectory, Vote
 
@@ -53,7 +54,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
             policy = state.checkpoints.weights(SOLVER, voter)
             names = ("votes", voter, begin) if begin else ("votes", voter)
             seed = seed_of(seed_of(config.seed, "pool", iteration), *names)
-            more = state.rollouts.solve(policy, [tasks[n] for n in waiting], count, seed=seed)
+            more = solve(state.rollouts, policy, [tasks[n] for n in waiting], count, seed=seed)
             for n, group in zip(waiting, more, strict=True):
                 answers[n] += tuple(replace(x, sample=begin + x.sample) for x in group)
         if begin + count < votes:
@@ -70,7 +71,7 @@ def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: i
     newest, *older = different_voters(state.config, state.store, section.voters, iteration)
     seeds = {newest: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
-        state.rollouts.solve(state.checkpoints.weights(SOLVER, voter), tasks, section.votes, seed=number)
+        solve(state.rollouts, state.checkpoints.weights(SOLVER, voter), tasks, section.votes, seed=number)
         for voter, number in seeds.items()
     ]
 

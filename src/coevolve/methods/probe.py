@@ -19,6 +19,7 @@ from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.phases.solver_report import comparison_facts, probe_facts, rollback_facts
 from coevolve.methods.questions import task_of
+from coevolve.rollout.asking import solve
 from coevolve.rollout.base import Snapshot
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
@@ -181,7 +182,7 @@ def _answers(
     state: State, weights: Snapshot, tasks: Sequence[LabelledTask], look: int = 1
 ) -> list[tuple[Trajectory, ...]]:
     seed = seed_of(state.config.seed, "probe", look)  # the same for all executors: what differs is the executor
-    return state.rollouts.solve(weights, [x.task for x in tasks], state.config.health.probe_samples, seed=seed)
+    return solve(state.rollouts, weights, [x.task for x in tasks], state.config.health.probe_samples, seed=seed)
 
 
 def _agreement(state: State, tasks: Sequence[LabelledTask], answers: Sequence[Sequence[Trajectory]]) -> list[float]:

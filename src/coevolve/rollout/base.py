@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from coevolve.config import (
+    Config,
+    DialogueSection,
+    GradingSection,
+    SamplingSection,
+    SandboxSection,
+    ToolSection,
+)
+from coevolve.config.resources import EngineSettings
+from coevolve.engine.base import Sampling
 from coevolve.engine.base import Snapshot as Snapshot  # what every call here takes
-from coevolve.types import Task, Trajectory
+from coevolve.grading.symbolic import symbolic_version
+from coevolve.rollout.environments import EnvironmentSpec
+from coevolve.types import PROPOSER, SOLVER, Trajectory
+from coevolve.worlds.base import Contract
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One place in an episode: which policy writes, and after which text."""
+
+    agent: str
+    prompt: str | None  # None: the environment says it when the seat first has the turn; the first seat has one
+    opening: str = ""  # forced start of the first text; not sampled, never trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One play of one environment, as plain data: all that decides what comes of it under given weights."""
+
+    id: str  # of the task, or of the text that is to be written; equal for all samples of one
+    sample: int  # index within the group
+    seats: tuple[Seat, ...]
+    environment: EnvironmentSpec
+    sampling: Sampling  # ``max_tokens`` is the budget of each seat; stop strings are the environment's
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +60,63 @@ class RolloutCost:
     shortages: int = 0  # times that memory ran out and a worker began its work again with fewer rows
 
 
+_WHERE_SNIPPETS_RUN = {"backend", "namespaces", "url", "requests", "workers"}  # and not what comes of them
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """What rollouts need to know. One and the same for scoring, pools, training and evaluation."""
+
+    contract: Contract
+    engine: EngineSettings
+    tool: ToolSection
+    sampling: SamplingSection
+    sandbox: SandboxSection
+    grading: GradingSection
+    dialogue: DialogueSection
+    tool_users: frozenset[str]  # agents that may call the tool
+
+    @classmethod
+    def of(cls, config: Config, contract: Contract) -> RolloutSettings:
+        """Those of a run."""
+        return cls(
+            contract,
+            engine=config.engine_settings,
+            tool=config.tool,
+            sampling=config.sampling,
+            sandbox=config.sandbox,
+            grading=config.grading,
+            dialogue=config.dialogue,
+            tool_users=frozenset(agent for agent in (PROPOSER, SOLVER) if config.has_tool(agent)),
+        )
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over what decides what an answer means; logged with every trajectory and p_hat."""
+        parts = [self.contract.name, self.contract.prompt(PROPOSER), self.tool.model_dump(exclude={"cache"})]
+        parts += [self.sampling.model_dump(), self.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
+        parts += [{"timeout_s": self.grading.timeout_s, "math-verify": symbolic_version(self.grading.symbolic)}]
+        parts += [self.dialogue.model_dump()] if self.dialogue.judged == "all" else []
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
 class Rollouts(Protocol):
-    """Turns prompts into trajectories under one contract. Equal seeds and weights give equal trajectories."""
+    """Turns episodes into trajectories. Equal episodes and weights give equal trajectories."""
 
-    contract: str  # hash of prompts, fences, limits, sampling
+    @property
+    def settings(self) -> RolloutSettings:
+        """What episodes are built from (:mod:`coevolve.rollout.asking`)."""
 
-    def solve(
-        self,
-        policy: Snapshot,
-        tasks: Sequence[Task],
-        samples: int,
-        *,
-        seed: int,
-        greedy: bool = False,
-        opening: str = "",
-        first: int = 0,
-    ) -> list[tuple[Trajectory, ...]]:
-        """``samples`` answers to each task, with the tool.
+    def play(self, policies: Mapping[str, Snapshot], episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
+        """The trajectories of each episode, one per seat.
 
         Args:
-            opening: text forced at the start of each answer.
-            first: place of the first task among all that are asked with this seed.
-        """
+            policies: weights by agent; every seat's agent is among them.
+            episodes: samples of one task stand together.
 
-    def write(self, policy: Snapshot, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
-        """``n`` texts of the proposer, from its one prompt; ``first``: the place of the first among all of the seed."""
+        Raises:
+            EngineError: this implementation cannot play seats of different weights in one episode.
+        """
 
     def release_memory(self) -> None:
         """The trainer's turn: give back what memory can be had again when the next answers are asked for."""

@@ -44,6 +44,14 @@ class Codec:
             text = f"{head}\n[{len(ids) - keep} tokens left out]\n{tail}"
         return text
 
+    def quoted(self, text: str) -> str:
+        """Text that a policy has written, for another's prompt: without the names of special tokens."""
+        special = [token.content for token in self._tokenizer.get_added_tokens_decoder().values() if token.special]
+        while any(name in text for name in special):  # what is left may join to a name again
+            for name in special:
+                text = text.replace(name, "")
+        return text
+
     def decode(self, ids: Ints) -> str:
         """Text of the ids, special tokens included."""
         text: str = self._tokenizer.decode(ids.tolist(), skip_special_tokens=False)

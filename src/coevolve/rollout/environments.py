@@ -1,16 +1,20 @@
-"""What a policy meets while it writes: single-use environments that answer each pause of the sampler."""
+"""What a policy meets while it writes: single-use environments that answer each pause of the sampler.
+
+An episode carries the description of its environment (``EnvironmentSpec``), which is plain data and crosses process
+boundaries; the worker that plays the episode opens it. A part that brings a new environment brings its description.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from coevolve.engine.base import Pause
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import OUTPUT_FENCE, appended_observation, called_code
 from coevolve.sandbox.base import ToolResult
-from coevolve.types import PROPOSER, SOLVER, StopReason, ToolCall
+from coevolve.types import SOLVER, StopReason, ToolCall
 from coevolve.worlds.base import Contract
 
 
@@ -28,21 +32,33 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The answer is complete, and the user says more; the policy answers that next."""
+    """The turn of this seat is complete; ``seat``, mostly the same one, is shown a text and writes next."""
 
-    text: str  # everything that stands between the two answers
+    text: str  # all that stands between what it wrote and what it will write; its prompt, where it has none yet
+    seat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The trajectory is over."""
+    """The only trajectory of the episode is over."""
 
     stop: StopReason
     answer: str | None = None
+    reward: float | None = None  # what the environment pays, where it pays
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The episode is over for all of its seats."""
+
+    seats: tuple[Done, ...]
+
+
+Action: TypeAlias = RunCode | GoOn | Ask | Done | Over
 
 
 class Environment(Protocol):
-    """One trajectory's surroundings. ``stop`` are the strings at which it wants to be asked."""
+    """What one seat of an episode meets. ``stop`` are the strings at which it wants to be asked."""
 
     @property
     def calls(self) -> Sequence[ToolCall]:
@@ -52,26 +68,88 @@ class Environment(Protocol):
     def stop(self) -> tuple[str, ...]:
         """Strings after which the policy pauses."""
 
-    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Ask | Done:
-        """React to what the policy wrote since the last observation or user turn."""
+    def step(self, segment: str, pause: Pause) -> Action:
+        """React to what the policy wrote since the last observation or user turn.
+
+        ``Pause.LENGTH`` with an empty segment says that there is no room to go on: the answer is ``Done`` or ``Over``.
+        """
 
     def observe(self, result: ToolResult) -> str:
         """The text that the policy reads next, after a tool result."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeTools:
+    """What a worker hands to the environments that it opens."""
+
+    contract: Contract  # how texts look
+    shown: Callable[[str], str]  # cuts an observation to what the policy may be shown
+    quoted: Callable[[str], str]  # text of another policy, without what would be read as a special token
+
+
+class EnvironmentSpec(Protocol):
+    """An environment as plain data: frozen, picklable, with a ``repr`` that says all that decides what it does."""
+
+    def open(self, tools: EpisodeTools) -> Sequence[Environment]:
+        """A new environment for each seat of the episode; the first one begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class WritingSpec:
+    """Plain text without a tool.
+
+    ``agent`` is the one whose stop strings and endings count, here and below.
+    """
+
+    agent: str
+
+    def open(self, tools: EpisodeTools) -> Sequence[Environment]:
+        """One seat."""
+        return (WritingEnvironment(tools.contract, self.agent),)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """Text and Python in one stream, with at most ``max_turns`` tool calls."""
+
+    agent: str
+    max_turns: int
+
+    def open(self, tools: EpisodeTools) -> Sequence[Environment]:
+        """One seat."""
+        return (PythonToolEnvironment(tools.contract, self.max_turns, tools.shown, self.agent),)
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueSpec:
+    """One environment of ``inner`` per user turn; see :class:`DialogueEnvironment`."""
+
+    inner: EnvironmentSpec
+    follow_ups: tuple[str, ...]
+    all_turns: bool
+
+    def open(self, tools: EpisodeTools) -> Sequence[Environment]:
+        """One seat."""
+
+        def make() -> Environment:
+            return self.inner.open(tools)[0]
+
+        return (DialogueEnvironment(make, tools.contract, self.follow_ups, all_turns=self.all_turns),)
 
 
 class WritingEnvironment:
     """Plain text without a tool: the proposer's question, or a solver whose tool is switched off."""
 
     def __init__(self, contract: Contract, agent: str) -> None:
-        self.stop = contract.proposer_stops if agent == PROPOSER else contract.solver_stops
-        self._contract, self._role = contract, agent
+        self.stop = contract.stops(agent)
+        self._contract, self._agent = contract, agent
         self.calls: list[ToolCall] = []
 
     def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
         """The answer is the last box of the finished text."""
         if pause is Pause.LENGTH:
             return Done(StopReason.LENGTH)
-        text = segment if pause is Pause.EOS else self._contract.finished(self._role, segment)
+        text = segment if pause is Pause.EOS else self._contract.finished(self._agent, segment)
         return GoOn() if text is None else Done(StopReason.EOS, last_boxed(text))
 
     def observe(self, result: ToolResult) -> str:
@@ -94,10 +172,8 @@ class PythonToolEnvironment:
             shown: cuts an observation to what the policy may be shown.
             agent: who writes: an executor answers, a curriculum agent may compute while it composes.
         """
-        stops = contract.proposer_stops if agent == PROPOSER else contract.solver_stops
-        self.stop = (OUTPUT_FENCE, *stops)
-        self._role = agent
-        self._contract, self._max_turns, self._shown = contract, max_turns, shown
+        self.stop = (OUTPUT_FENCE, *contract.stops(agent))
+        self._contract, self._max_turns, self._shown, self._agent = contract, max_turns, shown, agent
         self._segment, self._code = "", ""
         self.calls: list[ToolCall] = []
 
@@ -108,7 +184,7 @@ class PythonToolEnvironment:
         if pause is Pause.EOS:
             return Done(StopReason.EOS, last_boxed(segment))
         if OUTPUT_FENCE not in segment:  # every text pauses at its first one
-            text = self._contract.finished(self._role, segment)
+            text = self._contract.finished(self._agent, segment)
             return GoOn() if text is None else Done(StopReason.EOS, last_boxed(text))
         code = called_code(segment)
         if code is None:
@@ -155,7 +231,7 @@ class DialogueEnvironment:
         """Those of all turns."""
         return [*self._past, *self._now.calls]
 
-    def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Ask | Done:
+    def step(self, segment: str, pause: Pause) -> Action:
         """What the turn's environment says; after an answer the next user turn, or the end."""
         action = self._now.step(segment, pause)
         if not isinstance(action, Done) or action.stop is not StopReason.EOS:

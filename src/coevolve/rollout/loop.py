@@ -1,4 +1,4 @@
-"""The one multi-turn loop: every role, phase and evaluation gets its trajectories here.
+"""The one multi-turn loop: every agent, phase and evaluation gets its trajectories here.
 
 Token lists only grow: text is decoded for the tool and the grader and never re-encoded onto the training path.
 """
@@ -6,6 +6,7 @@ Token lists only grow: text is decoded for the tool and the grader and never re-
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -13,34 +14,30 @@ from itertools import count
 
 import numpy as np
 
-from coevolve.engine.base import Completion, Pause, Sampler, SampleRequest, Sampling
+from coevolve.engine.base import Completion, Pause, Sampler, SampleRequest
 from coevolve.errors import SandboxInfraError
+from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import Ask, Done, Environment, GoOn, RunCode
+from coevolve.rollout.environments import Action, Ask, Done, Environment, EpisodeTools, GoOn, Over, RunCode
 from coevolve.rollout.seeds import seed_of
 from coevolve.sandbox.base import Tool, ToolResult
 from coevolve.types import Ints, StopReason, Trajectory
+from coevolve.worlds.base import Contract
 
 _NO_TOKENS = np.zeros(0, np.int32)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One trajectory to make."""
-
-    task_id: str
-    sample: int
-    prompt: Ints
-    opening: Ints  # forced start of the answer; not sampled, never trained on
-    seed: int
-    follow_ups: tuple[str, ...] = ()  # user turns after the one in the prompt
-
-
 @dataclass(slots=True)
-class _Episode:
-    job: Job
+class _Running:
+    """One seat of an episode that is being played, and all that it has read and written."""
+
+    id: int  # of its sequence
+    episode: Episode
+    number: int  # of the seat
+    seat: Seat
     environment: Environment
     session: str | None = None  # once a tool call has opened one
+    prompt: Ints | None = None  # once it has had the turn
     tokens: list[Ints] = field(default_factory=list)
     sampled: list[bool] = field(default_factory=list)  # per run of tokens
     logprobs: list[np.ndarray] = field(default_factory=list)
@@ -65,18 +62,20 @@ class LoopStats:
 
 
 class RolloutLoop:
-    """Drives a sampler and a tool over many environments at once.
+    """Drives a sampler and a tool over many episodes at once.
 
     A tool result is due a fixed number of decoding steps after its call, however long the tool really took. So the
-    composition of every decoding batch, and with it the last bit of every number, depends on the seed alone.
+    composition of every decoding batch, and with it the last bit of every number, depends on the seeds alone.
 
     Args:
         sampler: writes.
         tool: runs code; None where no environment asks for it.
         codec: of the sampler's model.
+        contract: how texts look.
         wait_steps: decoding steps from a tool call to its result.
         eos: tokens that end a text.
         sessions: the tool calls of one trajectory share their variables, in a session of its own.
+        observation_tokens: what an observation is cut to; None for no limit.
     """
 
     def __init__(
@@ -84,158 +83,190 @@ class RolloutLoop:
         sampler: Sampler,
         tool: Tool | None,
         codec: Codec,
+        contract: Contract,
         *,
         wait_steps: int,
         eos: frozenset[int],
         sessions: bool = False,
+        observation_tokens: int | None = None,
     ) -> None:
         self._sampler, self._tool, self._codec = sampler, tool, codec
         self._wait, self._eos = wait_steps, eos
         self._sessions = (f"trajectory {i}" for i in count()) if sessions else None
 
-    def run(
-        self,
-        jobs: Sequence[tuple[Job, Environment]],
-        sampling: Sampling,
-        *,
-        policy: str,
-        contract: str,
-    ) -> tuple[list[Trajectory], LoopStats]:
-        """Finish all jobs; trajectories come back in the order of the jobs."""
-        begin, stats = time.perf_counter(), LoopStats()
-        episodes = [_Episode(job, environment) for job, environment in jobs]
-        try:
-            done = self._play(episodes, sampling, stats)
-        finally:
-            for episode in episodes:
-                self._end_session(episode)
-        version = self._sampler.policy_version
-        trajectories = [self._finish(e, *done[i], policy, version, contract) for i, e in enumerate(episodes)]
-        stats.sampled_tokens = sum(t.sampled for t in trajectories)
-        stats.wall_s = time.perf_counter() - begin
-        return trajectories, stats
+        def shown(text: str) -> str:
+            return text if observation_tokens is None else codec.within(text, observation_tokens)
 
-    def _play(
-        self, episodes: Sequence[_Episode], sampling: Sampling, stats: LoopStats
-    ) -> dict[int, tuple[StopReason, str | None]]:
-        """Bring all episodes to their end; why each ended, and its answer."""
-        done: dict[int, tuple[StopReason, str | None]] = {}
-        for id, episode in enumerate(episodes):
-            self._start(id, episode, sampling)
-        waiting: list[tuple[int, int, Future[ToolResult]]] = []  # due step, id, result
+        self._tools = EpisodeTools(contract, shown, codec.quoted)
+
+    def run(
+        self, episodes: Sequence[Episode], *, policy: str, contract: str
+    ) -> tuple[list[tuple[Trajectory, ...]], LoopStats]:
+        """Play all episodes to their end; trajectories come back in their order, one per seat.
+
+        Args:
+            episodes: what is played.
+            policy: name of the weights, for the record.
+            contract: hash of what decides what answers mean, for the record.
+        """
+        begin, stats, ids = time.perf_counter(), LoopStats(), count()
+        tables = [
+            [_Running(next(ids), e, n, *place) for n, place in enumerate(zip(e.seats, opened, strict=True))]
+            for e, opened in ((e, e.environment.open(self._tools)) for e in episodes)
+        ]
+        try:
+            ends = self._play(tables, stats)
+        finally:
+            for table in tables:
+                self._end_sessions(table)
+        version = self._sampler.policy_version
+        played = [tuple(self._finish(r, ends[r.id], policy, version, contract) for r in table) for table in tables]
+        stats.sampled_tokens = sum(t.sampled for seats in played for t in seats)
+        stats.wall_s = time.perf_counter() - begin
+        return played, stats
+
+    def _play(self, tables: Sequence[list[_Running]], stats: LoopStats) -> dict[int, Done]:
+        """How each seat ended, by the id of its sequence."""
+        running = [r for table in tables for r in table]
+        table_of = {r.id: table for table in tables for r in table}
+        ends: dict[int, Done] = {}
+        # Results by the decoding step at which they are due. All waits are equally long, so the queue is in order.
+        waiting: deque[tuple[int, _Running, Future[ToolResult]]] = deque()
         clock = 0
-        while len(done) < len(episodes):
+        for table in tables:
+            self._take_turn(table[0], None)
+        while len(ends) < len(running):
+            # 1. Everybody who may write writes one token. Those who pause hear from their environment.
             for completion in self._sampler.step():
-                episode = episodes[completion.id]
-                action = self._advance(episode, completion)
-                if isinstance(action, GoOn) and episode.length < sampling.max_tokens:
-                    self._sampler.extend(completion.id, _NO_TOKENS)
-                elif isinstance(action, GoOn):
-                    done[completion.id] = (StopReason.LENGTH, None)
-                    self._end_session(episode)
-                    self._sampler.release(completion.id)
-                elif isinstance(action, Ask):
-                    if completion.pause is Pause.STOP:
-                        self._sampler.release(completion.id)
-                    if not self._ask(completion.id, episode, action.text, sampling):
-                        done[completion.id] = (StopReason.LENGTH, None)
-                        self._end_session(episode)
-                elif isinstance(action, RunCode):
-                    waiting.append((clock + self._wait, completion.id, self._call(episode, action.code)))
+                r = running[completion.id]
+                action = self._advance(r, completion)
+                if isinstance(action, RunCode):
+                    waiting.append((clock + self._wait, r, self._call(r, action.code)))
                     stats.tool_calls += 1
                 else:
-                    done[completion.id] = (action.stop, action.answer)
-                    self._end_session(episode)
-                    if completion.pause is Pause.STOP:
-                        self._sampler.release(completion.id)
+                    ends |= self._follow(table_of[r.id], r, action, held=completion.pause is Pause.STOP)
+            # 2. Where all wait for tools the clock jumps to the first result.
             clock += 1
             if waiting and not self._sampler.active:
                 clock = max(clock, waiting[0][0])
+            # 3. Results that are due are appended, in the order of their calls, once they are really there.
             paused = time.perf_counter()
             while waiting and waiting[0][0] <= clock:
-                _, id, future = waiting.pop(0)
-                outcome = self._resume(id, episodes[id], future, sampling.max_tokens)
-                if outcome is not None:
-                    done[id] = (outcome, None)
-                    self._end_session(episodes[id])
-                    self._sampler.release(id)
+                _, r, future = waiting.popleft()
+                ends |= self._resume(table_of[r.id], r, future)
             stats.tool_wait_s += time.perf_counter() - paused
-        return done
+        return ends
 
-    def _call(self, episode: _Episode, code: str) -> Future[ToolResult]:
-        assert self._tool is not None
-        if self._sessions and episode.session is None:
-            episode.session = next(self._sessions)
-        return self._tool.submit(code, episode.session)
+    def _follow(self, table: list[_Running], r: _Running, action: Action, *, held: bool) -> dict[int, Done]:
+        """Do what the environment of a seat wants; how seats ended by it.
 
-    def _end_session(self, episode: _Episode) -> None:
-        if episode.session is not None and self._tool is not None:
-            self._tool.end_session(episode.session)
-            episode.session = None
+        Args:
+            held: the sampler still holds the sequence, which a stop string has paused.
+        """
+        if isinstance(action, GoOn):
+            if r.length < r.episode.sampling.max_tokens:
+                self._sampler.extend(r.id, _NO_TOKENS)
+                return {}
+            action = _cut(r)
+        if isinstance(action, Ask):
+            if held:
+                self._sampler.release(r.id)
+            held, r = False, table[action.seat]
+            if self._take_turn(r, action.text):
+                return {}
+            action = _cut(r)
+        assert isinstance(action, Done | Over), "an observation is asked for elsewhere"
+        self._end_sessions(table)
+        if held:
+            self._sampler.release(r.id)
+        ends = action.seats if isinstance(action, Over) else (action,)
+        return {r.id: end for r, end in zip(table, ends, strict=True)}
 
-    def _start(self, id: int, episode: _Episode, sampling: Sampling) -> None:
-        job = episode.job
-        prompt = job.prompt
-        if len(job.opening):
-            episode.add(job.opening, None)
-            episode.heard.append(job.opening)
-            prompt = np.concatenate([prompt, job.opening])
-        room = Sampling(
-            sampling.temperature, sampling.top_p, sampling.max_tokens - len(job.opening), episode.environment.stop
-        )
-        self._sampler.submit(SampleRequest(id, prompt, room, job.seed))
+    def _take_turn(self, r: _Running, text: str | None) -> bool:
+        """Let a seat write, as a new sequence that begins with all there is of it; False without room.
 
-    def _ask(self, id: int, episode: _Episode, text: str, sampling: Sampling) -> bool:
-        """Go on after a further user turn, as a new sequence that begins with all there is; False without room."""
-        tokens = self._codec.encode(text)
-        room = sampling.max_tokens - episode.length - len(tokens)
+        Args:
+            text: what it is shown first; its prompt, where it has none yet.
+        """
+        opening, first = _NO_TOKENS, r.prompt is None
+        if r.prompt is None:
+            given, text = (text, None) if r.seat.prompt is None else (r.seat.prompt, text)
+            assert given is not None, "the first seat of an episode has a prompt"
+            r.prompt = self._codec.encode(given)
+            opening = self._codec.encode(r.seat.opening) if r.seat.opening else opening
+        shown = self._codec.encode(text) if text else _NO_TOKENS
+        sampling = r.episode.sampling
+        room = sampling.max_tokens - r.length - len(shown) - len(opening)
         if room <= 0:
             return False
-        episode.add(tokens, None)
-        episode.heard.clear()
-        prompt = np.concatenate([episode.job.prompt, *episode.tokens])
-        seed = seed_of(episode.job.seed, "turn", episode.length)
-        limits = replace(sampling, max_tokens=room, stop=episode.environment.stop)
-        self._sampler.submit(SampleRequest(id, prompt, limits, seed))
+        r.heard = [opening]
+        for tokens in (shown, opening):
+            if len(tokens):
+                r.add(tokens, None)
+        own = r.episode.seed if r.number == 0 else seed_of(r.episode.seed, "seat", r.number)
+        seed = own if first else seed_of(own, "turn", r.length)
+        limits = replace(sampling, max_tokens=room, stop=r.environment.stop)
+        self._sampler.submit(SampleRequest(r.id, np.concatenate([r.prompt, *r.tokens]), limits, seed))
         return True
 
-    def _advance(self, episode: _Episode, completion: Completion) -> RunCode | GoOn | Ask | Done:
+    def _advance(self, r: _Running, completion: Completion) -> Action:
         """Add what was sampled and ask the environment what follows."""
-        episode.add(completion.tokens, completion.logprobs)
-        episode.heard.append(completion.tokens[:-1] if completion.pause is Pause.EOS else completion.tokens)
-        return episode.environment.step(self._codec.decode(np.concatenate(episode.heard)), completion.pause)
+        r.add(completion.tokens, completion.logprobs)
+        r.heard.append(completion.tokens[:-1] if completion.pause is Pause.EOS else completion.tokens)
+        return r.environment.step(self._codec.decode(np.concatenate(r.heard)), completion.pause)
 
-    def _resume(self, id: int, episode: _Episode, future: Future[ToolResult], max_tokens: int) -> StopReason | None:
-        """Append the observation, or say why the trajectory ends here."""
+    def _call(self, r: _Running, code: str) -> Future[ToolResult]:
+        assert self._tool is not None
+        if self._sessions and r.session is None:
+            r.session = next(self._sessions)
+        return self._tool.submit(code, r.session)
+
+    def _resume(self, table: list[_Running], r: _Running, future: Future[ToolResult]) -> dict[int, Done]:
+        """Append an observation, or end the episode: the result is lost, or there is no room for it."""
         try:
             result = future.result()
         except SandboxInfraError:
-            return StopReason.INFRASTRUCTURE
-        tokens = self._codec.encode_printed(episode.environment.observe(result))
-        if episode.length + len(tokens) >= max_tokens:
-            return StopReason.LENGTH
-        episode.add(tokens, None)
-        episode.heard.clear()
-        self._sampler.extend(id, tokens)
-        return None
+            lost = Over((Done(StopReason.INFRASTRUCTURE),) * len(table))
+            return self._follow(table, r, lost, held=True)
+        tokens = self._codec.encode_printed(r.environment.observe(result))
+        if r.length + len(tokens) >= r.episode.sampling.max_tokens:
+            return self._follow(table, r, _cut(r), held=True)
+        r.add(tokens, None)
+        r.heard.clear()
+        self._sampler.extend(r.id, tokens)
+        return {}
 
-    def _finish(
-        self, e: _Episode, stop: StopReason, answer: str | None, policy: str, version: int, contract: str
-    ) -> Trajectory:
-        tokens = np.concatenate(e.tokens)
-        ended = stop is StopReason.EOS and int(tokens[-1]) in self._eos
+    def _end_sessions(self, table: Sequence[_Running]) -> None:
+        for r in table:
+            if r.session is not None and self._tool is not None:
+                self._tool.end_session(r.session)
+                r.session = None
+
+    def _finish(self, r: _Running, end: Done, policy: str, version: int, contract: str) -> Trajectory:
+        tokens = np.concatenate([_NO_TOKENS, *r.tokens])
+        ended = end.stop is StopReason.EOS and len(tokens) > 0 and int(tokens[-1]) in self._eos
         return Trajectory(
-            task_id=e.job.task_id,
-            sample=e.job.sample,
-            prompt=e.job.prompt,
+            task_id=r.episode.id,
+            sample=r.episode.sample,
+            prompt=_NO_TOKENS if r.prompt is None else r.prompt,
             tokens=tokens,
-            mask=np.concatenate([np.full(len(t), s) for t, s in zip(e.tokens, e.sampled, strict=True)]),
-            logprobs=np.concatenate(e.logprobs).astype(np.float32),
+            mask=np.concatenate([np.zeros(0, np.bool_), *map(np.full, map(len, r.tokens), r.sampled)]),
+            logprobs=np.concatenate([np.zeros(0, np.float32), *r.logprobs]).astype(np.float32),
             text=self._codec.decode(tokens[:-1] if ended else tokens),
-            tool_calls=tuple(e.environment.calls),
-            answer=answer,
-            stop=stop,
+            tool_calls=tuple(r.environment.calls),
+            answer=end.answer,
+            stop=end.stop,
             policy=policy,
             policy_versions=(version,),
             contract=contract,
+            agent=r.seat.agent,
+            seat=r.number,
+            reward=end.reward,
         )
+
+
+def _cut(r: _Running) -> Done | Over:
+    """How the episode ends because this seat has no room to go on."""
+    action = r.environment.step("", Pause.LENGTH)
+    assert isinstance(action, Done | Over), "without room a text ends"
+    return action

@@ -6,30 +6,22 @@ import multiprocessing
 import signal
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import numpy as np
-
-from coevolve.config import Config, EngineSection
-from coevolve.engine.base import Sampling
+from coevolve.config import EngineSection
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
-from coevolve.rollout.base import RolloutCost, Snapshot
-from coevolve.rollout.codec import Codec
-from coevolve.rollout.loop import Job
-from coevolve.rollout.seeds import seed_of
-from coevolve.rollout.worker import Assignment, RolloutWorker, contract_hash, sampling_for, split
+from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Snapshot
+from coevolve.rollout.worker import Assignment, Played, RolloutWorker, split
 from coevolve.system import usable_cores
-from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
-from coevolve.worlds.base import World
+from coevolve.types import Trajectory
 
 _PATIENCE_S = 5.0  # for workers that are asked to end; after it they are killed
-_Result = tuple[list[Trajectory], RolloutCost]
-_Answer = _Result | dict[str, str] | CoevolveError  # a worker's answer to an assignment, or to None
+_Answer = Played | dict[str, str] | CoevolveError  # a worker's answer to an assignment, or to None
 
 _LOSSES_BORNE = 2  # lost answers that any call may have, however small it is
 
@@ -43,18 +35,17 @@ def worker_count(engine: EngineSection) -> int:
 class LocalRollouts:
     """Implements :class:`coevolve.rollout.base.Rollouts` with workers in this process (one) or in their own (more).
 
-    Jobs are dealt to workers by a fixed rule, so equal seeds give equal trajectories for a given number of workers.
+    Episodes are dealt to workers by a fixed rule, so equal seeds give equal trajectories for a given number of workers.
+    One policy is loaded at a time: all seats of an episode must be of the same weights.
     """
 
-    def __init__(self, config: Config, world: World, model_path: Path) -> None:
-        self._config, self._world = config, world
-        self.contract = contract_hash(world.contract, config)
-        self._codec = Codec(model_path)
-        count = worker_count(config.engine)
+    def __init__(self, settings: RolloutSettings, model_path: Path) -> None:
+        self.settings = settings
+        count = worker_count(settings.engine.engine)
         self._cost = RolloutCost(workers=count)
         self._held: tuple[str, int] | None = None
-        self._inline = RolloutWorker(config, model_path, world.contract) if count == 1 else None
-        self._remote = [_Remote(config, model_path, world) for _ in range(count)] if count > 1 else []
+        self._inline = RolloutWorker(settings, model_path) if count == 1 else None
+        self._remote = [_Remote(settings, model_path) for _ in range(count)] if count > 1 else []
 
     @property
     def layers(self) -> dict[str, str]:
@@ -66,44 +57,23 @@ class LocalRollouts:
         """What all rollouts so far have cost."""
         return self._cost
 
-    def solve(
-        self,
-        policy: Snapshot,
-        tasks: Sequence[Task],
-        samples: int,
-        *,
-        seed: int,
-        greedy: bool = False,
-        opening: str = "",
-        first: int = 0,
-    ) -> list[tuple[Trajectory, ...]]:
-        """``samples`` answers to each task; see the protocol."""
-        forced = self._codec.encode(opening) if opening else np.zeros(0, np.int32)
-        prompted = [(task, self._codec.encode(self._world.contract.solver_prompt(task))) for task in tasks]
-        jobs = [
-            Job(task.id, k, prompt, forced, seed_of(seed, n, k), task.turns[1:])
-            for n, (task, prompt) in enumerate(prompted, first)
-            for k in range(samples)
-        ]
-        flat = self._run(SOLVER, policy, jobs, sampling_for(self._config, SOLVER, greedy=greedy))
-        return [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
+    def play(self, policies: Mapping[str, Snapshot], episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
+        """The trajectories of each episode, policy after policy; see the protocol."""
+        by_policy: dict[tuple[str, int], list[int]] = {}
+        for i, episode in enumerate(episodes):
+            by_policy.setdefault(_identity(_only_policy(policies, episode)), []).append(i)
+        out: dict[int, tuple[Trajectory, ...]] = {}
+        for places in by_policy.values():
+            mine = [episodes[i] for i in places]
+            out |= zip(places, self._run(_only_policy(policies, mine[0]), mine), strict=True)
+        return [out[i] for i in range(len(episodes))]
 
-    def write(self, policy: Snapshot, n: int, *, seed: int, first: int = 0) -> list[Trajectory]:
-        """``n`` texts of the proposer; see the protocol."""
-        prompt = self._codec.encode(self._world.contract.proposer_prompt())
-        jobs = [Job(f"q{i}", 0, prompt, np.zeros(0, np.int32), seed_of(seed, i, 0)) for i in range(first, first + n)]
-        return self._run(PROPOSER, policy, jobs, sampling_for(self._config, PROPOSER, greedy=False))
-
-    def _run(self, agent: str, policy: Snapshot, jobs: list[Job], sampling: Sampling) -> list[Trajectory]:
-        if not jobs:
-            return []
-        fresh = self._held != (policy.name, policy.version)
+    def _run(self, policy: Snapshot, episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
+        fresh = self._held != _identity(policy)
         self._held = None  # until every worker has the weights
-        workers = len(self._remote) or 1
-        shares = split(jobs, workers)
+        shares = split(episodes, len(self._remote) or 1)
         work = [
-            Assignment(agent, policy if fresh else None, policy.name, tuple(jobs[i] for i in share), sampling)
-            for share in shares
+            Assignment(policy if fresh else None, policy.name, tuple(episodes[i] for i in share)) for share in shares
         ]
         if self._inline is not None:
             results = [self._inline.run(work[0])]
@@ -111,16 +81,14 @@ class LocalRollouts:
             for remote, assignment in zip(self._remote, work, strict=True):
                 remote.send(assignment)
             outcomes = [remote.outcome() for remote in self._remote]  # of all, so that no answer stays in a pipe
-            results = [_trajectories(outcome) for outcome in outcomes]
-        self._held = (policy.name, policy.version)
-        out: list[Trajectory | None] = [None] * len(jobs)
-        for share, (trajectories, cost) in zip(shares, results, strict=True):
+            results = [_played(outcome) for outcome in outcomes]
+        self._held = _identity(policy)
+        out: dict[int, tuple[Trajectory, ...]] = {}
+        for share, (played, cost) in zip(shares, results, strict=True):
             self._cost = _added(self._cost, cost)
-            for i, trajectory in zip(share, trajectories, strict=True):
-                out[i] = trajectory
-        trajectories = [t for t in out if t is not None]
-        _check_losses(trajectories)
-        return trajectories
+            out |= zip(share, played, strict=True)
+        _check_losses([t for seats in out.values() for t in seats])
+        return [out[i] for i in range(len(episodes))]
 
     def release_memory(self) -> None:
         """Let the sampler of this process give memory back; those of other processes keep theirs."""
@@ -141,10 +109,10 @@ class LocalRollouts:
 class _Remote:
     """A worker process and the pipe to it. The process ends when the pipe does."""
 
-    def __init__(self, config: Config, model_path: Path, world: World) -> None:
+    def __init__(self, settings: RolloutSettings, model_path: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, config, model_path, world.contract), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, settings, model_path), daemon=True)
         with _interrupts_held():
             self._process.start()
         theirs.close()
@@ -205,7 +173,27 @@ class _Remote:
             self._process.join()
 
 
-def _trajectories(outcome: _Answer) -> _Result:
+def _identity(policy: Snapshot) -> tuple[str, int]:
+    return policy.name, policy.version
+
+
+def _only_policy(policies: Mapping[str, Snapshot], episode: Episode) -> Snapshot:
+    """
+    Raises:
+        EngineError: its seats have several.
+    """
+    found = {_identity(policies[seat.agent]): policies[seat.agent] for seat in episode.seats}
+    if len(found) > 1:
+        names = " and ".join(sorted(name for name, _ in found))
+        raise EngineError(
+            f"the local engine plays an episode with one policy, and this one has seats of {names}",
+            where=f"episode {episode.id}",
+            fix="give all seats the same agent, or agents with the same weights",
+        )
+    return next(iter(found.values()))
+
+
+def _played(outcome: _Answer) -> Played:
     if isinstance(outcome, CoevolveError):
         raise outcome
     assert isinstance(outcome, tuple)
@@ -226,7 +214,7 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection, config: Config, model_path: Path, contract: object) -> None:
+def _serve(pipe: Connection, settings: RolloutSettings, model_path: Path) -> None:
     """Main function of a worker process; the main process alone reacts to signals."""
     worker: RolloutWorker | None = None
     try:
@@ -234,7 +222,7 @@ def _serve(pipe: Connection, config: Config, model_path: Path, contract: object)
             assignment = pipe.recv()
             try:
                 if worker is None:
-                    worker = RolloutWorker(config, model_path, contract, own_process=True)  # type: ignore[arg-type]
+                    worker = RolloutWorker(settings, model_path, own_process=True)
                 pipe.send(worker.layers if assignment is None else worker.run(assignment))
             except CoevolveError as error:  # crosses to the main process, which raises it there
                 pipe.send(error)

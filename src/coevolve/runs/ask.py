@@ -8,13 +8,15 @@ from pathlib import Path
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.methods.registry import trained_agents
+from coevolve.rollout import asking
+from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, ready_world
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.types import PROPOSER, SOLVER, Origin, Task, Trajectory
-from coevolve.worlds.base import World
+from coevolve.worlds.base import PromptContext, World
 from coevolve.worlds.registry import EXAMPLES
 
 
@@ -36,17 +38,17 @@ def solve(path: Path, question: str) -> Trajectory:
     base = base_model(world)
     task = Task("asked", (question,), "asked", Origin(config.method, PROPOSER, newest))
     _refuse_unreadable(task, world, base, config)
-    rollouts = LocalRollouts(config, world, base)
+    rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), base)
     try:
         policy = RunCheckpoints(folder, base).weights(SOLVER, newest)
-        return rollouts.solve(policy, [task], 1, seed=config.seed, greedy=True)[0][0]
+        return asking.solve(rollouts, policy, [task], 1, seed=config.seed, greedy=True)[0][0]
     finally:
         rollouts.close()
 
 
 def _refuse_unreadable(task: Task, world: World, base: Path, config: Config) -> None:
     """A tiny vocabulary drops what it does not know, and the answer would be to another question."""
-    codec, prompt = Codec(base), world.contract.solver_prompt(task)
+    codec, prompt = Codec(base), world.contract.prompt(SOLVER, PromptContext(task.turns[0]))
     tokens = codec.encode(prompt)
     read = codec.decode(codec.encode(task.question))
     fault = ""

@@ -9,6 +9,7 @@ from coevolve.config import Config
 from coevolve.engine.hub import fetch_model
 from coevolve.errors import RunError
 from coevolve.store.manifest import Manifest
+from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.base import World
 from coevolve.worlds.open.stand_in.build import make_small
 from coevolve.worlds.registry import open_world
@@ -25,7 +26,8 @@ def base_model(world: World) -> Path:
     path = world.base_model()
     check_files(path)  # before the world reads its tokenizer
     contract = world.contract
-    parts = (contract.proposer_prompt(), *contract.proposer_stops, *contract.solver_stops, contract.tool_opening)
+    stops = (*contract.stops(PROPOSER), *contract.stops(SOLVER))
+    parts = (contract.prompt(PROPOSER), *stops, contract.tool_opening)
     texts = "".join(parts) + "0123456789 \\boxed{}"
     check_base_model(path, required_text=texts)
     return path

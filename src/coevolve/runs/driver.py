@@ -20,6 +20,7 @@ from coevolve.monitor.alarms import alarms
 from coevolve.monitor.progress import Progress
 from coevolve.monitor.sentences import phase_line
 from coevolve.monitor.tracking.processes import require_installed, tracking
+from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts, worker_count
 from coevolve.runs.base_model import base_digest, base_model, check_same_base, ready_world
 from coevolve.runs.clock import PhaseClock
@@ -116,7 +117,7 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     check_same_base(folder.facts.get("base"), base)
     with (
         open_judge(config.grading) as judge,
-        closing(LocalRollouts(config, world, base)) as rollouts,
+        closing(LocalRollouts(RolloutSettings.of(config, world.contract), base)) as rollouts,
         tracking(folder.path, config.track, progress.note) as trackers,
     ):
         todo = [phase for phase in run_phases(config) if not folder.is_done(name_of(phase))]
@@ -125,7 +126,7 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
             progress.note(
                 "model.path is not set: the base model is a small random one, and nothing it learns means anything"
             )
-        folder.set_status("running", contract=rollouts.contract, base=base_digest(base))
+        folder.set_status("running", contract=rollouts.settings.hash, base=base_digest(base))
         recorder = Recorder(folder, meter, judge)
         checkpoints = RunCheckpoints(folder, base)
         open_trainer = Trainers(config.engine_settings, base, progress.note).open_trainer

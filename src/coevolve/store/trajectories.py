@@ -47,6 +47,9 @@ def _row(trajectory: Trajectory) -> dict[str, object]:
         "policy": trajectory.policy,
         "policy_versions": list(trajectory.policy_versions),
         "contract": trajectory.contract,
+        "agent": trajectory.agent,
+        "seat": trajectory.seat,
+        "reward": trajectory.reward,
         "text": trajectory.text,
         "answer": trajectory.answer,
         "stop": str(trajectory.stop),
@@ -83,6 +86,9 @@ def trajectories_from_rows(rows: Sequence[Mapping[str, Any]]) -> list[Trajectory
             policy=row["policy"],
             policy_versions=tuple(row["policy_versions"] if "policy_versions" in row else [row["policy_version"]]),
             contract=row["contract"],
+            agent=row.get("agent", ""),  # tables of older runs have none of these three
+            seat=row.get("seat", 0),
+            reward=row.get("reward"),
         )
         for row in rows
     ]

@@ -7,10 +7,23 @@ reach a solver.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from coevolve.types import Task
+
+
+@dataclass(frozen=True, slots=True)
+class PromptContext:
+    """What a prompt depends on besides its agent."""
+
+    question: str = ""  # to be answered; of a dialogue its first turn
+    examples: tuple[str, ...] = ()  # texts to show, e.g. tasks that exist already
+    kind: str = ""  # the family of tasks to write, or of the one to answer; empty: any
+
+
+NO_CONTEXT = PromptContext()
 
 
 class Contract(Protocol):
@@ -19,14 +32,16 @@ class Contract(Protocol):
     name: str
     tool_opening: str  # text that commits an answer to its first tool call, for the forced-tool control
     proposer_opening: str  # the end of the proposer's prompt that is part of what it writes
-    proposer_stops: tuple[str, ...]  # strings at which a proposer is asked whether its text is complete
-    solver_stops: tuple[str, ...]  # the same for a solver; its output fence is another matter
 
-    def proposer_prompt(self) -> str:
-        """The prompt that makes the model write a question."""
+    def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
+        """The prompt that makes the model write a task (a proposer), or answer one (anybody else).
 
-    def solver_prompt(self, task: Task) -> str:
-        """The prompt that makes the model answer the first turn of a task."""
+        Raises:
+            ConfigError: the texts of this world cannot say what the context asks for.
+        """
+
+    def stops(self, agent: str) -> tuple[str, ...]:
+        """Strings at which an agent is asked whether its text is complete; an output fence is another matter."""
 
     def follow_up(self, turn: str, *, ended: bool) -> str:
         """What stands between an answer and the next one: a further user turn.

@@ -19,11 +19,13 @@ from coevolve.engine.vllm.sampler import VllmSampler
 from coevolve.errors import EngineError
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import SilentProgress
+from coevolve.rollout.asking import solve
+from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver
 from coevolve.store.folder import RunFolder
 from coevolve.types import SOLVER, Origin, Task
-from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 from .tiny import forward
 
@@ -110,9 +112,9 @@ def test_both_samplers_write_the_same_answers_around_real_tool_results() -> None
     written = []
     for sampler in ("vllm", "local"):
         config = load_config("nano", overrides=["engine.workers=1", "vllm.cache_gb=0.05", f"engine.sampler={sampler}"])
-        rollouts = LocalRollouts(config, MiniatureWorld(), ASSETS)
+        rollouts = LocalRollouts(RolloutSettings.of(config, MiniatureContract()), ASSETS)
         policy = Snapshot("base", -1, Folder(ASSETS))
-        groups = rollouts.solve(policy, tasks, 1, seed=3, greedy=True, opening="a:\n```python\n")
+        groups = solve(rollouts, policy, tasks, 1, seed=3, greedy=True, opening="a:\n```python\n")
         written.append([t for group in groups for t in group])
         rollouts.close()
     called = 0

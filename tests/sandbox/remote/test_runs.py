@@ -14,11 +14,12 @@ import pytest
 from coevolve.engine.base import Folder
 from coevolve.errors import SandboxUnavailable
 from coevolve.methods.registry import load_config
-from coevolve.rollout.base import Snapshot
+from coevolve.rollout.asking import solve
+from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.sandbox.factory import open_tool
 from coevolve.types import PROPOSER, Origin, StopReason, Task, Trajectory
-from coevolve.worlds.miniature.learner import ASSETS, MiniatureWorld
+from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 from .conftest import TOKEN, Fake, Script, Server, Start
 from .waiting import until
@@ -126,9 +127,9 @@ def test_a_server_must_have_room_for_the_sessions_of_all_workers(
 
 def solved(*overrides: str) -> tuple[list[Trajectory], int]:
     """Two answers to each task, and how many of them were lost."""
-    rollouts = LocalRollouts(load_config("nano", overrides=overrides), MiniatureWorld(), ASSETS)
+    rollouts = LocalRollouts(RolloutSettings.of(load_config("nano", overrides=overrides), MiniatureContract()), ASSETS)
     try:
-        groups = rollouts.solve(Snapshot("base", -1, Folder(ASSETS)), TASKS, 2, seed=1)
+        groups = solve(rollouts, Snapshot("base", -1, Folder(ASSETS)), TASKS, 2, seed=1)
         return [x for group in groups for x in group], rollouts.cost.answers_lost
     finally:
         rollouts.close()

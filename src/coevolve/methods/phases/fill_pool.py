@@ -28,6 +28,7 @@ from coevolve.methods.polling import poll, pooled, voters
 from coevolve.methods.probe import freeze_probe
 from coevolve.methods.questions import Written, read_questions, task_of
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
+from coevolve.rollout.asking import write
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, Group, LabelledTask
 
@@ -54,7 +55,7 @@ class FillPool:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "pool", t)
         agent, last = (PROPOSER, t) if config.proposer.train else (PROPOSER, 0)
-        texts = state.rollouts.write(state.checkpoints.weights(agent, last), config.pool.size, seed=seed)
+        texts = write(state.rollouts, state.checkpoints.weights(agent, last), config.pool.size, seed=seed)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"p{t}")
         earlier = earlier_questions(state.store, t)
         fates = _fates(state, written, Archive(earlier))

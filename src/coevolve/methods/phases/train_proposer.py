@@ -24,6 +24,7 @@ from coevolve.methods.phases.proposer_report import ProposerStep, proposer_repor
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
+from coevolve.rollout.asking import write
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, Batch, Group, TrainStats
@@ -59,7 +60,7 @@ class TrainProposer:
     def _step(self, state: State, policy: Policy, archive: Archive, step: int) -> None:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "curriculum", t, step)
-        texts = state.rollouts.write(policy.weights(), config.proposer.questions, seed=seed)
+        texts = write(state.rollouts, policy.weights(), config.proposer.questions, seed=seed)
         gap = policy.check_logprobs(texts)
         written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
         tasks = [w.task for w in written if w.task is not None]

@@ -29,6 +29,7 @@ from coevolve.methods.phases.solver_report import (
 )
 from coevolve.methods.probe import keep_or_roll_back
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
+from coevolve.rollout.asking import solve
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import SOLVER, Batch, LabelledTask, TrainStats, Trajectory
@@ -83,7 +84,7 @@ class TrainSolver:
     def _step(self, state: State, policy: Policy, tasks: Sequence[LabelledTask], step: int) -> None:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "executor", t, step)
-        answers = state.rollouts.solve(policy.weights(), [x.task for x in tasks], config.solver.group_size, seed=seed)
+        answers = solve(state.rollouts, policy.weights(), [x.task for x in tasks], config.solver.group_size, seed=seed)
         batch = list(zip(tasks, answers, strict=True))
         gap = policy.check_logprobs([x for group in answers for x in group])
         with state.spent.grading():

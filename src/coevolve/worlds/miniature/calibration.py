@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from coevolve.types import Task
+from coevolve.types import PROPOSER, SOLVER, Task
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.grammar import is_well_formed, parse
 from coevolve.worlds.miniature.learner import CLOSE, MiniatureContract
 from coevolve.worlds.miniature.meter import CORPUS_LEVELS, MiniatureMeter
@@ -166,7 +167,7 @@ def start_figures(
     """Measure the base model on held-out tasks of all corpus levels, on questions it writes and, if it has read
     dialogues, on held-out ones."""
     levels = tuple(_level(model, tokenizer, level, tasks, samples, seed) for level in range(1, CORPUS_LEVELS + 1))
-    prompts = [MiniatureContract().proposer_prompt()] * _WRITTEN
+    prompts = [MiniatureContract().prompt(PROPOSER)] * _WRITTEN
     written = [text.split(CLOSE)[0] for text, _ in sample(model, tokenizer, prompts, seed=seed, stop=CLOSE)]
     steps = Counter(len(parse(question) or ()) for question in written)
     malformed = sum(not is_well_formed(question) for question in written) / len(written)
@@ -181,7 +182,7 @@ def _level(
     contract, meter = MiniatureContract(), MiniatureMeter()
     tasks = meter.held_out(level, n, seed)
     truths = [meter.truth(task) for task in tasks]
-    prompts = [contract.solver_prompt(task) for task in tasks]
+    prompts = [contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in tasks]
     drawn = sample(model, tokenizer, [p for p in prompts for _ in range(samples)], seed=seed + level)
     greedy = sample(model, tokenizer, prompts, seed=seed, greedy=True)
     answers = [_answer(text) for text, _ in drawn]
@@ -206,7 +207,7 @@ def _dialogues(
     drawn = sample(
         model,
         tokenizer,
-        [contract.solver_prompt(task) for task in asked],
+        [contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in asked],
         seed=seed,
         follow_ups=[task.turns[1:] for task in asked],
         max_tokens=DIALOGUE_TOKENS,

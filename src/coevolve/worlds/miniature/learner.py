@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from coevolve.errors import ModelError
-from coevolve.types import Task
+from coevolve.errors import ConfigError, ModelError
+from coevolve.types import PROPOSER
+from coevolve.worlds.base import NO_CONTEXT, PromptContext
 from coevolve.worlds.miniature import grammar
 
 OPEN, CLOSE = "<question>", "</question>"
@@ -21,16 +22,22 @@ class MiniatureContract:
     name = "miniature"
     tool_opening = "a:\n```python\n"
     proposer_opening = OPEN
-    proposer_stops: tuple[str, ...] = (CLOSE,)
-    solver_stops: tuple[str, ...] = ()
 
-    def proposer_prompt(self) -> str:
-        """An open question tag: the model goes on with a question."""
+    def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
+        """An open question tag, with which the model goes on; the question in its tag, as in the corpus, to answer it.
+
+        Raises:
+            ConfigError: a proposer is to be shown or told something, which this vocabulary cannot say.
+        """
+        if agent != PROPOSER:
+            return self.follow_up(context.question, ended=True)
+        if context.examples or context.kind:
+            raise ConfigError("the proposer of the miniature world has one prompt", fix="use world=open")
         return OPEN
 
-    def solver_prompt(self, task: Task) -> str:
-        """The question in its tag, as in the corpus."""
-        return self.follow_up(task.turns[0], ended=True)
+    def stops(self, agent: str) -> tuple[str, ...]:
+        """A question ends with its closing tag, an answer with an end token only."""
+        return (CLOSE,) if agent == PROPOSER else ()
 
     def follow_up(self, turn: str, *, ended: bool) -> str:
         """A turn looks like any question; only an end token ends an answer here."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from coevolve.engine.chat import ChatTemplate
 from coevolve.engine.vocabulary import Vocabulary
 from coevolve.grading.extract import last_boxed
-from coevolve.types import SOLVER, Task
+from coevolve.types import PROPOSER, SOLVER
+from coevolve.worlds.base import NO_CONTEXT, PromptContext
 
 BOX = "\\boxed{}"
 
@@ -132,24 +133,29 @@ class OpenContract:
         self._prompts = CONTRACTS[name]
         self._solver = self._prompts.solver.replace("{programs}", programs)
         self._beginning, self._chat = vocabulary.beginning, chat
-        self._proposer = self._written(self._prompts.proposer, self._prompts.proposer_task + more)
+        self._more = more
+        proposer = self.prompt(PROPOSER)
         begins = [f"\n{self._prompts.speakers[0]}:"]
         if chat is not None:  # ends of turns are end tokens then; what begins one is none
             known = {vocabulary.texts[id] for id in vocabulary.ends} | {vocabulary.beginning}
-            begins = sorted(s for s in vocabulary.special - known if s in self._proposer)
+            begins = sorted(s for s in vocabulary.special - known if s in proposer)
         self._turns = tuple(begins)
-        self.solver_stops = self.proposer_stops = (*self._turns, *_LINE_ENDS)
-        texts = "\x1f".join((self._proposer, self._written(self._solver, "{question}"), *self.solver_stops))
+        self._stops = (*self._turns, *_LINE_ENDS)
+        texts = "\x1f".join((proposer, self._written(self._solver, "{question}"), *self._stops))
         form = "chat" if chat is not None else "text"
         self.name = f"{name}-{form}-{hashlib.sha256(texts.encode()).hexdigest()[:8]}"
 
-    def proposer_prompt(self) -> str:
-        """The prompt that makes the model write a question."""
-        return self._proposer
+    def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
+        """What the agent is told, then the task: to answer a question, or to write one."""
+        if agent != PROPOSER:
+            return self._written(self._solver, self._prompts.solver_task.replace("{question}", context.question))
+        kind = f"\n\nIts kind: {context.kind}." if context.kind else ""
+        shown = "".join(f"\n\nA problem that exists already:\n{text}" for text in context.examples)
+        return self._written(self._prompts.proposer, self._prompts.proposer_task + self._more + kind + shown)
 
-    def solver_prompt(self, task: Task) -> str:
-        """The prompt that makes the model answer a task."""
-        return self._written(self._solver, self._prompts.solver_task.replace("{question}", task.turns[0]))
+    def stops(self, agent: str) -> tuple[str, ...]:
+        """Beginnings of another turn, and ends of lines that may hold a complete box; the same for all agents."""
+        return self._stops
 
     def follow_up(self, turn: str, *, ended: bool) -> str:
         """The end of the answer, unless it stands there, the user's turn, and the beginning of the next answer."""

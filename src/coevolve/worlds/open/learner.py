@@ -10,6 +10,7 @@ from typing import Literal
 from coevolve.engine.chat import read_chat_template
 from coevolve.engine.hub import model_folder
 from coevolve.engine.vocabulary import Vocabulary, read_vocabulary
+from coevolve.types import PROPOSER
 from coevolve.worlds.open.contract import PROGRAMS, OpenContract, more_for_proposers
 from coevolve.worlds.open.stand_in.build import small_folder
 
@@ -116,7 +117,7 @@ class OpenWorld:
         turns = split_turns(question) if self._turns > 1 else (question,)
         special = any(name in question for name in self._vocabulary.special)
         asked = len(turns) <= self._turns and is_question(turns[0]) and all(map(is_follow_up, turns[1:]))
-        return asked and not special and question not in self.contract.proposer_prompt()
+        return asked and not special and question not in self.contract.prompt(PROPOSER)
 
     def is_reserved(self, question: str) -> bool:
         """Nothing is held out here."""

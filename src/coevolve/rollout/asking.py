@@ -1,0 +1,71 @@
+"""Tasks to answer and texts to write, as episodes: what methods and evaluation ask of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coevolve.engine.base import Sampling
+from coevolve.rollout.base import Episode, Rollouts, RolloutSettings, Seat, Snapshot
+from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpec, WritingSpec
+from coevolve.rollout.seeds import seed_of
+from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
+from coevolve.worlds.base import NO_CONTEXT, PromptContext
+
+
+def solve(
+    rollouts: Rollouts,
+    policy: Snapshot,
+    tasks: Sequence[Task],
+    samples: int,
+    *,
+    seed: int,
+    greedy: bool = False,
+    opening: str = "",
+) -> list[tuple[Trajectory, ...]]:
+    """``samples`` answers to each task, with the tool.
+
+    Args:
+        rollouts: where they are made.
+        policy: who answers.
+        tasks: in an order that counts: the random numbers of an answer depend on its place.
+        samples: answers per task.
+        seed: of all random numbers.
+        greedy: decode at temperature 0.
+        opening: text forced at the start of each answer.
+    """
+    temperature = 0.0 if greedy else rollouts.settings.sampling.temperature
+    episodes = [
+        _answer(rollouts.settings, task, k, seed=seed_of(seed, n, k), temperature=temperature, opening=opening)
+        for n, task in enumerate(tasks)
+        for k in range(samples)
+    ]
+    flat = [only for (only,) in rollouts.play({SOLVER: policy}, episodes)]
+    return [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
+
+
+def write(
+    rollouts: Rollouts, policy: Snapshot, n: int, *, seed: int, context: PromptContext = NO_CONTEXT
+) -> list[Trajectory]:
+    """``n`` texts of the proposer, all after the one prompt that it has in this context."""
+    settings = rollouts.settings
+    seat = Seat(PROPOSER, settings.contract.prompt(PROPOSER, context))
+    place = _text(settings, PROPOSER)
+    # Training and scoring always sample with top-p 1: the log-probabilities are those of the policy.
+    sampling = Sampling(settings.sampling.temperature, max_tokens=settings.sampling.question_tokens)
+    episodes = [Episode(f"q{i}", 0, (seat,), place, sampling, seed_of(seed, i, 0)) for i in range(n)]
+    return [only for (only,) in rollouts.play({PROPOSER: policy}, episodes)]
+
+
+def _answer(
+    settings: RolloutSettings, task: Task, sample: int, *, seed: int, temperature: float, opening: str
+) -> Episode:
+    place, (first, *more) = _text(settings, SOLVER), task.turns
+    if more:
+        place = DialogueSpec(place, tuple(more), all_turns=settings.dialogue.judged == "all")
+    seat = Seat(SOLVER, settings.contract.prompt(SOLVER, PromptContext(first, kind=task.kind)), opening)
+    sampling = Sampling(temperature, max_tokens=settings.sampling.max_tokens)
+    return Episode(task.id, sample, (seat,), place, sampling, seed)
+
+
+def _text(settings: RolloutSettings, agent: str) -> EnvironmentSpec:
+    return ToolSpec(agent, settings.tool.max_turns) if agent in settings.tool_users else WritingSpec(agent)
