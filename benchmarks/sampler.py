@@ -36,7 +36,7 @@ from coevolve.sandbox.pool import SandboxPool
 from coevolve.types import SOLVER
 from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.learner import MiniatureWorld
-from coevolve.worlds.miniature.meter import MiniatureMeter
+from coevolve.worlds.miniature.meter import CORPUS_LEVELS, held_out
 
 NEW_TOKENS, PROMPT_TOKENS, SAMPLES, MAX_TOKENS, MAX_TURNS = 64, 16, 8, 200, 6
 Measured = tuple[int, float]  # tokens sampled, CPU seconds
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    world, meter = MiniatureWorld(), MiniatureMeter()
+    world = MiniatureWorld()
     folder = world.base_model()
     sampler, model, codec = LocalSampler(folder), load_model(folder), Codec(folder)
     eos = int(load_tokenizer(folder).eos_token_id)
@@ -127,7 +127,7 @@ def main() -> None:
     endless._eos = np.zeros(0, np.int64)  # equal lengths: nothing ends early
     rng = np.random.default_rng(0)
     prompts = rng.integers(5, 60, (SAMPLES * options.tasks, PROMPT_TOKENS)).astype(np.int32)
-    tasks = [t for level in range(1, 6) for t in meter.held_out(level, options.tasks // 5, 1)]
+    tasks = [t for level in range(1, CORPUS_LEVELS + 1) for t in held_out(level, options.tasks // CORPUS_LEVELS, 1)]
     asked = [
         Seat(SOLVER, world.contract.prompt(SOLVER, PromptContext(t.question)), world.contract.tool_opening)
         for t in tasks

@@ -23,7 +23,7 @@ from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.types import Task
 from coevolve.worlds.miniature.learner import MiniatureWorld
-from coevolve.worlds.miniature.meter import MiniatureMeter
+from coevolve.worlds.miniature.meter import CORPUS_LEVELS, held_out
 
 
 def main() -> None:
@@ -32,13 +32,12 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--samples", type=int, default=10)
     options = parser.parse_args()
-    world, meter = MiniatureWorld(), MiniatureMeter()
+    world = MiniatureWorld()
     config = Config(engine=EngineSection(workers=1))
     rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), world.base_model())
     policy = Snapshot("base", 0, Folder(world.base_model()))
-    tasks = [t for level in range(1, 6) for t in meter.held_out(level, -(-options.questions // 5), 1)][
-        : options.questions
-    ]
+    per_level = -(-options.questions // CORPUS_LEVELS)
+    tasks = [t for level in range(1, CORPUS_LEVELS + 1) for t in held_out(level, per_level, 1)][: options.questions]
 
     def cost(batches: list[list[Task]], seed: int) -> tuple[float, int]:
         begin, before = time.process_time(), rollouts.cost

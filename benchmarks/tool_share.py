@@ -29,7 +29,7 @@ from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.types import SOLVER, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
-from coevolve.worlds.miniature.meter import MiniatureMeter
+from coevolve.worlds.miniature.meter import held_out
 
 WARM_UP_SEED, SEED, PROBLEMS = 1, 0, 12_345
 Measured = dict[str, float]
@@ -80,11 +80,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     config = load_config("mini", overrides=[f"tool.wait_steps={options.wait_steps}"] if options.wait_steps else [])
-    base, meter = MiniatureWorld().base_model(), MiniatureMeter()
+    base = MiniatureWorld().base_model()
     tasks = [
         task
         for level in range(1, config.evaluation.levels + 1)
-        for task in meter.held_out(level, options.per_level, PROBLEMS)
+        for task in held_out(level, options.per_level, PROBLEMS)
     ]
     if options.run:
         folder = RunFolder.open(options.run, write=False)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from answering import Answering
 
+from coevolve.config import EvaluationSection
 from coevolve.engine.base import Arrays
 from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.types import PROPOSER, Origin, StopReason, Task, ToolCall, Trajectory
+from coevolve.worlds.base import Problem, Suite
 
 POLICY = Snapshot("solver", 3, Arrays({}))
 Answers = Callable[[Task, int], tuple[str | None, int]]  # (task, sample) -> (answer, number of tool calls)
@@ -46,19 +49,26 @@ class HandMeter:
 
     knows_answers: ClassVar[bool] = True
     unanswerable: tuple[str, ...] = ()
-    seeds: list[int] = field(default_factory=list)
 
     def truth(self, task: Task) -> str | None:
         return None if task.id in self.unanswerable else str(sum(int(part) for part in task.id.split("+")))
 
-    def held_out(self, level: int, n: int, seed: int) -> list[Task]:
-        self.seeds.append(seed)
-        return [make_task(f"{10 * level}+{i}") for i in range(n)]
+    def suites(self, section: EvaluationSection, seed: int) -> list[Suite]:
+        levels = {str(level): 10 * level for level in range(1, section.levels + 1)}
+        others = {"longer": 1000, "rare": 2000} if section.transfer_per_set else {}
+        return [
+            *(self._suite("held_out", key, start, section.per_level, section.samples) for key, start in levels.items()),
+            *(
+                self._suite("transfer", key, start, section.transfer_per_set, section.transfer_samples)
+                for key, start in others.items()
+            ),
+        ]
 
-    def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
-        self.seeds.append(seed)
-        starts = {"longer": 1000, "rare": 2000}
-        return {name: [make_task(f"{start}+{i}") for i in range(n)] for name, start in starts.items()}
+    def _suite(self, part: str, key: str, start: int, n: int, samples: int) -> Suite:
+        tasks = [make_task(f"{start}+{i}") for i in range(n)]
+        level = part == "held_out"
+        load = partial(list, [Problem(task, self.truth(task)) for task in tasks])
+        return Suite(part, key, n, samples, load, greedy=level, is_level=level)
 
 
 @dataclass(frozen=True)

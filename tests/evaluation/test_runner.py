@@ -5,20 +5,35 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
 from coevolve.evaluation.runner import (
-    evaluate_held_out,
+    PROBLEM_SEED,
+    evaluate,
     evaluate_pool,
-    evaluate_transfer,
     forced_fence_control,
 )
-from coevolve.types import StopReason
+from coevolve.evaluation.suites import by_part, part_and_key, set_name
+from coevolve.types import PROPOSER, Origin, StopReason, Task
+from coevolve.worlds.base import Problem, Suite
 
 CONFIG = EvaluationSection(levels=2, per_level=3, samples=4, transfer_per_set=2, transfer_samples=2)
+
+
+def held_out(meter):
+    return by_part(meter.suites(CONFIG, PROBLEM_SEED))["held_out"]
+
+
+def transfer(meter):
+    return by_part(meter.suites(CONFIG, PROBLEM_SEED))["transfer"]
+
+
+def problems_of(meter, tasks):
+    return [Problem(task, meter.truth(task)) for task in tasks]
 
 
 def true_answer(task) -> str:
@@ -38,7 +53,7 @@ def first_problem_script(task, sample):
 
 
 def test_held_out_row_of_known_answers(meter, policy, scripted) -> None:
-    found = evaluate_held_out(scripted(level_script, first_problem_script), meter, policy, CONFIG, seed=7).row
+    found = evaluate(scripted(level_script, first_problem_script), policy, held_out(meter), seed=7).row
     low, high = found.pop("ci95")
     assert low <= 0.5 <= high
     assert 0.25 <= low < high <= 0.75
@@ -58,7 +73,7 @@ def test_held_out_row_of_known_answers(meter, policy, scripted) -> None:
 
 def test_held_out_takes_one_sampled_and_one_greedy_batch(meter, policy, scripted) -> None:
     rollouts = scripted(level_script)
-    evaluate_held_out(rollouts, meter, policy, CONFIG, seed=7)
+    evaluate(rollouts, policy, held_out(meter), seed=7)
     sampled, greedy = rollouts.calls
     assert [len(sampled.tasks), sampled.samples, sampled.greedy] == [6, 4, False]
     assert [len(greedy.tasks), greedy.samples, greedy.greedy] == [6, 1, True]
@@ -68,11 +83,10 @@ def test_held_out_takes_one_sampled_and_one_greedy_batch(meter, policy, scripted
 
 def test_problems_are_the_same_for_every_run_seed_and_answers_are_not(meter, policy, scripted) -> None:
     one, other = scripted(level_script), scripted(level_script)
-    evaluate_held_out(one, meter, policy, CONFIG, seed=0)
-    evaluate_held_out(other, meter, policy, CONFIG, seed=1)
-    evaluate_transfer(other, meter, policy, CONFIG, seed=1)
-    forced_fence_control(other, meter, policy, CONFIG, "x", seed=1)
-    assert len(set(meter.seeds)) == 1
+    evaluate(one, policy, held_out(meter), seed=0)
+    evaluate(other, policy, held_out(meter), seed=1)
+    evaluate(other, policy, transfer(meter), seed=1)
+    forced_fence_control(other, policy, held_out(meter), "x", seed=1)
     assert one.calls[0].tasks == other.calls[0].tasks
     assert one.calls[0].seed != other.calls[0].seed
 
@@ -80,21 +94,21 @@ def test_problems_are_the_same_for_every_run_seed_and_answers_are_not(meter, pol
 def test_two_policies_of_a_run_share_problems_and_random_numbers(meter, policy, scripted) -> None:
     rollouts = scripted(level_script)
     for _ in range(2):
-        evaluate_held_out(rollouts, meter, policy, CONFIG, seed=3)
+        evaluate(rollouts, policy, held_out(meter), seed=3)
     assert rollouts.calls[:2] == rollouts.calls[2:]
 
 
 def test_each_measurement_has_random_numbers_of_its_own(meter, policy, scripted, task) -> None:
     rollouts = scripted(level_script)
-    evaluate_held_out(rollouts, meter, policy, CONFIG, seed=3)
-    evaluate_transfer(rollouts, meter, policy, CONFIG, seed=3)
-    evaluate_pool(rollouts, meter, policy, [task("1+1")], 2, 3)
-    forced_fence_control(rollouts, meter, policy, CONFIG, "x", seed=3)
+    evaluate(rollouts, policy, held_out(meter), seed=3)
+    evaluate(rollouts, policy, transfer(meter), seed=3)
+    evaluate_pool(rollouts, policy, problems_of(meter, [task("1+1")]), 2, 3)
+    forced_fence_control(rollouts, policy, held_out(meter), "x", seed=3)
     assert len({call.seed for call in rollouts.calls}) == len(rollouts.calls) == 5
 
 
 def test_held_out_rows_and_trajectories_by_problem(meter, policy, scripted) -> None:
-    found = evaluate_held_out(scripted(level_script, first_problem_script), meter, policy, CONFIG, seed=7)
+    found = evaluate(scripted(level_script, first_problem_script), policy, held_out(meter), seed=7)
     assert found.problems[0] == {
         "set": "level-1",
         "task_id": "10+0",
@@ -123,13 +137,13 @@ def test_held_out_rows_and_trajectories_by_problem(meter, policy, scripted) -> N
 
 def test_a_problem_without_truth_is_never_right(meter_without, policy, scripted) -> None:
     always = scripted(lambda task, sample: (true_answer(task), 0))
-    row = evaluate_held_out(always, meter_without("10+0", "10+1", "20+0"), policy, CONFIG, seed=0).row
+    row = evaluate(always, policy, held_out(meter_without("10+0", "10+1", "20+0")), seed=0).row
     assert row["mean_at_8"] == row["maj_at_8"] == row["greedy"] == 0.5
 
 
 def test_transfer_sets_are_one_batch_and_reported_by_name(meter, policy, scripted) -> None:
     rollouts = scripted(lambda task, sample: (true_answer(task) if task.id < "2" or sample else "0", 1))
-    found = evaluate_transfer(rollouts, meter, policy, CONFIG, seed=0)
+    found = evaluate(rollouts, policy, transfer(meter), seed=0)
     assert len(rollouts.calls) == 1
     assert found.row == {
         "longer": {"mean": 1.0, "n": 2, "k": 2, "ci95": [1.0, 1.0]},
@@ -142,21 +156,22 @@ def test_transfer_sets_are_one_batch_and_reported_by_name(meter, policy, scripte
 
 def test_no_transfer_problems_cost_nothing(meter, policy, scripted) -> None:
     rollouts = scripted(level_script)
-    found = evaluate_transfer(rollouts, meter, policy, EvaluationSection(transfer_per_set=0), seed=0)
+    assert "transfer" not in by_part(meter.suites(EvaluationSection(transfer_per_set=0), 0))
+    found = evaluate(rollouts, policy, [], seed=0)
     assert (found.row, found.problems, dict(found.trajectories), rollouts.calls) == ({}, [], {}, [])
 
 
 def test_pool_is_measured_by_true_answers_and_malformed_tasks_count(meter_without, policy, scripted, task) -> None:
     rollouts = scripted(lambda task, sample: (true_answer(task) if sample == 0 else None, 1 + sample))
     tasks = [task("1+1"), task("2+2"), task("9+9")]
-    rate, calls, per_task = evaluate_pool(rollouts, meter_without("9+9"), policy, tasks, 2, 5)
+    rate, calls, per_task = evaluate_pool(rollouts, policy, problems_of(meter_without("9+9"), tasks), 2, 5)
     assert (rate, calls, per_task) == (pytest.approx(1 / 3), 1.5, (0.5, 0.5, 0.0))
     assert len(rollouts.calls) == 1
 
 
-def test_an_empty_pool_is_unknown(meter, policy, scripted) -> None:
+def test_an_empty_pool_is_unknown(policy, scripted) -> None:
     rollouts = scripted(level_script)
-    found = evaluate_pool(rollouts, meter, policy, [], 2, 5)
+    found = evaluate_pool(rollouts, policy, [], 2, 5)
     assert math.isnan(found.pass_rate)
     assert math.isnan(found.tool_calls)
     assert (found.per_task, rollouts.calls) == ((), [])
@@ -164,8 +179,8 @@ def test_an_empty_pool_is_unknown(meter, policy, scripted) -> None:
 
 def test_forced_fence_passes_the_opening_on_and_uses_the_held_out_problems(meter, policy, scripted) -> None:
     rollouts = scripted(level_script)
-    plain = evaluate_held_out(rollouts, meter, policy, CONFIG, seed=0)
-    forced = forced_fence_control(rollouts, meter, policy, CONFIG, "run this: ", seed=0)
+    plain = evaluate(rollouts, policy, held_out(meter), seed=0)
+    forced = forced_fence_control(rollouts, policy, held_out(meter), "run this: ", seed=0)
     call = rollouts.calls[-1]
     assert (call.opening, call.greedy, call.samples) == ("run this: ", False, 4)
     assert call.tasks == rollouts.calls[0].tasks
@@ -190,13 +205,57 @@ def lossy(rollouts, batches: int):
 
 
 def test_a_batch_with_lost_answers_is_asked_for_again_and_counts_as_if_unbroken(meter, policy, scripted) -> None:
-    unbroken = evaluate_held_out(scripted(level_script), meter, policy, CONFIG, seed=0)
+    unbroken = evaluate(scripted(level_script), policy, held_out(meter), seed=0)
     rollouts = lossy(scripted(level_script), 1)
-    assert evaluate_held_out(rollouts, meter, policy, CONFIG, seed=0).row == unbroken.row
+    assert evaluate(rollouts, policy, held_out(meter), seed=0).row == unbroken.row
     assert len(rollouts.calls) == 3
     assert rollouts.calls[0] == rollouts.calls[1]
 
 
 def test_answers_lost_twice_are_an_error_and_never_wrong_answers(meter, policy, scripted) -> None:
     with pytest.raises(SandboxInfraError, match="lost 1 of 24 answers"):
-        evaluate_held_out(lossy(scripted(level_script), 2), meter, policy, CONFIG, seed=0)
+        evaluate(lossy(scripted(level_script), 2), policy, held_out(meter), seed=0)
+
+
+def own_suite(file, samples) -> Suite:
+    """Problems of a user: lines with a question and its answer."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    origin = Origin("own", PROPOSER, 0)
+    problems = [
+        Problem(Task(f"own-{i}", (row["question"],), "own", origin), row["answer"]) for i, row in enumerate(rows)
+    ]
+    return Suite("own", file.stem, len(problems), samples, partial(list, problems), greedy=True)
+
+
+def test_a_users_file_is_a_suite_with_figures_of_its_own(meter, policy, scripted, tmp_path) -> None:
+    file = tmp_path / "sums.jsonl"
+    lines = [{"question": "What is 1 + 1?", "answer": "2"}, {"question": "What is 2 + 2?", "answer": "4"}]
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    rollouts = scripted(lambda task, sample: ("2", 0))
+    found = evaluate(rollouts, policy, [own_suite(file, 3)], seed=0)
+    assert found.row == {"sums": {"mean": 0.5, "n": 2, "k": 3, "ci95": found.row["sums"]["ci95"]}}
+    assert [(row["set"], row["samples_right"], row["greedy_right"]) for row in found.problems] == [
+        ("own-sums", 3, True),
+        ("own-sums", 0, False),
+    ]
+    assert {name: len(answers) for name, answers in found.trajectories.items()} == {"own-sums": 6, "greedy-own-sums": 2}
+
+
+def test_suites_of_a_part_may_ask_for_different_numbers_of_answers(meter, policy, scripted) -> None:
+    one, other = transfer(meter)
+    rollouts = scripted(lambda task, sample: (true_answer(task) if sample == 0 else None, 0))
+    found = evaluate(rollouts, policy, [one, replace(other, samples=5)], seed=0)
+    assert [(len(call.tasks), call.samples) for call in rollouts.calls] == [(2, 2), (2, 5)]
+    assert [(found.row[key]["mean"], found.row[key]["k"]) for key in ("longer", "rare")] == [(0.5, 2), (0.2, 5)]
+
+
+@pytest.mark.parametrize("name", ["level-3", "transfer-more_steps", "transfer-dialogue_2", "own-sums"])
+def test_the_part_of_a_set_can_be_read_off_its_name(name) -> None:
+    part, key = part_and_key(name)
+    assert "-" not in part
+    assert set_name(Suite(part, key, 0, 1, list)) == name
+
+
+def test_sets_keep_the_names_that_stored_runs_have() -> None:
+    assert part_and_key("level-3") == ("held_out", "3")
+    assert part_and_key("transfer-dialogue_2") == ("transfer", "dialogue_2")

@@ -20,7 +20,7 @@ from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature import learner
 from coevolve.worlds.miniature.calibration import recalls_in, sample
 from coevolve.worlds.miniature.learner import ASSETS, BASES, MiniatureWorld
-from coevolve.worlds.miniature.meter import MiniatureMeter
+from coevolve.worlds.miniature.meter import held_out, held_out_dialogues
 from coevolve.worlds.miniature.vocabulary import TOKENS, save_tokenizer
 from coevolve.worlds.registry import open_world
 
@@ -101,7 +101,7 @@ def test_the_preset_for_dialogues_is_mini_with_turns_and_the_base_model_that_has
 
 def test_the_base_model_that_has_read_dialogues_goes_on_from_the_answer_before() -> None:
     """Its sampled answers to a second turn define the asked name; the first base model begins again at ``a``."""
-    asked = MiniatureMeter().dialogues(30, 0)["dialogue_2"]
+    asked = held_out_dialogues(2, 30, 0)
     prompts = [
         MiniatureWorld().contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in asked for _ in range(4)
     ]
@@ -124,7 +124,7 @@ def test_the_base_model_that_has_read_dialogues_goes_on_from_the_answer_before()
 
 def test_the_early_base_model_has_read_less_and_copies_long_numbers_inexactly() -> None:
     """Whether the first code of an answer to one step holds the numbers of the question, some long."""
-    asked = [task for task in MiniatureMeter().held_out(1, 60, 0) if re.search(r"\d{3}", task.question)]
+    asked = [task for task in held_out(1, 60, 0) if re.search(r"\d{3}", task.question)]
     prompts = [
         MiniatureWorld().contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in asked for _ in range(4)
     ]

@@ -9,12 +9,21 @@ from itertools import islice
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from coevolve.config import EvaluationSection
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.corpus import ALL_TOOL, Document, Mixture, documents
 from coevolve.worlds.miniature.grammar import is_reserved, is_well_formed, operations_used
 from coevolve.worlds.miniature.learner import MiniatureContract
-from coevolve.worlds.miniature.meter import MORE_STEPS, MiniatureMeter
+from coevolve.worlds.miniature.meter import (
+    DIALOGUE_TURNS,
+    MORE_STEPS,
+    TRANSFER_SETS,
+    MiniatureMeter,
+    held_out,
+    held_out_dialogues,
+    transfer_set,
+)
 from coevolve.worlds.miniature.operations import RARE
 from coevolve.worlds.miniature.training import encode_all
 from coevolve.worlds.miniature.truth import answer
@@ -49,10 +58,20 @@ def test_equal_seeds_give_equal_documents() -> None:
 
 def test_no_reserved_question_is_in_the_corpus_and_only_reserved_ones_are_held_out(corpus) -> None:
     assert not any(is_reserved(question_of(d)) for d in corpus if is_well_formed(question_of(d)))
-    meter = MiniatureMeter()
-    held_out = [task for level in range(1, 6) for task in meter.held_out(level, 60, seed=0)]
-    transfer = [task for tasks in meter.transfer_sets(40, seed=0).values() for task in tasks]
-    assert all(is_reserved(task.question) for task in held_out + transfer)
+    suites = MiniatureMeter().suites(EvaluationSection(per_level=60, transfer_per_set=40, dialogues=5), 0)
+    assert [suite.key for suite in suites[:5]] == ["1", "2", "3", "4", "5"]
+    assert {suite.part for suite in suites[5:]} == {"transfer"}
+    for suite in suites:
+        problems = suite.load()
+        assert len(problems) == suite.size > 0
+        assert all(is_reserved(problem.task.question) for problem in problems)
+        assert all(problem.truth == answer(problem.task.question) for problem in problems)
+
+
+def test_what_the_configuration_does_not_ask_for_is_no_suite() -> None:
+    suites = MiniatureMeter().suites(EvaluationSection(levels=2, transfer_per_set=0), 0)
+    assert [(suite.part, suite.key) for suite in suites] == [("held_out", "1"), ("held_out", "2")]
+    assert [suite.answers for suite in suites] == [60 * (8 + 1)] * 2
 
 
 def test_the_split_does_not_depend_on_white_space() -> None:
@@ -102,7 +121,7 @@ def test_code_blocks_print_what_python_prints() -> None:
 
 def test_decoding_inverts_encoding_on_everything_the_world_writes(corpus, tokenizer) -> None:
     texts = [document.text for document in corpus]
-    texts += [t.question for tasks in MiniatureMeter().transfer_sets(40, 0).values() for t in tasks]
+    texts += [t.question for name in TRANSFER_SETS for t in transfer_set(name, 40, 0)]
     for text in texts:
         ids = tokenizer.encode(text, add_special_tokens=False)
         assert tokenizer.decode(ids) == text
@@ -171,22 +190,21 @@ def test_observations_are_short_integers_or_the_error_word(status: str, stdout: 
 def test_held_out_tasks_are_different_seeded_and_answered() -> None:
     meter = MiniatureMeter()
     for level in range(1, 6):
-        tasks = meter.held_out(level, 60, seed=1)
+        tasks = held_out(level, 60, seed=1)
         assert len({task.question for task in tasks}) == len({task.id for task in tasks}) == 60
-        assert tasks == meter.held_out(level, 60, seed=1)
+        assert tasks == held_out(level, 60, seed=1)
         assert all(len(operations_used(task.question)) == level and meter.truth(task) is not None for task in tasks)
         assert all(task.proposed_answer is None for task in tasks)
-        assert tasks != meter.held_out(level, 60, seed=2)
+        assert tasks != held_out(level, 60, seed=2)
 
 
 def test_transfer_sets_are_what_their_names_say() -> None:
     meter = MiniatureMeter()
-    sets = meter.transfer_sets(60, seed=0)
-    assert set(sets) == {"more_steps", "rare_operation", "paraphrase"}
+    sets = {name: transfer_set(name, 60, seed=0) for name in TRANSFER_SETS}
     assert all(len(operations_used(task.question)) == MORE_STEPS for task in sets["more_steps"])
     assert len(Mixture().steps) < MORE_STEPS
     assert all(RARE.name in operations_used(task.question) for task in sets["rare_operation"])
-    usual = [task.question for level in (1, 2, 3) for task in meter.held_out(level, 60, 0)]
+    usual = [task.question for level in (1, 2, 3) for task in held_out(level, 60, 0)]
     assert not {task.question for task in sets["paraphrase"]} & set(usual)
     assert all(meter.truth(task) is not None for tasks in sets.values() for task in tasks)
 
@@ -199,12 +217,11 @@ def test_rare_operation_and_paraphrases_hardly_occur_in_the_corpus(corpus) -> No
 
 
 def test_held_out_dialogues_have_as_many_turns_as_they_say_and_ask_for_the_chains_answer() -> None:
-    sets = MiniatureMeter().dialogues(5, 0)
-    assert list(sets) == ["dialogue_2", "dialogue_3", "dialogue_4"]
-    for name, tasks in sets.items():
+    for turns in DIALOGUE_TURNS:
+        tasks = held_out_dialogues(turns, 5, 0)
         assert len({task.id for task in tasks}) == 5
         for task in tasks:
-            assert len(task.turns) == int(name[-1])
+            assert len(task.turns) == turns
             assert is_reserved(task.question)
             assert MiniatureMeter().truth(task) == answer(task.question)
             together = MiniatureMeter(all_turns=True).truth(task)
@@ -215,5 +232,5 @@ def test_held_out_dialogues_have_as_many_turns_as_they_say_and_ask_for_the_chain
 
 
 def test_the_answer_to_a_plain_question_is_the_same_where_all_turns_count() -> None:
-    for task in MiniatureMeter().held_out(2, 3, 0):
+    for task in held_out(2, 3, 0):
         assert MiniatureMeter(all_turns=True).truth(task) == MiniatureMeter().truth(task)

@@ -1,4 +1,4 @@
-"""The solver against plain Python written here, and its refusal of everything outside the white list."""
+"""The oracle against plain Python written here, its refusal of everything outside the white list, and its wall."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from itertools import islice
 
 import pytest
 
+from coevolve.types import PROPOSER, Origin, Task
 from coevolve.worlds.miniature.generator import questions
+from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.truth import answer, evaluate
+from coevolve.worlds.open.learner import OpenWorld
 
 ORACLE = [
     (r"(\w+) (?:\*|times) (\d+)|the product of (\w+) and (\w+)", lambda x, n: x * n),
@@ -117,3 +120,13 @@ def test_failures_and_foreign_code_have_no_value(expression: str) -> None:
 def test_negative_operands_bind_as_in_running_code() -> None:
     assert evaluate("{x}%{n}", {"x": -57, "n": 61}) == 4
     assert evaluate("{n}-{x}", {"x": -57, "n": 61}) == 118
+
+
+@pytest.mark.parametrize("world", [MiniatureWorld(), OpenWorld(None, "auto")])
+def test_what_a_learner_sees_of_a_world_never_judges_an_answer(world) -> None:
+    """Not even a true one: the learner's views hold no oracle to ask."""
+    question = "Let a = 43 * 80. Find a."
+    task = Task("t", (question,), "chain", Origin("test", PROPOSER, 0))
+    true = answer(question)
+    assert true == "3440"
+    assert [world.check(task, given) for given in (true, "3441", "")] == [None, None, None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coevolve.config import Config
+from coevolve.config import DialogueSection
 from coevolve.evaluation.scoring import is_right
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.statistics import mean
@@ -79,6 +79,11 @@ def true_accuracy(
     return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])
 
 
-def open_meter(config: Config) -> Meter:
-    """The meter's view of ``config.world``."""
-    return OpenMeter() if config.world == "open" else MiniatureMeter(all_turns=config.dialogue.judged == "all")
+def open_meter(world: str, dialogue: DialogueSection) -> Meter:
+    """The meter of a world; opening one costs nothing.
+
+    Args:
+        world: as in the configuration.
+        dialogue: says what the true answer of a dialogue is.
+    """
+    return OpenMeter() if world == "open" else MiniatureMeter(all_turns=dialogue.judged == "all")

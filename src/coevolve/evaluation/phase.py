@@ -14,23 +14,26 @@ from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.recorder import keep_trajectories
 from coevolve.evaluation.report import CONTROL, EVALUATE, EVALUATION, evaluation_report
 from coevolve.evaluation.runner import (
+    PROBLEM_SEED,
     Evaluation,
-    evaluate_held_out,
+    evaluate,
     evaluate_pool,
-    evaluate_transfer,
     forced_fence_control,
 )
+from coevolve.evaluation.suites import MEAN_AT_K, by_part
 from coevolve.methods.base import Phase, State
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.pool_report import read_tasks
 from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
+from coevolve.rollout.base import Snapshot
 from coevolve.types import SOLVER
+from coevolve.worlds.base import HELD_OUT, Problem
 
 
 class Evaluate:
-    """Held-out levels, transfer sets, the newest pool under the first solver, and once the forced-tool control.
+    """All suites of the world, the newest pool under the first solver, and once the forced-tool control.
 
     In a world that knows no answers only the tool calls of the first solver on the newest pool are left.
     """
@@ -40,67 +43,54 @@ class Evaluate:
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration
         self.report = evaluation_report(labels_of(config))
-        self._config, self._meter = config, open_meter(config)
+        self._config, self._meter = config, open_meter(config.world, config.dialogue)
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0 and isinstance(config, CoevolutionConfig)
-        self._known = self._meter.knows_answers
-        self._control = self._known and iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
-        self._transfer = self._known and config.evaluation.transfer_per_set + config.evaluation.dialogues > 0
+        self._parts = by_part(self._meter.suites(config.evaluation, PROBLEM_SEED))
+        with_control = iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
+        self._control = with_control and HELD_OUT in self._parts
         self._pool = with_pool and SOLVER in trained_agents(config)
-        self.steps = 1 + self._transfer + self._pool + self._control
+        self.steps = max(1, len(self._parts)) + self._pool + self._control
 
     def cost(self, config: Config) -> PhaseCost:
         """What is answered; where no answers are known, the newest pool alone."""
         section = config.evaluation
         pool = config.pool.size if self._pool and isinstance(config, CoevolutionConfig) else 0
         prompts, answers = pool, pool * section.pool_samples
-        if self._known:
-            problems = section.levels * section.per_level
-            control = self.iteration == 0 and section.forced_fence
-            prompts += problems * (2 + control) + 3 * section.transfer_per_set
-            answers += problems * (section.samples * (1 + control) + 1)
-            answers += 3 * section.transfer_per_set * section.transfer_samples
+        every = [suite for suites in self._parts.values() for suite in suites]
+        prompts += sum(suite.prompts for suite in every)
+        answers += sum(suite.answers for suite in every)
+        for suite in self._parts[HELD_OUT] if self._control else ():
+            prompts += suite.size
+            answers += suite.size * suite.samples
         return PhaseCost(answers=answers, prompts=prompts, stored=answers)
 
     def run(self, state: State[Any]) -> list[Path]:
         """Measure, log one row, keep the problems and their trajectories."""
-        config, t = self._config, self.iteration
-        section = config.evaluation
-        row: dict[str, object] = {"event": EVALUATION, "iteration": t, "held_out": None}
+        t = self.iteration
         files: list[Path] = []
-        if not self._known:
-            state.store.log(row | (self._measure_pool(state, files) if self._pool else {}))
-            state.progress.step(self.steps, {})
-            return files
-        policy = state.checkpoints.weights(SOLVER, t)
-        held_out = evaluate_held_out(state.rollouts, self._meter, policy, section, seed=config.seed, judge=state.judge)
-        done = 1
-        state.progress.step(done, {"held-out accuracy": held_out.row["mean_at_8"]})
-        row["held_out"] = held_out.row
-        parts = {"held-out": held_out}
-        if self._transfer:
-            transfer = evaluate_transfer(
-                state.rollouts, self._meter, policy, section, seed=config.seed, judge=state.judge
-            )
-            row["transfer"] = transfer.row
-            parts["transfer"] = transfer
-            done += 1
-            state.progress.step(done, {})
+        policy = state.checkpoints.weights(SOLVER, t) if self._parts else None
+        parts = self._measure_suites(state, policy) if policy else {}
+        row: dict[str, object] = {"event": EVALUATION, "iteration": t, HELD_OUT: None}
+        row |= {part: found.row for part, found in parts.items()}
         row |= self._measure_pool(state, files) if self._pool else {}
         state.store.log(row)
         files += self._keep(state, parts)
-        if self._control:
-            control = forced_fence_control(
-                state.rollouts,
-                self._meter,
-                policy,
-                section,
-                state.world.contract.tool_opening,
-                seed=config.seed,
-                judge=state.judge,
-            )
+        if policy and self._control:
+            opening, suites = state.world.contract.tool_opening, self._parts[HELD_OUT]
+            seed, judge = self._config.seed, state.judge
+            control = forced_fence_control(state.rollouts, policy, suites, opening, seed=seed, judge=judge)
             state.store.log({"event": CONTROL, "name": "fence_forced_base"} | control.row)
         state.progress.step(self.steps, {})
         return files
+
+    def _measure_suites(self, state: State[Any], policy: Snapshot) -> dict[str, Evaluation]:
+        found: dict[str, Evaluation] = {}
+        for part, suites in self._parts.items():
+            seed, judge = self._config.seed, state.judge
+            found[part] = evaluate(state.rollouts, policy, suites, seed=seed, judge=judge)
+            accuracy = found[part].row.get(MEAN_AT_K)
+            state.progress.step(len(found), {} if accuracy is None else {"held-out accuracy": accuracy})
+        return found
 
     def _measure_pool(self, state: State[Any], files: list[Path]) -> dict[str, object]:
         """The first solver on this iteration's pool: are the tasks becoming harder?"""
@@ -111,11 +101,10 @@ class Evaluate:
             if row.p_hat is not None
         ]
         first = state.checkpoints.weights(SOLVER, 1)
-        measure = evaluate_pool(
-            state.rollouts, self._meter, first, tasks, samples, self._config.seed, judge=state.judge
-        )
+        problems = [Problem(task, self._meter.truth(task)) for task in tasks]
+        measure = evaluate_pool(state.rollouts, first, problems, samples, self._config.seed, judge=state.judge)
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}
-        if not self._known:
+        if not self._meter.knows_answers:
             return calls
         rows = [{"task_id": x.id, "pass_rate": p} for x, p in zip(tasks, measure.per_task, strict=True)]
         files.append(state.store.write_table(f"meter/first-executor-{t}.parquet", rows))
@@ -123,11 +112,14 @@ class Evaluate:
 
     def _keep(self, state: State[Any], parts: Mapping[str, Evaluation]) -> list[Path]:
         t = self.iteration
+        if not parts:
+            return []
         problems = [row for part in parts.values() for row in part.problems]
         files = [state.store.write_table(f"meter/evaluation-{t}.parquet", problems)]
         if self._config.run.keep_trajectories:
-            for name, part in parts.items():
-                files += keep_trajectories(state.store, f"{name}-{t}", t, EVALUATE, part.trajectories, part.questions)
+            for part, found in parts.items():
+                name = part.replace("_", "-")
+                files += keep_trajectories(state.store, f"{name}-{t}", t, EVALUATE, found.trajectories, found.questions)
         return files
 
 

@@ -1,6 +1,6 @@
-"""Measures a policy on problems with known answers: held-out levels, transfer sets, pools, and one control.
+"""Measures a policy on problems with known answers: suites, pools, and one control.
 
-Every policy of every run meets the same problems: they depend on ``PROBLEM_SEED`` only, so that two policies,
+Every policy of every run is given the same problems: they depend on ``PROBLEM_SEED`` only, so that two policies,
 and two run seeds, can be compared problem by problem. The run's seed decides how answers are sampled.
 """
 
@@ -9,22 +9,31 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from coevolve import statistics
-from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
-from coevolve.evaluation.scoring import Problem, Scores, score
+from coevolve.evaluation.scoring import Scores, score
+from coevolve.evaluation.suites import (
+    Answered,
+    Measured,
+    problem_rows,
+    row_of_levels,
+    row_of_suite,
+    sampled_row,
+    trajectories_by_set,
+)
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.rollout.asking import solve
 from coevolve.rollout.base import Rollouts, Snapshot
-from coevolve.types import StopReason, Task, Trajectory
-from coevolve.worlds.base import Meter
+from coevolve.types import StopReason, Trajectory
+from coevolve.worlds.base import Problem, Suite
 
 PROBLEM_SEED = 12_345
-_ATTEMPTS = 2  # at a batch of answers of which the sandbox lost some
+_ATTEMPTS = 2  # at a batch of which the sandbox loses answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,85 +58,38 @@ class PoolMeasure(NamedTuple):
     per_task: tuple[float, ...]  # share of right answers of each task, in the order of the tasks
 
 
-def evaluate_held_out(
-    rollouts: Rollouts,
-    meter: Meter,
-    policy: Snapshot,
-    config: EvaluationSection,
-    *,
-    seed: int,
-    judge: Judge = OWN_RULES,
+def evaluate(
+    rollouts: Rollouts, policy: Snapshot, suites: Sequence[Suite], *, seed: int, judge: Judge = OWN_RULES
 ) -> Evaluation:
-    """mean@k, maj@k and greedy accuracy on all levels: one batch of sampled answers, one of greedy answers.
+    """Measure a policy on the suites of one part: a batch of sampled answers, and one of greedy answers.
 
     Args:
+        suites: of one part. Those with different numbers of samples make batches of their own.
         seed: the run's seed. The same for every policy of a run: they share their random numbers as well.
 
     Returns:
-        ``row`` holds mean_at_8 and maj_at_8 (the names stay, ``k`` says how many answers there were), greedy,
-        tool_calls, n, ci95 (of mean@k), and per level: by_level (mean@k), greedy_by_level,
-        tool_calls_by_level.
+        ``row`` holds what ``row_of_levels`` adds up, and the ``row_of_suite`` of every other suite under its key.
     """
-    problems = _held_out(meter, config)
-    sampled = _solve(rollouts, policy, problems, config.samples, seed=_stream(seed, "held-out"))
-    greedy = _solve(rollouts, policy, problems, 1, seed=_stream(seed, "greedy"), greedy=True)
-    scores = _score(problems, sampled, judge)
-    greedy_scores = _score(problems, greedy, judge)
-    levels = [problem.set.removeprefix("level-") for problem in problems]
-    row = _sampled_row(scores, config.samples) | {
-        "maj_at_8": statistics.mean(scores.majority_right),
-        "greedy": statistics.mean(greedy_scores.right),
-        "by_level": statistics.mean_by(scores.rates, levels),
-        "greedy_by_level": statistics.mean_by(greedy_scores.rates, levels),
-        "tool_calls_by_level": statistics.mean_by(scores.tool_calls, levels),
-    }
-    trajectories = _by_set(problems, sampled) | _by_set(problems, greedy, prefix="greedy-")
-    return Evaluation(row, _problem_rows(problems, scores, greedy_scores), trajectories)
-
-
-def evaluate_transfer(
-    rollouts: Rollouts,
-    meter: Meter,
-    policy: Snapshot,
-    config: EvaluationSection,
-    *,
-    seed: int,
-    judge: Judge = OWN_RULES,
-) -> Evaluation:
-    """mean@k on problems unlike those the base model was raised on, dialogues among them, all sets in one batch.
-
-    Returns:
-        ``row`` is {name: {"mean", "n", "k", "ci95"}}, empty when the configuration asks for no transfer
-        problems.
-    """
-    n = config.transfer_per_set
-    sets = meter.transfer_sets(n, PROBLEM_SEED) if n else {}
-    sets |= meter.dialogues(config.dialogues, PROBLEM_SEED) if config.dialogues else {}
-    problems = [Problem(f"transfer-{name}", task, meter.truth(task)) for name, tasks in sets.items() for task in tasks]
-    sampled = _solve(rollouts, policy, problems, config.transfer_samples, seed=_stream(seed, "transfer"))
-    scores = _score(problems, sampled, judge)
-    row: dict[str, object] = {}
-    for name in sets:
-        members = np.array([problem.set == f"transfer-{name}" for problem in problems], dtype=np.bool_)
-        found = statistics.estimate(scores.rates[members])
-        row[name] = {"mean": found.mean, "n": found.n, "k": config.transfer_samples, "ci95": found.ci95}
-    return Evaluation(row, _problem_rows(problems, scores), _by_set(problems, sampled))
+    measured = _measure(rollouts, policy, suites, seed, judge)
+    levels = [one for one in measured if one.suite.is_level]
+    row = row_of_levels(levels) if levels else {}
+    row |= {one.suite.key: row_of_suite(one) for one in measured if not one.suite.is_level}
+    return _evaluation(row, measured)
 
 
 def evaluate_pool(
     rollouts: Rollouts,
-    meter: Meter,
     policy: Snapshot,
-    tasks: Sequence[Task],
+    problems: Sequence[Problem],
     samples: int,
     seed: int,
     *,
     judge: Judge = OWN_RULES,
 ) -> PoolMeasure:
-    """How often a policy answers the tasks of a pool rightly, and with how many tool calls.
+    """How often a policy answers the tasks of a pool correctly, and with how many tool calls.
 
     One fixed policy on the pools of all iterations tells whether the tasks become harder. A task without a
-    true answer is never answered rightly and stays in the denominator.
+    true answer is never answered correctly and stays in the denominator.
 
     Source: Agent0 (arXiv 2511.16043): pass rate of the first executor on each iteration's tasks. It is judged
     there by a larger model, here by the true answers.
@@ -136,7 +98,6 @@ def evaluate_pool(
         samples: answers per task, at least 1.
         seed: the run's seed.
     """
-    problems = [Problem("pool", task, meter.truth(task)) for task in tasks]
     scores = _score(problems, _solve(rollouts, policy, problems, samples, seed=_stream(seed, "pool")), judge)
     rates = scores.rates
     return PoolMeasure(statistics.mean(rates), statistics.mean(scores.tool_calls), tuple(rates.tolist()))
@@ -144,34 +105,58 @@ def evaluate_pool(
 
 def forced_fence_control(
     rollouts: Rollouts,
-    meter: Meter,
     policy: Snapshot,
-    config: EvaluationSection,
+    suites: Sequence[Suite],
     opening: str,
     *,
     seed: int,
     judge: Judge = OWN_RULES,
 ) -> Evaluation:
-    """mean@k on the held-out problems when every answer is made to begin with a tool call.
+    """mean@k on the problems of ``suites`` when every answer is made to begin with a tool call.
 
     On the base model this tells how much of an improvement is only the habit of using the tool.
 
     Args:
         opening: the text that commits an answer to a tool call, ``Contract.tool_opening`` of the world.
     """
-    problems = _held_out(meter, config)
-    sampled = _solve(rollouts, policy, problems, config.samples, seed=_stream(seed, "fence"), opening=opening)
-    scores = _score(problems, sampled, judge)
-    row = _sampled_row(scores, config.samples)
-    return Evaluation(row, _problem_rows(problems, scores), _by_set(problems, sampled))
+    problems = {suite: suite.load() for suite in suites}
+    found = _ask(rollouts, policy, problems, suites[0].samples, judge, seed=_stream(seed, "fence"), opening=opening)
+    measured = [Measured(suite, problems[suite], answered) for suite, answered in found.items()]
+    return _evaluation(sampled_row(measured), measured)
 
 
-def _held_out(meter: Meter, config: EvaluationSection) -> list[Problem]:
-    return [
-        Problem(f"level-{level}", task, meter.truth(task))
-        for level in range(1, config.levels + 1)
-        for task in meter.held_out(level, config.per_level, PROBLEM_SEED)
-    ]
+def _measure(rollouts: Rollouts, policy: Snapshot, suites: Sequence[Suite], seed: int, judge: Judge) -> list[Measured]:
+    problems = {suite: suite.load() for suite in suites}
+    sampled: dict[Suite, Answered] = {}
+    for part, samples in dict.fromkeys((suite.part, suite.samples) for suite in suites):
+        batch = {suite: x for suite, x in problems.items() if (suite.part, suite.samples) == (part, samples)}
+        stream = _stream(seed, part.replace("_", "-"))
+        sampled |= _ask(rollouts, policy, batch, samples, judge, seed=stream)
+    asked = {suite: x for suite, x in problems.items() if suite.greedy}
+    greedy = _ask(rollouts, policy, asked, 1, judge, seed=_stream(seed, "greedy"), greedy=True)
+    return [Measured(suite, x, sampled[suite], greedy.get(suite)) for suite, x in problems.items()]
+
+
+def _evaluation(row: dict[str, object], measured: Sequence[Measured]) -> Evaluation:
+    return Evaluation(row, [row for one in measured for row in problem_rows(one)], trajectories_by_set(measured))
+
+
+def _ask(
+    rollouts: Rollouts,
+    policy: Snapshot,
+    problems: Mapping[Suite, Sequence[Problem]],
+    samples: int,
+    judge: Judge,
+    *,
+    seed: int,
+    greedy: bool = False,
+    opening: str = "",
+) -> dict[Suite, Answered]:
+    """The problems of several suites, answered in one batch and scored by suite."""
+    every = [problem for mine in problems.values() for problem in mine]
+    groups = iter(_solve(rollouts, policy, every, samples, seed=seed, greedy=greedy, opening=opening))
+    answers = {suite: list(islice(groups, len(mine))) for suite, mine in problems.items()}
+    return {suite: Answered(given, _score(problems[suite], given, judge)) for suite, given in answers.items()}
 
 
 def _solve(
@@ -214,41 +199,3 @@ def _score(problems: Sequence[Problem], groups: Sequence[tuple[Trajectory, ...]]
 def _stream(seed: int, purpose: str) -> int:
     """A seed of its own for each purpose, so that no two measurements of a run share their random numbers."""
     return int(np.random.SeedSequence([seed, zlib.crc32(purpose.encode())]).generate_state(1)[0])
-
-
-def _sampled_row(scores: Scores, k: int) -> dict[str, object]:
-    found = statistics.estimate(scores.rates)
-    return {
-        "mean_at_8": found.mean,
-        "tool_calls": statistics.mean(scores.tool_calls),
-        "n": found.n,
-        "k": k,
-        "ci95": found.ci95,
-    }
-
-
-def _problem_rows(problems: Sequence[Problem], scores: Scores, greedy: Scores | None = None) -> list[dict[str, object]]:
-    return [
-        {
-            "set": problem.set,
-            "task_id": problem.task.id,
-            "question": problem.task.question,
-            "truth": problem.truth,
-            "samples_right": int(scores.right[i].sum()),
-            "k": scores.right.shape[1],
-            "majority": scores.majority[i],
-            "majority_right": bool(scores.majority_right[i]),
-            "greedy_right": bool(greedy.right[i, 0]) if greedy is not None else None,
-            "tool_calls": float(scores.tool_calls[i]),
-        }
-        for i, problem in enumerate(problems)
-    ]
-
-
-def _by_set(
-    problems: Sequence[Problem], groups: Sequence[tuple[Trajectory, ...]], prefix: str = ""
-) -> dict[str, tuple[Trajectory, ...]]:
-    sets: dict[str, list[Trajectory]] = {}
-    for problem, group in zip(problems, groups, strict=True):
-        sets.setdefault(prefix + problem.set, []).extend(group)
-    return {name: tuple(trajectories) for name, trajectories in sets.items()}

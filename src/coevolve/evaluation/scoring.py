@@ -1,4 +1,4 @@
-"""Problems with their true answers, and the answers of a policy graded against them."""
+"""The answers of a policy graded against true ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,7 @@ from numpy.typing import NDArray
 from coevolve import statistics
 from coevolve.curriculum.voting import vote
 from coevolve.grading.equivalence import OWN_RULES, Judge
-from coevolve.types import Bools, Task, Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A task of a named set, and its true answer; None when there is none, and then no answer is right."""
-
-    set: str
-    task: Task
-    truth: str | None
+from coevolve.types import Bools, Trajectory
 
 
 @dataclass(frozen=True, slots=True)

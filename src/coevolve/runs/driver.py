@@ -112,7 +112,7 @@ def _refuse_shortage(error: Exception, run: Path) -> None:
 
 def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     config = folder.config
-    world, meter = ready_world(config), open_meter(config)
+    world, meter = ready_world(config), open_meter(config.world, config.dialogue)
     base = base_model(world)
     check_same_base(folder.facts.get("base"), base)
     with (

@@ -1,16 +1,18 @@
 """What a world is: one view for the learner, another for the meter. They never mix.
 
-Everything that learns sees a ``World``, which can tell a well-formed question from a damaged one but knows no
-answer. Only evaluation and reports see a ``Meter``. A test walks the imports and fails when learning code can
-reach a solver.
+Everything that learns sees a ``World``, which can tell a well-formed question from a malformed one. Only evaluation
+and reports see a ``Meter``, which knows the true answers. A test walks the imports and fails when learning code can
+reach the oracle.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from coevolve.config import EvaluationSection
 from coevolve.types import Task
 
 
@@ -27,7 +29,7 @@ NO_CONTEXT = PromptContext()
 
 
 class Contract(Protocol):
-    """How the texts look that this base model was raised on. Text in, text out; no tokens, no answers."""
+    """The format of the texts that this base model was pretrained on. Text in, text out; no tokens, no answers."""
 
     name: str
     tool_opening: str  # text that commits an answer to its first tool call, for the forced-tool control
@@ -93,6 +95,50 @@ class World(Protocol):
     def describe(self, question: str) -> dict[str, int | str]:
         """Grammar only: ``steps`` (0 when malformed) and ``topic``, for reports."""
 
+    def check(self, task: Task, answer: str) -> float | None:
+        """The score of an answer, 0 to 1, where the world itself is the judge: a program that runs, a game that is won.
+
+        Learners may see it, unlike anything a meter knows. None where only a meter could tell.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A task and its true answer; None when there is none, and then no answer is right."""
+
+    task: Task
+    truth: str | None
+
+
+HELD_OUT, TRANSFER = "held_out", "transfer"  # parts of an evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Problems of one kind that every policy of a run is measured on. Nothing that learns may see one.
+
+    Suites that are levels of difficulty are added up over their part of the evaluation and broken down by level; any
+    other suite has figures of its own.
+    """
+
+    part: str  # of the evaluation and of its row in metrics.jsonl; one word without "-"
+    key: str  # within the part: "1", "paraphrase"
+    size: int  # number of problems
+    samples: int  # answers per problem at the sampling temperature
+    load: Callable[[], Sequence[Problem]]  # called when the problems are needed, so that planning costs nothing
+    greedy: bool = False  # one greedy answer per problem as well
+    is_level: bool = False  # the key is a level of difficulty
+
+    @property
+    def prompts(self) -> int:
+        """How often a policy is given a problem."""
+        return self.size * (1 + self.greedy)
+
+    @property
+    def answers(self) -> int:
+        """How many answers a policy gives."""
+        return self.size * (self.samples + self.greedy)
+
 
 class Meter(Protocol):
     """What only measuring code may know."""
@@ -104,11 +150,10 @@ class Meter(Protocol):
     def truth(self, task: Task) -> str | None:
         """The true answer (of a dialogue: to its last turn), or None when there is none."""
 
-    def held_out(self, level: int, n: int, seed: int) -> list[Task]:
-        """``n`` different reserved tasks of a level."""
+    def suites(self, section: EvaluationSection, seed: int) -> Sequence[Suite]:
+        """All problems that a policy is measured on, in order; none in a world that knows no answers.
 
-    def dialogues(self, n: int, seed: int) -> dict[str, list[Task]]:
-        """Named sets of ``n`` reserved tasks each of several user turns; none in a world that has none."""
-
-    def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
-        """Named sets of ``n`` reserved tasks each, unlike what the base model was raised on."""
+        Args:
+            section: which sets are wanted, and how large.
+            seed: equal seeds give equal problems.
+        """

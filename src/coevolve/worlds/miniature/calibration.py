@@ -20,7 +20,7 @@ from coevolve.types import PROPOSER, SOLVER, Task
 from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.grammar import is_well_formed, parse
 from coevolve.worlds.miniature.learner import CLOSE, MiniatureContract
-from coevolve.worlds.miniature.meter import CORPUS_LEVELS, MiniatureMeter
+from coevolve.worlds.miniature.meter import CORPUS_LEVELS, DIALOGUE_TURNS, MiniatureMeter, held_out, held_out_dialogues
 from coevolve.worlds.miniature.truth import evaluate
 
 MAX_NEW_TOKENS = 200
@@ -171,8 +171,8 @@ def start_figures(
     written = [text.split(CLOSE)[0] for text, _ in sample(model, tokenizer, prompts, seed=seed, stop=CLOSE)]
     steps = Counter(len(parse(question) or ()) for question in written)
     malformed = sum(not is_well_formed(question) for question in written) / len(written)
-    sets = MiniatureMeter().dialogues(tasks, seed).values() if dialogues else ()
-    talks = tuple(_dialogues(model, tokenizer, talk, samples, seed) for talk in sets)
+    turns = DIALOGUE_TURNS if dialogues else ()
+    talks = tuple(_dialogues(model, tokenizer, held_out_dialogues(n, tasks, seed), samples, seed) for n in turns)
     return StartFigures(levels, tasks, samples, len(written), malformed, dict(sorted(steps.items())), talks)
 
 
@@ -180,7 +180,7 @@ def _level(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, level: int, n: int, samples: int, seed: int
 ) -> LevelFigures:
     contract, meter = MiniatureContract(), MiniatureMeter()
-    tasks = meter.held_out(level, n, seed)
+    tasks = held_out(level, n, seed)
     truths = [meter.truth(task) for task in tasks]
     prompts = [contract.prompt(SOLVER, PromptContext(task.turns[0])) for task in tasks]
     drawn = sample(model, tokenizer, [p for p in prompts for _ in range(samples)], seed=seed + level)

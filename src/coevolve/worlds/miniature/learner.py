@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from coevolve.errors import ConfigError, ModelError
-from coevolve.types import PROPOSER
+from coevolve.types import PROPOSER, Task
 from coevolve.worlds.base import NO_CONTEXT, PromptContext
 from coevolve.worlds.miniature import grammar
 
@@ -106,3 +106,6 @@ class MiniatureWorld:
         """``steps`` and ``topic`` (the last operation); 0 and "malformed" when there is no parse."""
         used = grammar.operations_used(question)
         return {"steps": len(used), "topic": used[-1] if used else "malformed"}
+
+    def check(self, task: Task, answer: str) -> None:
+        """None: only the meter can tell."""

@@ -1,8 +1,10 @@
-"""The meter of the open world: it knows that nothing is known."""
+"""The meter of the open world: nobody knows the answers to free questions."""
 
 from __future__ import annotations
 
+from coevolve.config import EvaluationSection
 from coevolve.types import Task
+from coevolve.worlds.base import Suite
 
 
 class OpenMeter:
@@ -14,14 +16,6 @@ class OpenMeter:
         """None: nobody here knows the answer."""
         return None
 
-    def held_out(self, level: int, n: int, seed: int) -> list[Task]:
-        """No tasks."""
-        return []
-
-    def dialogues(self, n: int, seed: int) -> dict[str, list[Task]]:
-        """No sets."""
-        return {}
-
-    def transfer_sets(self, n: int, seed: int) -> dict[str, list[Task]]:
-        """No sets."""
-        return {}
+    def suites(self, section: EvaluationSection, seed: int) -> tuple[Suite, ...]:
+        """None: an answer could not be called right."""
+        return ()
