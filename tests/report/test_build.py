@@ -19,7 +19,7 @@ from coevolve.errors import RunError
 from coevolve.monitor.summary import logged
 from coevolve.report.build import build_report, page_data, render, task_data
 from coevolve.report.filling import embedded_json
-from coevolve.report.task_index import POOL, read_index
+from coevolve.report.task_index import WRITTEN, read_index
 from coevolve.store.folder import RunFolder
 
 from .synthetic_answers import HOSTILE
@@ -128,12 +128,30 @@ def test_every_place_that_the_script_fills_exists(page: Page) -> None:
 
 def test_the_page_holds_the_summary_and_all_figures_sources(page: Page, finished_run: Path) -> None:
     data = page.data
-    assert data["summary"] == json.loads(json.dumps(logged(RunFolder.open(finished_run, write=False))))
-    assert len(data["steps"]["curriculum"]) == 30
-    assert len(data["steps"]["executor"]) == 36
-    assert data["gates"] == {str(t): [0.3, 0.8] for t in (1, 2, 3)}
-    assert len(data["timings"]) == 13
+    summary = logged(RunFolder.open(finished_run, write=False))
+    entries: Any = summary["iterations"]
+    figures = {figure["title"]: figure for figure in data["figures"]}
+    mean, majority, greedy = figures["Accuracy on held-out problems"]["series"]
+    held_out = [entry["held_out"] for entry in entries]
+    assert mean["values"] == [[t, held["mean_at_8"], *held["ci95"]] for t, held in enumerate(held_out)]
+    assert majority["values"] == [[t, held["maj_at_8"]] for t, held in enumerate(held_out)]
+    assert greedy["values"] == [[t, held["greedy"]] for t, held in enumerate(held_out)]
+    assert [len(line["values"]) for line in figures["Entropy"]["series"]] == [30, 36]  # steps of each agent
+    panels = figures["How sure the executor is of each task"]["panels"]
+    bins = [[bar["value"] for bar in panel["groups"][0]["bars"]] for panel in panels]
+    assert bins == [entry["pool"]["p_hat_histogram"] for entry in entries[1:]]
+    assert [panel["window"] for panel in panels] == [pytest.approx([3.05, 8.95])] * 3  # the gate: 0.3 to 0.8
+    assert data["time"]["wall_s"] == summary["wall_s"]
+    assert len(data["time"]["phases"]) == 13
     assert "preset: mini" in data["run"]["config"]
+
+
+def test_the_agents_have_the_labels_of_the_method_and_what_they_do(page: Page) -> None:
+    told = [(agent["label"], agent["does"]) for agent in page.data["agents"]]
+    assert told == [
+        ("curriculum agent", "writes tasks the executor cannot quite solve reliably yet"),
+        ("executor", "learns to solve them with Python"),
+    ]
 
 
 def test_the_headline_says_what_happened(page: Page) -> None:
@@ -163,7 +181,7 @@ def test_a_run_in_progress_has_a_page_too(make_run: Callable[..., Path], until: 
     page = Page(build_report(path).read_text(encoding="utf-8"))
     data = page.data
     assert data["standing"].startswith("This run has not finished (status: running)")
-    pools = page.tasks["columns"]["origin"].count(POOL)
+    pools = page.tasks["columns"]["origin"].count(WRITTEN)
     assert pools == (8 if until in ("iteration-1/executor", "iteration-1/evaluate") else 0)
 
 

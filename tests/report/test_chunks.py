@@ -15,10 +15,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from coevolve.report import chunks
-from coevolve.report.answers import LONGEST_TEXT, shown
 from coevolve.report.chunks import MOST_OF_A_TASK, Trajectories, left_out, read_trajectories, task_trajectories
-from coevolve.report.segments import TokenPieces
 from coevolve.report.task_index import TaskIndex, read_index
+from coevolve.report.transcripts import LONGEST_TEXT, TokenPieces, shown
 from coevolve.store.folder import RunFolder
 from coevolve.worlds.miniature.learner import MiniatureWorld
 

@@ -12,8 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coevolve.methods.figures import RunView, as_json, merged
+from coevolve.methods.reporting import Better, PhaseReport, Quantity, Unit
 from coevolve.monitor.summary import summarise
-from coevolve.report.build import build_report
+from coevolve.report.build import build_report, page_data, page_parts, render, task_data
+from coevolve.report.live import phase_kinds
+from coevolve.report.task_index import TaskIndex
+from coevolve.store.folder import RunFolder
 
 from .browser import READY, Browser
 from .synthetic import ACCURACY
@@ -78,7 +83,7 @@ def test_the_accuracy_line_is_painted_where_the_numbers_are(browser: Browser, pa
         const base = named.getBoundingClientRect();
         return { zero: level("0"), full: level("100"), x: (base.left + base.right) / 2 - box.left };
     """
-    line = painted(browser.pixels(plot), colour(browser, "--executor"))
+    line = painted(browser.pixels(plot), colour(browser, "--agent-1"))
     for iteration, name in ((0, "base"), (3, "iteration 3")):
         scale = browser.run(script, plot, name)
         expected = scale["zero"] + (scale["full"] - scale["zero"]) * ACCURACY[iteration]
@@ -87,7 +92,7 @@ def test_the_accuracy_line_is_painted_where_the_numbers_are(browser: Browser, pa
     browser.run("document.querySelector(arguments[0]).style.display = 'none'", plot + " g")
     assert line.sum() > 600
     browser.run("for (const mark of document.querySelectorAll(arguments[0])) mark.remove()", plot + " *")
-    assert painted(browser.pixels(plot), colour(browser, "--executor")).sum() == 0
+    assert painted(browser.pixels(plot), colour(browser, "--agent-1")).sum() == 0
 
 
 @pytest.mark.parametrize("iterations", [3, 10])
@@ -114,7 +119,7 @@ def test_bars_are_as_tall_as_their_numbers(browser: Browser, page: Path, finishe
     counts = summarise(finished_run)["iterations"][1]["pool"]["p_hat_histogram"]  # type: ignore[index]
     chart = figure("How sure the executor is of each task") + " .small-multiples > div:first-child svg"
     picture = browser.pixels(chart)
-    bars = painted(picture, colour(browser, "--executor")) | painted(picture, colour(browser, "--none"))
+    bars = painted(picture, colour(browser, "--agent-1")) | painted(picture, colour(browser, "--none"))
     edges = np.linspace(4, picture.shape[1] - 4, 12).round().astype(int)
     heights = np.array([bars[:, a:b].sum(axis=0).max() for a, b in pairwise(edges)])
     tallest = heights[int(np.argmax(counts))]
@@ -167,7 +172,7 @@ def test_text_can_be_read_on_what_it_stands_on(browser: Browser, page: Path, dar
     pairs = [
         (ink, ground) for ink in ("--ink", "--soft", "--good", "--bad", "--watch") for ground in ("--paper", "--card")
     ]
-    pairs += [(agent, "--card") for agent in ("--curriculum", "--executor")]
+    pairs += [(agent, "--card") for agent in ("--warm", "--accent", *(f"--agent-{i}" for i in range(4)))]
     pairs += [(f"--on{i}", f"--v{i}") for i in range(6)] + [
         ("--ink", "--code"),
         ("--ink", "--output"),
@@ -214,11 +219,12 @@ def test_new_data_redraws_the_page_and_leaves_the_reader_where_they_were(browser
     browser.until("document.querySelector('.facts').textContent.includes('i2-0005')")
     browser.run("document.querySelector('figcaption button').click()")
     browser.run("window.scrollTo({ top: 1500, behavior: 'instant' })")
-    place = "return document.getElementById('healthy').getBoundingClientRect().top"
+    place = "return document.getElementById('health').getBoundingClientRect().top"
     seen = browser.run(place)
     data = newer(browser)
     data["headline"] = "Something new"
-    data["summary"]["iterations"][3]["held_out"]["mean_at_8"] = 0.999
+    accuracy = next(figure for figure in data["figures"] if figure["title"] == "Accuracy on held-out problems")
+    accuracy["series"][0]["values"][3][1] = 0.999
     browser.run("coevolvePage.update(arguments[0])", data)
     browser.until("document.getElementById('headline').textContent === 'Something new'")
     assert browser.run(place) == pytest.approx(seen, abs=1)  # the headline above is a line shorter
@@ -254,13 +260,66 @@ def test_what_the_run_found_wrong_stands_above_the_rest(browser: Browser, page: 
     browser.until(READY)
     assert browser.run("return document.getElementById('notices').hidden")
     data = newer(browser)
-    told = {"event": "rollback", "iteration": 2, "tone": "bad", "title": "Rolled back", "text": "it became worse"}
-    for row in data["steps"]["executor"]:
-        row["skipped_updates"] = int(row["step"] == 2)
-    for entry in data["summary"]["iterations"][1:]:
-        entry["pool"]["vote_entropy"] = 0.5
-    browser.run("coevolvePage.update(arguments[0])", data | {"notices": [told]})
+    told = {"iteration": 2, "tone": "bad", "title": "Rolled back", "text": "it became worse", "mark": "rolled back"}
+    other = {"iteration": 3, "tone": "bad", "title": "Alarm", "text": "too easy", "mark": ""}
+    browser.run("coevolvePage.update(arguments[0])", data | {"notices": [told, other]})
     assert "it became worse" in browser.run("return document.getElementById('notices').innerText")
     assert browser.run("return document.querySelectorAll('#outcome line.event').length") == 2
-    titles = browser.run("return [...document.querySelectorAll('figure')].map((frame) => frame.dataset.title)")
-    assert {"Updates left out", "Disagreement of the votes"} <= set(titles)
+
+
+def test_a_run_that_skipped_updates_or_logged_vote_entropy_has_figures_of_them(
+    browser: Browser, make_run: Callable[..., Path]
+) -> None:
+    path = make_run(iterations=1, pool=4, until="iteration-1/evaluate")
+    titles = {figure["title"] for figure in page_data(RunFolder.open(path, write=False))["figures"]}
+    more = {"Skipped updates", "Disagreement of the votes"}
+    assert not more & titles
+    folder = RunFolder.open(path, write=True)
+    folder.begin("iteration-1/evaluate")
+    rows = folder.metrics()
+    pool = next(row for row in rows if row["event"] == "pool")
+    step = next(row for row in rows if row["event"] == "executor_step")
+    folder.log(pool | {"vote_entropy": 0.5})
+    folder.log(step | {"skipped_updates": 1})
+    folder.finish("iteration-1/evaluate", [])
+    folder.close()
+    browser.show(build_report(path))
+    browser.until(READY)
+    titles = set(browser.run("return [...document.querySelectorAll('figure')].map((frame) => frame.dataset.title)"))
+    assert more <= titles
+    assert browser.errors() == []
+
+
+def test_a_method_that_declares_no_figures_has_a_page_with_its_numbers(browser: Browser, finished_run: Path) -> None:
+    """Phases, agents and events that no template has heard of."""
+    folder = RunFolder.open(finished_run, write=False)
+    score = Quantity(
+        "elo", "rating", ("duel", "elo"), Unit.PER_ANSWER, Better.HIGHER, first=1, meaning="of each player"
+    )
+    reports = [PhaseReport("duel", "game evening", quantities=(score,), agent="white"), PhaseReport("rest")]
+    entries = [{"iteration": t, "duel": {"elo": 1000 + 100 * t} if t else None} for t in range(4)]
+    steps = [
+        {"event": "duel_step", "iteration": t, "step": s, "steps": 2, "moves": 10 * t + s}
+        for t in (1, 2)
+        for s in (1, 2)
+    ]
+    rows = [*steps, {"event": "rest", "iteration": 1, "naps": 3}, {"event": "rest", "iteration": 2, "naps": 5}]
+    agents = [{"id": "white", "label": "first player", "does": "begins"}, {"id": "x", "label": "<b>", "does": ""}]
+    view = RunView({"iterations": entries}, rows, folder.config, (), "white")
+    parts = page_parts(view, reports)
+    data = page_data(folder) | {"agents": agents, "stats": [], "phases": phase_kinds(reports)}
+    data["figures"] = [as_json(figure) for figure in merged(parts)]
+    page = finished_run.parent / "unknown.html"
+    page.write_text(render(data, task_data(TaskIndex())), encoding="utf-8")
+    browser.show(page)
+    browser.until("document.querySelectorAll('#agents svg, #health svg').length === 3")
+    script = "return [...document.querySelectorAll('main figure')].map((frame) => frame.dataset.title)"
+    titles = browser.run(script)[:3]
+    assert titles == ["rating", "rest: naps", "game evening: moves"]
+    marks = "return [...document.querySelectorAll(arguments[0] + ' .mark')].map((mark) => mark.ariaLabel)"
+    assert browser.run(marks, figure("rating"))[-1] == "rating, iteration 3: 1300.00"
+    assert browser.run(marks, figure("rest: naps")) == ["naps, iteration 1: 3.00", "naps, iteration 2: 5.00"]
+    assert browser.run(marks, figure("game evening: moves"))[-1] == "moves, iteration 2, step 2: 22.00"
+    assert browser.run("return document.getElementById('who').textContent") == "The first player begins; the <b>."
+    assert browser.run("return document.getElementById('agents-title').textContent") == "How the two agents change"
+    assert browser.errors() == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coevolve.report.segments import segments, with_user_turns
+from coevolve.report.transcripts import segments, with_user_turns
 
 CALL = {"code": "print(2)", "observation": "2", "status": "ok"}
 FAILED = {"code": "print(2)", "observation": "", "status": "timeout"}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from coevolve.report.task_index import HELD_OUT, POOL, TaskIndex, read_index, task_forms
+from coevolve.report.task_index import HELD_OUT, WRITTEN, TaskIndex, read_index, task_forms
 from coevolve.store.folder import RunFolder
 
 
@@ -17,13 +17,13 @@ def opened(path: Path) -> RunFolder:
 def test_tasks_of_pools_and_held_out_problems_are_listed(finished_run: Path) -> None:
     index = read_index(opened(finished_run))
     columns = index.columns
-    assert columns["origin"].count(POOL) == 3 * 64
+    assert columns["origin"].count(WRITTEN) == 3 * 64
     assert columns["origin"].count(HELD_OUT) == 4 * 3
     assert index.total == len(index) == 3 * 64 + 4 * 3
     for origin, label, truth, right, first in zip(
         *(columns[name] for name in ("origin", "label", "truth", "right", "first")), strict=True
     ):
-        if origin == POOL:
+        if origin == WRITTEN:
             assert right == (label == truth)
             assert first == 0.5
 
@@ -41,13 +41,13 @@ def test_columns_become_json_that_gives_the_same_values(finished_run: Path) -> N
 def test_kept_tasks_come_first_and_iterations_by_turns() -> None:
     index = TaskIndex()
     for origin, iteration, kept in [
-        (POOL, 1, False),
-        (POOL, 1, True),
-        (POOL, 1, True),
-        (POOL, 2, True),
-        (POOL, 2, False),
+        (WRITTEN, 1, False),
+        (WRITTEN, 1, True),
+        (WRITTEN, 1, True),
+        (WRITTEN, 2, True),
+        (WRITTEN, 2, False),
         (HELD_OUT, 0, None),
-        (POOL, 2, True),
+        (WRITTEN, 2, True),
     ]:
         index.add([], origin=origin, iteration=iteration, kept=kept)
     assert index.by_importance() == [1, 3, 2, 6, 0, 4, 5]

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from coevolve.errors import ModelError
-from coevolve.report.segments import TokenPieces
+from coevolve.report.transcripts import TokenPieces
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 TEXTS = [

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
+from coevolve.evaluation.figures import evaluation_figures
 from coevolve.methods.phases.pool_report import POOL
 from coevolve.methods.reporting import (
     Better,
@@ -44,6 +45,7 @@ def evaluation_report(labels: Labels) -> PhaseReport:
         summary=_parts,
         whole=_controls,
         quantities=(*_held_out_quantities(), *_pool_quantities(solver), *_dialogue_quantities(), _FORCED),
+        figures=(partial(evaluation_figures, EVALUATION),),
         findings=(partial(_progress, solver), partial(_difficulty, solver)),
     )
 

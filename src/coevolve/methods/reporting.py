@@ -198,6 +198,7 @@ class PhaseReport:
         alarms: by kind, a check that returns a sentence, or "" when all is well.
         findings: judgements of the whole run, from its summary and rows; None where nothing was measured.
         figures: figures of the page, see :mod:`coevolve.methods.figures`.
+        agent: id of the agent that acts in it, in whose colour the page shows it; empty: none in particular.
     """
 
     name: str
@@ -214,6 +215,7 @@ class PhaseReport:
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
     findings: tuple[Judgement, ...] = ()
     figures: tuple[Callable[..., Any], ...] = ()
+    agent: str = ""
 
     @property
     def shown(self) -> str:

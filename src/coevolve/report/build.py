@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import coevolve
-from coevolve.config import Config, at_iteration
-from coevolve.config.keys import values_by_key
+from coevolve.methods.figures import (
+    AgentNote,
+    Headline,
+    Part,
+    RunView,
+    Stat,
+    as_json,
+    merged,
+    plain_figures,
+)
+from coevolve.methods.registry import method_named
+from coevolve.methods.reporting import PhaseReport
 from coevolve.monitor.health import health
 from coevolve.monitor.summary import logged
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
+from coevolve.report.live import phase_kinds, reports_of
 from coevolve.report.task_index import TaskIndex, read_index
-from coevolve.report.text import headline, notices, standing
 from coevolve.store import settings
 from coevolve.store.atomic import replace_file, writing
 from coevolve.store.folder import RunFolder
@@ -72,51 +84,77 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
     Raises:
         RunError: a file of the run is missing or damaged.
     """
-    summary = logged(folder)
-    metrics = folder.metrics()
-    keys = values_by_key(folder.config)
+    summary, metrics, config = logged(folder), folder.metrics(), folder.config
+    method = method_named(config.method)
+    view = RunView(summary, metrics, config, method.agents(config), method.answerer)
+    reports = reports_of(config)
+    parts = page_parts(view, reports)
+    headlines = [part for part in parts if isinstance(part, Headline)] or [Headline(f"A run of {config.method}.")]
     return {
-        "run": {
+        "run": {key: summary[key] for key in ("method", "preset", "seed", "status")}
+        | {
             "name": folder.path.resolve().name,
             "version": coevolve.__version__,
-            "facts": folder.facts,
-            "config": settings.to_yaml(folder.config.model_dump()).decode(),
+            "iterations": config.iterations,
+            "config": settings.to_yaml(config.model_dump()).decode(),
         },
-        "headline": headline(summary),
+        "headline": headlines[0].text,
+        "lead": headlines[0].lead,
         "standing": standing(summary),
+        "agents": _agents(view, parts),
+        "phases": phase_kinds(reports),
+        "stats": [asdict(part) for part in parts if isinstance(part, Stat)],
+        "notices": notices(metrics, reports),
         "health": health(summary, metrics),
-        "notices": notices(metrics),
-        "summary": summary,
-        "gates": _gates(folder.config),
-        "steps": {
-            "curriculum": _steps(metrics, "curriculum", bool(keys.get("proposer.kl"))),
-            "executor": _steps(metrics, "executor", bool(keys.get("solver.kl"))),
-        },
-        "timings": folder.timings(),
+        "figures": [as_json(figure) for figure in merged(parts)],
+        "time": {key: summary[key] for key in ("wall_s", "cpu_s", "time", "tokens")} | {"phases": folder.timings()},
         "live": live,
     }
+
+
+def page_parts(view: RunView, reports: Sequence[PhaseReport]) -> list[Part]:
+    """What the phases show, in the order of the run; the quantities and rows of those that declare no figures."""
+    return [
+        part
+        for report in reports
+        for figures in report.figures or (partial(plain_figures, report),)
+        for part in figures(view)
+    ]
+
+
+def standing(summary: Mapping[str, Any]) -> str:
+    """One sentence about a run that has not finished; empty for one that has."""
+    if summary["status"] == "finished":
+        return ""
+    done = summary["finished_phases"]
+    where = f"its last finished phase is {done[-1]}" if done else "no phase is finished"
+    return f"This run has not finished (status: {summary['status']}); {where}. The page shows progress so far."
+
+
+def notices(metrics: Sequence[Mapping[str, Any]], reports: Sequence[PhaseReport]) -> list[dict[str, Any]]:
+    """What the run found wrong, in the order of the log, with the keys of a finding.
+
+    ``mark`` is how figures over iterations name it at its iteration; an alarm, which is no event of a phase, has none.
+    """
+    marks = {event: title for report in reports for event, title in report.notices.items()}
+    return [
+        {"iteration": row["iteration"], "mark": marks.get(row["event"], "").lower(), "tone": "bad"}
+        | {"title": f"{titles[row['event']]} in iteration {row['iteration']}", "text": row["text"]}
+        for titles in [{"alarm": "Alarm"} | marks]
+        for row in metrics
+        if row.get("event") in titles
+    ]
+
+
+def _agents(view: RunView, parts: Sequence[Part]) -> list[dict[str, str]]:
+    """The agents in the order of the method, which gives each its colour, and what each does."""
+    does = {part.agent: part.text for part in parts if isinstance(part, AgentNote)}
+    return [{"id": agent.id, "label": agent.label, "does": does.get(agent.id, "")} for agent in view.agents]
 
 
 def task_data(index: TaskIndex) -> dict[str, Any]:
     """The tasks of the page without their trajectories, as JSON values; ``at`` null means: ask the server."""
     return index.as_json() | {"at": None, "answered": None, "left_out": ""}
-
-
-def _steps(metrics: Sequence[Mapping[str, Any]], agent: str, has_reference: bool) -> list[dict[str, Any]]:
-    """The training steps of an agent; without a reference policy there is no KL, whatever number was logged."""
-    rows = (dict(row) for row in metrics if row.get("event") == f"{agent}_step")
-    return [row if has_reference else row | {"kl": None} for row in rows]
-
-
-def _gates(config: Config) -> dict[str, list[float] | None]:
-    """[lower, upper] of every iteration, or null where the gate is disabled."""
-    numbers = range(1, config.iterations + 1)
-    gate = getattr(config, "gate", None)
-    if gate is None:
-        return {}
-    return {
-        str(t): [at_iteration(gate.lower, t), at_iteration(gate.upper, t)] if gate.enabled else None for t in numbers
-    }
 
 
 def render(data: Mapping[str, Any], tasks: Mapping[str, Any], chunks: Sequence[str] = ()) -> str:

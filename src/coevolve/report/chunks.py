@@ -12,14 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from coevolve.report.answers import COLUMNS, STREAMS, rows_of, run_pieces, shown, written
-from coevolve.report.task_index import HELD_OUT, POOL, Key, TaskIndex, iteration_of, task_forms
+from coevolve.report.task_index import HELD_OUT, WRITTEN, Key, TaskIndex, iteration_of, problem_sets, task_forms
+from coevolve.report.transcripts import COLUMNS, STREAMS, rows_of, run_pieces, shown, written
 from coevolve.store.records import RunRecords
 
 MOST_OF_A_TASK = 16  # as many as can be compared side by side
 MOST_TRAJECTORIES = 64_000
 TEXT_BYTES = 80_000_000  # of all trajectories before compression, which bounds the memory of making a page
 PAGE_BYTES = 24_000_000  # of all chunks
+_KEY = ("set", "iteration", "task_id")
 CHUNK_BYTES = 200_000  # before compression; one is opened in a few milliseconds
 
 
@@ -41,18 +42,22 @@ def read_trajectories(folder: RunRecords, index: TaskIndex) -> Trajectories:
     Raises:
         RunError: a table of a finished phase is missing or damaged.
     """
+    # 1. Which tasks: by importance, until the page would hold too many trajectories.
     order = index.by_importance()
     keys = list(index.keys())
-    counted, total = _count(folder)
+    measured = problem_sets(folder)
+    counted, total = _count(folder, measured)
     answered = [counted[key] for key in keys]
     sizes = accumulate(min(answered[i], MOST_OF_A_TASK) for i in order)
     wanted = {keys[i]: i for i, size in zip(order, sizes, strict=True) if answered[i] and size <= MOST_TRAJECTORIES}
+    # 2. Their trajectories as JSON, in the order of the tables; those beyond TEXT_BYTES are read over, not kept.
     texts: dict[int, list[str]] = defaultdict(list)
     room = TEXT_BYTES
-    for i, text in _texts(folder, index, wanted):
+    for i, text in _texts(folder, index, wanted, measured):
         room -= len(text)
         if room >= 0:
             texts[i].append(text)
+    # 3. Packed by importance again, so that it is the least important tasks that find no room in the page.
     found = Trajectories(answered=answered, at=[None] * len(index), total=total)
     _pack(found, [i for i in order if i in texts], texts)
     return found
@@ -66,7 +71,8 @@ def task_trajectories(folder: RunRecords, key: Key) -> list[dict[str, Any]]:
     """
     pieces, forms = run_pieces(folder), task_forms(folder, key)
     names = [name for name in folder.recorded("trajectories/") if iteration_of(name) == key[1]]
-    return [shown(row, forms, pieces) for _, row in _matching(folder, names, {key: 0}, task_id=key[2])]
+    found = _matching(folder, names, {key: 0}, problem_sets(folder), task_id=key[2])
+    return [shown(row, forms, pieces) for _, row in found]
 
 
 def left_out(index: TaskIndex, found: Trajectories) -> str:
@@ -83,32 +89,35 @@ def left_out(index: TaskIndex, found: Trajectories) -> str:
     return f"To bound its size this page leaves out {' and '.join(parts)}; {where}." if parts else ""
 
 
-def _key(iteration: int, phase: str, task_id: str) -> Key:
-    return (POOL if phase.endswith("pool") else HELD_OUT, iteration, task_id)
-
-
-def _count(folder: RunRecords) -> tuple[Counter[Key], int]:
+def _count(folder: RunRecords, measured: frozenset[str]) -> tuple[Counter[Key], int]:
     """Stored trajectories of each task, and of all."""
     counted: Counter[Key] = Counter()
     for name in folder.recorded("trajectories/"):
-        for batch in folder.scan(name, ("iteration", "phase", "task_id")):
-            counted.update(_keys(batch))
+        for batch in folder.scan(name, _KEY):
+            counted.update(_keys(batch, measured))
     return counted, sum(counted.values())
 
 
-def _keys(batch: pa.RecordBatch) -> Iterator[Key]:
-    columns = (batch.column(name).to_pylist() for name in ("iteration", "phase", "task_id"))
-    return (_key(*values) for values in zip(*columns, strict=True))
+def _keys(batch: pa.RecordBatch, measured: frozenset[str]) -> Iterator[Key]:
+    """Whose each trajectory is: that of a problem when its set is one of those measured, else that of a task."""
+    columns = (batch.column(name).to_pylist() for name in _KEY)
+    for set, iteration, task_id in zip(*columns, strict=True):
+        held_out = str(set).removeprefix("greedy-") in measured
+        yield HELD_OUT if held_out else WRITTEN, iteration, task_id
 
 
 def _matching(
-    folder: RunRecords, names: Sequence[str], wanted: Mapping[Key, int], task_id: str | None = None
+    folder: RunRecords,
+    names: Sequence[str],
+    wanted: Mapping[Key, int],
+    measured: frozenset[str],
+    task_id: str | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Rows of the wanted tasks with the place of each; no more than MOST_OF_A_TASK of one."""
     given: Counter[Key] = Counter()
     for name in names:
         for batch in folder.scan(name, (*COLUMNS, *STREAMS), task_id):
-            keys = list(_keys(batch))
+            keys = list(_keys(batch, measured))
             mask = []
             for key in keys:
                 given[key] += key in wanted
@@ -118,10 +127,12 @@ def _matching(
                 yield from zip((wanted[key] for key, use in zip(keys, mask, strict=True) if use), rows, strict=True)
 
 
-def _texts(folder: RunRecords, index: TaskIndex, wanted: Mapping[Key, int]) -> Iterator[tuple[int, str]]:
+def _texts(
+    folder: RunRecords, index: TaskIndex, wanted: Mapping[Key, int], measured: frozenset[str]
+) -> Iterator[tuple[int, str]]:
     """Place and JSON of every wanted trajectory, in the order of the tables."""
     pieces = run_pieces(folder)
-    for i, row in _matching(folder, folder.recorded("trajectories/"), wanted):
+    for i, row in _matching(folder, folder.recorded("trajectories/"), wanted, measured):
         yield i, written(shown(row, index.forms[i], pieces))
 
 

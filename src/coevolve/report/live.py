@@ -2,25 +2,110 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coevolve.evaluation.phase import run_phases
+from coevolve.config import Config
+from coevolve.errors import RunError
+from coevolve.evaluation.phase import run_phases, run_reports
+from coevolve.methods.reporting import PhaseReport
 from coevolve.monitor.forecast import PhaseKey, phase_seconds, seconds_left
-from coevolve.store import manifest
+from coevolve.store import manifest, settings
 from coevolve.store.records import METRICS, TIMINGS, RunRecords
 from coevolve.system import usable_cores
 
 Row = Mapping[str, object]
 
-# What a step of each kind of phase says about itself in one or two numbers: key in metrics.jsonl, name on the page.
-_SHOWN = {
-    "curriculum": (("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
-    "executor": (("reward", "reward"), ("true_accuracy", "truly right"), ("tool_calls", "tool calls")),
-}
+_TRIES = 3  # a reader may see the manifest of one moment and a log of the next, or a folder that is being replaced
+
+
+class Snapshot(RunRecords):
+    """The records of a run whose logs are read once, however many ask."""
+
+    def metrics(self) -> list[dict[str, object]]:
+        return self._metrics
+
+    def timings(self) -> list[dict[str, object]]:
+        return self._timings
+
+    @cached_property
+    def _metrics(self) -> list[dict[str, object]]:
+        return super().metrics()
+
+    @cached_property
+    def _timings(self) -> list[dict[str, object]]:
+        return super().timings()
+
+    @cached_property
+    def tasks_version(self) -> str:
+        """Changes with the tables of tasks and of the meter, and with what is stored of trajectories."""
+        names = [name for prefix in ("tasks/", "meter/", "trajectories/") for name in self.recorded(prefix)]
+        return fingerprint(self.path / name for name in names)
+
+
+def take_snapshot(path: Path, known: Config | None = None) -> Snapshot:
+    """Open a run and read its logs.
+
+    Args:
+        path: the run folder.
+        known: its configuration, where it was read before: reading it again would be most of the work.
+
+    Raises:
+        RunError: no run, or a damaged one.
+    """
+    for last in [False] * (_TRIES - 1) + [True]:
+        try:
+            state = manifest.read(path)
+            snapshot = Snapshot(path, known or settings.read(path, state), state)
+            snapshot.metrics(), snapshot.timings()
+            return snapshot
+        except RunError:
+            if last:
+                raise
+    raise AssertionError("unreachable")
+
+
+def run_version(path: Path) -> str:
+    """Changes whenever a run logs something, finishes a phase or is replaced; costs a look at four files."""
+    return fingerprint(path / name for name in (manifest.NAME, METRICS, TIMINGS, settings.NAME))
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Sixteen hex digits over which files these are on the disk, how long, and when they were written."""
+    sha = hashlib.sha256()
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError:
+            sha.update(f"{file}: none\n".encode())
+        else:
+            sha.update(f"{file}: {found.st_ino} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return sha.hexdigest()[:16]
+
+
+def reports_of(config: Config) -> list[PhaseReport]:
+    """The reports of the phases that a run has, without those that its configuration leaves out."""
+    names = {phase.report.name for phase in run_phases(config)}
+    return [report for report in run_reports(config) if report.name in names]
+
+
+def phase_kinds(reports: Iterable[PhaseReport]) -> dict[str, dict[str, object]]:
+    """How the page shows each kind of phase, by name; a second kind of the same agent is paler."""
+    found: dict[str, dict[str, object]] = {}
+    for report in reports:
+        again = any(kind["agent"] == report.agent for kind in found.values())
+        found[report.name] = {
+            "title": report.shown,
+            "activity": report.activity,
+            "agent": report.agent,
+            "shade": 3 if again and report.agent else 0,
+        }
+    return found
 
 
 def run_state(status: str, process: int | None) -> str:
@@ -51,14 +136,15 @@ def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
     plan = {(phase.iteration, phase.report.name): max(phase.steps, 1) for phase in run_phases(folder.config)}
     finished = set(folder.finished_phases)
     current = next((key for key in plan if _name(key) not in finished), None)
-    step = _last_step(folder.metrics(), current) if current else None
+    report = next((r for r in run_reports(folder.config) if current and r.name == current[1]), None)
+    step = _last_step(folder.metrics(), report, current[0]) if current and report else None
     done = step["step"] if step else None
     began, spoke = _began(folder.path), changed(folder.path / METRICS)
     per_step = _per_step(folder.timings(), plan)
     if current and isinstance(done, int) and current[1] not in per_step:
         per_step[current[1]] = max(spoke - began, 0.0) / done
     left = seconds_left(plan, per_step, current, done if isinstance(done, int) else 0) if current else None
-    whole = phase_seconds(plan, per_step or {"evaluate": 1.0})
+    whole = phase_seconds(plan, per_step or {next(iter(plan))[1]: 1.0})  # nothing was timed: only their shares matter
     return {
         "state": run_state(folder.status, process),
         "phases": [
@@ -67,7 +153,7 @@ def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
         ],
         "current": {"iteration": current[0], "name": current[1], "steps": plan[current]} if current else None,
         "done": done,
-        "facts": _facts(step, current[1]) if step and current else {},
+        "facts": _facts(step, report) if step and report else {},
         "began": began,
         "left_s": None if left is None else round(left, 1),
         "left_from": spoke if step else began,
@@ -95,9 +181,10 @@ def _name(key: PhaseKey) -> str:
     return f"iteration-{key[0]}/{key[1]}"
 
 
-def _last_step(rows: Sequence[Row], current: PhaseKey) -> Row | None:
+def _last_step(rows: Sequence[Row], report: PhaseReport, iteration: int) -> Row | None:
     """The newest step that the phase in progress logged; the log of a phase begins anew when the phase does."""
-    mine = [r for r in rows if r.get("event") == f"{current[1]}_step" and r.get("iteration") == current[0]]
+    event = report.step_event or f"{report.name}_step"
+    mine = [row for row in rows if row.get("event") == event and row.get("iteration") == iteration]
     return mine[-1] if mine and isinstance(mine[-1].get("step"), int) else None
 
 
@@ -119,8 +206,10 @@ def _began(folder: Path) -> float:
     return max(changed(folder / TIMINGS), changed(folder / ".lock"))
 
 
-def _facts(step: Row, kind: str) -> dict[str, object]:
-    return {name: step[key] for key, name in _SHOWN.get(kind, ()) if isinstance(step.get(key), int | float)}
+def _facts(step: Row, report: PhaseReport) -> dict[str, object]:
+    """The numbers of a step that its phase wants to be seen; of one that declares none, the first few."""
+    shown = report.step_facts or [(key, key) for key in list(step) if key not in ("iteration", "step", "steps")][:4]
+    return {name: step[key] for key, name in shown if isinstance(step.get(key), int | float)}
 
 
 def changed(*files: Path) -> float:

@@ -24,7 +24,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import coevolve
 from coevolve.errors import CoevolveError, ConfigError
 from coevolve.report.shelf import Shelf
-from coevolve.report.task_index import HELD_OUT, POOL
+from coevolve.report.task_index import HELD_OUT, WRITTEN
 from coevolve.report.watched import POLL_S, WatchedRun
 from coevolve.system import http_url, is_ip_address, is_loopback
 
@@ -188,7 +188,7 @@ def _value(address: SplitResult, name: str) -> str:
 
 def _trajectories(run: WatchedRun, address: SplitResult) -> bytes:
     origin, iteration = (_value(address, name) for name in ("origin", "iteration"))
-    if origin not in {str(POOL), str(HELD_OUT)} or not (
+    if origin not in {str(WRITTEN), str(HELD_OUT)} or not (
         iteration.isascii() and iteration.isdigit() and len(iteration) < 7
     ):
         raise Refused(400, "origin and iteration are numbers")

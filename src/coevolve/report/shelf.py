@@ -14,8 +14,7 @@ from typing import Any
 from coevolve.errors import RunError
 from coevolve.monitor.summary import logged
 from coevolve.report.filling import embedded_json, filled
-from coevolve.report.live import changed, run_state
-from coevolve.report.snapshot import run_version, take_snapshot
+from coevolve.report.live import changed, run_state, run_version, take_snapshot
 from coevolve.report.watched import WatchedRun
 from coevolve.store import manifest
 from coevolve.store.lock import holder_if_known

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from coevolve.report.answers import LONGEST_ANSWER, Forms, shortened
+from coevolve.methods.phases.figures import gate_bounds
+from coevolve.report.transcripts import LONGEST_ANSWER, Forms, shortened
 from coevolve.store.records import RunRecords
 
 MOST_TASKS = 40_000
 LONGEST_QUESTION = 1_000  # characters
 MOST_VOTES = 24  # different answers of a task that are counted one by one
 
-POOL, HELD_OUT = 0, 1  # where a task comes from
+WRITTEN, HELD_OUT = 0, 1  # where a task comes from: written in training, or a problem that measures
 
 Key = tuple[int, int, str]  # origin, iteration, task id
 
@@ -41,6 +42,7 @@ COLUMNS = (
     "tied",
     "kept",
     "reason",
+    "fate",
     "tool_calls",
     "first",
     "own",
@@ -48,8 +50,16 @@ COLUMNS = (
 )
 
 
-_CODED = ("set", "topic", "reason")
+_CODED = ("set", "topic", "reason", "fate")
 _FLAGS = ("right", "tied", "kept")
+_OUTSIDE = "outside the gate"
+_FATES = {  # what became of a task, where the reason in the table of tasks says it in short
+    "no_answer": "no answer",
+    "duplicate": "written before",
+    "reserved": "a held-out problem",
+    "narrow": "majority too narrow",
+    "unverified": "not verified by the tool",
+}
 
 
 @dataclass
@@ -88,7 +98,8 @@ class TaskIndex:
             found[name] = [None if flag is None else int(flag) for flag in self.columns[name]]
         for name in ("p_hat", "tool_calls", "first"):
             found[name] = [None if value is None else round(value, 6) for value in self.columns[name]]
-        return {"n": len(self), "total": self.total, "columns": found}
+        reasons = {reason: _FATES.get(reason, reason) for reason in found["reason"]["values"]}
+        return {"n": len(self), "total": self.total, "columns": found, "reasons": reasons}
 
     def by_importance(self) -> list[int]:
         """All places: kept tasks first, then other tasks of pools, then held-out problems; iterations by turns."""
@@ -150,12 +161,13 @@ def _read_pools(folder: RunRecords, index: TaskIndex) -> None:
             index.add(
                 _forms(row),
                 **{column: row[column] for column in _PLAIN},
-                origin=POOL,
+                origin=WRITTEN,
                 iteration=iteration,
                 task_id=row["task_id"],
                 question=shortened(row["question"], LONGEST_QUESTION),
                 topic=row["topic"],
                 reason=row["reason"],
+                fate=_fate(row, gate_bounds(folder.config, iteration)),
                 own=shortened(row["proposed_answer"], LONGEST_ANSWER),
                 label=shortened(row["label"], LONGEST_ANSWER),
                 counts=[*counts, ["other answers", rest]] if rest else counts,
@@ -163,6 +175,21 @@ def _read_pools(folder: RunRecords, index: TaskIndex) -> None:
                 right=right,
                 first=first.get(key, (None,))[0],
             )
+
+
+def _fate(row: Mapping[str, Any], bounds: tuple[float, float] | None) -> str:
+    """What became of a task, in words; of one outside of the gate on which side it is."""
+    if row["kept"]:
+        return "kept"
+    if row["reason"] == _OUTSIDE:
+        return "too unsure" if bounds and (row["p_hat"] or 0) < bounds[0] else "too easy"
+    return _FATES.get(row["reason"], row["reason"]) or "left out"
+
+
+def problem_sets(folder: RunRecords) -> frozenset[str]:
+    """Names of the sets of held-out problems that were measured, such as ``level-1``."""
+    names = folder.recorded("meter/evaluation-")
+    return frozenset(str(row["set"]) for name in names for row in _rows(folder, name, ("set",)))
 
 
 def _read_evaluations(folder: RunRecords, index: TaskIndex) -> None:

@@ -13,8 +13,7 @@ from coevolve.errors import RunError
 from coevolve.report.build import page_data, render, task_data
 from coevolve.report.chunks import task_trajectories
 from coevolve.report.filling import embedded_json, filled
-from coevolve.report.live import live_state, machine
-from coevolve.report.snapshot import Snapshot, fingerprint, run_version, take_snapshot
+from coevolve.report.live import Snapshot, fingerprint, live_state, machine, run_version, take_snapshot
 from coevolve.report.task_index import Key, read_index
 from coevolve.store import manifest, settings
 from coevolve.store.lock import holder_if_known

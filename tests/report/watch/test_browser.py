@@ -18,7 +18,7 @@ from coevolve.store.folder import RunFolder
 Served = Callable[..., Any]
 FACTS = "document.querySelector('.facts')?.textContent"
 POINTS = "document.querySelectorAll('#outcome figure:first-child .mark').length"
-PLACE = "return document.querySelector('#growing').getBoundingClientRect().top"
+PLACE = "return document.querySelector('#agents').getBoundingClientRect().top"
 ROWS = "document.querySelectorAll('#list .row').length"
 STATE = "document.querySelector('#now .state')?.textContent"
 SLOW = 240  # seconds that a real run may need on a busy machine
@@ -62,7 +62,7 @@ def test_a_real_run_is_followed_from_nothing_to_its_end(
             browser.run("setFilters({ ...ANY, origin: '1', text: 'Let' }); openAt(1)")
             browser.until(f"{FACTS}?.includes(tasks.task_id[openTask])")  # its trajectories are asked for first
             opened = browser.run(f"return {FACTS}")
-            browser.run("document.querySelector('#growing').scrollIntoView({ block: 'start', behavior: 'instant' })")
+            browser.run("document.querySelector('#agents').scrollIntoView({ block: 'start', behavior: 'instant' })")
             seen = browser.run(PLACE)
             browser.until(f"{POINTS} > arguments[0]", one, seconds=SLOW)
             assert browser.run("return document.getElementById('filter-text').value") == "Let"

@@ -43,6 +43,12 @@ def step(number: int) -> dict[str, object]:
     return {"event": "curriculum_step", "iteration": 1, "step": number, "steps": 10, "reward": 0.25 * number}
 
 
+def steps_shown(page: dict[str, Any]) -> list[int]:
+    """Steps of the first iteration that the page has a reward of."""
+    figure = next(f for f in page["figures"] if f["title"] == "What the curriculum agent is rewarded for")
+    return [step for iteration, step, _, reward in figure["series"][0]["values"] if iteration == 1 and reward]
+
+
 def test_a_run_in_progress_tells_phase_step_reward_and_who_writes(served: Served, begun: RunFolder) -> None:
     begun.log(step(1))
     begun.log(step(2))
@@ -66,7 +72,7 @@ def test_a_new_step_is_told_and_its_data_can_be_had(served: Served, begun: RunFo
         later = next(told for told in news if told["versions"]["data"] != first["versions"]["data"])
         assert later["done"] == 1
         page = client.get("/data").json()["page"]
-        assert [row["step"] for row in page["steps"]["curriculum"]] == [1]
+        assert steps_shown(page) == [1]
         assert page["live"]["versions"]["data"] == later["versions"]["data"]
 
 
@@ -139,7 +145,7 @@ def test_what_a_damaged_run_was_stays_in_sight_until_it_is_mended(served: Served
         assert "damaged" in told["problem"]
         assert "fix: " in told["problem"]
         assert told["done"] == 1
-        assert client.get("/data").json()["page"]["steps"]["curriculum"]
+        assert steps_shown(client.get("/data").json()["page"])
         manifest.write_bytes(whole)
         assert client.wait_for(lambda news: not news["problem"])["done"] == 1
 
@@ -164,7 +170,7 @@ def test_a_run_folder_may_go_and_another_run_take_its_place(served: Served, make
         assert len(told["phases"]) == 5
         assert told["versions"]["tasks"] != first["versions"]["tasks"]
         answer = client.get(f"/data?tasks={first['versions']['tasks']}").json()
-        assert len(answer["page"]["summary"]["iterations"]) == 2
+        assert len(answer["page"]["figures"][0]["series"][0]["values"]) == 2
         assert set(answer["tasks"]["columns"]["iteration"]) == {0, 1}
 
 
@@ -201,7 +207,7 @@ def test_a_writer_at_full_speed_is_followed_without_a_fault(served: Served, begu
         writer.join()
     assert [news["problem"] for news in told] == [""] * 6
     assert told[-1]["done"] > told[0]["done"]
-    assert all(page["steps"]["curriculum"] for page in pages)
+    assert all(steps_shown(page) for page in pages)
 
 
 def test_what_is_left_counts_from_the_last_step(begun: RunFolder) -> None:

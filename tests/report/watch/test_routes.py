@@ -31,8 +31,13 @@ def test_the_page_is_the_report_with_addresses_to_follow(served: Served, finishe
     data = embedded(answer.body)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert data["summary"]["status"] == "finished"
-    assert len(data["steps"]["executor"]) == 36
+    assert data["run"]["status"] == "finished"
+    assert [
+        len(line["values"])
+        for figure in data["figures"]
+        for line in figure.get("series", ())
+        if figure["title"] == "Entropy"
+    ] == [30, 36]
     assert data["live"]["events"] == "events"
     assert embedded(answer.body, "tasks-data")["n"] > 0
     assert b"chunk-0" not in answer.body  # no trajectory comes before somebody opens its task

@@ -17,6 +17,7 @@ from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Store
 from coevolve.methods.config import RewardSection
 from coevolve.methods.metrics import mean, sampled_entropy
+from coevolve.methods.phases.figures import pool_figures
 from coevolve.methods.questions import Written
 from coevolve.methods.reporting import (
     Better,
@@ -235,6 +236,8 @@ def pool_report(labels: Labels) -> PhaseReport:
             "no frontier": partial(_no_frontier, solver),
             "wrong labels": partial(_wrong_labels, solver),
         },
+        figures=(partial(pool_figures, POOL),),
+        agent=PROPOSER,
         findings=(_labels, partial(_kept, solver), _writing, partial(_duplicates, proposer)),
     )
 

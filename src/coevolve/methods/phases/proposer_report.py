@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote_entropy
 from coevolve.methods.metrics import mean, train_facts
+from coevolve.methods.phases.figures import proposer_figures
 from coevolve.methods.phases.training_report import training_alarms
 from coevolve.methods.polling import ByVoter
 from coevolve.methods.questions import Written
@@ -127,6 +129,8 @@ def proposer_report(labels: Labels) -> PhaseReport:
         step_event=STEP,
         step_facts=(("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
         alarms=training_alarms(STEP, CURRICULUM, proposer),
+        figures=(partial(proposer_figures, STEP),),
+        agent=PROPOSER,
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from coevolve.methods.metrics import clip_by_bin, mean, sampled_entropy, train_facts
+from coevolve.methods.phases.figures import solver_figures
 from coevolve.methods.phases.training_report import training_alarms
 from coevolve.methods.reporting import (
     Better,
@@ -163,6 +164,8 @@ def solver_report(labels: Labels) -> PhaseReport:
             "worse": partial(_worse, solver),
             "rolled back again": partial(_again, solver),
         },
+        figures=(partial(solver_figures, STEP),),
+        agent=SOLVER,
         findings=(partial(_rewarded, solver), partial(_probe, solver)),
     )
 

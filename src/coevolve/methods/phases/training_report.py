@@ -1,11 +1,12 @@
-"""What the training of any agent tells alike: alarms and findings about its updates."""
+"""What the training of any agent tells alike: alarms about its updates, and figures of its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from coevolve.methods.reporting import Alarm, Seen, number
+from coevolve.methods.figures import LineFigure, RunView, Series
+from coevolve.methods.reporting import Alarm, Seen, Unit, number
 
 ENTROPY_LEFT = 0.02  # of the agent's entropy in its first training step
 KL = 1.0  # nats per token
@@ -53,3 +54,28 @@ def _numbers(seen: Seen, event: str, key: str) -> tuple[Sequence[float], Sequenc
     """What was measured so far, and in this iteration."""
     so_far, now = seen.all(event), seen.now(event)
     return [r[key] for r in so_far if r.get(key) is not None], [r[key] for r in now if r.get(key) is not None]
+
+
+def training_figures(run: RunView, event: str, agent: str) -> Iterator[LineFigure]:
+    """What every training phase shows of its steps: entropy, KL and updates that were skipped; one line per agent.
+
+    Args:
+        event: of its rows in metrics.jsonl.
+        agent: who is trained.
+    """
+
+    def of(title: str, note: str, key: str, digits: int, unit: Unit) -> LineFigure:
+        line = Series(run.label(agent), run.over_steps(event, key), agent, tasks={})
+        return LineFigure(title, note, "health", (line,), unit, x="step", digits=digits)
+
+    yield of("Entropy", "nats per sampled token; near zero an agent always writes the same", "entropy", 1, Unit.NATS)
+    yield of(
+        "KL to the reference",
+        "nats per token, to the reference policy of each agent; measured where its coefficient is not 0",
+        "kl",
+        3,
+        Unit.NATS,
+    )
+    if any(row.get("skipped_updates") for row in run.rows):
+        note = "the loss or gradient was not finite, or exploded: the weights stayed as they were"
+        yield of("Skipped updates", note, "skipped_updates", 0, Unit.COUNT)

@@ -33,6 +33,12 @@ function shownValues(series) {
   return series.flatMap((line) => line.points.flatMap((p) => [p.y, p.low, p.high])).filter(known);
 }
 
+// The room around a plot of lines: for its axes, and at the right for the names of the lines.
+function edgesOf(lines, width) {
+  const longest = Math.max(...lines.map((line) => line.name.length), 1);
+  return { left: 42, right: Math.min(width * 0.38, 14 + longest * 8.1), top: 10, bottom: 26 };
+}
+
 /* series: [{name, colour, style, band, thin, points: [{x, y, low, high, act}]}]
    x: {low, high, ticks: [{at, text}]}, y: {low, high, show, tell}: how a tick and how a point is written
    aligned: the names stand below each other at the right, for lines that end at different places */
@@ -41,8 +47,7 @@ function lineChart({ width, height = 230, series, x, y, describe, aligned = fals
   const values = shownValues(lines);
   const low = y.low ?? Math.min(...values);
   const high = y.high ?? roundedUp(low, Math.max(...values, low + 1e-9));
-  const longest = Math.max(...lines.map((line) => line.name.length));
-  const edge = { left: 42, right: Math.min(width * 0.38, 14 + longest * 8.1), top: 10, bottom: 26 };
+  const edge = edgesOf(lines, width);
   const atX = (value) => edge.left + ((value - x.low) / (x.high - x.low || 1)) * (width - edge.left - edge.right);
   const atY = (value) => height - edge.bottom - ((value - low) / (high - low || 1)) * (height - edge.top - edge.bottom);
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": describe });
@@ -92,18 +97,18 @@ function drawLine(chart, line, points, atX, atY, tell) {
   }
 }
 
-/* bars: [{label, groups: [{value, colour, text, act}]}]; one group of bars per label */
-function barChart({ width, height = 150, bars, high, show, describe, window: range }) {
+/* bars: [{label, groups: [{value, colour, text, act}]}]; one group of bars per label; window: {range, agent} is shaded */
+function barChart({ width, height = 150, bars, high, show, describe, window: shaded }) {
   const edge = { left: show ? 48 : 4, right: 4, top: 16, bottom: 22 };
   const highest = high ?? Math.max(...bars.flatMap((bar) => bar.groups.map((group) => group.value ?? 0)), 1e-9);
   const top = show ? roundedUp(0, highest) : highest;
   const slot = (width - edge.left - edge.right) / bars.length;
   const atY = (value) => height - edge.bottom - (value / top) * (height - edge.top - edge.bottom);
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": describe });
-  if (range) {
-    const [from, to] = range.map((value) => edge.left + slot * value);
-    put(chart, [svg("rect", { x: from, y: edge.top - 12, width: to - from, height: height - edge.bottom - edge.top + 12, style: "fill:var(--executor-wash)" }),
-      ...[from, to].map((at) => svg("line", { class: "gate", x1: at, x2: at, y1: edge.top - 12, y2: height - edge.bottom }))]);
+  if (shaded) {
+    const [from, to] = shaded.range.map((value) => edge.left + slot * value);
+    put(chart, [svg("rect", { x: from, y: edge.top - 12, width: to - from, height: height - edge.bottom - edge.top + 12, style: `fill:var(--agent-${shaded.agent}-wash)` }),
+      ...[from, to].map((at) => svg("line", { class: "window", style: `stroke:var(--agent-${shaded.agent})`, x1: at, x2: at, y1: edge.top - 12, y2: height - edge.bottom }))]);
   }
   if (show) {
     for (const tick of niceTicks(0, top)) {

@@ -1,19 +1,10 @@
 // Which tasks are listed, and in which order.
 
 const ANY = { origin: "0", iteration: "", fate: "", label: "", steps: "", topic: "", set: "", calls: "", low: "", high: "", text: "", order: "" };
-const OUTSIDE = "outside the gate";
-const FATES = { no_answer: "no answer", duplicate: "written before", reserved: "a held-out problem", narrow: "majority too narrow", unverified: "not verified by the tool" };
 const CALLS = [["", "any"], ["0", "none"], ["1", "up to 1"], ["2", "1 to 2"], ["3", "2 to 3"], ["4", "more than 3"]];
 const ORDERS = [["", "as written"], ["sure", "agreement, high first"], ["unsure", "agreement, low first"], ["calls", "tool calls"], ["steps", "steps"], ["length", "length"]];
 const filters = { ...ANY };
 let haystack = null;  // what a search looks through, one lower-case text per task
-
-function fate(i) {
-  if (tasks.kept[i]) return "kept";
-  const reason = tasks.reason[i];
-  if (reason === OUTSIDE) return tasks.p_hat[i] < (data.gates[tasks.iteration[i]]?.[0] ?? 0) ? "too unsure" : "too easy";
-  return FATES[reason] ?? reason ?? "left out";
-}
 
 function searched() {
   if (!haystack) {
@@ -69,18 +60,18 @@ function different(column) {
 }
 
 function choices() {
-  const pool = filters.origin === "0";
+  const written = filters.origin === "0";
   const plain = (values) => [["", "all"], ...values.map((value) => [String(value), visible(String(value)) || "none"])];
   const reasons = different("reason").filter((reason) => reason !== "kept");
   return {
-    iteration: [["", "all"], ...different("iteration").map((t) => [String(t), t || pool ? String(t) : "base"])],
-    fate: pool ? [["", "all"], ["kept", "kept"], ["left", "not kept"], ...reasons.map((reason) => [reason, `– ${FATES[reason] ?? reason}`])] : null,
+    iteration: [["", "all"], ...different("iteration").map((t) => [String(t), t || written ? String(t) : "base"])],
+    fate: written ? [["", "all"], ["kept", "kept"], ["left", "not kept"], ...reasons.map((reason) => [reason, `– ${tasks.reasons[reason]}`])] : null,
     label: [["", "all"], ["right", "right"], ["wrong", "wrong"], ["none", "none"]],
-    steps: pool ? plain(different("steps")) : null,
-    topic: pool ? plain(different("topic")) : null,
-    set: pool ? null : plain(different("set")),
+    steps: written ? plain(different("steps")) : null,
+    topic: written ? plain(different("topic")) : null,
+    set: written ? null : plain(different("set")),
     calls: CALLS,
-    order: ORDERS.filter(([value]) => pool || value !== "steps"),
+    order: ORDERS.filter(([value]) => written || value !== "steps"),
   };
 }
 
@@ -109,7 +100,7 @@ function setFilters(wanted) {
 
 function originSwitch() {
   const button = (value, text) => el("button", { type: "button", value, onclick: () => setFilters({ ...ANY, origin: value, text: filters.text }) }, text);
-  return el("div", { class: "switch", id: "filter-origin", role: "group", "aria-label": "Which tasks" }, button("0", "Tasks of the pools"), button("1", "Held-out problems"));
+  return el("div", { class: "switch", id: "filter-origin", role: "group", "aria-label": "Which tasks" }, button("0", "Training tasks"), button("1", "Held-out problems"));
 }
 
 function filterForm() {

@@ -5,7 +5,8 @@ const STATES = {
 };
 const TICK_MS = 1000;
 const bytes = (value) => (value >= 1e9 ? `${number(value / 1e9, 1)}\u00a0GB` : `${count(value / 1e6)}\u00a0MB`);
-const phaseTitle = ({ iteration, name }) => `${iteration ? `iteration ${iteration} · ` : ""}${name === "evaluate" ? (iteration ? "held-out problems" : "base model on held-out problems") : name}`;
+const kindOf = (name) => data.phases[name] ?? { title: name, activity: "", agent: "", shade: 0 };
+const phaseTitle = ({ iteration, name }) => `${iteration ? `iteration ${iteration}` : "base model"} · ${kindOf(name).title}`;
 
 function timeLeft(left) {
   if (left < 90) return `about ${Math.max(5, Math.round(left / 5) * 5)} s left`;
@@ -32,12 +33,12 @@ function course(news, now) {
       el("div", { class: "phases" }, mine.map((phase) => {
         const share = shareDone(phase, news, now);
         const current = here && news.current.name === phase.name;
-        return el("span", { class: `phase ${phase.name}${current ? " current" : ""}`, style: `flex-grow:${Math.max(phase.seconds, 0.001)}`, title: `${phaseTitle(phase)}: ${phase.finished ? "finished" : percent(share, 0)}` }, el("i", { style: `width:${100 * share}%` }));
+        const { agent, shade } = kindOf(phase.name);
+        return el("span", { class: `phase${current ? " current" : ""}`, style: `flex-grow:${Math.max(phase.seconds, 0.001)};--of:${agent ? agentColour(agent, shade) : "var(--faint)"}`, title: `${phaseTitle(phase)}: ${phase.finished ? "finished" : percent(share, 0)}` }, el("i", { style: `width:${100 * share}%` }));
       })), el("small", {}, iteration ? `iteration ${iteration}` : "base"));
   }));
 }
 
-const AT_WORK = { evaluate: "solving the held-out problems", pool: "writing tasks and voting on the answers to them" };
 const ADVICE = {
   stopped: "No process on this machine writes to this run any more: it was killed, or it runs on another machine. Go on with",
   interrupted: "Everything that was finished is kept. Go on with", failed: "What went wrong stands where it was started. When that is mended, go on with",
@@ -66,7 +67,7 @@ function machineFacts({ machine, process, workers, sandbox }) {
 function drawNow(news, skew) {
   const now = Date.now() / 1000 + skew;
   const facts = Object.entries(news.facts ?? {}).map(([name, value]) => el("span", {}, `${name} `, el("b", {}, number(value))));
-  if (!facts.length) facts.push(el("span", { class: "soft" }, AT_WORK[news.current?.name] ?? "no step is finished yet"));  // a line is there, so that nothing jumps
+  if (!facts.length) facts.push(el("span", { class: "soft" }, kindOf(news.current?.name).activity || "no step is finished yet"));  // a line is there, so that nothing jumps
   byId("now").replaceChildren(...[
     ...doing(news, now), news.state === "running" ? el("p", { class: "numbers" }, facts) : null,
     news.phases && news.state !== "finished" ? course(news, now) : null, machineFacts(news), news.problem ? el("pre", { class: "problem" }, news.problem) : null,
@@ -87,7 +88,7 @@ function follow() {
     mark.hidden = false;
     if (!news?.phases) return;
     keepingPlace(() => drawNow(news, skew));
-    document.title = running && news.current ? `${known(news.done) ? `${news.done}/${news.current.steps} ` : ""}${news.current.name} · ${title}` : title;
+    document.title = running && news.current ? `${known(news.done) ? `${news.done}/${news.current.steps} ` : ""}${kindOf(news.current.name).title} · ${title}` : title;
   };
   const bringData = oneAtATime(async () => {
     try {

@@ -3,34 +3,20 @@
 const MARKS = { good: "✓", watch: "!", bad: "✕" };
 const TONES = { good: "good", watch: "worth a look", bad: "needs attention" };
 
-const measuredEntries = () => iterations.filter((entry) => entry.held_out);
+const COUNTS = ["", "agent changes", "two agents change", "three agents change"];
 
-function lead() {
-  const measured = measuredEntries();
-  if (!measured.length) return "";
-  const last = measured[measured.length - 1];
-  const parts = [];
-  if (last.held_out.ci95) parts.push(`95 % interval ${interval(last.held_out.ci95)}\u00a0%.`);
-  const control = data.summary.controls.fence_forced_base;
-  if (control) parts.push(`The base model made to use the tool reaches ${percent(control.mean_at_8)}.`);
-  return parts.join(" ");
+// A large number, from the first value to the last.
+function stat({ name, texts, small, agent }) {
+  const shown = texts.flatMap((text, i) => (i ? [el("i", {}, "→"), text] : [text]));
+  return el("div", { style: agent ? `--of:${agentColour(agent)}` : null }, el("dt", {}, name), el("dd", {}, shown, small ? el("small", {}, small) : null));
 }
 
-// The run in a few large numbers: [name, first value, last value, agent].
-function stats() {
-  const measured = measuredEntries();
-  const pools = trained.filter((entry) => entry.pool).map((entry) => entry.pool);
-  const ends = (values, show) => (values.length > 1 ? [show(values[0]), el("i", {}, "→"), show(values[values.length - 1])] : values.length ? [show(values[0])] : null);
-  const series = (list, of) => list.map(of).filter(known);
-  const sum = (key) => pools.reduce((total, pool) => total + (pool[key] ?? 0), 0);
-  const { wall_s: wall, status } = data.summary;
-  return [
-    ["tool calls per solution", ends(series(measured, (entry) => entry.held_out.tool_calls), (value) => number(value, 1)), "executor"],
-    ["first executor passes, by pool", ends(series(pools, (pool) => pool.first_executor_pass_rate), (value) => percent(value, 0)), "curriculum"],
-    ["kept labels that are right", ends(series(pools, (pool) => pool.label_accuracy_kept), (value) => percent(value, 0)), ""],
-    ["tasks kept of those written", pools.length ? [count(sum("kept")), el("small", {}, ` of ${count(sum("size"))}`)] : null, ""],
-    [status === "finished" ? "in all" : "so far", wall ? [seconds(wall)] : null, ""],
-  ].filter(([, value]) => value).map(([name, value, agent]) => el("div", { class: agent || null }, el("dt", {}, name), el("dd", {}, value)));
+const wallTime = () => ({ name: data.run.status === "finished" ? "total" : "so far", texts: [seconds(data.time.wall_s)] });
+
+// The agents in their colours, and what each does: "The student learns; the teacher waits."
+function agentWords() {
+  const words = data.agents.flatMap(({ id, label, does }, i) => [i ? "; the " : "The ", el("span", { class: "key", style: `--of:${agentColour(id)}` }, label), does ? ` ${does}` : ""]);
+  return [...words, "."];
 }
 
 function finding({ tone, title, text }) {
@@ -39,21 +25,24 @@ function finding({ tone, title, text }) {
 
 // Everything above the tasks, drawn from `data`.
 function drawPage() {
-  const { method, preset, seed, status } = data.summary;
-  byId("run").replaceChildren(el("b", {}, data.run.name), ` · ${method} · ${preset} · seed ${seed}${data.live ? "" : ` · ${status}`}`);
+  const { name, method, preset, seed, status } = data.run;
+  byId("run").replaceChildren(el("b", {}, name), ` · ${method} · ${preset} · seed ${seed}${data.live ? "" : ` · ${status}`}`);
   byId("headline").textContent = data.headline;
-  byId("lead").textContent = lead();
+  byId("lead").textContent = data.lead;
   byId("standing").textContent = data.standing;
   byId("standing").hidden = !data.standing || Boolean(data.live);  // a live page says more of it
-  byId("stats").replaceChildren(...stats());
+  byId("stats").replaceChildren(...[...data.stats, ...(data.time.wall_s ? [wallTime()] : [])].map(stat));
+  byId("agents-title").textContent = `How the ${COUNTS[data.agents.length] ?? "agents change"}`;
+  byId("who").replaceChildren(...agentWords());
   byId("notices").replaceChildren(...data.notices.map(finding));
   byId("notices").hidden = !data.notices.length;
-  byId("outcome").replaceChildren(accuracyFigure(), levelFigure());
-  byId("growing").replaceChildren(passRateFigure(), toolFigure(), stepsFigure());
-  byId("health").replaceChildren(...(data.health.length ? data.health.map(finding) : [el("li", {}, "There is nothing to judge yet.")]));
-  byId("healthy").replaceChildren(...[histogramFigure(), labelFigure(), paidFigure(), writingFigure(), rewardFigure(), voteFigure(), entropyFigure(), klFigure(), skippedFigure(), clipFigure()].filter(Boolean));
-  byId("time").replaceChildren(timeFigure());
-  byId("other").replaceChildren(transferTable(), controlTable());
+  byId("findings").replaceChildren(...(data.health.length ? data.health.map(finding) : [el("li", {}, "There is nothing to judge yet.")]));
+  for (const place of ["outcome", "agents", "health", "other"]) {
+    const mine = data.figures.filter((spec) => spec.place === place);
+    byId(place).replaceChildren(...mine.map((spec) => DRAWN[spec.kind](spec)));
+    if (place === "other") byId(place).parentElement.hidden = !mine.length;
+  }
+  byId("time").replaceChildren(timeFigure(data.time));
   byId("config").textContent = data.run.config;
   byId("made").textContent = `Made by coevolve ${data.run.version}. Make it again: coevolve report RUN`;
 }

@@ -19,7 +19,7 @@ function verdict(i) {
 function taskRow(position) {
   const i = listed[position];
   const share = shareOf(i);
-  const place = tasks.origin[i] === POOL ? `${fate(i)} · iteration ${tasks.iteration[i]}` : `${tasks.set[i] ?? ""} · ${tasks.iteration[i] ? `iteration ${tasks.iteration[i]}` : "base model"}`;
+  const place = tasks.origin[i] === WRITTEN ? `${tasks.fate[i]} · iteration ${tasks.iteration[i]}` : `${tasks.set[i] ?? ""} · ${tasks.iteration[i] ? `iteration ${tasks.iteration[i]}` : "base model"}`;
   return el("div", { class: "row", role: "option", id: `row-${position}`, "aria-selected": String(position === current), "aria-posinset": position + 1, "aria-setsize": listed.length, style: `top:${position * ROW}px`, onclick: () => openAt(position, true) },
     el("span", { class: "share" }, known(share) ? number(share) : "–", el("i", {}, el("b", { style: `width:${100 * (share ?? 0)}%` }))),
     el("span", { class: "fate" }, visible(place)), verdict(i),
@@ -91,7 +91,7 @@ function showTasks(wanted) {
 function taskBrowser() {
   haystack = null;
   if (!tasks.n) {
-    byId("browser").replaceChildren(el("p", { class: "empty" }, "No pool is finished yet."));
+    byId("browser").replaceChildren(el("p", { class: "empty" }, "No task is finished yet."));
     return;
   }
   if (!tasks.origin.includes(Number(filters.origin))) filters.origin = String(tasks.origin[0]);

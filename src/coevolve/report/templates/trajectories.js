@@ -28,7 +28,7 @@ async function trajectoriesOf(i) {
 
 // Votes as [answer, number, class]; those on a held-out problem are counted here, by canonical key.
 function votesOf(i, samples) {
-  if (tasks.origin[i] === POOL) return tasks.counts[i];
+  if (tasks.origin[i] === WRITTEN) return tasks.counts[i];
   const votes = new Map();
   for (const { key, greedy } of samples ?? []) if (known(key) && !greedy) votes.set(key, (votes.get(key) ?? 0) + 1);
   return [...votes].sort((a, b) => b[1] - a[1]);
@@ -45,13 +45,13 @@ function voteBar(votes, k) {
 
 function facts(i) {
   const fact = (name, value) => (known(value) && value !== "" ? el("span", {}, `${name} `, el("b", {}, typeof value === "string" ? spelled(value) : value)) : null);
-  const pool = tasks.origin[i] === POOL;
-  return el("p", { class: "facts" }, fact(pool ? "label" : "majority", tasks.label[i]),
+  const written = tasks.origin[i] === WRITTEN;
+  return el("p", { class: "facts" }, fact(written ? "label" : "majority", tasks.label[i]),
     known(tasks.truth[i]) ? el("span", { class: "truth" }, "truth ", el("b", {}, spelled(tasks.truth[i])), " · known to the meter only") : null,
-    pool ? fact("p̂", known(tasks.p_hat[i]) ? number(tasks.p_hat[i]) : null) : fact("right", `${tasks.samples_right[i]} of ${tasks.k[i]}`),
-    pool ? fact("gate", fate(i)) : fact("set", tasks.set[i]), fact("steps", tasks.steps[i]), fact("topic", tasks.topic[i]),
+    written ? fact("p̂", known(tasks.p_hat[i]) ? number(tasks.p_hat[i]) : null) : fact("right", `${tasks.samples_right[i]} of ${tasks.k[i]}`),
+    written ? fact("gate", tasks.fate[i]) : fact("set", tasks.set[i]), fact("steps", tasks.steps[i]), fact("topic", tasks.topic[i]),
     fact("tool calls", known(tasks.tool_calls[i]) ? number(tasks.tool_calls[i], 1) : null),
-    fact("first executor passes", known(tasks.first[i]) ? percent(tasks.first[i], 0) : null), fact("own answer", tasks.own[i]),
+    fact("pass rate after iteration 1", known(tasks.first[i]) ? percent(tasks.first[i], 0) : null), fact("own answer", tasks.own[i]),
     tasks.tied[i] ? el("span", {}, "tied vote") : null, fact("id", tasks.task_id[i]));
 }
 
@@ -73,7 +73,7 @@ function drawDetail(i, samples, trouble) {
   const k = tasks.k[i] ?? 0;
   const shaded = samples?.some((sample) => sample.lengths);
   byId("detail").replaceChildren(...[
-    el("div", { class: "steps" }, el("h3", {}, tasks.origin[i] === POOL ? `Task of iteration ${tasks.iteration[i]}` : `Held-out problem, ${tasks.iteration[i] ? `iteration ${tasks.iteration[i]}` : "base model"}`),
+    el("div", { class: "steps" }, el("h3", {}, tasks.origin[i] === WRITTEN ? `Task of iteration ${tasks.iteration[i]}` : `Held-out problem, ${tasks.iteration[i] ? `iteration ${tasks.iteration[i]}` : "base model"}`),
       el("span", {}, stepButton("‹", "Previous task", -1), stepButton("›", "Next task", 1))),
     el("p", { class: "question" }, spelled(tasks.question[i])), facts(i), votes.length || k ? voteBar(votes, k) : null,
     samples?.length ? el("div", { class: "tools" }, el("p", { class: "kinds" }, el("span", { class: "kind text" }, "model text"), el("span", { class: "kind code" }, "code for the tool"), el("span", { class: "kind output" }, "tool output"), samples.some((sample) => sample.parts.some(([kind]) => kind === "user")) ? el("span", { class: "kind user" }, "user") : null),
@@ -101,14 +101,14 @@ function note(i, samples) {
   const answered = tasks.answered?.[i] ?? samples?.length ?? 0;
   const parts = [];
   if (samples?.length && answered > samples.length) parts.push(`${count(answered - samples.length)} more are in the run folder.`);
-  if (tasks.origin[i] === POOL && answered && tasks.k[i] > answered) parts.push(`The vote also counts ${tasks.k[i] - answered} answers of earlier executors, which are not stored.`);
+  if (tasks.origin[i] === WRITTEN && answered && tasks.k[i] > answered) parts.push(`The vote also counts ${tasks.k[i] - answered} answers of earlier checkpoints, which are not stored.`);
   if (probabilities && samples?.some((sample) => sample.lengths)) parts.push("Shaded by how improbable a token was when it was sampled: dotted below 90 %, underlined below 50 %, doubly below 10 %. Point at one, or walk with the arrow keys.");
   return parts.length ? el("p", { class: "found" }, parts.join(" ")) : null;
 }
 
 // The trajectories with their votes, equal answers side by side, the majority first.
 function byVote(samples, votes, i) {
-  const voteOf = (sample) => (tasks.origin[i] === POOL ? sample.vote ?? -1 : votes.findIndex(([key]) => key === sample.key));
+  const voteOf = (sample) => (tasks.origin[i] === WRITTEN ? sample.vote ?? -1 : votes.findIndex(([key]) => key === sample.key));
   const rank = (vote) => (vote < 0 ? Infinity : vote);
   return samples.map((sample) => [sample, voteOf(sample)]).sort((a, b) => rank(a[1]) - rank(b[1]) || 0);
 }
