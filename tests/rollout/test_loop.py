@@ -70,6 +70,12 @@ def test_the_opening_is_part_of_what_the_tool_is_given_and_of_the_budget() -> No
     assert t.text.startswith("a:\n```python\nprint(1+2)")
 
 
+def test_an_opening_that_leaves_no_room_ends_the_trajectory_before_it_begins() -> None:
+    played = play([(ANSWER, Pause.EOS)], opening="a:\n```python\n", max_tokens=3)
+    (t,) = played.trajectories
+    assert (t.stop, t.answer, t.sampled, played.sampler.requests) == (StopReason.LENGTH, None, 0, {})
+
+
 @pytest.mark.parametrize(
     "segment",
     [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,16 @@ from coevolve.engine.base import Arrays, Pause, Sampling
 from coevolve.errors import EngineError
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.base import Episode, RolloutSettings, Seat, Snapshot
-from coevolve.rollout.environments import EnvironmentSpec, ToolSpec, WritingSpec
+from coevolve.rollout.environments import (
+    Done,
+    Environment,
+    EnvironmentSpec,
+    EpisodeTools,
+    GoOn,
+    ToolSpec,
+    WritingEnvironment,
+    WritingSpec,
+)
 from coevolve.rollout.match import MatchSpec, Result, Turn
 from coevolve.rollout.service import LocalRollouts
 from coevolve.types import SOLVER, StopReason, Trajectory
@@ -142,6 +152,33 @@ def test_what_one_policy_writes_is_never_a_special_token_to_another() -> None:
     text = "a<|endof<|endoftext|>text|>b <|pad|>"
     assert codec().quoted(text) == "ab "
     assert EOS not in codec().encode(codec().quoted(text)).tolist()
+
+
+class Paying(WritingEnvironment):
+    """Pays by the length of the text; the trajectory of a lone seat is paid as well."""
+
+    def step(self, segment: str, pause: Pause) -> GoOn | Done:
+        done = super().step(segment, pause)
+        return replace(done, reward=len(segment) / 4) if isinstance(done, Done) else done
+
+
+@dataclass(frozen=True)
+class PayingSpec:
+    def open(self, tools: EpisodeTools) -> list[Environment]:
+        return [Paying(tools.contract, SOLVER)]
+
+
+def test_an_environment_of_one_seat_may_pay_too() -> None:
+    episode = Episode("t", 0, (Seat(SOLVER, RULES),), PayingSpec(), Sampling(), seed=0)
+    ((paid,), _) = play(episode, [(["a"], Pause.EOS)])
+    ((unpaid,), _) = play(replace(episode, environment=WRITING), [(["a"], Pause.EOS)])
+    assert (paid.reward, unpaid.reward, paid.text, unpaid.text) == (0.25, None, "a", "a")
+
+
+def test_an_episode_is_plain_data() -> None:
+    episode = match("3", inner=ToolSpec(SOLVER, 2))
+    assert pickle.loads(pickle.dumps(episode)) == episode
+    assert " at 0x" not in repr(episode), "a kept batch is known by what its episodes say of themselves"
 
 
 @pytest.fixture(scope="module")

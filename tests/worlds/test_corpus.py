@@ -10,6 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from coevolve.config import EvaluationSection
+from coevolve.errors import ConfigError
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.base import PromptContext
 from coevolve.worlds.miniature.corpus import ALL_TOOL, Document, Mixture, documents
@@ -234,3 +235,11 @@ def test_held_out_dialogues_have_as_many_turns_as_they_say_and_ask_for_the_chain
 def test_the_answer_to_a_plain_question_is_the_same_where_all_turns_count() -> None:
     for task in held_out(2, 3, 0):
         assert MiniatureMeter(all_turns=True).truth(task) == MiniatureMeter().truth(task)
+
+
+def test_the_model_of_the_miniature_world_cannot_be_told_what_to_write() -> None:
+    contract = MiniatureContract()
+    assert contract.prompt(PROPOSER, PromptContext()) == "<question>"
+    for context in (PromptContext(examples=("Let a = 1 + 2. Find a.",)), PromptContext(kind="chain")):
+        with pytest.raises(ConfigError, match="one prompt"):
+            contract.prompt(PROPOSER, context)

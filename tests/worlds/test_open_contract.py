@@ -54,6 +54,18 @@ def test_the_curriculum_agent_is_asked_for_a_scratch_pad_a_question_and_its_own_
     assert prompt.index("scratch-pad") < prompt.index("<question>") < prompt.index("\\boxed{}")
 
 
+def test_a_proposer_is_shown_examples_and_told_a_kind_where_there_are_some(tmp_path: Path) -> None:
+    for chat in (True, False):
+        found = contract(families.qwen(tmp_path / str(chat), chat=chat))
+        plain = found.prompt(PROPOSER)
+        assert found.prompt(PROPOSER, PromptContext()) == plain
+        told = found.prompt(PROPOSER, PromptContext(examples=("What is 1?", "What is 2?"), kind="geometry"))
+        parts = ("Its kind: geometry.", "What is 1?", "What is 2?")
+        assert [told.count(part) for part in parts] == [1, 1, 1]
+        assert not any(part in plain for part in parts)
+        assert told.splitlines()[-1] == plain.splitlines()[-1]  # the beginning of the model's turn
+
+
 def test_a_chat_models_prompt_is_what_its_template_writes(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

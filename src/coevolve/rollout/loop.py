@@ -126,7 +126,7 @@ class RolloutLoop:
         return played, stats
 
     def _play(self, tables: Sequence[list[_Running]], stats: LoopStats) -> dict[int, Done]:
-        """How each seat ended, by the id of its sequence."""
+        """How each seat ended, by the id of its sequence. A table holds the seats of one episode."""
         running = [r for table in tables for r in table]
         table_of = {r.id: table for table in tables for r in table}
         ends: dict[int, Done] = {}
@@ -134,7 +134,7 @@ class RolloutLoop:
         waiting: deque[tuple[int, _Running, Future[ToolResult]]] = deque()
         clock = 0
         for table in tables:
-            self._take_turn(table[0], None)
+            ends |= self._follow(table, table[0], Ask(""), held=False)  # the first seat begins
         while len(ends) < len(running):
             # 1. Everybody who may write writes one token. Those who pause hear from their environment.
             for completion in self._sampler.step():
@@ -182,7 +182,7 @@ class RolloutLoop:
         ends = action.seats if isinstance(action, Over) else (action,)
         return {r.id: end for r, end in zip(table, ends, strict=True)}
 
-    def _take_turn(self, r: _Running, text: str | None) -> bool:
+    def _take_turn(self, r: _Running, text: str) -> bool:
         """Let a seat write, as a new sequence that begins with all there is of it; False without room.
 
         Args:
@@ -190,8 +190,8 @@ class RolloutLoop:
         """
         opening, first = _NO_TOKENS, r.prompt is None
         if r.prompt is None:
-            given, text = (text, None) if r.seat.prompt is None else (r.seat.prompt, text)
-            assert given is not None, "the first seat of an episode has a prompt"
+            given, text = (text, "") if r.seat.prompt is None else (r.seat.prompt, text)
+            assert given, "the first seat of an episode has a prompt"
             r.prompt = self._codec.encode(given)
             opening = self._codec.encode(r.seat.opening) if r.seat.opening else opening
         shown = self._codec.encode(text) if text else _NO_TOKENS
