@@ -1,1 +1,1 @@
-"""What the curriculum agent is rewarded for and which of its tasks the executor is trained on."""
+"""The formulas of Agent0 and R-Zero: the proposer's reward, the vote, and which tasks the solver is trained on."""

@@ -1,4 +1,4 @@
-"""Every question of a run, over all iterations: what was asked before and which templates were used."""
+"""All questions of a run, over all iterations: which were asked before and which templates they use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class Archive:
     """A set of canonical questions that remembers how often each was added.
 
     Args:
-        questions: what the archive holds at the start, for instance another archive.
-    """
+        questions: initial content, for instance another archive."""
 
     def __init__(self, questions: Iterable[str] = ()) -> None:
         self._questions: Counter[str] = Counter()
@@ -47,8 +46,7 @@ class Archive:
         return self._questions.elements()
 
     def duplicate_share(self, texts: Sequence[str]) -> float:
-        """Share of the texts that the archive holds or that repeat an earlier text of the same list; 0 for
-        no texts."""
+        """Share of the texts that are in the archive or repeat an earlier text of the same list; 0 for no texts."""
         seen: set[str] = set()
         repeats = 0
         for question in map(canonical_question, texts):
@@ -57,10 +55,9 @@ class Archive:
         return repeats / max(len(texts), 1)
 
     def template_shares(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """[B] for each text the share of the archive that equals it when numbers are masked; 0 for an empty
-        archive.
+        """Template shares [B]: for each text the share of the archive that equals it when numbers are masked; 0 if
+        empty.
 
-        The counterpart over all iterations of a cluster's share of one batch.
-        """
+        It is the analogue over all iterations of a cluster's share of one batch."""
         counts = [self._templates[masked(canonical_question(text))] for text in texts]
         return np.array(counts, dtype=np.float64) / max(len(self), 1)

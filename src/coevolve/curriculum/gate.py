@@ -1,4 +1,4 @@
-"""Which tasks enter training: those at the frontier of what the executor can do."""
+"""Which tasks enter training: those at the frontier of the solver's ability; and how likely an open vote is to pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SLACK = 1e-9  # p_hat is a count divided by k: 3 of 10 must pass a bound of 0.3
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The groups that passed, in their order, and how many of all groups met which fate."""
+    """The groups that passed, in order, and why each of the others did not."""
 
     kept: tuple[Group, ...]
     reasons: Mapping[Reason, int]  # every reason is present, also with 0
@@ -40,9 +40,8 @@ def gate(
     A task without any answer has no label to learn from and is never kept, also when the gate is disabled.
 
     Args:
-        margin: votes by which the majority must be ahead of the runner-up, as a share of k; not in the paper.
-        verified: asked of a group that would be kept: is its label one that more than votes stand behind?
-            Not in the paper.
+        margin: lead of the majority over the runner-up, as a share of k; not in the paper.
+        verified: called for a group that would be kept: is its label supported by more than votes? Not in the paper.
 
     Source: Agent0 (arXiv 2511.16043), appendix A.1: p_hat between 0.3 and 0.8.
     """
@@ -69,20 +68,20 @@ def _reason(
 
 
 def chance_inside(majority: int, asked: int, k: int, lower: float, upper: float) -> float:
-    """How probable it is that lower <= p_hat <= upper once all k answers are there.
+    """Probability that lower <= p_hat <= upper once all k answers have arrived.
 
-    The share of the majority is unknown and uniform beforehand, so the majority among the answers to come is
-    beta-binomial given those that are there. That another answer may become the majority is left out: it happens
-    where votes are scattered, far below the gate or inside it.
+    With a uniform prior on the share of the majority, the majority's votes among the remaining answers are
+    beta-binomial given those so far. The case that another answer becomes the majority is neglected: it happens where
+    votes are scattered, far below the gate or inside it.
 
     Args:
         majority: votes of the largest class, of ``asked`` answers.
-        asked: answers that are there, in 0 ... k.
+        asked: answers so far, in 0 ... k.
         k: answers of a whole vote.
         lower, upper: bounds of the gate, inclusive.
     """
     left = k - asked
-    first = max(0, -int(-(lower * k - _SLACK) // 1) - majority)  # more majority votes that are needed
+    first = max(0, -int(-(lower * k - _SLACK) // 1) - majority)  # further majority votes that are needed
     last = min(left, int((upper * k + _SLACK) // 1) - majority)  # and that are allowed
     from scipy.stats import betabinom  # takes a second to load, and only pools that stop early ask
 

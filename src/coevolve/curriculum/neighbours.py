@@ -1,4 +1,4 @@
-"""Near pairs among many texts without all their distances: a pair is looked at only if it shares a bigram."""
+"""Near pairs among many texts without computing all distances: only pairs that share a bigram are considered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coevolve.curriculum.bleu import EPSILON, Array, bleu, ngram_matrices, words
 
 Index = NDArray[np.int64]
 
-# Without a shared bigram BLEU is at most (1 * 0.1 * 0.1 * 0.1) ** (1/4): the least distance of such pairs.
+# Without a shared bigram BLEU is at most (1 * 0.1 * 0.1 * 0.1) ** (1/4): the minimum distance of such pairs.
 LEAST_APART = 1.0 - EPSILON**0.75
 _PAIRS_AT_ONCE = 1 << 18  # bounds the temporary arrays to tens of MB
 _ROUNDING = 1e-9  # bounds and distances are computed in different orders
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9  # bounds and distances are computed in different orders
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """n-grams of texts: one matrix per order, lengths in tokens."""
+    """The n-grams of texts: one matrix per order, and lengths in tokens."""
 
     orders: Sequence[sparse.csr_array]
     lengths: Array
@@ -32,7 +32,9 @@ class _Counts:
         return _Counts(ngram_matrices(tokens), np.array([len(one) for one in tokens], dtype=np.float64))
 
     def bound(self, hypothesis: Index, reference: Index, bigrams: Array) -> Array:
-        """The most that the BLEU of pairs with so many shared bigrams can be: a shared longer n-gram shares one too."""
+        """An upper bound of the BLEU of pairs with this many shared bigrams: a shared longer n-gram implies a shared
+        bigram.
+        """
         h, r = self.lengths[hypothesis], self.lengths[reference]
         return bleu([np.minimum(h, r), bigrams, np.minimum(bigrams, h - 2), np.minimum(bigrams, h - 3).clip(0)], h, r)
 
@@ -115,7 +117,7 @@ def nearest_distances(texts: Sequence[str], archive: Sequence[str], *, mask_numb
 def _sharing(
     bigrams: sparse.csr_array, rows: Index, columns: Index, *, upper: bool
 ) -> Iterator[tuple[Index, Index, Array]]:
-    """Pairs that share a bigram, a block of rows at a time: row, column, shared bigrams; sorted by row.
+    """Pairs that share a bigram, one block of rows at a time: row, column, number of shared bigrams; sorted by row.
 
     Args:
         bigrams: [B, C], of ngram_matrices.

@@ -16,8 +16,7 @@ ToolCount = Literal["mean", "majority", "max"]
 
 @dataclass(frozen=True, slots=True)
 class RewardParts:
-    """The reward of one question and what it is made of; parts are already weighted, so they can be added by
-    eye.
+    """The reward of one question and its parts, which are already weighted and can simply be added.
 
     ``total = format * max(0, uncertainty + tool - repetition - novelty)``, unless a negative reward is asked for.
     """
@@ -46,7 +45,7 @@ def r_unc(p_hat: float, peak: float = 0.5) -> float:
 
 
 def r_tool(n_tool: float, gamma: float = 0.25, cap: int = 4) -> float:
-    """Tool reward gamma * min(N_tool, C): executed tool calls of the executor count, up to the cap."""
+    """Tool reward gamma * min(N_tool, C): the solver's executed tool calls count, up to the cap."""
     return gamma * min(n_tool, cap)
 
 
@@ -97,9 +96,8 @@ def curriculum_reward(
         archive_share: share of the archive that has this question's template, in [0, 1]. Not in the paper,
             which corresponds to ``lambda_novelty`` = 0.
         clip_at_zero: the max(0, ...). R-Zero's published code has none.
-        malformed: in place of the gains, what a malformed text earns without ``clip_at_zero`` (R-Zero's code: -1,
-            from which its repetition still goes).
-    """
+        malformed: reward of a malformed text in place of the gains, without ``clip_at_zero`` (R-Zero's code: -1, from
+            which its repetition penalty is still subtracted)."""
     format_reward = 1.0 if well_formed else 0.0
     gains = lambda_unc * uncertainty + lambda_tool * tool
     novelty = lambda_novelty * archive_share

@@ -1,4 +1,4 @@
-"""How alike the questions of a batch are: clusters by BLEU distance and their shares.
+"""Similarity of the questions in a batch: clusters by BLEU distance and their shares of the batch.
 
 Source: Agent0 (arXiv 2511.16043), repetition penalty.
 """

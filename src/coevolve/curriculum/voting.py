@@ -1,4 +1,4 @@
-"""The majority answer of a task and how consistent the solvers are about it."""
+"""The majority answer of a task and how consistent the votes are."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from coevolve.types import Vote
 def vote(answers: Sequence[str | None], *, judge: Judge = OWN_RULES) -> Vote:
     """Vote over the k answers of one task.
 
-    Answers that the judge puts into one class vote together. None, and text that holds no answer, is never a vote but
-    stays in the denominator k = len(answers), so an executor that does not finish looks uncertain. The largest class
-    wins; among equally large ones the first by canonical key, recorded in ``tied``. The result does not depend on the
+    Answers that the judge puts into one class vote together. None, and text without an answer, casts no vote but counts
+    in the denominator k = len(answers), so a solver that does not finish looks uncertain. The largest class wins; among
+    equally large ones the first by canonical key, recorded in ``tied``. The result does not depend on the
     order of the answers: ``Vote.answer`` is a canonical key of the class (its shortest strong form), not one of its
-    spellings. A pair that math-verify did not decide in time counts as different, and is counted.
+    spellings. A pair that math-verify did not decide in time counts as different and is recorded.
 
     Source: Agent0 (arXiv 2511.16043), section 3.2, p_hat.
 
@@ -53,7 +53,7 @@ def pool_votes(answers_by_policy: Sequence[Sequence[str | None]], *, judge: Judg
 
 
 def vote_entropy(result: Vote) -> float:
-    """How undecided a vote is: the entropy, in nats, of the shares of its classes among all k answers.
+    """The entropy of a vote, in nats: of the shares of its classes among all k answers.
 
     A missing answer agrees with no other, so each is a class of its own. 0 where all k answers are the same, ln k
     where no two are.

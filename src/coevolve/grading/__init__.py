@@ -1,1 +1,1 @@
-"""Answers: where the last one stands in a text, and which answers are the same."""
+"""Answers: finding the final one in a text, and deciding which answers are the same."""

@@ -8,11 +8,10 @@ key is a string that can be shown to a person. Three kinds of answers have one:
 - words, case-folded: ``Monday`` is ``monday``, but ``listen`` is not ``silent``;
 - anything else, as its text with LaTeX spacing and optional spaces removed, case kept: ``2x`` is not ``2X``.
 
-The rules are deliberately few. They call different forms different rather than guess (``x/2`` is not
-``0.5x``): a missed equality costs one vote, a false one teaches a wrong label. Nothing is evaluated, and
-everything is bounded: text longer than MAX_LENGTH characters is compared as it stands, numbers with more
-than MAX_DIGITS digits are never converted.
-"""
+The rules are deliberately few. They treat different forms as different rather than guess (``x/2`` is not ``0.5x``): a
+missed equality costs one vote, a false one teaches a wrong label. Nothing is evaluated, and everything is bounded: text
+longer than MAX_LENGTH characters is compared as it stands, numbers with more than MAX_DIGITS digits are never
+converted."""
 
 from __future__ import annotations
 
@@ -52,11 +51,11 @@ _CHARACTERS = str.maketrans(
 
 
 def canonical(answer: str) -> str | None:
-    r"""The key of an answer, or None when it holds no answer.
+    r"""The key of an answer, or None for a missing answer.
 
-    No answer is a text that is empty once spaces, dollar signs and outer braces are gone. The words "None"
-    and "nan" are words like any other; a missing box is never written as a word (see
-    ``extract.last_boxed``). The key of a key is itself.
+    An answer is missing when nothing is left without spaces, dollar signs and outer braces. The words "None" and "nan"
+    are words like any other; a missing box is never written as a word (see ``extract.last_boxed``). The key of a key is
+    itself.
 
     Raises nothing, whatever the text.
     """
@@ -92,14 +91,14 @@ def _plain(text: str) -> str:
 
 
 def _unwrap(text: str) -> str:
-    """Take off one outer layer: braces around everything, a closing period, a single-letter left side."""
+    """Remove one outer layer: braces around everything, a closing period, a single-letter left side."""
     if text.startswith("{") and text.endswith("}") and "{" not in text[1:] and "}" not in text[:-1]:
         text = text[1:-1]
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1]
     assignment = _ASSIGNMENT.fullmatch(text)
     if assignment and _LETTER.search(assignment[1]):
-        assignment = None  # y = 2x is another line than z = 2x
+        assignment = None  # y = 2x is a different line from z = 2x
     return (assignment[1] if assignment else text).strip()
 
 
@@ -161,7 +160,7 @@ def _fractions_as_text(text: str) -> str:
 
 
 def _word(text: str) -> str | None:
-    """The key of letters only: words, names, option letters such as ``(B)``."""
+    """The key of a text of letters only: words, names, option letters such as ``(B)``."""
     letter = option(text)
     return letter or words(text)
 

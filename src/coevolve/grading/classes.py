@@ -1,10 +1,9 @@
-"""From verdicts on pairs to classes of answers, without regard to the order of the answers.
+"""From verdicts on pairs to classes of answers, independent of the order of the answers.
 
-Answers that are exactly the same make up classes: those with one class key, and of the pairs that only math-verify
-can decide the transitive closure. Then a weak form joins the class of a strong one (5 that of 5 cm, 1.4142 that of the
-root of 2) if all strong forms that it fits are of one class. The joined forms are no bridge: no two classes become one
-over them.
-"""
+Answers that are exactly the same form a class: those with the same class key, and the transitive closure of pairs that
+only math-verify can decide. Then a weak form joins the class of a strong one (5 that of 5 cm, 1.4142 that of the root
+of 2) if all strong forms that it matches belong to one class. A joined form is not a bridge: it never merges two
+classes."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from itertools import combinations, product
 from coevolve.grading.verdict import Stage, Verdict
 
 BRIDGES = (Stage.UNIT, Stage.ROUNDED, Stage.DOMAIN)  # the stages whose "same" is not transitive
-PATIENCE = 2  # comparisons of one answer that may run out of time; it is given no more of them afterwards
+PATIENCE = 2  # comparisons of one answer that may time out; after that it gets no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,12 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is known about spellings of answers; functions of two are symmetric except ``weaker``.
+    """How spellings of answers are compared; functions of two are symmetric except ``weaker``.
 
     Args:
         class_key: equal keys mean exactly the same; None when the spelling has none.
         own: our own verdict on two, None when it is left open.
-        weaker: whether the first says less than the second: no unit, or a rounded value.
+        weaker: whether the first carries less information than the second: no unit, or a rounded value.
         symbolic: the verdict of math-verify on two that are left open.
     """
 
@@ -65,7 +64,7 @@ def largest_first(groups: Iterable[tuple[Sequence[str], Sequence[int]]], timeout
 
 
 def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[list[list[str]], int]:
-    """Groups of canonical keys, in each the one to show first; and the number of pairs that ran out of time.
+    """Groups of canonical keys, each with the one to show first, and the number of pairs that timed out.
 
     Args:
         spellings: the spellings of each canonical key, sorted.
@@ -86,7 +85,9 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
             forest.join(a, b)
         elif None in verdicts:
             open_pairs[a, b] = pairs[verdicts.index(None)]
-        elif all(v is not None and v.same for v in verdicts):  # one key may have spellings that say more: $5 and 5
+        elif all(
+            v is not None and v.same for v in verdicts
+        ):  # one key may have spellings with more information: $5 and 5
             weak_to_strong.append((a, b) if rules.weaker(*pairs[0]) else (b, a))
     timeouts = _close(forest, open_pairs, rules.symbolic)
     return _with_weak_forms(forest, weak_to_strong), timeouts
@@ -95,7 +96,7 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
 def _close(
     forest: _Forest, pairs: Mapping[tuple[str, str], tuple[str, str]], symbolic: Callable[[str, str], Verdict]
 ) -> int:
-    """Join what math-verify calls the same. The pairs come sorted: what is skipped depends on the answers alone."""
+    """Join what math-verify calls the same. Pairs are sorted: what is skipped depends on the answers alone."""
     late: Counter[str] = Counter()
     for (a, b), (x, y) in pairs.items():
         if forest.root(a) == forest.root(b) or max(late[a], late[b]) >= PATIENCE:
@@ -116,9 +117,9 @@ def _with_weak_forms(forest: _Forest, weak_to_strong: Iterable[tuple[str, str]])
     home: dict[str, str] = {}
 
     def find(root: str, above: tuple[str, ...] = ()) -> str:
-        """The class that a class joins: that of everything stronger, when it fits that class itself."""
+        """The class that a class joins: the one of everything stronger, if it matches that class."""
         if root not in home:
-            if root in above:  # each says less than the other: neither is the strong one
+            if root in above:  # each is weaker than the other: neither is the strong one
                 return root
             found = {find(other, (*above, root)) for other in sorted(stronger[root])}
             home[root] = found.pop() if len(found) == 1 and found <= stronger[root] else root
@@ -133,7 +134,7 @@ def _with_weak_forms(forest: _Forest, weak_to_strong: Iterable[tuple[str, str]])
 
 
 class _Forest:
-    """Disjoint sets of keys; the root of a set is its first key, however it was put together."""
+    """Disjoint sets of keys; the root of a set is its first key, however the set was built."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = keys

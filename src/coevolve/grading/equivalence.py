@@ -1,8 +1,7 @@
-"""The judge of a run: whether two answers are the same, and how many answers fall into classes.
+"""The judge of a run: whether two answers are the same, and which classes many answers form.
 
-Stages, cheapest first; the first that can decides: equal canonical keys, our own structures and values (``pairs.py``),
-and for what these leave open math-verify in a worker process (``symbolic.py``).
-"""
+Stages, cheapest first; the first that can decide does: equal canonical keys, our own structures and values
+(``pairs.py``), and for what these leave open math-verify in a worker process (``symbolic.py``)."""
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ _NOT_ASKED = "our own rules leave it open and math-verify is {}, which counts as
 
 @dataclass(frozen=True, slots=True)
 class JudgeStats:
-    """What a judge has done so far."""
+    """Totals of a judge."""
 
     pairs: int  # pairs decided, those remembered from before included
     by_stage: Mapping[Stage, int]  # how often each stage decided
@@ -50,17 +49,16 @@ class JudgeStats:
 
 
 class Judge:
-    """Decides pairs and classes; one for a whole run. Thread-safe; in a coroutine use ``asyncio.to_thread``.
+    """Decides pairs and classes; one per run. Thread-safe; in a coroutine use ``asyncio.to_thread``.
 
-    Equal keys are decided at once, every other pair is remembered. Worker processes start with the first pair that
-    needs one, and end with ``close``.
+    Equal keys are decided at once, every other verdict is cached. Worker processes start with the first pair that needs
+    one, and end with ``close``.
 
     Args:
         symbolic: ask math-verify about what our own rules leave open. Without math-verify that stage is absent, see
             ``symbolic_stage``.
-        timeout_s: wall seconds of one question to math-verify, then the pair counts as different.
-        workers: processes of math-verify at most.
-    """
+        timeout_s: wall seconds per question to math-verify; after that the pair counts as different.
+        workers: maximum number of math-verify processes."""
 
     def __init__(self, *, symbolic: bool = True, timeout_s: float = 2.0, workers: int = 1) -> None:
         with_pool = symbolic and installed_version() is not None
@@ -102,11 +100,10 @@ class Judge:
         return self._own(first, second) or self._symbolic(first, second)
 
     def classes(self, answers: Sequence[str | None]) -> Classes:
-        """The answers in classes of the same one; whatever their order, the classes are the same.
+        """Partition the answers into classes of equal ones, independent of their order.
 
-        A missing answer is in no class. What is decided one pair at a time cannot always be put into classes: 5 is the
-        same as 5 cm and as 5 m. Such a weak form joins the class of the strong one if there is one only.
-        """
+        A missing answer is in no class. Pairwise verdicts do not always form classes: 5 is the same as 5 cm and as 5 m.
+        Such a weak form joins the class of the strong one if there is only one."""
         members: dict[str, list[int]] = {}
         for index, answer in enumerate(answers):
             key = canonical(answer) if answer is not None else None
@@ -120,7 +117,7 @@ class Judge:
         return largest_first(grouped, timeouts)
 
     def close(self) -> None:
-        """End the worker processes; what would need one afterwards counts as different."""
+        """End the worker processes; pairs that would need one afterwards count as different."""
         if self._pool is not None:
             self._pool.close()
 
@@ -133,7 +130,7 @@ class Judge:
         self.close()
 
     def _by_key(self, first: str | None, second: str | None) -> Verdict | None:
-        """What the canonical keys decide alone."""
+        """The verdict of the canonical keys alone, None when they do not decide."""
         if first is None or second is None:
             return _MISSING
         if first == second:
@@ -141,7 +138,7 @@ class Judge:
         return _OTHER_NUMBERS if _INTEGER.fullmatch(first) and _INTEGER.fullmatch(second) else None
 
     def _own(self, first: str, second: str) -> Verdict | None:
-        """The remembered verdict of our own rules on two spellings, None when they leave it open."""
+        """The cached verdict of our own rules on two spellings, None when they leave it open."""
         verdict = self._decided(*sorted((first.strip(), second.strip())))
         return self._counted(verdict) if verdict else None
 
@@ -173,8 +170,7 @@ def open_judge(section: GradingSection) -> Judge:
     """The judge of a run.
 
     Raises:
-        ConfigError: math-verify is asked for and not installed.
-    """
+        ConfigError: math-verify is required but not installed."""
     return Judge(symbolic=symbolic_version(section.symbolic) is not None, timeout_s=section.timeout_s)
 
 

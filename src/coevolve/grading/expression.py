@@ -1,4 +1,4 @@
-"""The small syntax tree of answers, and the LaTeX that it is written as for math-verify."""
+"""The small syntax tree of answers, and its LaTeX rendering for math-verify."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def variables(tree: Expression) -> frozenset[str]:
 
 
 def latex(tree: Expression) -> str:
-    """The tree as LaTeX. Nothing but our own words, digits and the letters of variables can be in it."""
+    """The tree as LaTeX. It can contain only our own commands, digits and the letters of variables."""
     match tree:
         case Number(value):
             return str(value) if value.denominator == 1 else rf"\frac{{{value.numerator}}}{{{value.denominator}}}"

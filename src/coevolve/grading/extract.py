@@ -12,11 +12,10 @@ _STATED = ("Final Answer:", "The answer is:")
 def last_boxed(text: str) -> str | None:
     r"""The content of the last ``\boxed{...}`` of a text, stripped; None when there is no answer.
 
-    The last opener decides. If its braces never close (the text was cut off) or hold nothing but whitespace
-    there is no answer, even when an earlier box is complete: the model took that one back. ``\{`` and ``\}``
-    are literal braces of a set and do not count. The answer is always None or a non-empty text, never a
-    stand-in word such as "None", which would become a class of its own in a vote.
-    """
+    The last opener decides. If its braces never close (the text was truncated) or contain only whitespace there is no
+    answer, even if an earlier box is complete: the model took that one back. ``\{`` and ``\}`` are literal braces of a
+    set and do not count. The answer is always None or a non-empty text, never a stand-in word such as "None", which
+    would become a class of its own in a vote."""
     start = text.rfind(_OPENER)
     if start < 0:
         return None
@@ -28,11 +27,10 @@ def last_boxed(text: str) -> str | None:
 
 
 def first_boxed(text: str) -> str | None:
-    r"""From the first ``\boxed{`` that has a closing brace in its line to the last closing brace of that line.
+    r"""The text from the first ``\boxed{`` with a closing brace in its line to the last closing brace of that line.
 
-    What the published evaluation of R-Zero takes for the answer of a mathematical task. With two boxes in one line,
-    or a brace after the box, it takes too much; an answer that the model took back later stays. None without a box.
-    """
+    R-Zero's published evaluation extracts answers of mathematical tasks this way. With two boxes in one line, or a
+    brace after the box, it takes too much; an answer that the model took back later stays. None without a box."""
     for line in text.split("\n"):
         start = line.find(_OPENER)
         end = line.rfind("}")
@@ -42,10 +40,9 @@ def first_boxed(text: str) -> str | None:
 
 
 def last_complete_box(text: str) -> str | None:
-    r"""The content of the box that closes last; a later one that was cut off does not count. None without a box.
+    r"""The content of the box that closes last; a later truncated one does not count. None without a box.
 
-    What the published evaluation of R-Zero takes in multiple choice and BBEH.
-    """
+    R-Zero's published evaluation extracts answers of multiple choice and BBEH this way."""
     open_groups: list[int | None] = []  # where the content of a box begins; None for other braces
     answer = None
     for token in _TOKEN.finditer(text):

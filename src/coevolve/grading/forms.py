@@ -1,4 +1,4 @@
-"""From one line of plain mathematics to what it is: a number, a list, an interval, a relation, words.
+"""From one line of plain mathematics to its form: a number, a list, an interval, a relation, words.
 
 The form of an answer has a key; two answers are exactly the same when their keys are equal.
 """
@@ -50,11 +50,10 @@ _STRUCTURES = (
 
 
 def form(text: str, depth: int = 0) -> Form:
-    """What a text that ``plain`` has made is taken for; words or text when it is nothing else.
+    """The form of a text that ``plain`` has produced; words or text when it is nothing else.
 
     Raises:
-        TooLarge: a bound was met.
-    """
+        TooLarge: a bound was exceeded."""
     if depth > MOST_DEPTH:
         raise TooLarge(f"more than {MOST_DEPTH} structures in each other")
     text = unwrapped(text)
@@ -83,7 +82,7 @@ def form(text: str, depth: int = 0) -> Form:
 
 
 def _special(text: str) -> Form | None:
-    """Forms that are told by their whole text."""
+    """Forms that are recognised by their whole text."""
     letter = option(text)
     if letter:
         return of_tree(Variable(letter), letter)
@@ -106,7 +105,7 @@ def _special(text: str) -> Form | None:
 
 
 def as_text(text: str) -> Form:
-    """What cannot be read any further, without its spaces and the braces around single symbols."""
+    """A text that cannot be parsed, without spaces and braces around single symbols."""
     phrase = words(text)
     if phrase:
         return Form("words", "words " + phrase, phrase)
@@ -118,6 +117,6 @@ def as_text(text: str) -> Form:
 
 
 def _unspaced(text: str) -> str:
-    """Mathematics with the spaces alone that end a command before a letter, or part two numbers."""
+    """Mathematics with only the spaces that end a command before a letter or separate two numbers."""
     text = re.sub(r"(?<![0-9]) +| +(?![0-9])", "", re.sub(r"(\\[A-Za-z]++) *(?=[A-Za-z])", "\\1\v", text))
     return re.sub(r"(\\(?:triangle|angle|overline))\{([A-Za-z]+)\}", "\\1\v\\2", text).replace("\v", " ")

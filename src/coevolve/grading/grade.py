@@ -1,4 +1,4 @@
-"""What a grader of the evaluation is given and what it says."""
+"""The input and output of graders for benchmarks: items, grades and counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coevolve.grading.verdict import Verdict
 
 
 class Kind(StrEnum):
-    """What an answer looks like: mathematics, an option letter, a short text, the very text."""
+    """The kind of answer: mathematics, an option letter, a short text, an exact text."""
 
     MATH = "math"
     CHOICE = "choice"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 class Mode(StrEnum):
-    """How leniently: by our rules, or as the published numbers of R-Zero and Agent0 were made."""
+    """How lenient to be: by our rules, or as the published numbers of R-Zero and Agent0 were computed."""
 
     STRICT = "strict"
     PAPER = "paper-compatible"
@@ -32,7 +32,7 @@ class Item:
 
     Args:
         gold: the true answer; for a choice its letter.
-        options: the texts of A, B, ...; empty when it is no choice or they are unknown.
+        options: the texts of A, B, ...; empty for other kinds, or when unknown.
         key: names the question; the letter drawn in paper-compatible mode depends on it.
     """
 
@@ -46,7 +46,7 @@ class Grade:
     """
     Args:
         right: whether the answer counts as right.
-        answer: what was taken for the answer, to be shown; None when there was none.
+        answer: the extracted answer, for display; None when there was none.
         why: one sentence.
         parsed: False when no answer could be read from the response; such a response is wrong, unless it was drawn.
         drawn: the answer is a letter drawn at random, which only the paper-compatible mode does.

@@ -1,4 +1,4 @@
-"""The graders of the evaluation, by kind of answer and mode."""
+"""The graders for benchmarks, by kind of answer and mode: exact, math, choice, fuzzy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coevolve.grading.grade import Grade, Grader, Item, Kind, Mode, Referee
 
 
 def exact(mode: Mode, response: str, item: Item) -> Grade:
-    """Right when the box holds the gold text: same characters (Unicode NFC), case included, runs of spaces as one.
+    """Right when the box holds the gold text: the same characters (Unicode NFC), case-sensitive, runs of spaces as one.
 
     Strict takes the last box, paper-compatible the first.
     """
@@ -27,7 +27,7 @@ def exact(mode: Mode, response: str, item: Item) -> Grade:
 
 
 def one_line(text: str) -> str:
-    """Composed characters, single spaces."""
+    """The text with composed characters and single spaces."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -56,7 +56,7 @@ def grader(kind: str, mode: str, judge: Referee, *, seed: int = 0) -> Grader:
 
 
 def mathematical(mode: Mode, judge: Referee, response: str, item: Item) -> Grade:
-    """Right when the judge calls answer and gold the same.
+    """Right when the judge says that answer and gold are the same.
 
     Strict takes the last box. Paper-compatible takes the first box up to the last brace of its line, as R-Zero does;
     the language model that R-Zero lets turn wrong answers right afterwards is not part of it.
@@ -91,8 +91,7 @@ def choice(mode: Mode, judge: Referee, seed: int, response: str, item: Item) -> 
     letter drawn at random and is marked so. About one in ten of these is right by luck.
 
     Raises:
-        ConfigError: the gold answer is no letter of an option.
-    """
+        ConfigError: the gold answer is not the letter of an option."""
     gold = _gold_letter(item)
     return _strict(judge, response, item, gold) if mode is Mode.STRICT else _as_published(seed, response, item, gold)
 
@@ -163,7 +162,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,64}(?:\.[0-9]{0,64})?|\.[0-9]{1,64})(?:e[
 
 
 def fuzzy(mode: Mode, response: str, item: Item) -> Grade:
-    """Right when answer and gold agree but for what the mode overlooks.
+    """Right when answer and gold agree up to differences that the mode ignores.
 
     Strict takes the last box. Paper-compatible takes the last complete box, or else what a line states as the answer.
     """
@@ -177,13 +176,13 @@ def fuzzy(mode: Mode, response: str, item: Item) -> Grade:
 
 
 def alike(answer: str, gold: str, *, lenient: bool) -> bool:
-    """Whether two short answers agree; symmetric. Of several lines a lenient match sees the first only."""
+    """Whether two short answers agree; symmetric. A lenient match uses only the first of several lines."""
     first, second = (_key(text, lenient=lenient) for text in (answer, gold))
     return bool(first) and first == second
 
 
 def _key(text: str, *, lenient: bool) -> str:
-    """What is left of a text once everything to be overlooked is gone."""
+    """The text without everything that the mode ignores."""
     text = bare(text)
     if lenient:
         text = text.replace("**", "").split("\n")[0].strip()

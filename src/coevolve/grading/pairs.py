@@ -1,8 +1,7 @@
-"""Whether two answers are the same, as far as our own rules can tell; everything here is bounded and pure.
+"""Whether two answers are the same, as far as our own rules can decide; everything here is bounded and pure.
 
-``decide`` returns None for what is still open: two expressions that are too large for our own arithmetic. Only those
-are a matter for math-verify, in the LaTeX that our own tree was rendered to.
-"""
+``decide`` returns None for what is left open: two expressions that are too large for our own arithmetic. Only those go
+to math-verify, as LaTeX rendered from our own tree."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from coevolve.grading.scalars import Decimal, Form, rendered
 from coevolve.grading.tokens import Refused
 from coevolve.grading.verdict import Stage, Verdict
 
-MOST_LETTERS = 1000  # of an answer that is looked into
+MOST_LETTERS = 1000  # longest answer that is parsed
 LEAST_DIGITS = 4  # significant digits of a decimal that may stand for an exact value
 
 
@@ -28,15 +27,14 @@ class Parsed:
 
     Args:
         key: the canonical key, None for a missing answer.
-        form: what it is taken for; None for a missing answer, and for one too large to be looked into.
-    """
+        form: its form; None for a missing answer, and for one too long to be parsed."""
 
     key: str | None
     form: Form | None
 
     @property
     def class_key(self) -> str | None:
-        """Answers with equal ones are exactly the same; None when the answer has none."""
+        """Answers with equal class keys are exactly the same; None when the answer has none."""
         return self.form.key if self.form is not None else None
 
     @property
@@ -46,7 +44,7 @@ class Parsed:
 
     @property
     def latex(self) -> str | None:
-        """The answer for math-verify, rendered from our own tree; None when it must not be asked."""
+        """The answer as LaTeX for math-verify, rendered from our own tree; None when it must not be asked."""
         return rendered(self.form) if self.form is not None else None
 
 
@@ -95,7 +93,9 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
 
 
 def weaker(first: Parsed, second: Parsed) -> bool:
-    """Of two answers that are the same over a bridge (UNIT, ROUNDED, DOMAIN): whether the first says less."""
+    """Of two answers that are the same over a bridge (UNIT, ROUNDED, DOMAIN): whether the first carries less
+    information.
+    """
     a, b = first.form, second.form
     if a is None or b is None:
         return False

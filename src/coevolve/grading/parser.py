@@ -1,8 +1,7 @@
 r"""A bounded parser of mathematics as people and models write it: LaTeX, plain text and mixtures.
 
-It reads one expression into a tree or refuses; it computes nothing but literal numbers. Length and nesting are
-bounded, so any text is done with in a few milliseconds.
-"""
+It parses one expression into a tree or rejects it; only literal numbers are computed. Length and nesting are bounded,
+so any text takes at most a few milliseconds."""
 
 from __future__ import annotations
 
@@ -51,11 +50,10 @@ _HALF = Number(Fraction(1, 2))
 
 
 def parse(text: str) -> Expression:
-    """The tree of a text that ``plain`` has made.
+    """The tree of a text that ``plain`` has produced.
 
     Raises:
-        Refused: it is no expression that we know; TooLarge, a kind of it, when it goes beyond the bounds.
-    """
+        Refused: it is not an expression that we know; TooLarge, a subclass, when it exceeds the bounds."""
     parser = _Parser(tokens(text))
     tree = parser.expression()
     if parser.peek():
@@ -173,7 +171,7 @@ class _Parser:
         return tree
 
     def _group(self) -> Expression:
-        """What stands in brackets of any kind, bars included."""
+        """The content of brackets of any kind, bars included."""
         opener = self._take()
         bars, self._bars = self._bars, _FENCES.get(opener) == "abs"
         tree = self.expression()
@@ -235,7 +233,7 @@ class _Parser:
         return Number(whole)
 
     def _argument(self, *, short: bool = False) -> Expression:
-        r"""What a command takes: a group or one symbol; with ``short`` a single digit, as in ``\frac12``."""
+        r"""The argument of a command: a group or one symbol; with ``short`` a single digit, as in ``\frac12``."""
         token = self.peek()
         if short and token.isdigit() and len(token) > 1:
             self._tokens[self._at : self._at + 1] = [token[0], token[1:]]
@@ -337,7 +335,7 @@ class _Parser:
 
 
 def _height(tree: Expression) -> int:
-    """How deep a tree goes along its first parts."""
+    """The depth of a tree along its first parts."""
     height = 0
     while parts := children(tree):
         tree, height = parts[0], height + 1

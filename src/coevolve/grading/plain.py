@@ -1,6 +1,6 @@
-r"""One line of plain mathematics from an answer in Unicode and LaTeX of all sorts, for the parser.
+r"""Normalises an answer in any mixture of Unicode and LaTeX to one line of plain mathematics for the parser.
 
-Styling, spacing and delimiters go; what carries meaning stays as LaTeX commands (``\frac``, ``\cup``, ``\{``).
+Styling, spacing and delimiters are removed; what carries meaning stays as LaTeX commands (``\frac``, ``\cup``, ``\{``).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ _ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
 
 
 def plain(answer: str) -> str:
-    """The answer on one line. Raises nothing; the length is the caller's to bound."""
+    """The answer on one line. Raises nothing; the caller bounds the length."""
     text = outer_box(answer).replace(r"\\", ROW).strip()
     text = _INVISIBLE.sub("", text)
     if not text.isascii():
@@ -138,19 +138,19 @@ def _ascii_digits(text: str) -> str:
 
 
 def _binomial(match: re.Match[str]) -> str:
-    """``C(5, 2)`` and its like with lowered numbers; ``C(2, 5)`` is a point."""
+    """``C(5, 2)`` and similar notation with subscripts as a binomial; ``C(2, 5)`` is a point."""
     top, bottom = (match[2] or match[3] or match[6]).strip(), (match[4] or match[5] or match[7]).strip()
     whole = top.isdigit() and bottom.isdigit() and len(top + bottom) < 9 and int(top) < int(bottom)
     return match[0] if whole or "-" in (top[:1], bottom[:1]) else rf"\binom{{{top}}}{{{bottom}}}"
 
 
 def outer_box(answer: str) -> str:
-    r"""What the last ``\boxed`` of an answer holds, the answer itself when it has none; empty for an empty box."""
+    r"""The content of an answer's last ``\boxed``, or the answer itself without one; empty for an empty box."""
     return last_boxed(answer) or "" if r"\boxed{" in answer else answer
 
 
 def _without_dollars(text: str) -> str:
-    """Dollar signs that are meant become a command; those around mathematics go."""
+    """Literal dollar signs become a command; those that delimit mathematics are removed."""
     text = text.replace(r"\$", r"\money ")
     if text.count("$") % 2 and re.match(r"[-+ ]*\$ ?[0-9.]", text):
         text = text.replace("$", r"\money ", 1)
@@ -158,7 +158,7 @@ def _without_dollars(text: str) -> str:
 
 
 def _unstyled(text: str) -> str:
-    """Without the commands that only say how their text looks; every round takes one away."""
+    """The text without styling commands; every round removes one."""
     position = 0
     while match := _STYLED.search(text, position):
         end = closing(text, match.end() - 1)
@@ -173,7 +173,7 @@ def _unstyled(text: str) -> str:
 
 
 def unwrapped(text: str) -> str:
-    """Without braces around everything, a closing period, or quotes; braces around a list are those of a set."""
+    """The text without braces around everything, a closing period, or quotes; braces around a list denote a set."""
     previous = None
     while text != previous:
         previous = text
@@ -202,7 +202,7 @@ def closing(text: str, start: int) -> int:
 
 
 def top_level(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """The matches of a pattern outside of all brackets."""
+    """The matches of a pattern outside all brackets."""
     depth, index = 0, 0
     while index < len(text):
         letter = text[index]
@@ -218,7 +218,7 @@ def top_level(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
 
 
 def split(text: str, separators: re.Pattern[str]) -> list[str]:
-    """The parts between separators that stand outside of all brackets."""
+    """The parts between separators outside all brackets."""
     parts, start = [], 0
     for match in top_level(text, separators):
         parts.append(text[start : match.start()].strip())

@@ -56,7 +56,7 @@ def _power(base: Fraction | None, exponent: Fraction | None) -> Fraction | None:
         )
     if exponent.denominator > 64 or (base < 0 and exponent.denominator % 2 == 0):
         return None
-    if base < 0:  # an odd root is meant as the real one
+    if base < 0:  # an odd root means the real one
         positive = _power(-base, exponent)
         return -positive if positive is not None and exponent.numerator % 2 else positive
     top, bottom = (_root(part, exponent.denominator) for part in (base.numerator, base.denominator))

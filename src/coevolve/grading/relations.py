@@ -35,7 +35,7 @@ _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
 
 
 def residue(text: str, read: Read) -> Form | None:
-    r"""``x \equiv 3 \mod 7``, or several of them: the remainders, whatever is said to have them."""
+    r"""``x \equiv 3 \mod 7``, or several of them: the remainders, whatever is on the left."""
     match = _RESIDUE.fullmatch(text)
     if not match:
         return None
@@ -94,12 +94,12 @@ def _equality(sides: list[str], read: Read) -> Form:
 
 
 def _named(text: str) -> bool:
-    """Whether a text is the name of a value: ``x``, ``Area``, ``AB``, but not the product ``xy``."""
+    """Whether a text names a value: ``x``, ``Area``, ``AB``, but not the product ``xy``."""
     return bool(_NAME.fullmatch(text)) and not (text.islower() and len(text) > 1 and products(text))
 
 
 def _result(left: str, right: str, read: Read) -> Form:
-    r"""The right side of ``2 + 3 = 5``, and of ``\int_0^1 x dx = 1/2``, whose left side nobody reads."""
+    r"""The right side of ``2 + 3 = 5``, and of ``\int_0^1 x dx = 1/2``, whose left side is ignored."""
     value = scalar(right)
     if value.tree is None or variables(value.tree):
         raise Refused("an equation of other things than expressions")
@@ -145,7 +145,7 @@ def _related(text: str, read: Read) -> Form:
 
 
 def _both(forms: list[Form], read: Read) -> Form | None:
-    """The interval that two half lines have in common."""
+    """The intersection of two half lines."""
     below = next((form for form in forms if form.key.startswith("(-infinity; ")), None)
     above = next((form for form in forms if form.key.endswith("; infinity)")), None)
     if below is None or above is None or below is above:
@@ -191,7 +191,7 @@ def _between(sides: list[str], signs: list[str]) -> Form:
 
 
 def _equation(left: str, right: str, sign: str) -> Form | None:
-    """A relation, with a key that others share which differ by a factor only; None where there are no values."""
+    """A relation, with a key shared by all that differ only by a constant factor; None where there are no values."""
     try:
         difference: Expression = Sum((parse(left), negated(parse(right))))
     except Refused:

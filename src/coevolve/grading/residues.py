@@ -1,9 +1,8 @@
-"""Expressions too large to be computed, told apart by their values modulo large primes.
+"""Expressions too large to be computed, distinguished by their values modulo large primes.
 
-Two integers, rational numbers or polynomials that are the same have the same residues. Two that differ have different
-ones but for a chance of about one in 2^180, since variables stand for fixed whole numbers of no special kind. Of the
-exponents in a power tower no more is needed than their residues modulo the totients of the primes (Euler's theorem).
-"""
+Two integers, rational numbers or polynomials that are equal have equal residues. Two that differ have different ones
+except with a probability of about 2^-180, since variables stand for fixed generic integers. Exponents in a power tower
+only matter modulo the totients of the primes (Euler's theorem)."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ _TOTIENTS = (
 
 
 def residues(tree: Expression) -> tuple[int, ...] | None:
-    """The residues of an expression, None where it holds more than whole powers, sums, products and factorials."""
+    """The residues of an expression, None unless it consists of integer powers, sums, products and factorials."""
     try:
         whole = _substituted(tree)
         return tuple(_residue(whole, totients, 0) for totients in _TOTIENTS)
@@ -47,11 +46,11 @@ def residues(tree: Expression) -> tuple[int, ...] | None:
 
 
 class _Unknown(Exception):
-    """There is no residue to be had."""
+    """The expression has no residue."""
 
 
 def _substituted(tree: Expression) -> Expression:
-    """The tree with whole numbers for its variables, and for pi and e, which no rational relation binds either."""
+    """The tree with integers in place of its variables, and of pi and e, which satisfy no rational relation either."""
     match tree:
         case Variable(name) | Constant("pi" | "e" as name):
             digest = hashlib.sha256(f"residue of {name}".encode()).digest()
@@ -115,7 +114,7 @@ def _power(base: int, exponent: Expression, totients: tuple[int, ...], level: in
 
 
 def _natural(tree: Expression) -> bool:
-    """Whether a tree is made of natural numbers in a way that only makes them larger."""
+    """Whether a tree combines natural numbers only by operations that make them larger."""
     match tree:
         case Number(value):
             return value >= 1 and value.denominator == 1

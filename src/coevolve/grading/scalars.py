@@ -1,4 +1,4 @@
-"""What one answer is taken for (:class:`Form`), and the forms of single values: numbers, expressions, quantities."""
+"""The form of an answer (:class:`Form`), and the forms of single values: numbers, expressions, quantities."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What an answer is taken for.
+    """The form of an answer: what kind of mathematical object it is.
 
     Args:
-        kind: a word for it: number, expression, list, interval, ...
-        key: equal exactly if two forms are the same.
-        shown: for people.
+        kind: its name: number, expression, list, interval, ...
+        key: equal if and only if two forms are the same.
+        shown: for display.
         bare: the key without the unit; None when it has no unit.
         unit: its name.
         tree: of a single value.
         numbers: the values of that tree.
-        decimal: when it is written as one.
+        decimal: if it is written as one.
         alias: the key of what is left when the names are dropped from ``y = 2x`` or ``x = 1, y = 2``.
         bounded: it was too large to be computed, so its key is its structure.
     """
@@ -65,8 +65,7 @@ def scalar(text: str) -> Form:
     """A number, an expression, or a number with a unit.
 
     Raises:
-        Refused: it is none of these; TooLarge, a kind of it, when a bound was met.
-    """
+        Refused: it is none of these; TooLarge, a subclass, when a bound was exceeded."""
     text = joined_thousands(text)
     if text.startswith(r"\approx"):
         text = text.removeprefix(r"\approx").strip()
@@ -92,7 +91,7 @@ def joined_thousands(text: str) -> str:
 
 
 def of_tree(tree: Expression, text: str) -> Form:
-    """The form of an expression, ``text`` being how it was written."""
+    """The form of an expression that was written as ``text``."""
     if tree in (_INFINITY, negated(_INFINITY)):
         sign = "" if tree == _INFINITY else "-"
         return Form("number", f"{sign}infinity", f"{sign}infinity", tree=tree)
@@ -144,7 +143,7 @@ def joined_keys(forms: Iterable[Form], opener: str, closer: str) -> str:
 
 
 def joined_shown(forms: Iterable[Form], opener: str, closer: str) -> str:
-    """A structure for people."""
+    """A structure for display."""
     return opener + ", ".join(form.shown for form in forms) + closer
 
 

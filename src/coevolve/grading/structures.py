@@ -53,7 +53,7 @@ _RATIO = re.compile(r"\s*:\s*|\s+to\s+")
 
 
 def parts_of(text: str, separators: re.Pattern[str]) -> list[str]:
-    """The parts of a text, empty ones refused."""
+    """The parts of a text; empty ones are rejected."""
     parts = split(text, separators)
     if len(parts) > MOST_PARTS:
         raise TooLarge(f"more than {MOST_PARTS} parts")
@@ -63,7 +63,7 @@ def parts_of(text: str, separators: re.Pattern[str]) -> list[str]:
 
 
 def several(text: str, read: Read) -> Form | None:
-    """A list without brackets, and both values of a plus-minus; order is free, repeats count."""
+    """A list without brackets, and both values of a plus-minus; order does not matter, repeats count."""
     mixed = _MIXED_UNITS.fullmatch(text)
     if mixed:
         text = _BETWEEN_UNITS.sub(", ", text)
@@ -163,7 +163,7 @@ def joined(forms: list[Form]) -> Form:
 
 
 def union(text: str, read: Read) -> Form | None:
-    """A union, or the real numbers without some."""
+    """A union, or the real numbers without some points."""
     pieces = split(text, _UNION)
     if len(pieces) > 1 and all(_POINTS.fullmatch(piece) for piece in pieces):
         return read(r"\{" + ", ".join(piece[2:-2] for piece in pieces) + r"\}")
@@ -195,7 +195,7 @@ def without(points: list[str], read: Read) -> Form:
 
 
 def matrix(text: str, read: Read) -> Form | None:
-    """A matrix, times a number perhaps; a determinant is another thing."""
+    """A matrix, possibly times a number; a determinant is something else."""
     if text[:1] in ("[", "(") and text[1:].lstrip().startswith("\\begin") and closing(text, 0) == len(text) - 1:
         text = text[1:-1].strip()
     match = _MATRIX.fullmatch(text)
@@ -207,7 +207,7 @@ def matrix(text: str, read: Read) -> Form | None:
 
 
 def system(text: str, read: Read) -> Form | None:
-    """Equations one below the other, which are read as if they stood side by side."""
+    """Equations below each other, read as if they were side by side."""
     match = _SYSTEM.fullmatch(text)
     if not match:
         return None

@@ -1,9 +1,8 @@
 r"""math-verify in worker processes that can be killed: the last stage of grading.
 
-sympy may run for hours, or for ever inside one C call that no alarm reaches, and take any amount of memory. So it
-runs in processes of its own with a limited address space; one that has not answered in time is killed, and its pair
-counts as unequal. Only LaTeX that our own syntax tree was rendered to is sent here, never the text of a
-model.
+sympy may run for hours, or for ever inside one C call that no alarm reaches, and use any amount of memory. So it runs
+in separate processes with a limited address space; one that does not answer in time is killed, and its pair counts as
+unequal. Only LaTeX rendered from our own syntax tree is sent to them, never model text.
 
 math-verify is optional: ``pip install 'coevolve[math]'``.
 """
@@ -36,12 +35,12 @@ _MOST_REPLY = 4096  # bytes; a reply is far shorter
 
 
 class Outcome(StrEnum):
-    """What came of one comparison; all but SAME count as unequal."""
+    """The outcome of one comparison; all but SAME count as unequal."""
 
     SAME = "same"
     DIFFERENT = "different"
     TIMEOUT = "timeout"  # not finished in time, and killed
-    LOST = "lost"  # the worker died, ran out of memory, or sent what is no reply
+    LOST = "lost"  # the worker died, ran out of memory, or sent an invalid reply
 
 
 def installed_version() -> str | None:
@@ -53,7 +52,7 @@ def installed_version() -> str | None:
 
 
 def symbolic_version(setting: str) -> str | None:
-    """The version of math-verify that a run asks, None when it asks none.
+    """The version of math-verify that a run uses, None when it uses none.
 
     Args:
         setting: ``grading.symbolic``: "auto" (if math-verify is installed), "on" or "off".
@@ -79,13 +78,15 @@ class SymbolicPool:
 
     Args:
         timeout_s: wall seconds of one comparison, both directions together; the start of a worker is not in it.
-        workers: processes at most.
+        workers: maximum number of processes.
         program: the file that a worker runs.
     """
 
     def __init__(self, *, timeout_s: float = 2.0, workers: int = 1, program: Path = _PROGRAM) -> None:
         self._timeout_s = timeout_s
-        self._idle: LifoQueue[_Worker] = LifoQueue()  # the last one used is taken first: the others may never start
+        self._idle: LifoQueue[_Worker] = (
+            LifoQueue()
+        )  # most recently used first, so that the others may never have to start
         self._workers = [_Worker(program) for _ in range(workers)]
         for worker in self._workers:
             self._idle.put(worker)
@@ -104,12 +105,12 @@ class SymbolicPool:
             self._idle.put(worker)
 
     def prepare(self) -> None:
-        """Start the first worker, if none runs, without waiting: it may have its imports done when it is asked."""
+        """Start the first worker, if none runs, without waiting, so that its imports are done when it is needed."""
         if not self.processes:
             self._workers[-1].start()
 
     def close(self) -> None:
-        """End all processes; a comparison that still runs comes to LOST, and a later one does too."""
+        """End all processes; running and later comparisons are LOST."""
         for worker in self._workers:
             worker.close()
 
@@ -164,19 +165,19 @@ class _Worker:
             process, self.process = self.process, None
         if process is not None:
             _kill(process)  # wakes a thread that waits for a reply
-            with self._in_use:  # its pipes are closed by nobody while that thread has them in hand
+            with self._in_use:  # its pipes must not be closed while that thread uses them
                 _clear_away(process)
 
     def start(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self.process is None and not self._closed:
                 self._ready = False
-                with suppress(OSError):  # no process to be had now: this comparison is lost, the next tries again
+                with suppress(OSError):  # no process can be started now: this comparison is lost, the next tries again
                     self.process = _start(self._program)
             return self.process
 
     def _end(self, process: subprocess.Popen[bytes], *, replace: bool) -> None:
-        """Kill a process; its successor imports while nobody waits for it."""
+        """Kill a process; its successor does its imports in the background."""
         with self._lock:
             if self.process is process:
                 self.process = None

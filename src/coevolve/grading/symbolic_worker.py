@@ -1,15 +1,13 @@
-r"""The process that asks math-verify; see ``symbolic.py`` for the side that starts, times and kills it.
+r"""The process that runs math-verify; ``symbolic.py`` is the side that starts, times and kills it.
 
 One JSON line per request on standard input, ``{"first": LATEX, "second": LATEX, "cpu_s": SECONDS}``, and one per reply
 on standard output: ``{"same": true}``, ``{"timeout": true}``, or ``{"fault": NAME}`` when math-verify could not finish.
-The first line out is ``{"ready": true}``: the imports and the first parse take longer than a comparison may. Every
-question is answered by a child of this process, so that one that must be killed costs no new imports.
+The first line out is ``{"ready": true}``: imports and the first parse take longer than a comparison may. Every question
+is answered by a forked child, so that killing one costs no new imports.
 
-math-verify's own alarms are off (they work in a main thread only and stop no C code); this process keeps the time of
-its children, and the other side that of this process. Should that side be killed, the end of the input ends this
-process, and the CPU limit a child. Run as a file, not as a module:
-nothing but the standard library and math-verify is imported.
-"""
+math-verify's own alarms are off (they only work in a main thread and do not stop C code); this process times its
+children, and the other side times this process. If that side is killed, the end of input ends this process, and the CPU
+limit ends a child. It is run as a file, not as a module: only the standard library and math-verify are imported."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ def main() -> None:
 
 
 def _asked(same: Compare, first: str, second: str, seconds: float) -> dict[str, object]:
-    """The answer of a child made for this one question: what sympy leaves behind ends with it, and it can be killed."""
+    """Ask a child forked for this one question: whatever sympy leaves behind ends with it, and it can be killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -104,7 +102,7 @@ def _math_verify() -> Compare:
 
 
 def _private_output() -> TextIO:
-    """The pipe of the replies, out of the reach of a library that prints."""
+    """The pipe for replies, out of reach of a library that prints."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return replies
@@ -121,7 +119,7 @@ def _limit(kind: int, value: int) -> None:
 
 
 def _allow_cpu(seconds: float) -> None:
-    """Let the process end by itself once it has used so many CPU seconds more, whoever still watches it."""
+    """Make the process end by itself after this many more CPU seconds, whether or not anyone watches it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
 

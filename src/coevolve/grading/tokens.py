@@ -26,7 +26,7 @@ GREEK = frozenset(
     )
 )
 _KNOWN = sorted([*FUNCTIONS, *GREEK, "sqrt", "pi", "infty", "infinity"], key=len, reverse=True)
-_SHORT_GREEK = frozenset(("mu", "nu", "xi"))  # elsewhere these are two letters
+_SHORT_GREEK = frozenset(("mu", "nu", "xi"))  # elsewhere these are two separate letters
 _NEVER_PRODUCTS = frozenset(
     re.findall(r"\S+", "and or the mod min max gcd lcm lim det not one two six ten all yes no of to is")
 )
@@ -54,8 +54,7 @@ def tokens(text: str) -> list[str]:
     """The tokens of a text; letters side by side are one token each.
 
     Raises:
-        Refused: a character or a word that is no mathematics; TooLarge: too many tokens.
-    """
+        Refused: a character or a word that is not mathematics; TooLarge: too many tokens."""
     found: list[str] = []
     position = 0
     text = text.strip()
@@ -77,7 +76,7 @@ def tokens(text: str) -> list[str]:
 
 
 def _letters(name: str) -> list[str]:
-    """Functions and constants that are written as words, the rest letter by letter."""
+    """Functions and constants written as words, the rest letter by letter."""
     if name in _NEVER_PRODUCTS:
         raise Refused(f"{name!r} is a word")
     found: list[str] = []

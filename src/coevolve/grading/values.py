@@ -32,7 +32,7 @@ from coevolve.grading.rationals import MOST_ARGUMENT, MOST_BITS, exact
 
 DIGITS = 60  # significant digits that a key holds
 _PRECISIONS = (150, 200)  # digits computed with, and checked at
-_AGREE = 100  # digits in which both must agree
+_AGREE = 100  # digits in which both computations must agree
 _SURE = 65  # digits in which a rational number is recognised
 _LARGEST = 400  # decimal exponent of any value on the way
 _SMALLEST_TERM = 45  # digits that the smallest term of a sum may lie below the largest
@@ -48,7 +48,7 @@ class Undefined(Exception):
 
 
 class OutOfBounds(Exception):
-    """The value is too large, or its digits would not tell it from a neighbour."""
+    """The value is too large, or its digits would not distinguish it from a neighbour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,8 @@ def evaluate(tree: Expression, names: Sequence[str]) -> Values:
     a negative number says that it is not meant for such a point.
 
     Raises:
-        Undefined: it has no value, at the first point at least; elsewhere that is its key there.
-        OutOfBounds: it would be too large, or differ from others too far behind the comma.
-    """
+        Undefined: it has no value at the first point; at others, having no value is its key there.
+        OutOfBounds: it would be too large, or differ from others only in digits that are not computed."""
     known = exact(tree) if not names else None
     if known is not None:
         return Values((f"={known.numerator:x}/{known.denominator:x}",), known)
@@ -99,7 +98,7 @@ def evaluate(tree: Expression, names: Sequence[str]) -> Values:
 
 
 def scaled(tree: Expression, names: Sequence[str], *, up_to_sign: bool) -> tuple[str, ...] | None:
-    """Keys of the values that trees share which differ by a constant factor only; None where there are no values.
+    """Keys that are equal for trees that differ only by a constant factor; None where there are no values.
 
     Args:
         tree: with variables.
@@ -152,7 +151,7 @@ def _holds_i(tree: Expression) -> bool:
 
 
 def _checked(tree: Expression, names: Sequence[str], index: int, *, real: bool = False) -> Complex:
-    """The value as two precisions agree on it; with ``real`` nothing on the way may leave the real numbers."""
+    """The value on which two precisions agree; with ``real`` no intermediate value may be complex."""
     rough, fine = (_Evaluation(context, names, index, real=real).value(tree) for context in _contexts())
     difference = abs(rough - fine)
     if difference <= abs(fine) * _small():
@@ -199,7 +198,7 @@ _POSITIVE = frozenset(
 
 
 def _point(name: str, index: int) -> Fraction:
-    """A number of no special kind that belongs to this name and index for good.
+    """A generic number that belongs to this name and index permanently.
 
     The first point is positive throughout; of the other two at least one is negative for letters of either sign.
     """
@@ -269,7 +268,7 @@ class _Evaluation:
             raise OutOfBounds("an exponent too large")
         if not base.imag and not exponent.imag and (base.real > 0 or self._context.isint(exponent.real)):
             return self._context.power(base.real, exponent.real)
-        if known is not None and known.denominator % 2 and not base.imag:  # an odd root is meant as the real one
+        if known is not None and known.denominator % 2 and not base.imag:  # an odd root means the real one
             positive = self._context.power(-base.real, exponent.real)
             return -positive if known.numerator % 2 else positive
         return self._context.power(base, exponent)

@@ -1,4 +1,4 @@
-"""Answers in letters only: words, names, option letters, and products such as ``xy`` that are no words."""
+"""Answers of letters only: words, names, option letters, and products such as ``xy`` that are not words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def option(text: str) -> str | None:
 
 
 def words(text: str) -> str | None:
-    """Words, case-folded with single spaces; None when there is more than letters."""
+    """Words, case-folded with single spaces; None when there is anything but letters."""
     if not _WORDS.fullmatch(text) or text in _CONSTANTS or (len(text) == 1 and text.isascii()):
         return None
     if text.casefold() == "n/a":

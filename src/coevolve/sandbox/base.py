@@ -11,15 +11,14 @@ from typing import Protocol
 from coevolve.errors import ConfigError
 
 LONGEST_CODE = 65_000
-PATIENCE = 4  # times the wall limit: how long a snippet lasts at most that waits for a core most of its time
+PATIENCE = 4  # times the wall limit: the longest life of a snippet that mostly waits for a core
 
 
 class Status(StrEnum):
     """How a snippet ended, decided outside the snippet's process.
 
-    What it printed decides nothing but one thing: an exit code of failure reads MEMORY rather than ERROR if stderr ends
-    in a MemoryError. A snippet can forge that, and gains another word for its failure.
-    """
+    What it printed matters for one thing only: a failing exit code reads MEMORY rather than ERROR if stderr ends in a
+        MemoryError. A snippet can forge that, and gains nothing but a different word for its failure."""
 
     OK = "ok"
     ERROR = "error"
@@ -40,10 +39,10 @@ class Limits:
 
     Args:
         cpu_s: CPU seconds, user and system, all threads together.
-        wall_s: seconds from the moment the snippet starts. Not counted: time in the queue, and time in which it could
-            have run and other programs had the cores, until it is ``PATIENCE`` times the limit in all.
+        wall_s: seconds from the start of the snippet. Time in the queue does not count, nor does time in which it was
+            runnable but other programs had the cores, up to ``PATIENCE`` times the limit in total.
         memory_mb: address space in MiB beyond that of an idle interpreter with its preloads.
-        output_bytes: bytes of stdout and stderr together; what comes beyond ends the snippet.
+        output_bytes: bytes of stdout and stderr together; exceeding them ends the snippet.
         code_bytes: longest snippet in UTF-8 bytes; a longer one is an ERROR and is not started (65,000 at
             most, what a pipe takes at once).
         open_files: file descriptors.
@@ -62,7 +61,7 @@ class Limits:
         return self.wall_s * PATIENCE
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a limit that nothing could run under, or that a pipe could not take."""
+        """Raises ConfigError for a limit under which nothing could run, or that exceeds what a pipe can hold."""
         for name in self.__slots__:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"A limit must be positive, not {getattr(self, name)}.", where=f"Limits.{name}")
@@ -76,7 +75,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What came of one snippet.
+    """The result of one snippet.
 
     Args:
         status: how it ended.
@@ -102,7 +101,7 @@ class ToolResult:
 
 
 def refused(reason: str) -> ToolResult:
-    """The result of code that was not even started: an error like any other, told in one line."""
+    """The result of code that was not even started: an error like any other, in one line."""
     return ToolResult(Status.ERROR, "", f"{reason}\n", False, 1, None, 0.0, 0.0)
 
 
@@ -113,7 +112,7 @@ def session_lost(why: str) -> ToolResult:
 
 
 def too_long(length: int, allowed: int) -> ToolResult:
-    """The result of a snippet of so many bytes, where fewer are allowed."""
+    """The result of a snippet that is longer than allowed, in bytes."""
     return refused(f"SnippetTooLong: {length} bytes of code, at most {allowed} are run")
 
 
@@ -124,7 +123,7 @@ class Stats:
     Args:
         calls: snippets asked for, cached ones included.
         cache_hits: those answered from the cache.
-        infra_failures: attempts that the sandbox itself spoilt.
+        infra_failures: attempts that failed because of the sandbox itself.
         busy_s: wall seconds that snippets ran, summed over workers.
         cpu_s: CPU seconds of the snippets' processes.
     """
@@ -139,13 +138,12 @@ class Stats:
 class Tool(Protocol):
     """Runs Python snippets: each in a fresh process, or the cells of one session in one process after the other.
 
-    A session is a name that the caller makes up, one for each trajectory. Its first cell starts a process, the
-    later ones find what the earlier ones left behind. A cell that ends its process (time, memory, output, exit,
-    signal) says so in its own status, and every later cell of that session gets SESSION_LOST: state is never
-    rebuilt by running earlier cells again. Sessions are never answered from a cache.
-    """
+    A session is a name chosen by the caller, one per trajectory. Its first cell starts a process, the later ones find
+    what the earlier ones left behind. A cell that ends its process (time, memory, output, exit, signal) says so in its
+    own status, and every later cell of that session gets SESSION_LOST: state is never rebuilt by running earlier cells
+    again. Sessions are never answered from a cache."""
 
-    layers: Mapping[str, str]  # what confines snippets, and what is in force of it
+    layers: Mapping[str, str]  # isolation layers, and which of them are in force
 
     @property
     def stats(self) -> Stats: ...
@@ -161,7 +159,7 @@ class Tool(Protocol):
         ...
 
     def end_session(self, session: str) -> None:
-        """Forget a session and end its process; a name never heard of is no error."""
+        """Forget a session and end its process; an unknown name is not an error."""
         ...
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
 """The seccomp filters, assembled by hand.
 
-Two filters stack. The *base* filter is an allow-list that the zygote puts on itself once, and that every
-child inherits for nothing; it still allows what the zygote needs to make children. The *child* filter takes
-just that away. Building a long filter per child would cost more than most snippets do, because the kernel
-checks, compiles and caches each one; the child filter is about twenty instructions.
+Two filters stack. The *base* filter is an allow-list that the zygote puts on itself once, and that every child inherits
+at no cost; it still allows what the zygote needs to fork children. The *child* filter removes exactly that. Building a
+long filter per child would cost more than most snippets do, because the kernel checks, compiles and caches each one;
+the child filter is about twenty instructions.
 
 Everything not allowed fails with EPERM, which Python shows as a readable PermissionError. A call through
 another architecture's table ends the process.

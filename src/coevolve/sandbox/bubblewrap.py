@@ -1,8 +1,7 @@
-"""bubblewrap around the zygote: the wall around files where there is no Landlock and we may not make namespaces.
+"""bubblewrap around the zygote: isolates the file system where there is no Landlock and we may not create namespaces.
 
-Such machines have old kernels, forbid ordinary users to make namespaces, and let a set-uid ``bwrap`` do it for them.
-Elsewhere it has nothing to add: without the set-uid bit it may do what we may.
-"""
+Such machines have old kernels, do not allow ordinary users to create namespaces, and have a set-uid ``bwrap`` that does
+it for them. Elsewhere it adds nothing: without the set-uid bit it may do no more than we may."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ _NAMESPACES = ("--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-pid
 
 
 def command(readable: list[str]) -> list[str] | None:
-    """What to put in front of a command so that it finds only the readable paths; None without a ``bwrap``.
+    """The prefix of a command that makes it see only the readable paths; None without a ``bwrap``.
 
     The zygote's own modules are added to these: in there, they are read.
     """

@@ -35,8 +35,7 @@ class ResultCache:
 
         Args:
             code: the snippet.
-            start: runs a snippet and fulfils the future given to it; called where nothing is known of the snippet.
-        """
+            start: runs a snippet and fulfils the future given to it; called if there is no result yet."""
         future: Future[ToolResult] = Future()
         with self._lock:
             self.calls += 1
@@ -57,7 +56,7 @@ class ResultCache:
         return future
 
     def pass_by(self, code: str, start: Start) -> Future[ToolResult]:
-        """The result of a snippet that means something else each time, so that it is neither known nor kept."""
+        """The result of a snippet that depends on state, so that it is neither looked up nor cached."""
         future: Future[ToolResult] = Future()
         with self._lock:
             self.calls += 1
@@ -65,7 +64,7 @@ class ResultCache:
         return future
 
     def _follow(self, code: str, start: Start, done: Future[ToolResult], future: Future[ToolResult]) -> None:
-        """Answer a snippet that was submitted while the same one ran; run it anew where that tells nothing."""
+        """Answer a snippet that was submitted while the same one ran; run it again if that result is not conclusive."""
         if not future.set_running_or_notify_cancel():
             with self._lock:
                 self.hits -= 1

@@ -1,10 +1,9 @@
-"""An optional wall around all snippets of a pool together: a control group (version 2) with its own memory and pids.
+"""An optional layer around all snippets of a pool together: a control group (version 2) that bounds memory and pids.
 
-Each snippet's own limit is its address space. What all of them use, with the memory that has no address (buffers of
-pipes, page tables), is bounded here; and what goes beyond is taken from a snippet, not from the training run. It
-needs a group that this user may divide and that already hands the two controllers on, as the groups of a systemd user
-session do; nothing above the pool's own group is ever changed.
-"""
+Each snippet's own limit is its address space. This bounds what all of them use together, including memory without an
+address (pipe buffers, page tables); beyond it the kernel kills a snippet, not the training run. It needs a group whose
+subtree this user may change and to which the two controllers are already delegated, as in a systemd user session;
+nothing above the pool's own group is ever changed."""
 
 from __future__ import annotations
 
@@ -46,7 +45,7 @@ class Group:
                 self.path = None
 
     def remove(self) -> None:
-        """Take it away; its processes have been killed."""
+        """Remove the group; its processes have been killed."""
         if self.path:
             deadline = time.monotonic() + _PATIENCE_S
             while self.path.exists() and time.monotonic() < deadline:
@@ -57,7 +56,7 @@ class Group:
 
 
 def make(children: int, memory_bytes: int, *, controllers: tuple[str, ...] = _CONTROLLERS) -> Group:
-    """A group for so many children, each with so much memory, below the nearest one where that is possible."""
+    """Create a group with room for this many children of this much memory, below the nearest group that allows it."""
     try:
         parent = _parent(_mount_point(), _own_group(), controllers)
         path = parent / f"{_PREFIX}{os.getpid()}-{time.monotonic_ns()}"
@@ -78,7 +77,7 @@ def make(children: int, memory_bytes: int, *, controllers: tuple[str, ...] = _CO
 
 
 def _mount_point() -> tuple[Path, str]:
-    """Where version 2 is mounted, and which group the mount shows at its top."""
+    """Where cgroup v2 is mounted, and which group is at the top of the mount."""
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         fields = line.split()
         if fields[fields.index("-") + 1] == "cgroup2":
@@ -94,7 +93,7 @@ def _own_group() -> str:
 
 
 def _parent(mount: tuple[Path, str], own: str, controllers: tuple[str, ...]) -> Path:
-    """The nearest group, upward from our own, that hands the controllers on and that this user may divide."""
+    """The nearest group, from our own upwards, that delegates the controllers and lets this user create groups."""
     top, shown = mount
     here = top / os.path.relpath(own, shown)
     folders = [here, *here.parents]

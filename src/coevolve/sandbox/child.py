@@ -86,7 +86,7 @@ class Child:
         self.watch = birth.watch
 
     def send(self, code: bytes) -> None:
-        """Wake it with a snippet. One that cannot take it is killed, and found not to have started."""
+        """Wake it with a snippet. A child that cannot take it is killed and counts as not started."""
         self._send(len(code).to_bytes(4, "little") + code + b".")
 
     def _send(self, message: bytes) -> None:
@@ -106,7 +106,7 @@ class Child:
 
     @property
     def started(self) -> bool:
-        """The child has taken the snippet out of the pipe: what happened since is the snippet's own doing.
+        """Whether the child has taken the snippet out of the pipe: whatever happened since was the snippet's doing.
 
         It cannot take this back: that pipe is closed to it before it runs. (Its output it could read back, by
         opening ``/proc/self/fd/1``, so that no mark in there would tell.)
@@ -150,7 +150,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """As this process counts; not positive when it has ended."""
+        """The pid as seen from this process; not positive once it has ended."""
         if self._pid <= 0:
             self._pid = pid_of(self.watch)
         return self._pid
@@ -166,10 +166,9 @@ class Child:
             return 0.0
 
     def waited_seconds(self) -> float:
-        """How long it could have run and had no core, in its whole life; 0 where the kernel does not tell.
+        """Seconds of its life in which it was runnable without a core; 0 where the kernel does not report it.
 
-        Of its first thread: with more of them, less is counted than there was.
-        """
+        Covers only its first thread, so with several threads it is a lower bound."""
         try:
             with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as schedule:
                 return int(schedule.read().split()[1]) / 1e9
@@ -177,7 +176,7 @@ class Child:
             return 0.0
 
     def hang_up(self) -> None:
-        """No snippet will come: asleep, it ends by itself, even if it is too young to be killed."""
+        """No snippet will come: an idle child ends by itself, even if it is too young to be killed."""
         os.close(self._code)
         self._code = -1
 
@@ -188,13 +187,13 @@ class Child:
                 os.close(descriptor)
 
     def reap_if_ours(self) -> None:
-        """A dead zygote's children go to init; where that is the trainer (a container), bury them here."""
+        """A dead zygote's children are reparented to init; if that is the trainer (in a container), reap them here."""
         if self.watch >= 0:
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PIDFD, self.watch, os.WEXITED)
 
     def result(self, death: Death, ended_at: float, limits: Limits) -> ToolResult:
-        """What came of the snippet. The output must have been drained."""
+        """The snippet's result. Its output must have been drained."""
         return self._result(os.waitstatus_to_exitcode(death.status), death.cpu_s, ended_at, limits)
 
     def _result(self, code: int, cpu_s: float, ended_at: float, limits: Limits) -> ToolResult:
@@ -227,7 +226,7 @@ def _status(verdict: Status | None, code: int, err: str, cpu_used_up: bool) -> S
 
 
 def status_of_exit(code: int, err: str) -> Status:
-    """How a process ended that nobody stopped: ``code`` is its exit code, or minus a signal."""
+    """How a process ended that we did not kill: ``code`` is its exit code, or minus a signal."""
     if code < 0:
         return Status.KILLED
     if code == 0:

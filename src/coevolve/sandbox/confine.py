@@ -1,7 +1,7 @@
-"""The walls around a snippet, as system calls: resource limits, Landlock, user drop, seccomp.
+"""The isolation layers around a snippet, as system calls: resource limits, Landlock, user drop, seccomp.
 
-The zygote enters all of them once, before it makes the first child, so that children are born confined and
-only the per-process rest (parent-death signal, CPU limit, child filter) is left to each of them.
+The zygote applies all of them once, before it forks the first child, so that children are born confined and only what
+is per process (parent-death signal, CPU limit, child filter) is left to each of them.
 
 Runs inside the sandbox interpreter: standard library only.
 """
@@ -137,7 +137,7 @@ def _set_capabilities(machine: str, effective: int, permitted: int) -> None:
 
 
 def drop_privileges(machine: str, must_read: list[str]) -> str:
-    """Become nobody when started as root, and give up every capability.
+    """Switch to the user nobody when started as root, and drop every capability.
 
     One exception: when the user could not even reach the interpreter's own library or the snippets' packages
     (they lie in root's home), the right to search and read regardless of file modes is kept, if there is one; in

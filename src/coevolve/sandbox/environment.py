@@ -1,9 +1,8 @@
-"""The packages that snippets may import: a folder of their own, with nothing of the trainer's in it.
+"""The packages that snippets may import: a folder of their own that contains nothing of the trainer's.
 
 By default it is built, once for each set of versions, from the installed distributions that the preloads need:
-hard links where the file system allows them, else copies, compiled afresh. It can be replaced by a virtual
-environment or a folder of packages of the user's own.
-"""
+hard links where the file system allows them, otherwise copies, with fresh bytecode. It can be replaced by a virtual
+environment or a package folder of the user's."""
 
 from __future__ import annotations
 
@@ -106,8 +105,8 @@ def _distribution_of(name: str) -> Distribution:
 
 
 def _with_requirements(roots: list[Distribution]) -> list[Distribution]:
-    """The distributions and, over any number of steps, those they require, by name. One that is required but
-    not installed is left out: whether it was needed shows when the preload is imported.
+    """The distributions and, transitively, those they require, by name. A required one that is not installed is left
+    out: importing the preload will show whether it was needed.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
@@ -149,7 +148,7 @@ def _built(roots: list[Distribution]) -> Path:
 
 @contextmanager
 def _only_builder(cache: Path) -> Iterator[None]:
-    """One process builds at a time; what it or a killed one before it has left unfinished is removed."""
+    """One process builds at a time; unfinished work, also that of a killed process, is removed."""
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -161,7 +160,7 @@ def _only_builder(cache: Path) -> Iterator[None]:
 
 
 def _build(distributions: list[Distribution], cache: Path, final: Path) -> None:
-    """Build aside and move into place, so that the folder is whole or not there."""
+    """Build elsewhere and move into place, so that the folder is either complete or absent."""
     aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=cache))
     packages = aside / _PACKAGES
     packages.mkdir()

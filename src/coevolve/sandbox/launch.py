@@ -1,4 +1,4 @@
-"""Starts the zygote and speaks with it: one message to make a child, one report per birth and per death."""
+"""Starts the zygote and communicates with it: one message to fork a child, one report per birth and per death."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Setup:
 
 
 class Zygote:
-    """A zygote, which starts at once and is ready once it has introduced itself. Must be made, and kept, by a
-    thread that lives as long as it: its death ends the zygote.
+    """A zygote, which starts at once and is ready once it has reported its layers. It must be created and owned by a
+    thread that outlives it: when that thread ends, so does the zygote.
 
     Args:
         setup: what it is started with.
@@ -123,7 +123,8 @@ class Zygote:
         )
 
     def introduce(self, *, wait: bool) -> bool:
-        """Hear that it is ready, and in which layers; False if it does not say so yet, and is not waited for.
+        """Read its first report, that it is ready and in which layers; False if there is none yet and ``wait`` is
+        false.
 
         Raises:
             SandboxInfraError: it could not prepare itself.

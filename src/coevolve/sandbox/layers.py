@@ -1,7 +1,6 @@
-"""The words for the layers that confine a snippet, for all who make, test or report them.
+"""The names of the isolation layers, for all code that applies, tests or reports them.
 
-Also imported by the sandbox interpreter: standard library only, and nothing that only Linux has.
-"""
+Also imported by the sandbox interpreter: standard library only, and nothing specific to Linux."""
 
 from __future__ import annotations
 

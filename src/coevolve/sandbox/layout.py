@@ -1,4 +1,4 @@
-"""What a file system that holds only the readable paths is made of.
+"""The parts of a file system that contains only the readable paths.
 
 Also runs inside the sandbox interpreter: standard library only.
 """
@@ -48,7 +48,7 @@ def _is_in(path: str, folders: list[str]) -> bool:
 
 
 def _follow(path: str, links: dict[str, str], no_links: set[str]) -> str:
-    """The real path, and all links on the way added to ``links``; ``no_links`` remembers what is none."""
+    """The real path; adds all links on the way to ``links``, and everything that is not a link to ``no_links``."""
     real, rest = "", path.split("/")[::-1]
     while rest:
         part = rest.pop()

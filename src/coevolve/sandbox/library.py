@@ -24,8 +24,8 @@ def directory() -> str:
 
 
 def preload(names: Iterable[str], packages: str) -> None:
-    """Make the folder of packages importable, and import some of it. Each of these does once what it puts off
-    to its first use, so that snippets need not.
+    """Make the package folder importable and import some of it. Each import does its lazy initialisation now, so that
+    snippets need not.
 
     Raises:
         ImportError: a package cannot be imported.
@@ -41,7 +41,7 @@ def preload(names: Iterable[str], packages: str) -> None:
 
 
 def _warm_numpy() -> None:
-    """Load the parts it loads late; let it draw the same numbers in every snippet, as ``random`` does."""
+    """Load its lazy parts, and seed it so that every snippet draws the same numbers, as with ``random``."""
     for part in ("numpy.random", "numpy.linalg", "numpy.fft"):
         importlib.import_module(part)
     sys.modules["numpy.random"].seed(0)
@@ -75,7 +75,7 @@ def readable(packages: str) -> list[tuple[str, str]]:
 
 
 def _shared_libraries(folders: list[str]) -> list[str]:
-    """Files outside the library that the standard extension modules link to (libssl, libffi ...).
+    """Files outside the library that the standard extension modules are linked to (libssl, libffi ...).
 
     A short-lived process loads every extension's library and looks at what came with it.
     """

@@ -1,11 +1,11 @@
-"""An optional wall: namespaces of its own for the zygote, entered once, before it makes the first child.
+"""An optional layer: separate namespaces for the zygote, entered once, before it forks the first child.
 
-In them there is no network but a loopback that is down, no other process, and no file but those that snippets
-may read: what Landlock and the system call filter forbid to open is then not even there to be looked for. They
-are not required because containers and some distributions do not let a program make them.
+In them there is no network but a loopback that is down, no other process, and no file but those that snippets may read:
+what Landlock and the system call filter forbid to open is not even visible. They are optional because containers and
+some distributions do not let a program create them.
 
-The namespaces are tried in a process of their own, so that nothing of a failure is left behind. If it works,
-that process is the zygote from there on, and the one that made it only waits for its end.
+They are tried in a separate process, so that a failure leaves nothing behind. If it works, that process becomes the
+zygote, and its parent only waits for its end.
 
 Runs inside the sandbox interpreter: standard library only.
 """

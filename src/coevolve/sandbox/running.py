@@ -1,8 +1,7 @@
-"""The snippets that run now: their clocks are looked at and their output is read, both from outside.
+"""The snippets that are running: their clocks are checked and their output is read, both from outside.
 
-A snippet that ends within a few milliseconds, as nearly all do, is never looked at: its pipes are read once,
-after its end.
-"""
+A snippet that ends within a few milliseconds, as nearly all do, is never checked: its pipes are read once, after its
+end."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from coevolve.sandbox.session_child import SessionChild, Told
 
 @dataclass(slots=True)
 class Counters:
-    """What the supervisor has done so far; seconds are sums over snippets."""
+    """Totals of the supervisor; seconds are sums over snippets."""
 
     calls: int = 0
     infra_failures: int = 0
@@ -32,7 +31,7 @@ class Counters:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A snippet on its way, or a session's cell, and how many attempts at it were spoilt."""
+    """A queued or running snippet, or a session's cell, and how many attempts at it have failed."""
 
     code: bytes
     future: Future[ToolResult]
@@ -40,7 +39,7 @@ class Job:
     spoilt: int = 0
 
     def may_start(self) -> bool:
-        """False if it was cancelled while it waited; from the first start on it cannot be cancelled."""
+        """False if it was cancelled while queued; after the first start it cannot be cancelled any more."""
         return self.future.running() or self.future.set_running_or_notify_cancel()
 
 
@@ -52,9 +51,8 @@ class Session:
         child: its process; None before the first cell and after the loss.
         identifier: of the child.
         busy: a cell runs.
-        waiting: cells that came meanwhile.
-        lost: why no cell can run any more; empty while the session lives.
-    """
+        waiting: cells that arrived in the meantime.
+        lost: why no further cell can run; empty while the session is alive."""
 
     child: SessionChild | None = None
     identifier: int = -1
@@ -79,12 +77,12 @@ def broken(reason: str) -> SandboxInfraError:
 
 
 def closed() -> SandboxInfraError:
-    """The error of snippets that came too late."""
+    """The error of snippets submitted after closing."""
     return SandboxInfraError("The sandbox is closed.", fix="Submit snippets before close().")
 
 
-_QUIET_S = 0.005  # how long a snippet runs before its output is watched
-_STEP_S = 0.02  # the finest step in which a running snippet's clocks are looked at
+_QUIET_S = 0.005  # a snippet runs for this long before its output is watched
+_STEP_S = 0.02  # the shortest interval between two checks of a running snippet's clocks
 _CORES = os.cpu_count() or 1
 
 
@@ -119,14 +117,14 @@ class Running:
         return iter(self._runs.values())
 
     def add(self, identifier: int, job: Job, child: Child) -> None:
-        """Begin to keep an eye on a child that was just sent a job."""
+        """Start watching a child that was just sent a job."""
         self._runs[identifier] = Run(job, child, child.sent_at + _QUIET_S)
         if isinstance(child, SessionChild):
             self._channels[child.channel] = identifier
             self._poll.register(child.channel, select.POLLIN)
 
     def remove(self, identifier: int) -> Run | None:
-        """Cease to; None if nothing ran there."""
+        """Stop watching a child; None if nothing ran there."""
         run = self._runs.pop(identifier, None)
         if run:
             self._unwatch(run.child)
@@ -135,7 +133,7 @@ class Running:
         return run
 
     def clear(self, among: Container[int]) -> list[Run]:
-        """What runs in the children with these identifiers, no longer kept an eye on."""
+        """The runs in the children with these identifiers, which are no longer watched."""
         return [run for identifier in list(self._runs) if identifier in among and (run := self.remove(identifier))]
 
     def read(self, descriptor: int) -> None:
@@ -145,10 +143,9 @@ class Running:
             self._unwatch(child)
 
     def ended(self, descriptor: int) -> tuple[int, Run, SessionChild] | None:
-        """The session's cell that has ended, as its child has told through this channel; None if none has.
+        """The session's cell that has ended according to its child's message on this channel; None if none has.
 
-        A child that tells nonsense is killed.
-        """
+        A child that sends a malformed message is killed."""
         identifier = self._channels.get(descriptor)
         if identifier is None:
             return None
@@ -168,20 +165,20 @@ class Running:
         return None if child.verdict else (identifier, run, child)
 
     def patience_ms(self) -> float | None:
-        """Until the next look at clocks; None to wait for an event."""
+        """Milliseconds until the next check of the clocks; None to wait for an event."""
         if not self._runs:
             return None
         return max(0.0, min(run.check_at for run in self) - time.monotonic()) * 1e3 + 1.0
 
     def check(self) -> None:
-        """Kill what has used up its time."""
+        """Kill every child that has used up its time."""
         now = time.monotonic()
         for run in self:
             if run.check_at <= now:
                 run.check_at = now + self._look_at(run, now)
 
     def _look_at(self, run: Run, now: float) -> float:
-        """Seconds until the next look."""
+        """Check one run; returns the seconds until its next check."""
         child = run.child
         if child.verdict:
             return 1.0
@@ -196,7 +193,7 @@ class Running:
         return max(_STEP_S, min(wall_left, cpu_left / _CORES))
 
     def _wall_left(self, child: Child, waited_before_s: float, now: float) -> float:
-        """Seconds. Only when there would be none: what it has waited for a core is added."""
+        """Wall seconds left. Time spent waiting for a core is credited only once the limit is reached."""
         ran = now - child.sent_at
         left = self._limits.wall_s - ran
         if left <= 0:

@@ -1,7 +1,6 @@
-"""Checks, in a real confined child, that the walls hold on this machine.
+"""Checks, in a real confined child, that the isolation layers hold on this machine.
 
-The layers' own reports say that the kernel took them; these probes say that they work.
-"""
+The layers' own reports say that the kernel accepted them; these probes show that they work."""
 
 from __future__ import annotations
 
@@ -66,7 +65,7 @@ _CODE += f"print({', '.join(f'outcome(lambda: {call})' for _, _, call in _PROBES
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one probe.
+    """The outcome of one probe.
 
     Args:
         name: what a snippet tried.
@@ -82,7 +81,7 @@ class Finding:
 
 
 def probe(run: Callable[[str], ToolResult]) -> tuple[Finding, ...]:
-    """Let one snippet try everything."""
+    """Run one snippet that tries everything forbidden."""
     result = run(_CODE)
     words = result.stdout.split()
     if result.status is not Status.OK or len(words) != len(_PROBES):
@@ -100,11 +99,10 @@ def _finding(name: str, layer: str, word: str) -> Finding:
 
 
 def judge(layers: Mapping[str, str], findings: Sequence[Finding]) -> dict[str, str]:
-    """The layers as they are found to be.
+    """The state of each layer according to the probes.
 
-    One that lets a probe through is not in force, whatever it says. Landlock may be missing where a mount namespace
-    takes its place: then there is no file but the readable ones, and the probes of files decide.
-    """
+    A layer that lets a probe through is not in force, whatever it reports. Landlock may be missing where a mount
+    namespace takes its place: only readable files exist there, and the file probes decide."""
     found = dict(layers)
     if found["landlock"].startswith(MISSING) and found["namespaces"].startswith(ON):
         found["landlock"] = f"{ON}, by the mount namespace (landlock is {found['landlock']})"
@@ -125,7 +123,7 @@ def missing(layers: Mapping[str, str]) -> dict[str, str]:
 
 
 def require(layers: Mapping[str, str]) -> None:
-    """Refuse to go on without a required layer.
+    """Refuse to continue without a required layer.
 
     Raises:
         SandboxUnavailable: naming the missing layers, the kernel's reason, and what to do.
@@ -160,7 +158,7 @@ class Spread:
 
 
 def spread(call: Callable[[], object], times: int) -> Spread:
-    """Call it so often, at least twice."""
+    """Time repeated calls, at least two."""
     taken = []
     for _ in range(times):
         start = perf_counter()
@@ -171,7 +169,7 @@ def spread(call: Callable[[], object], times: int) -> Spread:
 
 
 def run_well(tool: Tool, code: str, session: str | None = None) -> ToolResult:
-    """Run code that cannot fail.
+    """Run code that is expected to succeed.
 
     Raises:
         SandboxInfraError: it did.
@@ -219,7 +217,7 @@ def late_by_wall(tool: Tool, wall_s: float) -> float:
 
 
 def late_by_cpu(tool: Tool, cpu_s: float) -> float:
-    """Milliseconds of CPU that a computing snippet got beyond its limit. The wall limit must be far away.
+    """CPU milliseconds that a busy snippet got beyond its limit. The wall limit must be far away.
 
     Raises:
         SandboxInfraError: it ended otherwise.

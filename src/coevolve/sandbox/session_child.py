@@ -17,11 +17,11 @@ from coevolve.sandbox.snippet import BEGUN, END
 # The kernel grants each user so much memory for pipes (64 MiB) and makes new ones tiny beyond, too small for a
 # snippet: hundreds of sessions must not use it up.
 _PIPE_BYTES = 16384
-_LONGEST_MESSAGE = 64  # more than a true one has, so that a longer one is seen to be none
+_LONGEST_MESSAGE = 64  # more than a valid one has, so that an oversized one is detected
 
 
 class Told(Enum):
-    """What a session's child has told."""
+    """The kinds of messages from a session's child."""
 
     BEGUN = auto()
     ENDED = auto()
@@ -30,11 +30,11 @@ class Told(Enum):
 
 
 class SessionChild(Child):
-    """Our side of a child that may be sent a snippet again, a *cell*, once it has told the end of the last one.
+    """Our side of a child that can be sent another snippet, a *cell*, once it has reported the end of the last one.
 
-    What it tells are messages of fixed size, written by a process that foreign code runs in. A false one is the
-    end of the process; a true one that comes too early makes the next cell begin while the last one still runs,
-    in the same process and under the next one's limits.
+    Its messages have a fixed size and are written by a process that runs untrusted code. A malformed one ends the
+    process; a valid one sent too early makes the next cell start while the last one still runs, in the same process and
+    under the next one's limits.
 
     Between cells the process is stopped: it uses no CPU and writes nothing, whatever threads it has.
     """
@@ -56,11 +56,11 @@ class SessionChild(Child):
 
     @property
     def channel(self) -> int:
-        """Readable when the child has told something, or its end of it is closed."""
+        """Becomes readable when the child sends a message or closes its end."""
         return self._code
 
     def send(self, code: bytes) -> None:
-        """Send the next cell, and let the process go on."""
+        """Send the next cell and resume the process."""
         self._cell += 1
         self._send(code + b".")
         if self._cell > 1:
@@ -92,7 +92,7 @@ class SessionChild(Child):
         self._signal(signal.SIGSTOP)
 
     def cell_result(self, limits: Limits) -> ToolResult:
-        """What came of the cell that has ended. The output must have been drained; it is the next cell's turn."""
+        """The result of the cell that has ended. Its output must have been drained; then the next cell may start."""
         cpu_s = self.cpu_seconds()
         result = self._result(int(self._failed), cpu_s, time.monotonic(), limits)
         self.cpu_before_s = max(self.cpu_before_s, cpu_s)

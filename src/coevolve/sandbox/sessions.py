@@ -1,4 +1,4 @@
-"""The sessions of a pool: which process belongs to which name, who waits for it, and why a session is lost."""
+"""The sessions of a pool: which process belongs to which name, which cells wait for it, and why a session is lost."""
 
 from __future__ import annotations
 
@@ -44,11 +44,10 @@ class Sessions:
         self._resting: dict[int, float] = {}  # identifier -> when its last cell ended; the oldest comes first
 
     def of(self, name: str) -> Session:
-        """The session of a name, a new one where there is none.
+        """The session of this name, created if necessary.
 
         Raises:
-            SandboxInfraError: too many live already.
-        """
+            SandboxInfraError: too many are alive already."""
         with self._lock:
             session = self._names.get(name)
             if session is None:
@@ -70,7 +69,7 @@ class Sessions:
             self._ended.append(session)
 
     def resume(self, session: Session) -> tuple[int, SessionChild]:
-        """A cell is about to run: the process that it is to be sent to, a new one if it is the first."""
+        """Called before a cell runs; returns the process to send it to, a new one for the first cell."""
         if session.child is None:
             session.identifier, session.child = self.spares.take()
             self._processes[session.identifier] = session
@@ -79,13 +78,13 @@ class Sessions:
         return session.identifier, session.child
 
     def rest(self, session: Session) -> None:
-        """A cell has ended, and the process lives on."""
+        """Called when a cell has ended and its process is alive."""
         session.busy = False
         if not session.lost:
             self._resting[session.identifier] = time.monotonic()
 
     def sweep(self) -> None:
-        """Lose sessions that were ended or not used for too long."""
+        """Drop sessions that were ended or idle for too long."""
         while self._ended:
             self.lose(self._ended.popleft(), "it was ended")
         oldest = time.monotonic() - self._idle_s
@@ -96,14 +95,14 @@ class Sessions:
             self.lose(self._processes[identifier], f"it was not used for {self._idle_s:g} seconds")
 
     def patience_ms(self) -> float | None:
-        """Until the next session is overdue; None for never."""
+        """Milliseconds until the next session is overdue; None for never."""
         if not self._resting:
             return None
         since = next(iter(self._resting.values()))
         return max(0.0, since + self._idle_s - time.monotonic()) * 1e3 + 1.0
 
     def lose(self, session: Session, why: str) -> None:
-        """Its variables are gone, or will be: end the process, and answer who waits. The first reason stands."""
+        """Mark a session as lost: end its process and answer the waiting cells. The first reason stands."""
         session.lost = session.lost or why
         self._resting.pop(session.identifier, None)
         if session.child:
@@ -112,7 +111,7 @@ class Sessions:
             answer_lost(job, session)
 
     def bury(self, identifier: int, why: str) -> SessionChild | None:
-        """The process has ended, and with it its session; None if it was nobody's."""
+        """The process has ended and with it its session, which is returned; None if it belonged to no session."""
         session = self._processes.get(identifier)
         if session is None:
             return None
@@ -120,7 +119,7 @@ class Sessions:
         return self.restart(identifier)
 
     def restart(self, identifier: int) -> SessionChild | None:
-        """The process has ended, if it was a session's; one that has run no cell yet may get another."""
+        """Called when a process has ended; a session that has run no cell yet may get a new one."""
         session = self._processes.pop(identifier, None)
         if session is None:
             return None
@@ -132,15 +131,15 @@ class Sessions:
         return [job for session in self._processes.values() for job in session.take_waiting()]
 
     def clear(self, why: str, among: Container[int]) -> list[SessionChild]:
-        """Lose the sessions of the children with these identifiers; those and the spares among them, which nobody
-        else buries.
+        """Drop the sessions of the children with these identifiers; returns these and the spare children among them,
+        which nobody else reaps.
         """
         children = [self.bury(identifier, why) for identifier in list(self._processes) if identifier in among]
         return [*self.spares.clear(among), *(child for child in children if child)]
 
 
 def answer_lost(job: Job, session: Session) -> None:
-    """Tell the sender of a cell, in words a model can read, that its session's variables are gone."""
+    """Answer a cell, in words a model can read, that its session's variables are gone."""
     if job.may_start():
         job.future.set_result(session_lost(session.lost))
 

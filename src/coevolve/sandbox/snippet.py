@@ -1,4 +1,5 @@
-"""What a child does with the one snippet it is given: run it as ``__main__``, report errors as text, exit.
+"""What a child does with the code it is given: run it as ``__main__``, report errors as text, exit; or run the cells of
+a session.
 
 Everything here happens within reach of the snippet, so nothing here is trusted: the supervisor decides the
 status from the exit code, the signal and the clocks.
@@ -27,7 +28,7 @@ _CHUNK = 65536
 
 
 def serve(empty: int) -> int:
-    """Wait for the one snippet, which comes through stdin, and run it with an empty one; the exit code."""
+    """Wait for the one snippet, which arrives on stdin, run it with an empty stdin, and return the exit code."""
     code = _read_code(0)
     replace_stdin(empty)
     if code is None:
@@ -39,7 +40,7 @@ def serve(empty: int) -> int:
 
 
 def replace_stdin(empty: int) -> None:
-    """Put an empty stdin in the place of what code came through."""
+    """Replace the stdin that code arrived on by an empty one."""
     os.dup2(empty, 0)
     os.close(empty)
 
@@ -61,7 +62,7 @@ def _read_code(descriptor: int) -> bytes | None:
 
 
 class Main:
-    """The module ``__main__``, in which foreign code runs; what that raises becomes text and an exit code.
+    """The module ``__main__``, in which untrusted code runs; its exceptions become text and an exit code.
 
     The functions it needs are bound before any such code runs, which may replace those in the modules.
     """
@@ -78,14 +79,14 @@ class Main:
         self._format = traceback.format_exception
 
     def execute(self, source: bytes, name: str) -> None:
-        """Run code that shall be called by this file name in tracebacks."""
+        """Run code under this file name, which tracebacks show."""
         code = source.decode("utf-8", "surrogatepass")  # a lone surrogate is then compile()'s to refuse
         self._sources[name] = code
         self.exit_code = 0
         self._call(lambda: exec(compile(code, name, "exec", dont_inherit=True), self._module.__dict__))
 
     def leave(self) -> int:
-        """Do what an interpreter does at its end; the exit code."""
+        """Do what an interpreter does at exit; returns the exit code."""
         if "threading" in sys.modules:
             self._call(sys.modules["threading"]._shutdown)
         self._call(atexit._run_exitfuncs)
@@ -93,7 +94,7 @@ class Main:
         return self.exit_code
 
     def flush(self) -> None:
-        """Send off what is still in buffers."""
+        """Flush the output buffers."""
         for stream in (*self._streams, sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -150,7 +151,7 @@ _LONGEST_CELL = 70_000
 
 
 def serve_session(empty: int) -> int:
-    """Run cells until one of them ends the process, or none comes any more; the exit code.
+    """Run cells until one of them ends the process or no more arrive; returns the exit code.
 
     The supervisor's socket comes as stdin, which then becomes empty.
     """
@@ -178,9 +179,8 @@ def _serve(channel: _socket.socket) -> int:
 
 
 def _receive(channel: _socket.socket) -> bytes:
-    """The next cell, with one byte behind it; empty when the supervisor has gone.
+    """The next cell, followed by one byte; empty when the supervisor is gone.
 
-    It is only looked at before it is taken: a child that is killed while it waits has not begun to run it.
-    """
+    It is peeked at before it is taken: a child that is killed while waiting has not started it."""
     channel.recv(1, _socket.MSG_PEEK)
     return channel.recv(_LONGEST_CELL)

@@ -24,11 +24,11 @@ from coevolve.sandbox.zygotes import Spares, Zygotes
 _ATTEMPTS = 2
 _STARTS = 3  # of a zygote, one after the other, before what waits for it fails
 _PAUSE_S = 0.1  # between these; each time longer
-_STILLBORN = 8  # so many children in a row that end before they run anything: it is no accident
+_STILLBORN = 8  # this many children in a row that end before they run anything are no accident
 
 
 class Supervisor:
-    """Owns one zygote and its children, in a thread of its own.
+    """Owns the zygotes and their children, in a thread of its own.
 
     Args:
         setup: what a zygote is started with.
@@ -68,7 +68,7 @@ class Supervisor:
         self._started.result()
 
     def submit(self, job: Job) -> None:
-        """Queue a job; after :meth:`stop` its future fails."""
+        """Queue a job; after :meth:`stop` its future fails at once."""
         with self._lock:
             if not self._stopping:
                 self._waiting.append(job)
@@ -94,12 +94,12 @@ class Supervisor:
 
     @property
     def zygote_pid(self) -> int | None:
-        """Of the one that makes children; None between the death of one and the birth of the next."""
+        """The pid of the zygote that forks children now; None between the death of one and the start of the next."""
         return self._zygotes.current.pid if self._zygotes.current else None
 
     @property
     def layers(self) -> dict[str, str]:
-        """What confines the children, as the last zygote has told."""
+        """The isolation layers of the children, as the last zygote reported them."""
         return self._zygotes.layers
 
     # The thread.
@@ -121,12 +121,12 @@ class Supervisor:
                 for descriptor, _ in self._poll.poll(self._patience_ms()):
                     self._handle(descriptor)
                 self._running.check()
-        except Exception as error:  # a fault of ours, or no descriptors left: nobody may wait for ever
+        except Exception as error:  # a bug of ours, or no descriptors left: callers must not wait for ever
             end = broken(f"its supervisor stopped ({error!r})")
         self._shut(end)
 
     def _patience_ms(self) -> float | None:
-        """How long to wait for an event; None for as long as it takes."""
+        """Milliseconds to wait for an event; None for no limit."""
         spans = [span for span in (self._running.patience_ms(), self._sessions.patience_ms()) if span is not None]
         return min(spans) if spans else None
 
@@ -171,7 +171,7 @@ class Supervisor:
             self.counters.infra_failures += 1  # the current one still works
 
     def _takes_over(self, descriptor: int) -> bool:
-        """Whether that was the next zygote's word that it is ready, or cannot be."""
+        """Whether this descriptor is the next zygote's, reporting that it is ready or has failed."""
         try:
             return self._zygotes.welcome(descriptor)
         except SandboxInfraError:
@@ -181,7 +181,7 @@ class Supervisor:
     # Snippets.
 
     def _feed(self) -> None:
-        """Give waiting jobs to sleeping children, as many as may run at once."""
+        """Give waiting jobs to idle children, as many as may run at once."""
         if self._waiting and not self._spares and not (self._zygotes.current and self._running):
             self._reopen()
         while len(self._running) < self._workers and (job := self._waiting.take(self._has_child)):
@@ -212,7 +212,7 @@ class Supervisor:
         self._conclude(run.job, child.cell_result(self._limits))
 
     def _bury(self, death: Death) -> None:
-        """A child has ended: by itself, or because we killed it."""
+        """A child has ended, by itself or because we killed it: complete its job."""
         ended_at = time.monotonic()
         run = self._running.remove(death.identifier)
         child: Child | None
@@ -243,7 +243,7 @@ class Supervisor:
         job.future.set_result(result)
 
     def _miss(self, jobs: list[Job]) -> None:
-        """A child ended before it ran anything; what it may have been given, and what waits for that, is for others."""
+        """A child ended before it ran anything: requeue its job and what waits for it."""
         self.counters.infra_failures += 1
         self._stillborn += 1
         self._waiting.put_back(jobs)
@@ -263,14 +263,14 @@ class Supervisor:
     # The zygote's end, and ours.
 
     def _lose(self, zygote: Zygote) -> None:
-        """It was killed, and with it its children: start what was running once more, in another one's."""
+        """The zygote was killed with its children: rerun their snippets under another zygote."""
         for job in self._abandon(zygote):
             self._spoil(job, "the zygote was killed")
         if self._zygotes.current:
             self._replenish(self._zygotes.current)
 
     def _reopen(self) -> None:
-        """Start a new zygote. What killed the last one (memory that ran out) may kill it too, so more than once."""
+        """Start a new zygote. What killed the last one (out of memory) may kill this one too, so retry a few times."""
         if self._zygotes.current:
             self._abandon(self._zygotes.current)
         for attempt in range(1, _STARTS + 1):
@@ -283,7 +283,7 @@ class Supervisor:
             time.sleep(_PAUSE_S * attempt)
 
     def _abandon(self, zygote: Zygote) -> list[Job]:
-        """End a zygote and all its children; the jobs that were running."""
+        """End a zygote and all its children; returns the jobs that were running."""
         runs = self._running.clear(zygote.living)
         children: list[Child] = [
             *self._spares.clear(zygote.living),

@@ -1,4 +1,6 @@
-"""The jobs that wait for a child: first come, first served, and the cells of one session one after the other."""
+"""The queue of jobs that wait for a child (first come, first served; cells of a session in order), and the bell that
+wakes its thread.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from coevolve.sandbox.sessions import answer_lost
 
 
 class Waiting:
-    """A queue. Any thread may append; everything else is the supervisor's."""
+    """The queue. Any thread may append; everything else is for the supervisor's thread."""
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
@@ -22,18 +24,18 @@ class Waiting:
         return bool(self._jobs)
 
     def append(self, job: Job) -> None:
-        """The last in line."""
+        """Add a job at the end."""
         self._jobs.append(job)
 
     def put_back(self, jobs: Iterable[Job]) -> None:
-        """The first in line, in this order."""
+        """Return jobs to the front, in this order."""
         self._jobs.extendleft(reversed(list(jobs)))
 
     def take(self, has_child: Callable[[Session | None], bool]) -> Job | None:
         """The first job that can start now; None if it has to wait, or there is none.
 
-        Those of lost sessions are answered on the way, those of sessions that run an earlier cell are left to them,
-        and cancelled ones are dropped.
+        On the way, jobs of lost sessions are answered, jobs of sessions that are running an earlier cell are handed to
+        the session, and cancelled ones are dropped.
 
         Args:
             has_child: whether a child is there for a session, or for a snippet (None).
@@ -55,7 +57,7 @@ class Waiting:
         return None
 
     def let_next(self, session: Session) -> None:
-        """No cell of this session runs any more: the turn of the one that waits for this."""
+        """The session is idle again: queue the next cell that waits for it."""
         if session.waiting:
             self._jobs.appendleft(session.waiting.popleft())
 
@@ -68,7 +70,7 @@ class Waiting:
 
 
 class Bell:
-    """A pipe that other threads ring and one thread waits for. Rings may run into one."""
+    """A pipe that other threads ring to wake one waiting thread. Several rings may coalesce."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -85,10 +87,10 @@ class Bell:
             os.write(self._write, b"!")
 
     def silence(self) -> None:
-        """Take note of all rings so far; to be called when it is readable."""
+        """Clear all rings so far; to be called when it is readable."""
         os.read(self._read, 65536)
 
     def close(self) -> None:
-        """Nobody may ring any more."""
+        """Close the pipe; nobody may ring any more."""
         os.close(self._read)
         os.close(self._write)

@@ -1,10 +1,9 @@
 """The process all snippets are forked from: a small, confined interpreter that serves one control socket.
 
-It is started with ``exec`` (never forked from the trainer) and an empty environment, imports the standard
-modules that snippets use most, enters every wall of :mod:`confine`, and then makes, watches and reaps
-children. A child waits, confined, until it is sent a snippet, so that neither the fork nor the confinement is
-on the critical path. No snippet ever runs in this process, and nothing secret is in its memory, which every
-snippet can read.
+It is started with ``exec`` (never forked from the trainer) and an empty environment, imports the standard modules that
+snippets use most, applies every layer of :mod:`confine`, and then forks, watches and reaps children. A child waits,
+confined, until it is sent a snippet, so that neither fork nor confinement is on the critical path. No snippet ever runs
+in this process, and nothing secret is in its memory, which every snippet can read.
 
 Runs inside the sandbox interpreter: standard library only.
 """
@@ -66,8 +65,8 @@ def main(control_descriptor: int) -> NoReturn:
 
 
 def _moved_down(descriptor: int) -> int:
-    """The same under the lowest free number: what a trainer with many open files hands over has a high one, and
-    children close their descriptors up to the limit of open files only.
+    """The same file under the lowest free descriptor: a trainer with many open files hands over high numbers, and
+    children only close descriptors up to their limit of open files.
     """
     low = os.dup(descriptor)
     os.close(descriptor)
@@ -113,7 +112,7 @@ def _ignore(**_: object) -> None:
 
 
 def _forget_ourselves() -> None:
-    """Snippets find neither our modules by name nor our paths, and a collector that has nothing to do."""
+    """Hide our modules and paths from snippets, and leave the garbage collector nothing to do."""
     for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
         del sys.modules[name]
     sys.argv[:] = sys.orig_argv[:] = [""]
@@ -127,7 +126,7 @@ def _collect() -> None:
 
 
 def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str, str]], proc: int) -> dict[str, Any]:
-    """Enter every wall, in the order in which each is still allowed; one that refuses is "missing: why"."""
+    """Apply every layer, in an order in which each is still allowed; one that fails is "missing: why"."""
     confine.prefer_for_oom_killer(proc)
     must_read = [library.directory(), *filter(None, [configuration["packages"]])]
     paths = [path for path, _ in readable]
@@ -162,7 +161,7 @@ def _enter(configuration: dict[str, Any], machine: str, readable: list[tuple[str
 
 
 def _filter_calls(machine: str, parent: int, life: int) -> str:
-    """The last wall. What it forbids comes first; a change of user would have undone these two."""
+    """The last layer. Two settings that it forbids, and that a change of user would have undone, come first."""
     confine.not_dumpable()
     confine.die_with_parent(parent)
     if life >= 0:
@@ -235,7 +234,7 @@ class _Server:
         self._control.sendmsg([pack(REPORT, SPAWNED, identifier, pid, 0)], [rights])
 
     def _fork(self) -> int:
-        """``os.fork``, as soon as the machine has a process to spare: a snippet that uses them up ends in time."""
+        """``os.fork``, as soon as the process limit allows it: a snippet that uses up all of them will end in time."""
         while True:
             try:
                 return os.fork()
@@ -256,7 +255,7 @@ class _Server:
         self._control.send(pack(REPORT, EXITED, identifier, status, cpu))
 
     def _become_child(self, kind: bytes, descriptors: list[int]) -> NoReturn:
-        """Take the last confinement steps, wait for code, run it, exit. Nothing returns from here."""
+        """Apply the last confinement steps, wait for code, run it, exit. Never returns."""
         exit_code = 1
         try:
             for target, descriptor in enumerate(descriptors):

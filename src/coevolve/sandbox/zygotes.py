@@ -1,8 +1,8 @@
-"""The zygotes of a pool, one after the other: each makes some thousands of children, then a fresh one takes over.
+"""The zygotes of a pool, one after the other, and their idle children: each forks some thousands of children, then a
+fresh one takes over.
 
-A process that forks for days collects what nobody thought of: fragmented memory, a leak in a library. The next one
-starts beside it, so that no snippet waits, and the children of the old one, asleep or at work, are used up.
-"""
+A process that forks for days accumulates the unexpected: fragmented memory, a leak in a library. The next one starts
+beside it, so that no snippet waits, and the remaining children of the old one are used up first."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from coevolve.sandbox.launch import Setup, Zygote, interpreter
 from coevolve.sandbox.layers import ON, REQUIRED
 from coevolve.sandbox.running import broken
 
-_FORKS = 5000  # after so many a zygote is relieved
-_GROWTH_BYTES = 64 << 20  # or when its resident memory has grown so much
-_LOOKS = 256  # how many forks between two looks at its memory
+_FORKS = 5000  # forks after which a zygote is replaced
+_GROWTH_BYTES = 64 << 20  # or growth of its resident memory, in bytes
+_LOOKS = 256  # forks between two checks of its memory
 
 
 class Zygotes:
@@ -46,7 +46,7 @@ class Zygotes:
         self.layers: dict[str, str] = {}
 
     def all(self) -> list[Zygote]:
-        """Those that have, or may have, children."""
+        """All zygotes that have, or may have, children."""
         return [*self._relieved, *([self.current] if self.current else [])]
 
     def of(self, descriptor: int) -> Zygote | None:
@@ -80,7 +80,7 @@ class Zygotes:
         return zygote
 
     def _wrapped(self, zygote: Zygote) -> Zygote:
-        """One behind bubblewrap in its place, if that is possible; else the same, saying why not."""
+        """A zygote behind bubblewrap in its place, if possible; otherwise the same one, with the reason."""
         wrapper = bubblewrap.command(zygote.readable)
         if wrapper is None:
             return zygote
@@ -109,7 +109,7 @@ class Zygotes:
         self._poll.register(self._next.fileno(), select.POLLIN)
 
     def welcome(self, descriptor: int) -> bool:
-        """The next one takes over, if it is that which has something to say, and it is ready.
+        """Let the next one take over if this descriptor is its, and it is ready.
 
         Raises:
             SandboxInfraError: it ended instead. The current one goes on for as long again.
@@ -132,7 +132,7 @@ class Zygotes:
         return True
 
     def part_if_done(self, zygote: Zygote) -> None:
-        """End one that was relieved and has no children any more."""
+        """End a zygote that was replaced and has no children left."""
         if zygote in self._relieved and not zygote.living:
             self.part(zygote)
 
@@ -183,7 +183,7 @@ _identifiers = count()  # of all children that this process ever makes
 
 
 class Spares(Generic[Kind]):
-    """Children of one kind, asleep until they are given something to do.
+    """Idle children of one kind, waiting for a snippet or a session.
 
     Args:
         make: the kind.
@@ -201,11 +201,11 @@ class Spares(Generic[Kind]):
 
     @property
     def asleep(self) -> int:
-        """Those that can be taken at once."""
+        """The number of children that can be taken at once."""
         return len(self._asleep)
 
     def replenish(self, zygote: Zygote) -> None:
-        """Ask for as many as are missing."""
+        """Request as many children as are missing."""
         while len(self) < self.number:
             child, identifier = self._make(), next(_identifiers)
             self._unborn[identifier] = child
@@ -235,7 +235,7 @@ class Spares(Generic[Kind]):
         return identifier, self._asleep.pop(identifier)
 
     def remove(self, identifier: int) -> Kind | None:
-        """One that has died; None if it was not one of these."""
+        """Remove a child that has died; None if it was not one of these."""
         return self._asleep.pop(identifier, None)
 
     def clear(self, among: Container[int]) -> list[Kind]:

@@ -1,4 +1,4 @@
-"""The Python tool at a server: the same protocol as the local pool, over HTTP."""
+"""The Python tool on a server: the same interface as the local pool, over HTTP."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ class _Session:
 
     number: int
     cells: int = 0
-    lost: bool = False  # nobody knows what its last cell did
+    lost: bool = False  # the fate of its last cell is unknown
     ended: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one cell after the other
 
 
 class RemoteTool:
-    """Runs snippets at a server. Implements :class:`coevolve.sandbox.base.Tool`.
+    """Runs snippets on a server. Implements :class:`coevolve.sandbox.base.Tool`.
 
-    A server that fails is never an observation: the snippet goes once more, and a second failure is a
-    SandboxInfraError. A cell of a session never goes twice when nobody knows whether it was run; its session is lost
-    then, and every later cell of it is a SandboxInfraError as well.
+    A failing server is never an observation: the snippet is sent once more, and a second failure is a
+        SandboxInfraError. A cell of a session is never sent twice if it may have been run; its session is lost then,
+        and every later cell of it is a SandboxInfraError as well.
 
     Args:
         url: of the server, such as ``http://127.0.0.1:8765``.
-        token: that the server asks for; None for none.
-        sandboxfusion: it speaks SandboxFusion's /run_code. Such a server is asked for the limits as far as the
-            protocol has words for them, has no sessions, and says nothing of packages and layers.
-        limits: that every snippet must have. A server of ours must have been started with them.
+        token: the secret that the server requires; None for none.
+        sandboxfusion: the server speaks SandboxFusion's /run_code. It is sent the limits that this protocol can
+            express, has no sessions, and does not report packages and layers.
+        limits: of every snippet. A server of ours must have been started with them.
         preload: packages that snippets must be able to import, and no others.
         unsafe: accept a server that lacks a layer.
         sessions: how many sessions will be open at once, those of other clients of the same run included.
-        requests: how many snippets are at the server at once; the others wait here.
+        requests: how many snippets are in flight at once; the others wait here.
         cache_size: as for the local pool.
-        patience_s: how long a busy server is asked again before a snippet counts as lost.
+        patience_s: seconds of retrying a busy server before a snippet counts as lost.
 
     Raises:
-        SandboxUnavailable: nobody answers there, the token is wrong, or the server differs from what is asked for.
-    """
+        SandboxUnavailable: the server does not answer, the token is wrong, or the server differs from what is asked
+            for."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class RemoteTool:
 
 
 async def _end_sessions(courier: Courier, sessions: list[_Session]) -> None:
-    """Tell the server; when it does not hear, it ends them itself after a while."""
+    """Tell the server; if the message is lost, it ends them itself after a while."""
     numbers = [str(session.number) for session in sessions if session.cells and not session.lost]
     if numbers:
         with suppress(SandboxInfraError):

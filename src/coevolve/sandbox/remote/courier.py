@@ -1,9 +1,9 @@
-"""Brings messages to a server and answers back: one thread with an event loop, connections that are kept, retries.
+"""Delivers messages to a server and returns its answers: one thread with an event loop, persistent connections,
+retries.
 
-Three things can come of a message. It is answered. It is sent back because the server is busy, and goes again after the
-time that the server names. Or nobody knows what became of it; then it goes once more if running it twice does no harm,
-and else it is lost.
-"""
+A message has one of three outcomes. It is answered. It is rejected because the server is busy, and resent after the
+time that the server names. Or its fate is unknown; then it is resent once if running it twice is harmless, otherwise it
+is lost."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from coevolve.sandbox.running import closed
 
 Answer = TypeVar("Answer")
 _ATTEMPTS = 2
-_PAUSE_S = 0.5  # before the second attempt: what serves a port again after a crash needs a moment
+_PAUSE_S = 0.5  # before the second attempt: a server that restarts after a crash needs a moment
 _CONNECT_S, _FAREWELL_S = 10.0, 3.0
 _IDLE_CONNECTION_S = 15.0  # shorter than servers keep theirs, so that no message meets a closing one
 _LONGEST_REST_S = 30.0  # whatever Retry-After says
-_REST_S = 2.0  # where the server says that it is busy, and not for how long
+_REST_S = 2.0  # if the server is busy but does not say for how long
 _TOO_MANY, _UNAVAILABLE, _TOO_SLOW = 429, 503, 408
 _REFUSALS = frozenset(range(300, 500)) - {_TOO_SLOW}  # the same message would be refused again
 
@@ -57,9 +57,8 @@ class Courier:
         url: of the server, without a slash at the end.
         token: sent with every message; None for none.
         headers: sent with every message.
-        at_once: how many works run at once; one that rests because the server is busy counts.
-        patience_s: how long a busy server is asked again before a message counts as lost.
-    """
+        at_once: how many tasks run at once, including those that wait for a busy server.
+        patience_s: seconds of retrying a busy server before a message counts as lost."""
 
     def __init__(
         self, url: str, *, token: str | None, headers: Mapping[str, str], at_once: int, patience_s: float
@@ -82,7 +81,7 @@ class Courier:
     # Called by any thread.
 
     def start(self, future: Future[Answer], work: Callable[[], Coroutine[None, None, Answer]]) -> None:
-        """Do this work soon, for the future; after :meth:`stop`, or in another process, the future fails."""
+        """Schedule this task, which completes the future; after :meth:`stop`, or in another process, it fails."""
         with self._lock:
             if not self._closed and os.getpid() == self._owner:
                 self._loop.call_soon_threadsafe(self._begin, future, work)
@@ -145,7 +144,7 @@ class Courier:
                 answer = await work()
             except CoevolveError as error:
                 future.set_exception(error)
-            except Exception as error:  # a fault of ours; nobody may wait for ever
+            except Exception as error:  # a bug of ours; callers must not wait for ever
                 future.set_exception(SandboxInfraError(f"The sandbox client failed: {error!r}."))
             else:
                 future.set_result(answer)
@@ -167,7 +166,7 @@ class Courier:
         largest: int,
         repeatable: bool,
     ) -> Answer:
-        """Bring a message, as often as that makes sense.
+        """Deliver a message, with as many attempts as make sense.
 
         Args:
             path: of the endpoint.
@@ -175,7 +174,7 @@ class Courier:
             read: makes an answer of the object that comes back; raises Malformed or Undelivered.
             within_s: how long an answer may take.
             largest: how many bytes it may have.
-            repeatable: whether the message may go again when nobody knows what became of it.
+            repeatable: whether the message may be resent when its fate is unknown.
 
         Raises:
             SandboxInfraError: no answer.
@@ -239,7 +238,7 @@ def _words(error: OSError) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """A body that is not too large; a larger one is not read to its end."""
+    """The body of a response; one that is too large is not read to its end."""
     data = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
         data += chunk
@@ -249,7 +248,7 @@ async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
 
 
 def _accepted(response: aiohttp.ClientResponse, data: bytes) -> dict[str, object]:
-    """The object in an answer that is one."""
+    """The JSON object of a successful answer."""
     status, after = response.status, response.headers.get("Retry-After")
     if status == _TOO_MANY or (status == _UNAVAILABLE and after is not None):
         seconds = float(after) if after and after.isascii() and after.isdigit() else _REST_S

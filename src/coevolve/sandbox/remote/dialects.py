@@ -1,4 +1,7 @@
-"""What a client can speak: the words for one snippet, and how its answer is read."""
+"""The protocols a client can speak (our own and SandboxFusion's), and the handshake at start. A dialect makes the
+request for one snippet and reads the answer. :func:`agreed` checks that the server offers what the run's configuration
+asks for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from coevolve.sandbox.remote import fusion, wire
 from coevolve.sandbox.remote.courier import Undelivered
 from coevolve.sandbox.remote.wire import Health
 
-_LARGEST_FUSION = 32 << 20  # such a server cuts its output late or not at all
+_LARGEST_FUSION = 32 << 20  # such a server truncates its output late or not at all
 
 
 class Dialect(Protocol):
@@ -29,7 +32,7 @@ class Dialect(Protocol):
         """The result in an answer.
 
         Raises:
-            Malformed: it is no such answer.
+            Malformed: it is not a valid answer.
             Undelivered: the server says that it could not run the snippet.
         """
         ...
@@ -89,9 +92,9 @@ _OPTION = {"cpu_s": "--cpu", "wall_s": "--wall", "memory_mb": "--memory", "outpu
 def agreed(
     health: Health, *, url: str, limits: Limits, preload: tuple[str, ...], unsafe: bool, sessions: int
 ) -> dict[str, str]:
-    """The layers of a run's manifest: those of the server, and which server it is.
+    """Compare a server with the configuration; returns the layers for the run's manifest, and which server it is.
 
-    What a snippet may use decides what comes of it, so the server must have what the run's configuration says.
+    Limits and packages decide how a snippet ends, so the server must have those of the run's configuration.
 
     Raises:
         SandboxUnavailable: the server differs.

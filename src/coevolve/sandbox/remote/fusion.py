@@ -1,8 +1,7 @@
-"""POST /run_code as SandboxFusion defines it, from both sides.
+"""SandboxFusion's POST /run_code, from both sides.
 
-Its words are fewer than ours: a snippet that was stopped for time, CPU or output is told apart by its run status and
-return code only. Standard input, files and other languages are refused by our server and never asked for by our client.
-"""
+Its vocabulary is smaller than ours: snippets stopped for time, CPU or output differ only in run status and return code.
+Our server rejects standard input, files and other languages; our client never asks for them."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ _LATE = (Status.TIMEOUT, Status.CPU_LIMIT)
 
 
 class Refused(Exception):
-    """A request that this server cannot do as it was asked."""
+    """A request that this server cannot serve as asked."""
 
 
 class Spoilt(Exception):
@@ -25,7 +24,7 @@ class Spoilt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunCode:
-    """A request that can be done: the snippet, and the wall seconds after which it counts as late."""
+    """A valid request: the snippet, and the wall seconds after which it counts as late."""
 
     code: str
     run_timeout: float
@@ -58,7 +57,7 @@ def request_from_body(body: Body, limits: Limits) -> RunCode:
 
 
 def result_to_body(result: ToolResult, run_timeout: float) -> dict[str, object]:
-    """An answer. A snippet that took longer than the client asked for is late, also within our own limit."""
+    """The body of an answer. A snippet slower than the client asked for is late, even within our own limit."""
     late = result.status in _LATE or result.wall_ms > run_timeout * 1e3
     code = result.exit_code if result.signal is None else -result.signal
     return {
@@ -107,7 +106,7 @@ def result_from_body(body: Body, limits: Limits) -> ToolResult:
     """Read an answer; output beyond the limit is cut here.
 
     Raises:
-        Malformed: it is no such answer.
+        Malformed: it is not a valid answer.
         Spoilt: the server could not run the snippet.
     """
     status = take(body, "status", str)
@@ -142,6 +141,6 @@ def result_from_body(body: Body, limits: Limits) -> ToolResult:
 
 
 def _cut(text: str, size: int) -> str:
-    """As many bytes of a text; whole characters."""
+    """The text cut to at most this many bytes, at a character boundary."""
     data = text.encode("utf-8", "replace")
     return text if len(data) <= size else data[:size].decode("utf-8", "ignore")

@@ -1,4 +1,4 @@
-"""A local pool behind HTTP. Whoever may reach it may run code in its sandbox, and nothing else."""
+"""A local pool behind HTTP. Clients may run code in its sandbox, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from coevolve.sandbox.remote.sessions import Admission, Busy, Sessions, Unknown
 from coevolve.system import is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_BODY_S, _SEND_S = 10.0, 30.0  # for a body to arrive, and for an answer to be taken
+_BODY_S, _SEND_S = 10.0, 30.0  # for a body to arrive, and for an answer to be read
 _SWEEPS_PER_IDLE = 4
 _CLIENT_NAME = re.compile(r"[0-9a-f]{32,64}")
 _SESSION_NAME = re.compile(r"[0-9]{1,18}")
@@ -33,11 +33,10 @@ class SandboxServer:
 
     Args:
         pool: runs the snippets.
-        health: what the server says of itself.
+        health: what the server reports about itself.
         admission: the queue before the pool.
         sessions: the sessions of its clients.
-        token: what every client must say; None to ask for nothing but a loopback address as the name of the host.
-    """
+        token: what every client must send; None to require only a loopback address as the host name."""
 
     def __init__(
         self, pool: Tool, health: wire.Health, admission: Admission, sessions: Sessions, token: str | None
@@ -118,7 +117,7 @@ class SandboxServer:
 
     @web.middleware
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The token first; then whatever goes wrong becomes an answer with the reason."""
+        """Check the token first; then every error becomes an answer with the reason."""
         try:
             if self._token is None and not _is_for_loopback(request):
                 return _answer(403, {"error": "without a token this server is called by a loopback address only"})
@@ -155,14 +154,14 @@ class SandboxServer:
 
 
 def health_of(pool: Tool, *, limits: Limits, preload: tuple[str, ...], wait_s: float, sessions: int) -> wire.Health:
-    """What a server with this pool says of itself."""
+    """What a server with this pool reports about itself."""
     versions = {"coevolve": coevolve.__version__, "python": platform.python_version()}
     return wire.Health(versions, pool.layers, preload, limits, wait_s, sessions)
 
 
 @web.middleware
 async def _taken_in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Send the answer here, and hang up on a client that does not take it."""
+    """Send the answer here, and disconnect a client that does not read it."""
     response = await handler(request)
     try:
         async with asyncio.timeout(_SEND_S):
@@ -189,7 +188,9 @@ async def _body(request: web.Request) -> dict[str, object]:
 
 
 def _is_for_loopback(request: web.Request) -> bool:
-    """False for what a web page sends that had its own name lead here: a browser of this machine is no client."""
+    """False for requests of a web page whose host name resolves to this address (DNS rebinding): browsers are not
+    clients.
+    """
     return is_loopback(_PORT.sub("", request.host).strip("[]"))
 
 

@@ -25,10 +25,10 @@ from coevolve.sandbox.sessions import DESCRIPTORS_EACH
 from coevolve.system import http_url, is_loopback
 
 _SHORTEST_TOKEN = 16
-_IDLE_CONNECTION_S = 60.0  # also how long the head of a request may take; longer than clients keep theirs
-_LINGER_S = 2.0  # how long a refused body is read and thrown away, so that the refusal arrives
+_IDLE_CONNECTION_S = 60.0  # also the limit for a request's headers; longer than clients keep connections
+_LINGER_S = 2.0  # how long a refused body is read and discarded, so that the refusal arrives
 _MOST_CONNECTIONS = 4096
-_OWN_FILES = 256  # descriptors that are not for connections
+_OWN_FILES = 256  # descriptors reserved for other things than connections
 _GRACE_S = 2.0  # beyond the longest life of a snippet, for what runs when the server is told to stop
 
 
@@ -67,11 +67,12 @@ def token_from(file: Path | None) -> str | None:
 
 
 def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. What runs then may end, what waits is sent back, and no process stays.
+    """Serve until SIGINT or SIGTERM. Running snippets may then finish, queued ones are rejected, and no process is
+    left.
 
     Args:
         options: what to serve, and where.
-        announce: told the address and the layers when the server is ready.
+        announce: called with the address and the layers when the server is ready.
 
     Raises:
         ConfigError: others could reach the server, and there is no token.
@@ -124,7 +125,7 @@ async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce:
 
 
 def _log() -> logging.Logger:
-    """Of faults of ours. A request that makes no sense is answered and not kept: it may hold the token."""
+    """A log of our own faults. Malformed requests are answered but not logged: they may contain the token."""
     log = logging.getLogger(__name__)
     log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
     return log
@@ -157,7 +158,7 @@ def _ready(options: ServerOptions, pool: SandboxPool, socket: asyncio.Server) ->
 
 
 class _TurnedAway(asyncio.Protocol):
-    """A connection too many."""
+    """One connection too many."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()

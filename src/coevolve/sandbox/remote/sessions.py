@@ -1,4 +1,4 @@
-"""Which sessions are open on a server, whose they are, and which cell comes next in each."""
+"""The server's side of waiting: the queue before the pool, and the open sessions, their owners and their next cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHORTEST_S, _LONGEST_S = 1, 30  # what a client is told to wait
 
 
 class Busy(Exception):
-    """The snippet was not run. ``retry_after_s`` is when to ask again; None when there is no use in it."""
+    """The snippet was not run. ``retry_after_s`` says when to ask again; None if there is no point."""
 
     def __init__(self, reason: str, retry_after_s: int | None) -> None:
         super().__init__(reason)
@@ -23,14 +23,14 @@ class Busy(Exception):
 
 
 class Admission:
-    """The queue before the pool. The pool never holds more than it can run, so a client that goes leaves nothing.
+    """The queue before the pool. The pool never holds more than it can run, so a client that leaves leaves nothing
+    behind.
 
     Args:
         workers: how many snippets the pool runs at once.
         limit: how many more may wait.
-        wait_s: how long a snippet may wait before it is sent back.
-        stats: the pool's sums, from which the next free place is estimated.
-    """
+        wait_s: seconds that a snippet may wait before it is rejected.
+        stats: the pool's totals, from which the next free slot is estimated."""
 
     def __init__(self, *, workers: int, limit: int, wait_s: float, stats: Callable[[], Stats]) -> None:
         self.workers, self.limit, self.wait_s = workers, limit, wait_s
@@ -42,8 +42,8 @@ class Admission:
     async def run(self, submit: Callable[[], Future[ToolResult]]) -> ToolResult:
         """Run a snippet.
 
-        A caller that is cancelled leaves the queue; where its snippet runs already, that keeps its place until it has
-        ended, and its result is dropped.
+        A cancelled caller leaves the queue; if its snippet is already running, it keeps its slot until it has ended,
+        and its result is dropped.
 
         Raises:
             Busy: it was not run.
@@ -83,23 +83,23 @@ class Admission:
             raise Busy("the server is stopping", None)
 
     def retry_after_s(self) -> int:
-        """Seconds until what waits now will have run, as far as the snippets so far tell."""
+        """Estimated seconds until the present queue will have run, from the snippets so far."""
         stats = self._stats()
         mean_s = stats.busy_s / stats.calls if stats.calls else 0.0
         seconds = math.ceil((self.waiting + self.running) * mean_s / self.workers)
         return min(_LONGEST_S, max(_SHORTEST_S, seconds))
 
     def close(self) -> None:
-        """Take nothing more on, and send back what waits."""
+        """Accept nothing more, and reject what waits."""
         self._closing = True
-        self._places.release()  # each that is sent back wakes the next
+        self._places.release()  # each rejected one wakes the next
 
 
 _RETRY_AFTER_S = 5
 
 
 class Unknown(Exception):
-    """There is no such session, or this is not its next cell: its state is lost, and nothing was run."""
+    """There is no such session, or this is not its next cell: its state is lost and nothing was run."""
 
 
 @dataclass(slots=True)
@@ -112,8 +112,8 @@ class _Session:
 class Sessions:
     """The sessions of all clients. A client reaches its own only: the secret name of the client is part of their names.
 
-    A cell says its number, so that a server that was started anew, or has given a session up, never runs a later
-    cell in an empty process.
+    Cells are numbered, so that a server that was restarted, or has dropped a session, never runs a later cell in a
+    fresh process.
 
     Args:
         limit: how many may be open at once.
@@ -130,7 +130,7 @@ class Sessions:
         return len(self._open)
 
     def begin(self, client: str, session: str, cell: int) -> str:
-        """A cell is about to run; the session's name in the pool.
+        """Called before a cell runs; returns the session's name in the pool.
 
         Raises:
             Unknown: the cell cannot be run in the state that it expects.
@@ -154,7 +154,7 @@ class Sessions:
             known.running, known.used_at = False, time.monotonic()
 
     def not_run(self, client: str, session: str) -> None:
-        """The cell was sent back; it may come again."""
+        """The cell was rejected; it may be sent again."""
         self.done(client, session)
         known = self._open.get(_name(client, session))
         if known and known.cells == 1:
@@ -163,11 +163,11 @@ class Sessions:
             known.cells -= 1
 
     def end(self, client: str, session: str) -> None:
-        """Forget a session; one never heard of is no error."""
+        """Forget a session; an unknown one is not an error."""
         self._forget(_name(client, session))
 
     def sweep(self) -> None:
-        """End what nobody has used for too long."""
+        """End sessions that were idle for too long."""
         oldest = time.monotonic() - self.idle_s
         for name in [n for n, s in self._open.items() if not s.running and s.used_at < oldest]:
             self._forget(name)

@@ -1,7 +1,6 @@
-"""What server and client say to each other: JSON objects, every field of a known type.
+"""The messages between server and client: JSON objects with typed fields.
 
-Whatever comes over the network is checked here, field by field, before anything else looks at it.
-"""
+Everything that arrives over the network is checked here, field by field, before anything else reads it."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from coevolve.sandbox.base import Limits, Status, ToolResult
 PROTOCOL = 1
 HEALTH, RUN, END_SESSIONS, RUN_CODE = "/health", "/v1/run", "/v1/sessions/end", "/run_code"
 CLIENT = "Coevolve-Client"  # header: the secret name of a client, which its sessions belong to
-LARGEST_ENVELOPE = 4096  # bytes of a message besides its texts
+LARGEST_ENVELOPE = 4096  # bytes of a message beside its texts
 BYTES_PER_CHARACTER = 6  # of JSON, at most: \u00ff
 
 Value = TypeVar("Value")
@@ -25,19 +24,19 @@ Body = Mapping[str, object]
 
 
 class Malformed(Exception):
-    """A message that is not what the protocol says."""
+    """A message that violates the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a server says about itself.
+    """What a server reports about itself.
 
     Args:
         versions: of coevolve and Python.
         layers: what confines its snippets.
         preload: packages that snippets may import.
         limits: of every snippet.
-        wait_s: seconds that a snippet may wait in its queue, before it is sent back.
+        wait_s: seconds that a snippet may wait in its queue before it is rejected.
         sessions: how many may be open at once, of all clients together.
     """
 
@@ -84,12 +83,12 @@ def take_optional(body: Body, key: str, kind: type[Value]) -> Value | None:
 
 
 def result_to_body(result: ToolResult) -> dict[str, object]:
-    """A result as it is sent."""
+    """The JSON form of a result."""
     return asdict(result)
 
 
 def result_from_body(body: Body) -> ToolResult:
-    """A result as it was sent.
+    """The result in a JSON object.
 
     Raises:
         Malformed: a field is missing or has another type.
@@ -115,11 +114,10 @@ def health_to_body(health: Health) -> dict[str, object]:
 
 
 def health_from_body(body: Body) -> Health:
-    """What a server said of itself.
+    """The report in a JSON object.
 
     Raises:
-        Malformed: it is no server of ours, or one of another protocol.
-    """
+        Malformed: it is not one of our servers, or it speaks another version of the protocol."""
     if take(body, "protocol", int) != PROTOCOL:
         raise Malformed(f"protocol {body['protocol']}, and this is {PROTOCOL}")
     limits = take(body, "limits", dict)
