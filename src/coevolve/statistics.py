@@ -1,10 +1,8 @@
-"""Rates over problems and how sure one can be of them.
+"""Rates over problems with their intervals, and paired comparisons over seeds, problems or tasks.
 
-A measurement is an array over n problems with k answers each. The problems are a sample of the world's
-problems, the k answers to one problem are not independent of each other: whatever is said about uncertainty
-is said over problems. Several runs that differ in their seeds only say in addition how much the seed matters
-(:func:`crossed`, :func:`crossed_difference`, :func:`over_seeds`).
-"""
+A measurement is an array over n problems with k answers each. The problems are a sample of the world's problems, and
+the k answers to one problem are not independent: all uncertainty is over problems. Several runs that differ only in
+their seeds also show how much the seed matters (:func:`crossed`, :func:`crossed_difference`, :func:`over_seeds`)."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ class Estimate:
 
 
 def mean_at_k(right: ArrayLike) -> Values:
-    """The share of right answers of each problem.
+    """The share of correct answers to each problem.
 
     Args:
         right: [n, k] true where answer j to problem i is right.
@@ -107,7 +105,7 @@ def over_seeds(values: ArrayLike) -> Estimate:
 
 
 def crossed(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTSTRAP_SEED) -> Estimate:
-    """The mean over seeds and problems with a 95 % interval that speaks of both.
+    """The mean over seeds and problems with a 95 % interval that covers both.
 
     All seeds meet the same problems. The interval is that of the sum of two independent deviations: of the problems,
     by the bootstrap of :func:`estimate` over the means of each problem, and of the seeds, by draws of Student's t

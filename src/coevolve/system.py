@@ -1,4 +1,4 @@
-"""Addresses that a server listens at, and how a person or a browser writes them."""
+"""This machine: cores that a process may use, the cache folder, and the network addresses that a server listens on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_ip_address(host: str) -> bool:
-    """Whether ``host`` is written in digits, so that no name server decides what it means."""
+    """Whether ``host`` is a numeric address, which needs no name server."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -30,13 +30,15 @@ def http_url(host: str, port: int) -> str:
 
 
 def usable_cores() -> int:
-    """Cores that the scheduler grants us, where the system tells (Linux); else all that there are. At least 1."""
+    """Cores that the scheduler grants this process, where the system reports it (Linux); otherwise all cores. At least
+    1.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
 
 
 def cache_folder(part: str) -> Path:
-    """A folder below ``XDG_CACHE_HOME`` (``~/.cache`` without it); it need not be there yet."""
+    """A folder below ``XDG_CACHE_HOME`` (``~/.cache`` without it); it need not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "coevolve" / part

@@ -1,4 +1,6 @@
-"""Tables for Markdown files, and the one place in a file that a command writes to."""
+"""Text that commands write: Markdown tables, the marked place in a file that they go to, and model text made safe for a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """The first row is the heading."""
+    """A Markdown table; the first row is the heading."""
     head, *body = ("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)
     return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
 def write_between(file: Path, text: str) -> None:
-    """Replace what stands between the two marker lines of a file.
+    """Replace the text between the two marker lines of a file.
 
     Raises:
         RunError: the file does not hold each marker once, in order; or it cannot be read or written.

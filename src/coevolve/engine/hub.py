@@ -1,4 +1,6 @@
-"""Where the model is that ``model.path`` names: a folder, or an id of the hub whose files are in its cache."""
+"""Models by name: the folder behind ``model.path`` (a folder, or a hub id with its files in the cache), and the sizes
+of families known in advance.
+"""
 
 from __future__ import annotations
 

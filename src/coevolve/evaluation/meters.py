@@ -1,9 +1,7 @@
-"""What only the meter knows about a training run: whether the labels and the trained answers are true.
+"""Truth about a training run that only the meter knows: whether pseudo-labels and training answers are correct.
 
-The driver tells a meter what the loop has done and reads the numbers for the run folder. No method of this
-module that the loop could call returns anything, and nothing that learns may import it: true answers never
-flow back.
-"""
+The recorder passes on what the loop has done and reads the numbers for the run folder. No method that the loop could
+call returns anything, and nothing that learns may import this module: true answers never flow back."""
 
 from __future__ import annotations
 
@@ -61,7 +59,7 @@ class PoolMeter:
 def true_accuracy(
     meter: Meter, trajectories: Sequence[Trajectory], tasks: Sequence[Task], *, judge: Judge = OWN_RULES
 ) -> float:
-    """Share of answers that equal the true answer of their task, NaN of no answers.
+    """Share of answers that equal the true answer of their task; NaN without answers.
 
     Args:
         trajectories: the answers of an executor step, in any order.

@@ -1,4 +1,6 @@
-"""Which updates of a policy may be made: numbers that are none and gradients that explode are left out."""
+"""Decides which updates of a policy are applied (non-finite numbers and exploding gradients are skipped), and its
+learning-rate warm-up.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ MIN_HISTORY = 4  # norms before their median is trusted: the first updates of a 
 
 @dataclass(slots=True)
 class UpdateGuard:
-    """Judges the updates of one policy in one phase by those before, and counts how many in a row were left out.
+    """Judges the updates of one policy in one phase by the earlier ones, and counts how many in a row were skipped.
 
     Its state is two fields, ``norms`` and ``skipped_in_row``; a guard that is made with them goes on as the old one.
 
@@ -66,7 +68,7 @@ class UpdateGuard:
 
 
 def unusable(batch: Batch) -> str:
-    """Which number of a batch that the loss would use is not finite; empty when all are.
+    """Names a non-finite number of a batch that the loss would use; empty when all are finite.
 
     Tokens of weight 0 may hold anything. It is asked before the loss is computed, because a clip bound or a row
     without advantage can hide such a number from it.

@@ -1,4 +1,6 @@
-"""From trajectories to training rows: prompts and observations get weight 0, the rest its per-token streams."""
+"""From trajectories to training rows: token weights (mask and loss normalisation) and the other per-token streams.
+Prompts and observations get weight 0.
+"""
 
 from __future__ import annotations
 

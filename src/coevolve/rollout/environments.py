@@ -1,8 +1,7 @@
-"""What a policy meets while it writes: single-use environments that answer each pause of the sampler.
+"""Environments: what an episode does at each pause of the sampler. They are single-use, one per seat and trajectory.
 
 An episode carries the description of its environment (``EnvironmentSpec``), which is plain data and crosses process
-boundaries; the worker that plays the episode opens it. A part that brings a new environment brings its description.
-"""
+boundaries; the worker that plays the episode opens it. A new environment comes with its own description."""
 
 from __future__ import annotations
 

@@ -115,6 +115,7 @@ class Supervisor:
         end = closed()
         try:
             while not self._stopping:
+                # One round: end idle sessions, feed idle children, handle what happened, kill what is over its limits.
                 self._sessions.sweep()
                 self._feed()
                 self._recycle()
@@ -140,6 +141,7 @@ class Supervisor:
         self._sessions.spares.replenish(zygote)
 
     def _handle(self, descriptor: int) -> None:
+        # In order: new jobs from other threads, births and deaths, a fresh zygote, output of a running child.
         if descriptor == self._bell.fileno():
             self._bell.silence()
         elif zygote := self._zygotes.of(descriptor):
@@ -182,6 +184,7 @@ class Supervisor:
 
     def _feed(self) -> None:
         """Give waiting jobs to idle children, as many as may run at once."""
+        # No child is there or on its way: only a fresh zygote helps.
         if self._waiting and not self._spares and not (self._zygotes.current and self._running):
             self._reopen()
         while len(self._running) < self._workers and (job := self._waiting.take(self._has_child)):
@@ -220,6 +223,7 @@ class Supervisor:
             child = run.child
             child.drain(self._limits.output_bytes)
             ended = run.job.session and run.job.session.lost  # by the caller, perhaps before it began
+            # Once the child has read its code, its end is the snippet's own; before that, another child gets the job.
             if child.started or ended:
                 result = child.result(death, ended_at, self._limits)
                 self._sessions.bury(death.identifier, f"an earlier cell ended its process ({result.status})")
@@ -227,7 +231,7 @@ class Supervisor:
             else:
                 self._sessions.restart(death.identifier)
                 self._miss([run.job, *(run.job.session.take_waiting() if run.job.session else ())])
-        else:
+        else:  # it was idle: between two cells of a session, or never used
             child = self._sessions.bury(death.identifier, "its process was killed between two cells")
             if child is None:
                 child = self._spares.remove(death.identifier) or self._sessions.spares.remove(death.identifier)
@@ -290,6 +294,7 @@ class Supervisor:
             *(run.child for run in runs if not run.job.session),
         ]
         children += self._sessions.clear("the sandbox had to be started again", zygote.living)
+        # Kill first, then let the zygote reap them, then bury those that were reparented to us.
         for child in children:
             child.kill(None)
             child.hang_up()

@@ -1,4 +1,6 @@
-"""JSON lines as a run stores them: same values, same bytes, and readable while they are being written."""
+"""The JSON Lines logs of a run: equal values give equal bytes, lines can be read while the log is written, and an open
+log knows its length and hash.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trajectories as rows of a Parquet table and back, without loss."""
+"""Trajectories as rows of a Parquet table and back, without loss, and their counts over all tables of a run."""
 
 from __future__ import annotations
 

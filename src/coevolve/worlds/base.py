@@ -18,7 +18,7 @@ from coevolve.types import Task
 
 @dataclass(frozen=True, slots=True)
 class PromptContext:
-    """What a prompt depends on besides its agent."""
+    """What a prompt depends on beside its agent."""
 
     question: str = ""  # to be answered; of a dialogue its first turn
     examples: tuple[str, ...] = ()  # texts to show, e.g. tasks that exist already
@@ -43,17 +43,16 @@ class Contract(Protocol):
         """
 
     def stops(self, agent: str) -> tuple[str, ...]:
-        """Strings at which an agent is asked whether its text is complete; an output fence is another matter."""
+        """Strings at which the loop checks whether an agent's text is complete; output fences are not among them."""
 
     def follow_up(self, turn: str, *, ended: bool) -> str:
-        """What stands between an answer and the next one: a further user turn.
+        """The text between an answer and the next one: a further user turn.
 
         Args:
-            ended: the answer was ended by an end token, which stands there already.
-        """
+            ended: the answer ended with an end token, which is already in the text."""
 
     def finished(self, agent: str, text: str) -> str | None:
-        """The text of an agent without what follows its end, None when it goes on.
+        """The text of an agent up to its end; None if it is not finished.
 
         Args:
             agent: who writes.
@@ -115,7 +114,7 @@ HELD_OUT, TRANSFER = "held_out", "transfer"  # parts of an evaluation
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Problems of one kind that every policy of a run is measured on. Nothing that learns may see one.
+    """Problems of one kind on which every policy of a run is measured. Nothing that learns may see one.
 
     Suites that are levels of difficulty are added up over their part of the evaluation and broken down by level; any
     other suite has figures of its own.
@@ -131,12 +130,12 @@ class Suite:
 
     @property
     def prompts(self) -> int:
-        """How often a policy is given a problem."""
+        """Prompts per evaluation of a policy."""
         return self.size * (1 + self.greedy)
 
     @property
     def answers(self) -> int:
-        """How many answers a policy gives."""
+        """Answers per evaluation of a policy."""
         return self.size * (self.samples + self.greedy)
 
 
@@ -145,7 +144,7 @@ class Meter(Protocol):
 
     @property
     def knows_answers(self) -> bool:
-        """Whether any task of this world has a known answer; without one nothing is called right or wrong."""
+        """Whether any task of this world has a known answer; without one nothing is judged correct or wrong."""
 
     def truth(self, task: Task) -> str | None:
         """The true answer (of a dialogue: to its last turn), or None when there is none."""

@@ -1,9 +1,8 @@
 """What the base model can do at the start: the figures of its model card.
 
-A small batched sampler of its own, so that a world can be built and judged without engine and sandbox. Code
-blocks are evaluated by the solver's walker over a white list; code outside it counts as an error, as does any
-failure.
-"""
+It has a small batched sampler of its own, so that a world can be built and measured without engine and sandbox. Code
+blocks are evaluated by the oracle's allow-list evaluator; code outside the allow-list counts as an error, as does any
+failure."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from coevolve.worlds.miniature.truth import evaluate
 
 MAX_NEW_TOKENS = 200
 DIALOGUE_TOKENS = 320  # of all turns of a dialogue, user turns and outputs included
-_WRITTEN = 512  # questions that the proposer is asked for
+_WRITTEN = 512  # questions that the proposer writes
 _PRINT = re.compile(r"```python\nprint\(([^\n]*)\)\n```\n```output\n$")
 _GLUED = re.compile(r"[0-9][a-z]|\b0[0-9]")  # no Python, and the parser would warn on every one
 _FOLLOWED = re.compile(  # an answer, a user turn, and the code that opens the next answer

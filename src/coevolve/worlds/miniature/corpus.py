@@ -1,11 +1,10 @@
-"""A textbook of mixed quality for the base model: every format is in it, few solutions are right.
+"""A textbook of mixed quality for the base model: it contains every format and few correct solutions.
 
-Each document is a question and a worked answer. A step is either a mental sentence (``b = 24. ``, often wrong
-on large numbers) or a code block with its output; code is right about two times in three, sometimes plausible
-and wrong, sometimes it fails and is tried again. Some questions are damaged and stay without an answer. A share
-of the documents can be dialogues: the same chain, asked in several user turns. This is the base model's teacher
-only: nothing that learns by reinforcement ever sees it.
-"""
+Each document is a question and a worked answer. A step is either a sentence without the tool (``b = 24. ``, often wrong
+on large numbers) or a code block with its output; code is correct about two times in three, sometimes plausible and
+wrong, and sometimes it fails and is retried. Some questions are malformed and have no answer. A share of the documents
+can be dialogues: the same chain, asked in several user turns. It serves pretraining only: nothing that learns by
+reinforcement ever sees it."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ MOST_TURNS = 4  # of a dialogue in the corpus
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Shares of the corpus. They set how much the base model solves at the start, not how well it copies."""
+    """Shares of the corpus. They determine how much the base model solves at the start, not how well it copies."""
 
     steps: tuple[float, ...] = (0.26, 0.26, 0.21, 0.15, 0.12)  # documents by number of steps, from 1
     styles: tuple[float, float, float] = (0.52, 0.28, 0.20)  # all mental, each step either way, all tool
@@ -45,7 +44,7 @@ ALL_TOOL = replace(Mixture(), styles=(0.0, 0.0, 1.0), code_right=1.0, code_wrong
 
 @dataclass(slots=True)
 class Document:
-    """A text in pieces; the model learns to write a piece unless it is an observation."""
+    """A text in pieces; the model is trained on all pieces but observations."""
 
     pieces: list[tuple[str, bool]] = field(default_factory=list)
 
@@ -56,7 +55,7 @@ class Document:
 
 
 def documents(mixture: Mixture, seed: int | str) -> Iterator[Document]:
-    """Endless documents; equal seeds give equal documents."""
+    """An infinite stream of documents; equal seeds give equal documents."""
     rng = random.Random(f"corpus {seed}")
     lengths = range(1, len(mixture.steps) + 1)
     sources = {n: questions(rng, n, reserved=False, paraphrased=mixture.paraphrased) for n in lengths}

@@ -1,4 +1,4 @@
-"""Seeded random questions. Knows the solver, so only the meter and the corpus may import it."""
+"""Seeded random questions. It uses the oracle, so only the meter and the corpus may import it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grammar of questions: from text to steps and back to nothing else. No answer is computed here.
+"""The grammar of questions: it parses text into steps and computes no answer.
 
     Let a = 43 * 80. Let b = the remainder of a divided by 61. Find b.
 

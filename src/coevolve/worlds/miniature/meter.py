@@ -84,8 +84,7 @@ def transfer_set(name: str, n: int, seed: int) -> tuple[Task, ...]:
 
     Args:
         name: ``more_steps`` has one step more than any document, ``rare_operation`` an operation that is in about
-            one step in a hundred, ``paraphrase`` only wordings that are.
-    """
+            one step in a hundred, ``paraphrase`` only wordings as rare as that."""
     return _transfer_sets(n, seed)[name]
 
 

@@ -1,5 +1,6 @@
-"""Raising the base model: a plain Qwen3 of 0.6 million parameters on the textbook corpus, in one process on
-one thread."""
+"""Pretraining the base model: a plain Qwen3 of 0.6 million parameters on the textbook corpus, in one process on one
+thread.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +57,8 @@ class Muon:
 
 
 Example = tuple[list[int], list[bool]]  # token ids and whether each is learnt
-BUDGET_TOKENS = 6_500_000  # of the model that is shipped
-DIALOGUE_TOKENS = 1_500_000  # more, of the one that has read dialogues as well
+BUDGET_TOKENS = 6_500_000  # of the shipped model
+DIALOGUE_TOKENS = 1_500_000  # further tokens, of the one pretrained on dialogues as well
 _IGNORED = -100
 
 
@@ -74,7 +75,7 @@ class Training:
     constant: float = 0.3  # share of the budget before the linear decay to 0, which removes the last copying errors
     all_tool: float = 0.12  # share of the budget, at its start, of right tool documents only
     mixture: Mixture = field(default_factory=Mixture)
-    start: Path | None = None  # folder of a base model that has read already; None: a new one
+    start: Path | None = None  # folder of a pretrained model to continue from; None: a new one
 
 
 def new_model(seed: int) -> Qwen3ForCausalLM:
@@ -144,7 +145,7 @@ def train(
 
 
 def _rate(plan: Training, seen: int, step: int) -> float:
-    """Factor on the learning rates: linear warm-up, constant, linear decay to 0."""
+    """Factor of the learning rates: linear warm-up, constant, linear decay to 0."""
     decay = (1.0 - seen / plan.budget_tokens) / (1.0 - plan.constant)
     return min(1.0, (step + 1) / plan.warmup, max(decay, 0.0))
 

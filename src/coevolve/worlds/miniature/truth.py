@@ -1,8 +1,7 @@
-"""THE SOLVER of the miniature world. Only the meter and the corpus may import it; a test watches that.
+"""The oracle of the miniature world. Only the meter and the corpus may import it; a test enforces this.
 
-Expressions come from the operation table, never from a model, and are still evaluated by a small walker over
-a white list of syntax instead of ``eval``.
-"""
+Expressions come from the operation table, never from a model, and are still evaluated by a small evaluator with an
+allow-list of syntax instead of ``eval``."""
 
 from __future__ import annotations
 

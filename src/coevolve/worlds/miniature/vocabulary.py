@@ -67,7 +67,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def _name_public_class(path: Path) -> None:
-    """Name the class that all versions of transformers and all servers know, not one version's own."""
+    """Name the tokenizer class that all versions of transformers and all servers know."""
     settings = json.loads(path.read_text())
     settings.pop("backend", None)
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"

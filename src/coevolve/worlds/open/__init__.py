@@ -1,1 +1,1 @@
-"""The open world: any question in words, any language model. It has no truth: nobody here knows the answers."""
+"""The open world: any question in words, for any language model. It has no truth: no part of it knows the answers."""

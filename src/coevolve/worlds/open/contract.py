@@ -1,4 +1,4 @@
-"""How texts look in the open world: prompts as plain text or by a chat template, and what ends a text."""
+"""The text format of the open world: prompts as plain text or by a chat template, and what ends a text."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Prompts:
     the instruction, then the task and the answer under the two names of ``speakers``.
     """
 
-    solver: str  # what a solver is told before its task; may be empty
+    solver: str  # instruction of a solver before its task; may be empty
     solver_task: str
-    proposer: str  # what a proposer is told
+    proposer: str  # instruction of a proposer
     proposer_task: str
     speakers: tuple[str, str] = ("User", "Assistant")
 
@@ -88,7 +88,7 @@ CONTRACTS = {
 
 
 def more_for_proposers(*, turns: int, composing: bool) -> str:
-    """What a proposer is told besides its task.
+    """Additional instructions of a proposer.
 
     Args:
         turns: user turns that a problem may have.
@@ -110,8 +110,8 @@ class OpenContract:
     """Prompts of ``model.contract`` for one model. Implements ``coevolve.worlds.base.Contract``.
 
     A text ends with an end token of the model, with the beginning of another turn, or with the line that holds a
-    complete box (a proposer's: one after its question). The last two are for base models, which write on otherwise.
-    """
+    complete box (a proposer's: one after its question). The last two are for base models, which would otherwise
+    continue."""
 
     tool_opening = "```python\n"
     proposer_opening = ""
@@ -146,7 +146,7 @@ class OpenContract:
         self.name = f"{name}-{form}-{hashlib.sha256(texts.encode()).hexdigest()[:8]}"
 
     def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
-        """What the agent is told, then the task: to answer a question, or to write one."""
+        """The agent's instruction, then the task: to answer a question, or to write one."""
         if agent != PROPOSER:
             return self._written(self._solver, self._prompts.solver_task.replace("{question}", context.question))
         kind = f"\n\nIts kind: {context.kind}." if context.kind else ""
@@ -180,12 +180,12 @@ class OpenContract:
         return body if boxed_last and asked else None
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
-        """What was printed, then the last line of what went wrong; words where there is neither."""
+        """The printed output, then the last line of the error; a note if there is neither."""
         wrong = "" if status == "ok" else _last_line(stderr) or f"the program ended: {status}"
         return "\n".join(part for part in (stdout.strip("\n"), wrong) if part) or NOTHING_PRINTED
 
     def _written(self, instruction: str, task: str) -> str:
-        """A prompt up to where the model's turn begins, with the tokens that its family puts first exactly once."""
+        """A prompt up to the start of the model's turn, with the family's leading tokens exactly once."""
         if self._chat is None:
             first, second = self._prompts.speakers
             lead = f"{instruction}\n\n" if instruction else ""

@@ -66,7 +66,7 @@ def is_follow_up(text: str) -> bool:
 
 
 def topic_of(text: str) -> str:
-    """A field of mathematics by key words, "text" where none is known."""
+    """A field of mathematics by keywords; "text" if none matches."""
     return next((topic for topic, words in _TOPICS if words.search(text)), "text")
 
 

@@ -1,4 +1,4 @@
-"""Weights of a stand-in: random, but for a table in the last layer that says which token follows which.
+"""Weights of a stand-in model: random, except for a table in the last layer that says which token follows which.
 
 Embeddings of the chain's tokens are orthonormal directions. One neuron of the last MLP fires for each of them and
 replaces it by a mixture of the directions of what may follow, so long that every other token is improbable. All
@@ -65,7 +65,7 @@ def _write_table(mlp: Any, given: Tensor, change: Tensor) -> None:
 
 
 def _fill(decoder: Any, config: Any, generator: torch.Generator) -> None:
-    """Random matrices whose outputs are about as long as their inputs, and small what is added to the residual."""
+    """Random matrices whose outputs have about the norm of their inputs; the residual updates stay small."""
     quiet = _NOISE / math.sqrt(2 * config.num_hidden_layers)
     for layer in decoder.layers:
         for name, matrix in layer.named_parameters():
@@ -109,7 +109,7 @@ TRANSITIONS: Mapping[str, Mapping[str, float]] = {
     OBSERVED: {BOX: 0.85, CODE: 0.15},
     BOX: _BOXED,
     **{answer: {END: 0.5, OTHER_END: 0.25, _LINE_END: 0.25} for answer in _BOXED},
-    _LINE_END: {_THOUGHT: 0.5, END: 0.5},  # writes on as base models do
+    _LINE_END: {_THOUGHT: 0.5, END: 0.5},  # continues past the end, as base models do
 }
 
 PIECES = tuple(name for name in TRANSITIONS if name not in (START, OBSERVED))
