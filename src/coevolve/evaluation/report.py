@@ -7,6 +7,7 @@ from functools import partial
 from itertools import pairwise
 
 from coevolve.evaluation.figures import evaluation_figures
+from coevolve.evaluation.suites import MAJ_AT_K, MEAN_AT_K
 from coevolve.methods.phases.pool_report import POOL
 from coevolve.methods.reporting import (
     Better,
@@ -28,9 +29,10 @@ from coevolve.methods.reporting import (
     two_digits,
 )
 from coevolve.types import SOLVER
+from coevolve.worlds.base import HELD_OUT
 
 EVALUATE, EVALUATION, CONTROL = "evaluate", "evaluation", "control"
-_HELD_OUT = ("mean_at_8", "maj_at_8", "greedy", "by_level", "tool_calls", "n", "ci95")
+_HELD_OUT = (MEAN_AT_K, MAJ_AT_K, "greedy", "by_level", "tool_calls", "n", "ci95")
 _OF_POOLS = ("first_executor_pass_rate", "fixed_executor_tool_calls")  # a later evaluation may measure a pool again
 
 
@@ -53,7 +55,7 @@ def evaluation_report(labels: Labels) -> PhaseReport:
 def _parts(rows: Sequence[Row], iteration: int) -> dict[str, object]:
     seen = Seen(rows, iteration)
     row = seen.last(EVALUATION)
-    parts = {"held_out": part_of(row.get("held_out") or {}, _HELD_OUT), "transfer": row.get("transfer")}
+    parts = {HELD_OUT: part_of(row.get(HELD_OUT) or {}, _HELD_OUT), "transfer": row.get("transfer")}
     if seen.now(POOL):
         parts[POOL] = {key: _newest(rows, key, iteration) for key in _OF_POOLS}
     return parts
@@ -72,15 +74,15 @@ def _controls(rows: Sequence[Row]) -> dict[str, object]:
 
 
 def _headline(rows: Sequence[Row], iteration: int) -> str:
-    held = Seen(rows, iteration).last(EVALUATION).get("held_out")
+    held = Seen(rows, iteration).last(EVALUATION).get(HELD_OUT)
     if held is None:
         return "this world knows no answers: nothing was held against the truth"
     half = (held["ci95"][1] - held["ci95"][0]) / 2
-    old = Seen(rows, iteration - 1).last(EVALUATION).get("held_out")
-    rise = f"{percent(old['mean_at_8'], 1)} -> " if old else ""
+    old = Seen(rows, iteration - 1).last(EVALUATION).get(HELD_OUT)
+    rise = f"{percent(old[MEAN_AT_K], 1)} -> " if old else ""
     calls = f"{two_digits(old['tool_calls'])} -> " if old else ""
     return (
-        f"accuracy {rise}{percent(held['mean_at_8'], 1)} (± {100 * half:.1f}) · greedy {percent(held['greedy'])}"
+        f"accuracy {rise}{percent(held[MEAN_AT_K], 1)} (± {100 * half:.1f}) · greedy {percent(held['greedy'])}"
         f" · tool calls {calls}{two_digits(held['tool_calls'])}"
     )
 
@@ -88,31 +90,31 @@ def _headline(rows: Sequence[Row], iteration: int) -> str:
 def _held_out_quantities() -> tuple[Quantity, ...]:
     return (
         Quantity(
-            key="mean_at_8",
+            key=MEAN_AT_K,
             heading="mean@k",
-            path=("held_out", "mean_at_8"),
+            path=(HELD_OUT, MEAN_AT_K),
             unit=Unit.SHARE,
             better=Better.HIGHER,
             column="held-out",
             meaning="accuracy of single answers on held-out questions of one turn",
-            interval=("held_out", "ci95"),
-            metric="evaluation/held_out/mean_at_8",
+            interval=(HELD_OUT, "ci95"),
+            metric=f"evaluation/{HELD_OUT}/{MEAN_AT_K}",
         ),
         Quantity(
             key="majority",
             heading="majority",
-            path=("held_out", "maj_at_8"),
+            path=(HELD_OUT, MAJ_AT_K),
             unit=Unit.SHARE,
             better=Better.HIGHER,
             default=False,
             column="majority",
             meaning="held-out accuracy of the majority of an answer's samples",
-            metric="evaluation/held_out/maj_at_8",
+            metric=f"evaluation/{HELD_OUT}/{MAJ_AT_K}",
         ),
         Quantity(
             key="greedy",
             heading="greedy, last",
-            path=("held_out", "greedy"),
+            path=(HELD_OUT, "greedy"),
             unit=Unit.SHARE,
             better=Better.HIGHER,
             span=Span.LAST,
@@ -123,7 +125,7 @@ def _held_out_quantities() -> tuple[Quantity, ...]:
         Quantity(
             key="levels_1_to_3",
             heading="levels 1-3, last",
-            path=("held_out", "by_level"),
+            path=(HELD_OUT, "by_level"),
             unit=Unit.SHARE,
             better=Better.HIGHER,
             span=Span.LAST,
@@ -132,7 +134,7 @@ def _held_out_quantities() -> tuple[Quantity, ...]:
         Quantity(
             key="calls",
             heading="tool calls, held-out",
-            path=("held_out", "tool_calls"),
+            path=(HELD_OUT, "tool_calls"),
             unit=Unit.PER_ANSWER,
             column="tool calls",
             meaning="in one held-out answer",
@@ -194,7 +196,7 @@ def _dialogue_quantities() -> tuple[Quantity, ...]:
 _FORCED = Quantity(
     key="forced",
     heading="tool forced",
-    path=("controls", "fence_forced_base", "mean_at_8"),
+    path=("controls", "fence_forced_base", MEAN_AT_K),
     unit=Unit.SHARE,
     span=Span.BASE,
     default=False,
@@ -220,11 +222,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _progress(solver: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:
-    values = series(summary, "held_out", "mean_at_8")
+    values = series(summary, HELD_OUT, MEAN_AT_K)
     if len(values) < 2:
         return None
     worse = [later[0] for earlier, later in pairwise(values) if later[1] < earlier[1]]
-    k = at(summary["iterations"][values[-1][0]], "held_out", "k") or "k"
+    k = at(summary["iterations"][values[-1][0]], HELD_OUT, "k") or "k"
     text = f"mean@{k} after iterations {values[0][0]} to {values[-1][0]}: {listed(values)}."
     if not worse:
         return Finding("good", f"The {solver} became better in every iteration", text)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from coevolve.config import Config
 from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
+from coevolve.evaluation.suites import part_and_key
 from coevolve.monitor.summary import Summary, summarise
 from coevolve.statistics import Estimate, crossed, crossed_difference
 from coevolve.store.folder import RunFolder
+from coevolve.worlds.base import HELD_OUT, TRANSFER
 
 Verdict = Literal["higher", "lower", "not told apart"]
 Column = Literal["right", "greedy", "calls"]
@@ -25,8 +27,8 @@ _SEEDED = re.compile(r"(?P<label>.+)-s[0-9]+")
 # What a seed's run may have of its own.
 _OWN = {"seed", "run.dir", "run.name"}
 Problems = Literal["held_out", "dialogues"]
-# How the names of a kind's sets begin; what follows is the level, or the number of user turns.
-_SETS: dict[Problems, str] = {"held_out": "level-", "dialogues": "transfer-dialogue_"}
+# The part of an evaluation, and how the keys of its suites begin; what follows is the level, or the number of turns.
+_SUITES: dict[Problems, tuple[str, str]] = {"held_out": (HELD_OUT, ""), "dialogues": (TRANSFER, "dialogue_")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,10 @@ def _read(folder: Path, problems: Problems) -> ReadRun:
 
 
 def _held_out_table(run: RunFolder, name: str, problems: Problems) -> HeldOut:
-    begin = _SETS[problems]
-    rows = [row for row in run.read_table(name) if str(row["set"]).startswith(begin)]
+    part, begin = _SUITES[problems]
+    placed = [(*part_and_key(str(row["set"])), row) for row in run.read_table(name)]
+    found = [(key, row) for of, key, row in placed if of == part and key.startswith(begin)]
+    rows = [row for _, row in found]
     if not rows and problems == "dialogues":
         what = "the run was not measured on held-out dialogues"
         raise RunError(what, where=str(run.path), fix="set evaluation.dialogues, for example to 40, and run it again")
@@ -189,7 +193,7 @@ def _held_out_table(run: RunFolder, name: str, problems: Problems) -> HeldOut:
     }
     return HeldOut(
         problems=tuple(str(row["task_id"]) for row in rows),
-        levels=np.array([str(row["set"]).removeprefix(begin) for row in rows], dtype=np.str_),
+        levels=np.array([key.removeprefix(begin) for key, _ in found], dtype=np.str_),
         right=numbers["samples_right"] / numbers["k"],
         greedy=numbers["greedy_right"],
         calls=numbers["tool_calls"],

@@ -1,4 +1,4 @@
-"""The learner's view of the miniature world: prompts, grammar and the base model, but no answers."""
+"""The learner's view of the miniature world: contract, grammar and base model, but no answers."""
 
 from __future__ import annotations
 
