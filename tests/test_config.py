@@ -185,7 +185,7 @@ def test_faults_in_a_file_name_the_file(write: Write) -> None:
         ("reward.bleu_threshold=0", "number above 0 and at most 1"),
         ("seed=true", "integer at least 0"),
         ("tool.enabled=1", "true or false"),
-        ("objective=ppo", "adpo | grpo"),
+        ("objective=ppo", "adpo | grpo or module:name"),
         ("pool.voters=[nobody]", "non-empty list of (current | previous | middle | first | base)"),
         ("seed=", "integer at least 0"),
     ],

@@ -24,8 +24,7 @@ from coevolve.worlds.base import PromptContext
 from coevolve.worlds.open.learner import OpenWorld
 from coevolve.worlds.open.stand_in import build
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in, make_small, small_folder
-from coevolve.worlds.open.stand_in.random_model import TRANSITIONS
-from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, save_tokenizer
+from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, TRANSITIONS, save_tokenizer
 from coevolve.worlds.registry import open_world
 
 TINY = {"layers": 2, "hidden": 64, "vocabulary": 2048}

@@ -15,6 +15,7 @@ from coevolve.engine.planning.devices import why_no_gpu
 from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Fit, sentence
 from coevolve.runs.plan import PlannedPhase
+from coevolve.worlds.registry import world_named
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
@@ -29,7 +30,7 @@ def print_plan(
     """
     console.print(yaml.safe_dump(config.model_dump(), sort_keys=False), markup=False, highlight=False, soft_wrap=True)
     on_cpu = config.engine.device == "cpu"
-    timed = on_cpu and config.world == "miniature"  # what was measured
+    timed = on_cpu and world_named(config.world).sizes is not None  # what was measured
     table = _table("phase", "texts", "tokens sampled", "tokens trained", *(["CPU"] if timed else []), "disk")
     for phase in phases:
         table.add_row(phase.name, *_cells([phase], timed))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from coevolve.monitor.progress import duration
 from coevolve.monitor.summary import Summary, at, iterations, number_at
-from coevolve.worlds.registry import EXAMPLES
+from coevolve.worlds.registry import world_named
 
 ABSENT = "–"
 COLUMNS = {  # heading -> what it says, for the legend
@@ -53,7 +53,7 @@ def print_ending(console: Console, run: Path, report: Path, summary: Summary) ->
     if wall is not None:
         done += f" in {duration(wall)}"
     lines = [f"{done}. {result_sentence(summary)}Report: {report}"]
-    example = EXAMPLES[str(at(summary, "world") or "miniature")]
+    example = world_named(str(at(summary, "world") or "miniature")).example
     lines.append(f"next: coevolve solve {shlex.quote(str(run))} {shlex.quote(example)}")
     lines.append(f"      coevolve summary {shlex.quote(str(run))}")
     for line in lines:

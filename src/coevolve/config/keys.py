@@ -12,6 +12,7 @@ from typing import Any
 from coevolve.config import Config, Section
 from coevolve.errors import ConfigError
 
+WRITTEN_AS_PATH = "module:name"  # among allowed values: an object of one's own
 # Sections by the name that they had up to schema 2 of the run folder.
 RENAMED_SECTIONS = {"curriculum": "proposer", "executor": "solver"}
 
@@ -112,6 +113,8 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         return f"{options[0]}, or a list of these" if one_or_list else " or ".join(options)
     if "const" in schema:
         return str(schema["const"])
+    if "pattern" in schema:
+        return WRITTEN_AS_PATH
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
     if schema["type"] == "array":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -57,11 +57,12 @@ def preset_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def resolved(schema: type[C], stack: Sequence[Layer]) -> C:
+def resolved(schema: type[C], stack: Sequence[Layer], check: Callable[[C], None]) -> C:
     """The configuration of a run: defaults, then the values of the layers, later ones over earlier ones.
 
     Args:
         schema: the configuration of the method that is meant.
+        check: raises ValueError with the keys in its words where valid values do not fit together.
 
     Raises:
         ConfigError: an unknown section or key; a value of the wrong type or out of range; an impossible combination.
@@ -75,7 +76,12 @@ def resolved(schema: type[C], stack: Sequence[Layer]) -> C:
         for key, value in layer.values.items()
         if key not in sections  # one without a key in it
     }
-    return _validated(schema, merged)
+    config = _validated(schema, merged)
+    try:
+        check(config)
+    except ValueError as error:
+        raise _impossible(schema, str(error), merged) from error
+    return config
 
 
 def preset_layer(name: object) -> Layer:

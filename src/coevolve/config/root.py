@@ -18,7 +18,7 @@ from coevolve.config.resources import (
     VllmSection,
 )
 from coevolve.config.section import Section
-from coevolve.config.validation import check_engine, check_sandbox, check_world
+from coevolve.config.validation import check_engine, check_sandbox
 from coevolve.types import SOLVER
 
 
@@ -71,6 +71,5 @@ class Config(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         check_engine(self.engine, self.sampling)
-        check_world(self.world, self.model, self.tool)
         check_sandbox(self.sandbox, self.tool)
         return self

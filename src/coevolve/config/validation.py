@@ -8,7 +8,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from coevolve.config.acting import SamplingSection, SandboxSection, ToolSection
-from coevolve.config.resources import EngineSection, ModelSection
+from coevolve.config.resources import EngineSection
 
 
 def check_engine(engine: EngineSection, sampling: SamplingSection) -> None:
@@ -21,18 +21,6 @@ def check_engine(engine: EngineSection, sampling: SamplingSection) -> None:
         raise ValueError("engine.sampler vllm decodes everything in the main process: engine.workers is 0 or 1")
     if sampling.temperature > 2:
         raise ValueError("engine.sampler vllm knows no sampling.temperature above 2")
-
-
-def check_world(world: str, model: ModelSection, tool: ToolSection) -> None:
-    """Prompts of the open world speak of a tool or not."""
-    if world == "miniature":
-        if model.contract != "agent0":
-            raise ValueError("model.contract is for world open: the miniature has prompts of its own")
-        return
-    if tool.enabled != (model.contract == "agent0"):
-        raise ValueError(
-            "model.contract agent0 tells the solver of its tool, the others have none: tool.enabled must fit it"
-        )
 
 
 def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:

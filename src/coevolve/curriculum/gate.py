@@ -11,7 +11,7 @@ import numpy as np
 
 from coevolve.types import Group
 
-Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified"]
+Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified", "refused"]
 _REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _SLACK = 1e-9  # p_hat is a count divided by k: 3 of 10 must pass a bound of 0.3 however it was rounded
@@ -22,7 +22,7 @@ class Gate:
     """The groups that passed, in order, and why each of the others did not."""
 
     kept: tuple[Group, ...]
-    reasons: Mapping[Reason, int]  # every reason is present, also with 0
+    reasons: Mapping[Reason, int]  # every reason that there can be is present, also with 0
     fates: tuple[Reason, ...]  # of all groups, in their order
 
 
@@ -34,6 +34,7 @@ def gate(
     enabled: bool = True,
     margin: float = 0.0,
     verified: Callable[[Group], bool] | None = None,
+    rule: Callable[[Group], bool] | None = None,
 ) -> Gate:
     """Keep the groups with lower <= p_hat <= upper.
 
@@ -42,17 +43,24 @@ def gate(
     Args:
         margin: lead of the majority over the runner-up, as a share of k; not in the paper.
         verified: called for a group that would be kept: is its label supported by more than votes? Not in the paper.
+        rule: called last, for a group that would be kept; its reason is "refused". Not in the paper.
 
     Source: Agent0 (arXiv 2511.16043), appendix A.1: p_hat between 0.3 and 0.8.
     """
-    fates = tuple(_reason(group, lower, upper, enabled, margin, verified) for group in groups)
+    fates = tuple(_reason(group, lower, upper, enabled, margin, verified, rule) for group in groups)
     counts = Counter(fates)
     kept = tuple(group for group, reason in zip(groups, fates, strict=True) if reason == "kept")
-    return Gate(kept, {name: counts[name] for name in _REASONS}, fates)
+    return Gate(kept, {name: counts[name] for name in _REASONS if name != "refused" or rule}, fates)
 
 
 def _reason(
-    group: Group, lower: float, upper: float, enabled: bool, margin: float, verified: Callable[[Group], bool] | None
+    group: Group,
+    lower: float,
+    upper: float,
+    enabled: bool,
+    margin: float,
+    verified: Callable[[Group], bool] | None,
+    rule: Callable[[Group], bool] | None,
 ) -> Reason:
     vote = group.vote
     if vote.answer is None:
@@ -64,7 +72,9 @@ def _reason(
     sizes = [votes for _, votes in vote.counts] + [0]
     if sizes[0] - sizes[1] < margin * vote.k - _SLACK:
         return "narrow"
-    return "kept" if verified is None or verified(group) else "unverified"
+    if verified is not None and not verified(group):
+        return "unverified"
+    return "kept" if rule is None or rule(group) else "refused"
 
 
 def chance_inside(majority: int, asked: int, k: int, lower: float, upper: float) -> float:

@@ -7,8 +7,8 @@ Source: Agent0 (arXiv 2511.16043), section 3.2: R_C = R_format * max(0, lambda_u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 ToolCount = Literal["mean", "majority", "max"]
@@ -18,7 +18,8 @@ ToolCount = Literal["mean", "majority", "max"]
 class RewardParts:
     """The reward of one question and its parts, which are already weighted and can simply be added.
 
-    ``total = format * max(0, uncertainty + tool - repetition - novelty)``, unless a negative reward is asked for.
+    ``total = format * max(0, uncertainty + tool + extra - repetition - novelty)``, unless a negative reward is asked
+    for.
     """
 
     format: float  # 1 when the question is well formed, else 0
@@ -27,6 +28,7 @@ class RewardParts:
     repetition: float  # R_rep, lambda_rep included
     novelty: float  # penalty for templates that the archive already holds; 0 without one
     total: float
+    extra: Mapping[str, float] = field(default_factory=dict)  # terms of one's own, by name
 
 
 def r_unc(p_hat: float, peak: float = 0.5) -> float:
@@ -84,6 +86,7 @@ def curriculum_reward(
     lambda_novelty: float = 0.0,
     clip_at_zero: bool = True,
     malformed: float = 0.0,
+    extra: Mapping[str, float] | None = None,
 ) -> RewardParts:
     """R_C = R_format * max(0, lambda_unc R_unc + lambda_tool R_tool - R_rep - lambda_novelty * archive
     share).
@@ -97,9 +100,11 @@ def curriculum_reward(
             which corresponds to ``lambda_novelty`` = 0.
         clip_at_zero: the max(0, ...). R-Zero's published code has none.
         malformed: reward of a malformed text in place of the gains, without ``clip_at_zero`` (R-Zero's code: -1, from
-            which its repetition penalty is still subtracted)."""
+            which its repetition penalty is still subtracted).
+        extra: terms of one's own, which are added to the gains of a well-formed text. Not in the paper.
+    """
     format_reward = 1.0 if well_formed else 0.0
-    gains = lambda_unc * uncertainty + lambda_tool * tool
+    gains = lambda_unc * uncertainty + lambda_tool * tool + sum((extra or {}).values())
     novelty = lambda_novelty * archive_share
     if clip_at_zero:
         total = format_reward * max(0.0, gains - repetition - novelty)
@@ -112,4 +117,5 @@ def curriculum_reward(
         repetition=repetition,
         novelty=novelty,
         total=total,
+        extra=extra or {},
     )

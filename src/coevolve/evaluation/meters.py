@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coevolve.config import DialogueSection
+from coevolve.config.dotted import is_dotted, load_object
 from coevolve.evaluation.scoring import is_right
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.statistics import mean
@@ -78,10 +79,15 @@ def true_accuracy(
 
 
 def open_meter(world: str, dialogue: DialogueSection) -> Meter:
-    """The meter of a world; opening one costs nothing.
+    """The meter of a world; opening one costs nothing. A world of one's own names the class of its meter, by dotted
+    path, in its attribute ``meter``; without one nothing is known to be right.
 
     Args:
         world: as in the configuration.
         dialogue: says what the true answer of a dialogue is.
     """
-    return OpenMeter() if world == "open" else MiniatureMeter(all_turns=dialogue.judged == "all")
+    if world == "miniature":
+        return MiniatureMeter(all_turns=dialogue.judged == "all")
+    own = getattr(load_object(world, "world"), "meter", None) if is_dotted(world) else None
+    meter: Meter = load_object(own, "meter of the world", needs=("truth", "suites"))() if own else OpenMeter()
+    return meter

@@ -42,7 +42,7 @@ class Evaluate:
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration
-        self.report = evaluation_report(labels_of(config))
+        self.report = evaluation_report(labels_of(config)[method_named(config.method).answerer])
         self._config, self._meter = config, open_meter(config.world, config.dialogue)
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0 and isinstance(config, CoevolutionConfig)
         self._parts = by_part(self._meter.suites(config.evaluation, PROBLEM_SEED))
@@ -138,7 +138,7 @@ def run_reports(config: Config) -> tuple[PhaseReport, ...]:
     Those that this configuration leaves out are among them, so that every run of a method has the same keys.
     """
     method = method_named(config.method)
-    declared = (evaluation_report(labels_of(config)), *method.reports)
+    declared = (evaluation_report(labels_of(config)[method_named(config.method).answerer]), *method.reports)
     names = {report.name for report in declared}
     return (*declared, *(x.report for x in method.phases(config, 1) if x.report.name not in names))
 

@@ -12,7 +12,6 @@ from coevolve.methods.phases.pool_report import POOL
 from coevolve.methods.reporting import (
     Better,
     Finding,
-    Labels,
     PhaseReport,
     Quantity,
     Row,
@@ -28,7 +27,6 @@ from coevolve.methods.reporting import (
     series,
     two_digits,
 )
-from coevolve.types import SOLVER
 from coevolve.worlds.base import HELD_OUT
 
 EVALUATE, EVALUATION, CONTROL = "evaluate", "evaluation", "control"
@@ -36,9 +34,8 @@ _HELD_OUT = (MEAN_AT_K, MAJ_AT_K, "greedy", "by_level", "tool_calls", "n", "ci95
 _OF_POOLS = ("first_executor_pass_rate", "fixed_executor_tool_calls")  # a later evaluation may measure a pool again
 
 
-def evaluation_report(labels: Labels) -> PhaseReport:
-    """The report of the phase for a method that calls its agents so."""
-    solver = labels[SOLVER]
+def evaluation_report(solver: str) -> PhaseReport:
+    """The report of the phase for a method that calls the agent it measures so."""
     return PhaseReport(
         name=EVALUATE,
         title="held-out",

@@ -19,7 +19,7 @@ from coevolve.export.text import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
 from coevolve.monitor.summary import Summary, at, iterations
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.base import PromptContext
-from coevolve.worlds.registry import EXAMPLES, open_world
+from coevolve.worlds.registry import open_world, world_named
 
 Licence = Mapping[str, str]  # license, license_name, license_link: those that the base model's card states
 _PAPER = "[Agent0](https://arxiv.org/abs/2511.16043)"
@@ -193,7 +193,7 @@ def _proposer_table(known: Sequence[object]) -> str:
 def _example(agent: str, config: Config, base: str, *, adapter: bool) -> str:
     contract = open_world(config).contract
     if agent == SOLVER:
-        task = Task("example", (EXAMPLES[config.world],), "example", Origin(config.method, PROPOSER, 0))
+        task = Task("example", (world_named(config.world).example,), "example", Origin(config.method, PROPOSER, 0))
         prompt = contract.prompt(SOLVER, PromptContext(task.turns[0]))
         how = f"do_sample=False, stop_strings={['```output', *contract.stops(SOLVER)]!r}"
     else:

@@ -16,7 +16,7 @@ from coevolve.learning.guard import UpdateGuard
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.rollout.policy import Policy
-from coevolve.types import AgentSpec, Group, LabelledTask, Trajectory
+from coevolve.types import SOLVER, AgentSpec, Group, LabelledTask, Trajectory
 from coevolve.worlds.base import World
 
 Row = Mapping[str, object]
@@ -173,11 +173,12 @@ class Phase(Protocol):
 
     report: PhaseReport  # its name, and what others need to know of it
     iteration: int
-    by_steps: bool  # resumes after its last step (``train_steps``), else anew with the trajectories that are kept
-    steps: int  # for the progress display
+    by_steps: bool = False  # resumes after its last step (``train_steps``), else anew with the kept trajectories
+    steps: int = 1  # for the progress display
 
     def cost(self, config: Any) -> PhaseCost:
         """What it will ask of the engine, for plans."""
+        return PhaseCost()
 
     def run(self, state: State[Any]) -> list[Path]:
         """Do the work; returns the files and folders that the next phases need."""
@@ -192,29 +193,39 @@ class Paper:
 
 
 class Method(Protocol):
-    """What coevolves: agents, and the phases of an iteration over shared parts. One object per method."""
+    """What coevolves: agents, and the phases of an iteration over shared parts. One object per method.
+
+    A class of one's own that derives from this one has to give ``config``, ``agents`` and ``phases``.
+    """
 
     @property
     def name(self) -> str:
         """As in ``coevolve run NAME``."""
+        return type(self).__name__
 
     @property
-    def paper(self) -> Paper: ...
+    def paper(self) -> Paper | None:
+        """None where there is none."""
+        return None
 
     @property
     def config(self) -> type[Config]:
         """The shared keys with the method's own; what ``agents`` and ``phases`` are given is one of these."""
 
     @property
-    def default_preset(self) -> str: ...
+    def default_preset(self) -> str:
+        """The preset of a run that names none; empty: the defaults of ``config`` alone."""
+        return ""
 
     @property
     def answerer(self) -> str:
         """Id of the agent that solves: it is measured, asked by ``coevolve solve`` and exported first."""
+        return SOLVER
 
     @property
     def reports(self) -> tuple[PhaseReport, ...]:
         """Of all phases that the method has, also of those that a configuration leaves out."""
+        return ()
 
     def agents(self, config: Any) -> tuple[AgentSpec, ...]:
         """The agents of a run, each with its label and whether this configuration trains it."""

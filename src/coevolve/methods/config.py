@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from coevolve.config import Config, Section, TrainingSection, at_iteration
+from coevolve.config.dotted import DottedPath
 from coevolve.config.section import Probability, ProbabilityPerIteration, StepsPerIteration, Voter
 from coevolve.methods.base import State
 from coevolve.types import PROPOSER
@@ -29,6 +30,14 @@ class RewardSection(Section):
     mask_numbers: bool = Field(False, description="compare questions with every number replaced by #")
     clip_at_zero: bool = Field(True, description="no reward is below 0; false = what R-Zero's code computes")
     malformed: float = Field(0.0, le=0, description="what a text earns that is no well-formed question (R-Zero: -1)")
+    extra: list[DottedPath] = Field(
+        default_factory=list, description="functions of one's own whose values are added (docs/own-idea.md)"
+    )
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
 
 class ProposerSection(TrainingSection):
@@ -80,6 +89,9 @@ class GateSection(Section):
     verified: bool = Field(
         False, description="keep only labels on which the tool-verified answers of the current executor agree as well"
     )
+    rule: DottedPath | None = Field(
+        None, description="a function of one's own that has the last word on a task (docs/own-idea.md)"
+    )
 
 
 class SolverSection(TrainingSection):
@@ -114,7 +126,9 @@ class AdpoSection(Section):
 class CoevolutionConfig(Config):
     """The shared keys, and those of a proposer and a solver that raise each other."""
 
-    objective: Literal["adpo", "grpo"] = Field("adpo", description="objective of the executor")
+    objective: Literal["adpo", "grpo"] | DottedPath = Field(
+        "adpo", description="how much a task teaches the solver; or a function of one's own (docs/own-idea.md)"
+    )
     reward: RewardSection = RewardSection()
     proposer: ProposerSection = ProposerSection()
     pool: PoolSection = PoolSection()

@@ -6,26 +6,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from coevolve.config import Config
-from coevolve.config.keys import unknown
+from coevolve.config.dotted import functions_named, is_dotted, load_object
+from coevolve.config.keys import config_keys, unknown
 from coevolve.config.loading import Layer, file_layer, override_layer, preset_layer, resolved
 from coevolve.errors import ConfigError
 from coevolve.methods.agent0 import Agent0
 from coevolve.methods.base import Method
 from coevolve.methods.r_zero import RZero
+from coevolve.worlds.registry import world_named
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero())}
 DEFAULT_METHOD = Agent0.name
 
 
 def method_named(name: str) -> Method:
-    """The method of ``coevolve run NAME``.
+    """The method of ``coevolve run NAME``; ``my_module:MyMethod`` is a class of one's own, or an object of one.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is none of this name, or it is no method.
     """
-    if name not in METHODS:
+    if name in METHODS:
+        return METHODS[name]
+    if not is_dotted(name):
         raise unknown("method", name, list(METHODS))
-    return METHODS[name]
+    found = load_object(name, "method", needs=("config", "answerer", "agents", "phases"))
+    method: Method = found() if isinstance(found, type) else found
+    return method
 
 
 def trained_agents(config: Config) -> set[str]:
@@ -62,12 +68,36 @@ def load_config(
     in_file = written[0].values if written else {}
     asked = str(method or in_file.get("method", DEFAULT_METHOD))
     name = preset or in_file.get("preset") or method_named(asked).default_preset
-    stack = [preset_layer(name), *written, *layers]
-    meant = method_named(str([layer.values["method"] for layer in stack if "method" in layer.values][-1]))
+    base = preset_layer(name) if name else Layer("defaults", {})
+    schema = method_named(asked).config
+    if is_dotted(asked):
+        base = _of_another_method(base, schema)
+    stack = [base, *written, *layers]
+    named = [str(layer.values["method"]) for layer in stack if "method" in layer.values]
+    meant = named[-1] if named else asked
     for layer in stack:
         _refuse_other_method(layer, method)
-    stack += [override_layer(meant.config, overrides), Layer("--preset", {"preset": name})]
-    return resolved(meant.config, stack)
+    schema = method_named(meant).config
+    stack += [override_layer(schema, overrides), Layer("coevolve run", {"preset": name, "method": meant})]
+    return resolved(schema, stack, check_names)
+
+
+def check_names(config: Config) -> None:
+    """See that the world, and everything of one's own that a configuration names, can be loaded and used.
+
+    Raises:
+        ConfigError: something cannot.
+        ValueError: sections do not fit the world.
+    """
+    world_named(config.world).check(config.model, config.tool)
+    for key, path in functions_named(config):
+        load_object(path, key)
+
+
+def _of_another_method(preset: Layer, schema: type[Config]) -> Layer:
+    """What a method of one's own takes over from a packaged preset: the keys that it has."""
+    keys = config_keys(schema)
+    return Layer(preset.source, {k: v for k, v in preset.values.items() if k in keys and k != "method"})
 
 
 def stored_config(values: Mapping[str, object]) -> Config:

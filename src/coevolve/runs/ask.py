@@ -17,7 +17,7 @@ from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.types import PROPOSER, SOLVER, Origin, Task, Trajectory
 from coevolve.worlds.base import PromptContext, World
-from coevolve.worlds.registry import EXAMPLES
+from coevolve.worlds.registry import world_named
 
 
 def solve(path: Path, question: str) -> Trajectory:
@@ -64,7 +64,7 @@ def _refuse_unreadable(task: Task, world: World, base: Path, config: Config) -> 
         fault = f"the question is too long: {len(tokens)} tokens, and the model has room for {_longest(base)} in all"
     if fault:
         raise ConfigError(
-            fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {EXAMPLES[config.world]}"
+            fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {world_named(config.world).example}"
         )
 
 

@@ -11,8 +11,7 @@ from coevolve.errors import RunError
 from coevolve.store.manifest import Manifest
 from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.base import World
-from coevolve.worlds.open.stand_in.build import make_small
-from coevolve.worlds.registry import open_world
+from coevolve.worlds.registry import open_world, world_named
 
 
 def base_model(world: World) -> Path:
@@ -42,8 +41,8 @@ def ready_world(config: Config) -> World:
     """
     if config.model.path:
         fetch_model(config.model.path)
-    elif config.world == "open":
-        make_small()
+    elif make := world_named(config.world).make_model:
+        make()
     return open_world(config)
 
 

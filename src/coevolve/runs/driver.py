@@ -9,13 +9,14 @@ from typing import Any
 
 from coevolve.config import Config
 from coevolve.engine.factory import Trainers, require_engine
-from coevolve.errors import EngineError, RunError
+from coevolve.errors import CoevolveError, EngineError, RunError
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.phase import run_phases
 from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
+from coevolve.methods.registry import check_names
 from coevolve.monitor.alarms import alarms
 from coevolve.monitor.progress import Progress
 from coevolve.monitor.sentences import phase_line
@@ -30,6 +31,7 @@ from coevolve.runs.plan import name_of, planned
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
+from coevolve.worlds.registry import world_named
 
 __all__ = ["planned", "resume", "start"]
 
@@ -61,8 +63,9 @@ def resume(path: Path, progress: Progress) -> Path:
         progress.note(f"{path} is finished already")
         return path
     try:
+        check_names(folder.config)
         folder.verify_all()
-    except RunError:
+    except CoevolveError:
         folder.close()
         raise
     _execute(folder, progress)
@@ -70,7 +73,7 @@ def resume(path: Path, progress: Progress) -> Path:
 
 
 def _free_folder(config: Config) -> Path:
-    name = config.run.name or f"{config.method}-{config.preset}-{config.seed}"
+    name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}-{config.seed}"
     path, n = Path("runs") / name, 1
     while path.exists():
         n += 1
@@ -122,10 +125,9 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     ):
         todo = [phase for phase in run_phases(config) if not folder.is_done(name_of(phase))]
         progress.start(_title(config), [(p.iteration, p.report.name, p.steps) for p in todo])
-        if config.world == "open" and config.model.path is None:
-            progress.note(
-                "model.path is not set: the base model is a small random one, and nothing it learns means anything"
-            )
+        note = world_named(config.world).note
+        if note and config.model.path is None:
+            progress.note(note)
         folder.set_status("running", contract=rollouts.settings.hash, base=base_digest(base))
         recorder = Recorder(folder, meter, judge)
         checkpoints = RunCheckpoints(folder, base)

@@ -13,7 +13,7 @@ from coevolve.errors import CoevolveError
 from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
 from coevolve.runs.plan import planned, shape_of
-from coevolve.worlds.registry import PROMPT_TOKENS, open_world
+from coevolve.worlds.registry import open_world, world_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def workload(config: Config) -> Workload:
     """What the memory of a run depends on."""
     return Workload(
         config.engine_settings,
-        prompt_tokens=PROMPT_TOKENS[config.world],
+        prompt_tokens=world_named(config.world).prompt_tokens,
         text_tokens=max(config.sampling.max_tokens, config.sampling.question_tokens),
         reference=config.has_reference,
     )
@@ -84,7 +84,7 @@ def forewords(config: Config) -> list[str]:
     Raises:
         ModelError: the base model's config.json cannot be read.
     """
-    fit = fit_here(config) if config.world == "open" or config.engine.device == "cuda" else None
+    fit = fit_here(config) if world_named(config.world).sizes is None or config.engine.device == "cuda" else None
     if fit is None:
         return []
     parts = ", ".join(f"{part.name} {part.bytes / 1e9:.1f}" for part in fit.memory.parts if part.bytes >= 5e7)

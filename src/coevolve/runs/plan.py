@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from coevolve.config import Config
+from coevolve.config import Config, SamplingSection
 from coevolve.engine.hub import published_config
 from coevolve.engine.planning.budget import trained_part
 from coevolve.engine.planning.memory import trained_numbers
@@ -13,7 +13,7 @@ from coevolve.engine.planning.shapes import KINDS, ModelShape
 from coevolve.errors import ModelError
 from coevolve.evaluation.phase import run_phases
 from coevolve.methods.base import Phase
-from coevolve.worlds.registry import open_world
+from coevolve.worlds.registry import TextSizes, open_world, world_named
 
 
 def shape_of(config: Config) -> ModelShape | None:
@@ -39,24 +39,6 @@ def shape_of(config: Config) -> ModelShape | None:
 
 _SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
 _FP32 = 4  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Averages:
-    """Tokens of one text, for estimates only."""
-
-    question: int
-    answer: int
-    trained: int  # of an answer
-    stored_bytes: int  # of a trajectory
-
-    @classmethod
-    def of(cls, config: Config) -> Averages:
-        """Those of finished `mini` runs; outside the miniature nothing was measured: half of what is allowed."""
-        if config.world == "miniature":
-            return cls(question=25, answer=35, trained=20, stored_bytes=250)
-        answer = config.sampling.max_tokens // 2
-        return cls(config.sampling.question_tokens // 2, answer, answer, stored_bytes=3 * answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +75,7 @@ def planned(config: Config) -> list[PlannedPhase]:
 
 
 def _planned(config: Config, phase: Phase, saved: int) -> PlannedPhase:
-    average, cost = Averages.of(config), phase.cost(config)
+    average, cost = _sizes(config.world, config.sampling), phase.cost(config)
     stored = cost.stored if config.run.keep_trajectories else 0
     return PlannedPhase(
         name=name_of(phase),
@@ -103,3 +85,10 @@ def _planned(config: Config, phase: Phase, saved: int) -> PlannedPhase:
         disk_bytes=stored * average.stored_bytes + saved * cost.checkpoint_copies,
         prompts=cost.prompts,
     )
+
+
+def _sizes(world: str, sampling: SamplingSection) -> TextSizes:
+    """Those of finished runs; where nothing was measured, half of what is allowed."""
+    answer = sampling.max_tokens // 2
+    allowed = TextSizes(sampling.question_tokens // 2, answer, answer, stored_bytes=3 * answer)
+    return world_named(world).sizes or allowed

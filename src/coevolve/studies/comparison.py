@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coevolve.config import Config
 from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
+from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.suites import part_and_key
 from coevolve.monitor.summary import Summary, summarise
 from coevolve.statistics import Estimate, crossed, crossed_difference
@@ -169,8 +170,8 @@ def _read(folder: Path, problems: Problems) -> ReadRun:
     recorded = run.recorded("meter/evaluation-")
     names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
     tables = [_held_out_table(run, name, problems) for name in names if name in recorded]
-    if not tables and run.config.world == "open":
-        what = "a run of the open world has no held-out problems, so there is nothing to compare"
+    if not tables and not open_meter(run.config.world, run.config.dialogue).knows_answers:
+        what = f"a run of the world {run.config.world} has no held-out problems, so there is nothing to compare"
         raise RunError(what, where=str(folder), fix="compare runs of the miniature")
     if not tables:
         raise RunError(

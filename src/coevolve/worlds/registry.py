@@ -1,32 +1,134 @@
-"""The world that a configuration names: the one place where a name becomes a world."""
+"""The worlds by name: the one place where a name becomes a world."""
 
 from __future__ import annotations
 
-from coevolve.config import Config
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from coevolve.config import Config, DialogueSection, ModelSection, ToolSection
+from coevolve.config.dotted import is_dotted, load_object
+from coevolve.config.keys import unknown
 from coevolve.engine.hub import model_folder
 from coevolve.types import PROPOSER
 from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.learner import OpenWorld
+from coevolve.worlds.open.stand_in.build import make_small
 
-EXAMPLES = {
-    "miniature": "Let a = 43 * 80. Let b = the digit sum of a. Find b.",
-    "open": "What is the sum of the first 100 odd numbers?",
-}  # a question of each world, for whoever wants to ask one
-PROMPT_TOKENS = {"miniature": 64, "open": 512}  # an allowance for framing and question, for plans of memory
+
+@dataclass(frozen=True, slots=True)
+class WorldSections:
+    """What a world may know of the configuration.
+
+    Args:
+        composing: the proposer has the tool while it writes.
+    """
+
+    model: ModelSection
+    dialogue: DialogueSection
+    tool: ToolSection
+    composing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextSizes:
+    """Averages of finished runs, for plans: tokens of a text, and bytes of a stored trajectory."""
+
+    question: int
+    answer: int
+    trained: int  # of an answer
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorldEntry:
+    """A world, and what is asked of it before it is opened.
+
+    Args:
+        open: the learner's view of it; costs nothing.
+        example: a question, for whoever wants to ask one.
+        prompt_tokens: an allowance for framing and question, for plans of memory.
+        sizes: None where nothing was measured: plans take half of what is allowed.
+        check: raises ValueError where the sections do not fit the world; says which keys contradict each other.
+        make_model: makes the world's own base model where it does not come with the package.
+        note: said at the start of a run with the world's own base model.
+    """
+
+    open: Callable[[WorldSections], World]
+    example: str = ""
+    prompt_tokens: int = 512
+    sizes: TextSizes | None = None
+    check: Callable[[ModelSection, ToolSection], None] = lambda model, tool: None
+    make_model: Callable[[], object] | None = None
+    note: str = ""
+
+
+def _check_miniature(model: ModelSection, tool: ToolSection) -> None:
+    if model.contract != "agent0":
+        raise ValueError("model.contract is for world open: the miniature has prompts of its own")
+
+
+def _check_open(model: ModelSection, tool: ToolSection) -> None:
+    if tool.enabled != (model.contract == "agent0"):
+        raise ValueError(
+            "model.contract agent0 tells the solver of its tool, the others have none: tool.enabled must fit it"
+        )
+
+
+def _open_miniature(sections: WorldSections) -> World:
+    path = sections.model.path
+    return MiniatureWorld(None if path is None else BASES[path] if path in BASES else model_folder(path))
+
+
+def _open_open(sections: WorldSections) -> World:
+    model = sections.model
+    return OpenWorld(
+        model.path,
+        model.contract,
+        turns=sections.dialogue.turns,
+        composing=sections.composing,
+        state=sections.tool.state,
+    )
+
+
+WORLDS: Mapping[str, WorldEntry] = {
+    "miniature": WorldEntry(
+        _open_miniature,
+        example="Let a = 43 * 80. Let b = the digit sum of a. Find b.",
+        prompt_tokens=64,
+        sizes=TextSizes(question=25, answer=35, trained=20, stored_bytes=250),
+        check=_check_miniature,
+    ),
+    "open": WorldEntry(
+        _open_open,
+        example="What is the sum of the first 100 odd numbers?",
+        check=_check_open,
+        make_model=make_small,
+        note="model.path is not set: the base model is a small random one, and nothing it learns means anything",
+    ),
+}
+_OF_A_WORLD = ("base_model", "is_well_formed", "is_reserved", "user_turns", "describe")
+
+
+def world_named(name: str) -> WorldEntry:
+    """The entry of a world, or of a class of one's own by dotted path.
+
+    Such a class implements :class:`coevolve.worlds.base.World`. It is made without arguments, unless it has a class
+    method ``opened`` that takes :class:`WorldSections`; ``example``, ``prompt_tokens`` and ``sizes`` may stand in it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name in WORLDS:
+        return WORLDS[name]
+    if not is_dotted(name):
+        raise unknown("world", name, list(WORLDS))
+    found = load_object(name, "world", needs=_OF_A_WORLD)
+    given = {key: getattr(found, key) for key in ("example", "prompt_tokens", "sizes") if hasattr(found, key)}
+    return WorldEntry(getattr(found, "opened", lambda sections: found()), **given)
 
 
 def open_world(config: Config) -> World:
     """The learner's view of ``config.world`` with the base model that ``model.path`` names, or with its own."""
-    path = config.model.path
-    if config.world == "open":
-        return OpenWorld(
-            path,
-            config.model.contract,
-            turns=config.dialogue.turns,
-            composing=config.has_tool(PROPOSER),
-            state=config.tool.state,
-        )
-    if path is None:
-        return MiniatureWorld()
-    return MiniatureWorld(BASES[path] if path in BASES else model_folder(path))
+    sections = WorldSections(config.model, config.dialogue, config.tool, config.has_tool(PROPOSER))
+    return world_named(config.world).open(sections)

@@ -13,6 +13,7 @@ from coevolve.methods.base import Store
 from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import verified_label
+from coevolve.methods.own import gate_rule
 from coevolve.methods.phases.pool_report import (
     POOL,
     Pool,
@@ -84,7 +85,12 @@ def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
 
     margin = at_iteration(section.margin, iteration)
     return gate(
-        groups, *bounds, enabled=section.enabled, margin=margin, verified=verified if section.verified else None
+        groups,
+        *bounds,
+        enabled=section.enabled,
+        margin=margin,
+        verified=verified if section.verified else None,
+        rule=gate_rule(section),
     )
 
 

@@ -19,6 +19,7 @@ from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import CoevolutionState as State
+from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
 from coevolve.methods.phases.proposer_report import ProposerStep, proposer_report, shown_facts, step_facts
 from coevolve.methods.polling import poll_for_reward, voters
@@ -127,7 +128,7 @@ def score_questions(
     # A malformed text is a cluster of its own; where no reward is below zero it cannot lose by it.
     alone = 0.0 if section.clip_at_zero else r_rep(1 / len(written), section.lambda_rep)
     out = [reward(well_formed=False, uncertainty=0, tool=0, repetition=alone) for _ in written]
-    for i, group, share, template in zip(asked, groups, shares, templates, strict=True):
+    for n, (i, group, share, template) in enumerate(zip(asked, groups, shares, templates, strict=True)):
         heard = [x for x in group.trajectories if not x.lost] or group.trajectories
         agreed = [agrees(x.answer, group.vote) for x in heard]
         calls = count_tool_calls([len(x.tool_calls) for x in heard], agreed, section.tool_count)
@@ -137,5 +138,6 @@ def score_questions(
             tool=r_tool(calls, section.gamma, section.tool_cap),
             repetition=r_rep(float(share), section.lambda_rep),
             archive_share=float(template),
+            extra=extra_terms(questions[n], group, section),
         )
     return out

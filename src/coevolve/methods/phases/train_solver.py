@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import at_iteration
-from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
+from coevolve.learning.advantages import group_relative
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import open_policy, train_steps
@@ -18,6 +18,7 @@ from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, relabelled
 from coevolve.methods.metrics import sampled_entropy
+from coevolve.methods.own import shape_of
 from coevolve.methods.phases.fill_pool import kept_tasks
 from coevolve.methods.phases.solver_report import (
     EXECUTOR,
@@ -121,23 +122,16 @@ class TrainSolver:
 
 
 def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rewards: np.ndarray) -> list[Lesson]:
-    """What the trajectories of one task are told: ADPO's scale and clip bound depend on the task's p_hat.
+    """What the trajectories of one task are told; the objective depends on the task's p_hat.
 
     A trajectory lost to the infrastructure teaches nothing, and its reward moves no baseline.
     """
-    section, adpo = config.solver, config.adpo
-    advantages, clip_high = np.zeros(len(group)), section.clip_high
+    scale, clip_low, clip_high = shape_of(config, task.p_hat)
+    advantages = np.zeros(len(group))
     usable = np.array([not x.lost for x in group])
-    advantages[usable] = group_relative(rewards[usable])
-    if config.objective == "adpo":
-        advantages = advantages * adpo_scale(task.p_hat, floor=adpo.scale_floor, lower=adpo.lower, upper=adpo.upper)
-        clip_high = float(
-            adpo_clip_high(
-                task.p_hat, base=section.clip_high, extra=adpo.clip_extra, lower=adpo.lower, upper=adpo.upper
-            )
-        )
+    advantages[usable] = group_relative(rewards[usable]) * scale
     bin = p_hat_bin(task.p_hat)
-    return [Lesson(x, float(a), section.clip_low, clip_high, bin) for x, a in zip(group, advantages, strict=True)]
+    return [Lesson(x, float(a), clip_low, clip_high, bin) for x, a in zip(group, advantages, strict=True)]
 
 
 def above_the_floor(groups: list[list[Lesson]], entropy: float | None, floor: float) -> list[list[Lesson]]:

@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 from coevolve.engine.hub import FAMILIES
 from coevolve.errors import ConfigError, ModelError
 from coevolve.system import cache_folder
-from coevolve.worlds.open.stand_in.random_model import END, OBSERVED, OTHER_END, START, TRANSITIONS
-from coevolve.worlds.open.stand_in.tokenizer import NAMINGS, Naming, in_bytes, save_tokenizer
+from coevolve.worlds.open.stand_in.tokenizer import (
+    END,
+    NAMINGS,
+    OBSERVED,
+    OTHER_END,
+    START,
+    TRANSITIONS,
+    Naming,
+    in_bytes,
+    save_tokenizer,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -4,17 +4,55 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coevolve.worlds.open.contract import CONTRACTS
-from coevolve.worlds.open.stand_in.random_model import PIECES
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.pre_tokenizers import PreTokenizer
+
+# What a stand-in writes: which text follows which, and how often.
+QUESTION, CODE, BOX, OUTPUT = "<question>", "```python\nprint(", "\\boxed{", "```output\n"
+_CLOSED, _END_OF_CODE, _THOUGHT = "?</question>\n", ")\n```\n", " Let me see"
+_ASKED = ("What is", "Find", "How much is")
+_NUMBERS = tuple(f" {digit}" for digit in "23456789")  # of a question: digit and space in one token
+_WORDS = (" plus", " times", " minus")
+_DIGITS, _SIGNS, _FAULT = tuple("23456789"), ("+", "*", "-"), "/0"
+_BOXED = {"5}": 0.55, "6}": 0.2, "7}": 0.15, "12}": 0.1}  # one answer often enough for votes at the frontier
+_LINE_END = ".\n"
+
+START, OBSERVED, END, OTHER_END = "START", "OBSERVED", "END", "OTHER END"  # tokens that depend on the family
+
+
+def _any(choices: tuple[str, ...], share: float = 1.0) -> dict[str, float]:
+    return {choice: share / len(choices) for choice in choices}
+
+
+TRANSITIONS: Mapping[str, Mapping[str, float]] = {
+    START: {QUESTION: 0.5, CODE: 0.4, _THOUGHT: 0.1},
+    _THOUGHT: {BOX: 0.5, CODE: 0.4, END: 0.1},
+    QUESTION: _any(_ASKED),
+    **{words: _any(_NUMBERS) for words in _ASKED},
+    **{number: {**_any(_WORDS, 0.65), _CLOSED: 0.35} for number in _NUMBERS},
+    **{word: _any(_NUMBERS) for word in _WORDS},
+    _CLOSED: {BOX: 0.9, END: 0.1},
+    CODE: _any(_DIGITS),
+    **{digit: {**_any(_SIGNS, 0.45), _END_OF_CODE: 0.5, _FAULT: 0.05} for digit in _DIGITS},
+    **{sign: _any(_DIGITS) for sign in _SIGNS},
+    _FAULT: {_END_OF_CODE: 1.0},
+    _END_OF_CODE: {OUTPUT: 0.9, BOX: 0.1},
+    OUTPUT: {END: 1.0},  # reached only where there is no tool
+    OBSERVED: {BOX: 0.85, CODE: 0.15},
+    BOX: _BOXED,
+    **{answer: {END: 0.5, OTHER_END: 0.25, _LINE_END: 0.25} for answer in _BOXED},
+    _LINE_END: {_THOUGHT: 0.5, END: 0.5},  # continues past the end, as base models do
+}
+
+PIECES = tuple(name for name in TRANSITIONS if name not in (START, OBSERVED))
 
 _LEARNT = 1_200  # ids that are learnt from text; all others of the base vocabulary stand for nothing in particular
 _CUT = r" ?\p{L}+|\p{N}|\s*[\r\n]+|[^\s\p{L}\p{N}]+[\r\n]*|\s+"
