@@ -10,12 +10,15 @@ import re
 import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coevolve.errors import RunError
+from coevolve.evaluation.phase import run_reports
+from coevolve.methods.registry import METHODS, load_config
 from coevolve.monitor.summary import logged
 from coevolve.report.build import build_report, page_data, render, task_data
 from coevolve.report.filling import embedded_json
@@ -216,3 +219,19 @@ def test_a_full_disk_leaves_the_older_page(make_run: Callable[..., Path], monkey
         build_report(path)
     assert "coevolve report" in caught.value.fix
     assert (path / "report" / "index.html").read_bytes() == before
+
+
+def test_no_template_names_a_phase_an_agent_or_an_event() -> None:
+    names = set()
+    for name, method in METHODS.items():
+        config = load_config(preset=method.default_preset, method=name)
+        names |= {word for agent in method.agents(config) for word in (agent.id, agent.label)}
+        for report in run_reports(config):
+            names |= {report.name, report.shown, report.step_event or report.name, *report.notices}
+    assert {"curriculum", "executor_step", "pool", "evaluate", "challenger", "proposer", "rollback"} <= names
+    names -= {"held-out"}  # what the evaluation measures, on every page
+    whole = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})s?\b", re.IGNORECASE)
+    folder = files("coevolve.report") / "templates"
+    found = {template.name: whole.findall(template.read_text()) for template in folder.iterdir()}
+    assert len(found) > 20
+    assert {name: words for name, words in found.items() if words} == {}

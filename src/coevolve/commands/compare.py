@@ -12,6 +12,8 @@ from rich.text import Text
 
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.config.keys import shown
+from coevolve.evaluation.phase import run_reports
+from coevolve.methods.reporting import Span
 from coevolve.studies.comparison import Difference, Runs, last_common_iteration, read_runs
 from coevolve.studies.quantities import BY_KEY, QUANTITIES, Quantity
 from coevolve.studies.quantities import cell as quantity_cell
@@ -87,8 +89,20 @@ def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, o
         "settings": [result.as_json() for result in results],
         "sentences": [sentence(result, results[0].label) for result in results[1:]],
         "headings": {q.key: q.heading for q in BY_KEY.values() if q.key in keys},
+        "figures": _figures(results[0], runs),
         "config": {key: dict(zip(runs, values, strict=True)) for key, values in config_differences(runs).items()},
     }
+
+
+def _figures(first: SettingResult, runs: Runs) -> list[dict[str, object]]:
+    """Quantities that the page draws over iterations: all but the outcome, which has a figure of its own."""
+    reports = (report for mine in runs.values() for report in run_reports(mine[0].config))
+    found = {q.key: q for report in reports for q in report.quantities if q.key in first.quantities}
+    return [
+        {"key": key, "heading": q.heading, "meaning": q.meaning, "unit": q.unit, "first": q.first}
+        for key, q in found.items()
+        if q.default and q.span is Span.ITERATIONS and not q.interval
+    ]
 
 
 def comparison_markdown(results: Sequence[SettingResult], runs: Runs) -> str:

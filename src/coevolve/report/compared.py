@@ -51,16 +51,18 @@ def headline(data: Mapping[str, Any]) -> str:
         return f"{first['label']}, over {seeds} seed{'s' if seeds > 1 else ''}."
     told = [x for x in others if x["difference"]["verdict"] != "not told apart"]
     if not told:
-        return (
-            f"None of {len(others)} can be told from {first['label']}."
-            if len(others) > 1
-            else (f"{others[0]['label']} cannot be told from {first['label']}.")
-        )
+        many = f"None of {len(others)} settings can be told apart from {first['label']}."
+        return many if len(others) > 1 else f"{others[0]['label']} and {first['label']} cannot be told apart."
     alone = sum(not x["difference"]["over_seeds"] for x in told)
-    caveat = "" if not alone else ", by one seed only" if alone == len(told) else ", some by one seed only"
+    caveat = "" if not alone else " (one seed each)" if alone == len(told) else " (some with one seed)"
     if len(told) > 3:
-        return f"{len(told)} of {len(others)} settings can be told from {first['label']}{caveat}."
-    words = [f"{x['label']} is {x['difference']['verdict']} by {abs(100 * x['difference']['mean']):.1f}" for x in told]
+        return f"{len(told)} of {len(others)} settings differ from {first['label']}{caveat}."
+    words = [f"{x['label']} is {_points(x['difference']['mean'])} {first['label']}" for x in told]
     rest = len(others) - len(told)
-    more = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart" if rest else ""
-    return f"Against {first['label']}, in points: {', '.join(words)}{caveat}{more}."
+    more = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart from it" if rest else ""
+    return f"{' and '.join(words)}{caveat}{more}."
+
+
+def _points(difference: float) -> str:
+    size = f"{abs(100 * difference):.1f}"
+    return f"{size} point{'' if size == '1.0' else 's'} {'above' if difference > 0 else 'below'}"

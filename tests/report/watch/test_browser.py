@@ -71,7 +71,7 @@ def test_a_real_run_is_followed_from_nothing_to_its_end(
             browser.until(f"{STATE} === 'Finished'", seconds=SLOW)
             assert run.wait(timeout=SLOW) == 0
         browser.until("document.getElementById('live').textContent === 'finished'")
-        assert browser.run(f"return {POINTS}") == 9  # three evaluations: mean, majority and greedy of each
+        browser.until(f"{POINTS} === 9", seconds=SLOW)  # three evaluations: mean, majority and greedy of each
         assert browser.run("return window.stays") is True  # it was never loaded again
         assert_quiet(browser)
 

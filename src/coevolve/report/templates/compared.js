@@ -80,12 +80,12 @@ function levelCard() {
     settings.map((setting) => [setting.label, setting.seeds.join(", "), ...levels.map((level) => withBounds(setting.levels[level])), withBounds(setting.mean)]));
 }
 
-const QUANTITIES = [
-  ["labels", "Pseudo-labels that are right", "of the kept tasks; known to the meter only", { low: 0, high: 1, show: wholePercent, tell: percent }, 1],
-  ["first_executor", "Difficulty of the tasks", "pass rate of the executor of iteration 1 on each pool: falling means harder", { low: 0, high: 1, show: wholePercent, tell: percent }, 1],
-  ["pool_calls", "Tool calls on the pools", "of the executor of iteration 1", { low: 0, show: (value) => number(value, 1), tell: number }, 1],
-  ["calls", "Tool calls on held-out problems", "of each executor", { low: 0, show: (value) => number(value, 1), tell: number }, 0],
-];
+const share = { low: 0, high: 1, show: wholePercent, tell: percent };
+const plain = { show: (value) => number(value, 1), tell: number };
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+// A quantity over the iterations that have one.
+const quantity = ({ key, heading, meaning, unit, first }) => curves({ title: capital(heading), note: meaning, y: unit === "share" ? share : plain, from: first, of: (setting) => setting.quantities[key] });
 
 function configCard() {
   const keys = Object.keys(data.config);
@@ -99,11 +99,11 @@ function draw() {
   byId("what").replaceChildren(el("b", {}, settings.map((setting) => setting.label).join(" · ")), ` · ${runs} run${runs > 1 ? "s" : ""} · compared after ${after(data.iteration)}`);
   byId("notes").replaceChildren(...(data.notes.length ? [el("div", { class: "standing" }, data.notes.map((note) => el("p", {}, note)))] : []));
   byId("outcome").replaceChildren(
-    curves({ title: "Accuracy on held-out problems", note: "mean@k by iteration; 95 % interval over problems and, where there are several, seeds", from: 0, of: (setting) => setting.curve, y: { low: 0, high: 1, show: wholePercent, tell: percent }, height: 300 }),
+    curves({ title: "Accuracy on held-out problems", note: "mean@k by iteration; 95 % interval over problems and, where there are several, seeds", from: 0, of: (setting) => setting.curve, y: share, height: 300 }),
     ...(settings.length > 1 ? [forest()] : []));
   byId("sentences").replaceChildren(...data.sentences.map((text) => el("li", {}, text)));
   byId("levels").replaceChildren(levelCard());
-  byId("more").replaceChildren(...QUANTITIES.map(([key, title, note, y, from]) => curves({ title, note, y, from, of: (setting) => setting.quantities[key] })));
+  byId("more").replaceChildren(...data.figures.map(quantity));
   byId("config").replaceChildren(configCard());
   byId("made").textContent = `Made by coevolve ${data.version}. Make it again: coevolve compare RUN... --html FILE`;
 }

@@ -3,7 +3,7 @@
 const PALETTES = 4;  // of agents, by their place in the method
 const agentPlace = (id) => Math.max(data.agents.findIndex((agent) => agent.id === id), 0) % PALETTES;
 const agentColour = (id, shade = 0) => `var(--agent-${agentPlace(id)}${shade ? `-${shade}` : ""})`;
-const ramp = (agent, i, of) => agentColour(agent, of === 1 ? 4 : Math.min(5, 1 + Math.round((i * 4) / (of - 1))));
+const ramp = (agent, i, of) => agentColour(agent, of === 1 ? 0 : Math.min(5, 1 + Math.round((i * 4) / (of - 1))));
 
 const isShare = ({ unit }) => unit === "share";
 const wholePercent = (value) => `${Math.round(100 * value)}\u00a0%`;
