@@ -220,11 +220,7 @@ def test_every_ablation_of_the_paper_is_one_key(override: str, cli: Cli, tiny: T
     assert ended.code == 0, ended.stderr
     assert status(run) == "finished"
     roles = sorted(p.name for p in (run / "checkpoints/iteration-1").iterdir())
-    assert roles == [
-        r
-        for r in ("proposer", "solver")
-        if not override.startswith({"proposer": "curriculum.t", "solver": "executor.t"}[r])
-    ]
+    assert roles == [r for r in ("proposer", "solver") if not override.startswith(f"{r}.train")]
     calls = [json.loads(line).get("tool_calls") for line in (run / "metrics.jsonl").read_text().splitlines()]
     if override == "tool.enabled=false":
         assert not any(calls)
