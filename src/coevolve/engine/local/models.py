@@ -238,8 +238,11 @@ def tensors_of(snapshot: Snapshot, base: Path, *, adapter: bool) -> dict[str, to
     if isinstance(source, Folder) and adapter and source.path.resolve() == base.resolve():
         return {}
     if source.adapter != adapter:
-        kind = "an adapter" if source.adapter else "a whole model"
-        raise EngineError(f"pushed weights do not fit the sampler: they are {kind}", where=f"policy {snapshot.name}")
+        kind, way = "an adapter" if source.adapter else "a whole model", "with" if adapter else "without"
+        raise EngineError(
+            f"pushed weights do not fit the sampler: they are {kind}, it was opened {way} adapters",
+            where=f"policy {snapshot.name}",
+        )
     if isinstance(source, Folder):
         return read_tensors(source.path)
     import numpy as np
