@@ -36,7 +36,7 @@ def watch(run: Path | None, *, host: str, port: int, open_browser: bool | None) 
     """
     path = newest_run() if run is None else run
     from coevolve.report.server import WatchServer
-    from coevolve.report.shelf import Shelf
+    from coevolve.report.watched import Shelf
 
     token = None if is_loopback(host) else secrets.token_urlsafe(24)
     with WatchServer(Shelf(path), host=host, port=port, token=token) as server:

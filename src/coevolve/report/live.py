@@ -48,12 +48,12 @@ class Snapshot(RunRecords):
         return fingerprint(self.path / name for name in names)
 
 
-def take_snapshot(path: Path, known: Config | None = None) -> Snapshot:
+def take_snapshot(path: Path, known: Snapshot | None = None) -> Snapshot:
     """Open a run and read its logs.
 
     Args:
         path: the run folder.
-        known: its configuration, where it was read before: reading it again would be most of the work.
+        known: an earlier snapshot with the same configuration: reading that again would be most of the work.
 
     Raises:
         RunError: no run, or a damaged one.
@@ -61,7 +61,7 @@ def take_snapshot(path: Path, known: Config | None = None) -> Snapshot:
     for last in [False] * (_TRIES - 1) + [True]:
         try:
             state = manifest.read(path)
-            snapshot = Snapshot(path, known or settings.read(path, state), state)
+            snapshot = Snapshot(path, known.config if known else settings.read(path, state), state)
             snapshot.metrics(), snapshot.timings()
             return snapshot
         except RunError:

@@ -23,9 +23,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import coevolve
 from coevolve.errors import CoevolveError, ConfigError
-from coevolve.report.shelf import Shelf
 from coevolve.report.task_index import HELD_OUT, WRITTEN
-from coevolve.report.watched import POLL_S, WatchedRun
+from coevolve.report.watched import POLL_S, Shelf, WatchedRun
 from coevolve.system import http_url, is_ip_address, is_loopback
 
 SLOWEST_S = 20.0  # how long a client may take for its request, and for each part of an answer

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from coevolve.report.server import WatchServer
-from coevolve.report.shelf import Shelf
+from coevolve.report.watched import Shelf
 
 PATIENCE_S = 60.0  # the machine may be busy
 

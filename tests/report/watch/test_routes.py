@@ -13,7 +13,7 @@ import pytest
 
 from coevolve.errors import ConfigError
 from coevolve.report.server import MOST_CONNECTIONS, MOST_LISTENERS, SAFE_HEADERS, WatchServer
-from coevolve.report.shelf import Shelf
+from coevolve.report.watched import Shelf
 from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
