@@ -28,7 +28,6 @@ from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Snapshot
-from coevolve.types import SOLVER
 from coevolve.worlds.base import HELD_OUT, Problem
 
 
@@ -42,13 +41,14 @@ class Evaluate:
 
     def __init__(self, config: Config, iteration: int) -> None:
         self.iteration = iteration
-        self.report = evaluation_report(labels_of(config)[method_named(config.method).answerer])
+        self._answerer = method_named(config.method).answerer
+        self.report = evaluation_report(labels_of(config)[self._answerer])
         self._config, self._meter = config, open_meter(config.world, config.dialogue)
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0 and isinstance(config, CoevolutionConfig)
         self._parts = by_part(self._meter.suites(config.evaluation, PROBLEM_SEED))
         with_control = iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
         self._control = with_control and HELD_OUT in self._parts
-        self._pool = with_pool and SOLVER in trained_agents(config)
+        self._pool = with_pool and self._answerer in trained_agents(config)
         self.steps = max(1, len(self._parts)) + self._pool + self._control
 
     def cost(self, config: Config) -> PhaseCost:
@@ -68,7 +68,7 @@ class Evaluate:
         """Measure, log one row, keep the problems and their trajectories."""
         t = self.iteration
         files: list[Path] = []
-        policy = state.checkpoints.weights(SOLVER, t) if self._parts else None
+        policy = state.checkpoints.weights(self._answerer, t) if self._parts else None
         parts = self._measure_suites(state, policy) if policy else {}
         row: dict[str, object] = {"event": EVALUATION, "iteration": t, HELD_OUT: None}
         row |= {part: found.row for part, found in parts.items()}
@@ -100,7 +100,7 @@ class Evaluate:
             for row in read_tasks(state.store, t)
             if row.p_hat is not None
         ]
-        first = state.checkpoints.weights(SOLVER, 1)
+        first = state.checkpoints.weights(self._answerer, 1)
         problems = [Problem(task, self._meter.truth(task)) for task in tasks]
         measure = evaluate_pool(state.rollouts, first, problems, samples, self._config.seed, judge=state.judge)
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}

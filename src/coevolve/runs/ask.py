@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
-from coevolve.methods.registry import trained_agents
+from coevolve.methods.registry import method_named, trained_agents
 from coevolve.rollout import asking
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.codec import Codec
@@ -30,8 +30,9 @@ def solve(path: Path, question: str) -> Trajectory:
     """
     folder = RunFolder.open(path, write=False)
     config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
-    trained = [t for t in range(1, config.iterations + 1) if folder.recorded(f"checkpoints/iteration-{t}/solver/")]
-    if SOLVER in trained_agents(config) and not trained:
+    answerer = method_named(config.method).answerer
+    trained = [t for t in range(1, config.iterations + 1) if folder.recorded(f"checkpoints/iteration-{t}/{answerer}/")]
+    if answerer in trained_agents(config) and not trained:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
     newest = trained[-1] if trained else 0
     world = ready_world(config)
@@ -40,7 +41,7 @@ def solve(path: Path, question: str) -> Trajectory:
     _refuse_unreadable(task, world, base, config)
     rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), base)
     try:
-        policy = RunCheckpoints(folder, base).weights(SOLVER, newest)
+        policy = RunCheckpoints(folder, base).weights(answerer, newest)
         return asking.solve(rollouts, policy, [task], 1, seed=config.seed, greedy=True)[0][0]
     finally:
         rollouts.close()
