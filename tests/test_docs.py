@@ -14,7 +14,6 @@ from coevolve.methods.registry import load_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-EXAMPLES = {"reward.uncertainty"}  # the key that docs/own-idea.md adds
 FOLDERS = (ROOT, ROOT / "docs", ROOT / "src/coevolve")
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -45,7 +44,7 @@ def test_keys_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = {code.partition("=")[0] for code in _CODE.findall(text)}
     keys = {name for name in named if re.fullmatch(rf"({'|'.join(section_names(CoevolutionConfig))})\.\w+", name)}
-    unknown = (keys | set(_SET.findall(text))) - set(config_keys(CoevolutionConfig)) - EXAMPLES - {"key"}
+    unknown = (keys | set(_SET.findall(text))) - set(config_keys(CoevolutionConfig)) - {"key"}
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 
 
