@@ -22,7 +22,7 @@ from targets import judged_rows  # the file next to this one
 from coevolve.commands.compare import quantities_markdown, seeds_text
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.errors import CoevolveError, RunError
-from coevolve.monitor.summary import iterations
+from coevolve.methods.reporting import iterations
 from coevolve.studies.comparison import Runs, read_runs
 from coevolve.studies.side_by_side import side_by_side
 

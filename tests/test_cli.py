@@ -25,12 +25,14 @@ from coevolve.commands.plan import plan_json, print_plan
 from coevolve.commands.results import print_ending, print_summary
 from coevolve.config import Config
 from coevolve.errors import EngineError
+from coevolve.evaluation.phase import run_reports
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import duration
 from coevolve.runs.plan import PlannedPhase
 from coevolve.store.folder import RunFolder
 from coevolve.types import StopReason, ToolCall, Trajectory
 
+REPORTS = run_reports(load_config())
 SUMMARY = {
     "method": "agent0",
     "preset": "mini",
@@ -199,7 +201,7 @@ def test_the_plan_shows_a_configuration_that_can_be_used_and_what_it_costs(tmp_p
     phase = PlannedPhase("iteration-1/curriculum", 4608, 400_000, 50_000, 2_500_000)
     text = printed(lambda console: print_plan(console, config, [phase, phase], cores=2))
     document = text[: text.index("phase ")]
-    assert Config.model_validate(yaml.safe_load(document)) == config
+    assert type(config).model_validate(yaml.safe_load(document)) == config
     assert "9,216" in text
     assert f"{duration(2 * phase.cpu_s)} of CPU time: {duration(phase.cpu_s)} at best on 2 cores" in text
     assert json.loads(plan_json(config, [phase]))["phases"][0]["cpu_s"] == phase.cpu_s
@@ -215,7 +217,7 @@ def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_the_summary_has_a_row_per_iteration_and_a_dash_for_what_is_absent() -> None:
-    text = printed(lambda console: print_summary(console, SUMMARY))
+    text = printed(lambda console: print_summary(console, SUMMARY, REPORTS))
     assert "agent0 · preset mini · seed 0" in text
     base, first = (line.split() for line in text.splitlines() if line.startswith(("base", "1 ")))
     assert base[1:4] == ["7.4", "±", "1.5"]
@@ -226,19 +228,25 @@ def test_the_summary_has_a_row_per_iteration_and_a_dash_for_what_is_absent() -> 
 
 def test_the_summary_fits_a_terminal_of_eighty_columns() -> None:
     stream = io.StringIO()
-    print_summary(Console(file=stream, width=80), SUMMARY)
+    print_summary(Console(file=stream, width=80), SUMMARY, REPORTS)
     assert "\n1      46.0 ± 3.0 " in stream.getvalue()
     assert "formed" in stream.getvalue()
 
 
+def test_the_summary_explains_its_columns_when_it_is_asked_to() -> None:
+    told = "label accuracy: kept pseudo-labels that are true"
+    assert told not in printed(lambda console: print_summary(console, SUMMARY, REPORTS))
+    assert told in printed(lambda console: print_summary(console, SUMMARY, REPORTS, explain=True))
+
+
 def test_an_empty_summary_is_still_a_table() -> None:
-    assert "held out" in printed(lambda console: print_summary(console, {"iterations": [], "wall_s": None}))
+    assert "held-out" in printed(lambda console: print_summary(console, {"iterations": [], "wall_s": None}, REPORTS))
 
 
 def test_the_last_lines_say_the_result_where_it_is_and_what_is_next() -> None:
     run = Path("runs/my run")
     text = printed(lambda console: print_ending(console, run, run / "report/index.html", SUMMARY))
-    assert "done in 3 min 48 s. Held out 7.4 -> 46.0 %. Report: runs/my run/report/index.html" in text
+    assert "done in 3 min 48 s. Held-out accuracy 7.4 -> 46.0 %. Report: runs/my run/report/index.html" in text
     assert "next: coevolve solve 'runs/my run' 'Let a = 43 * 80." in text
 
 

@@ -88,7 +88,7 @@ def resume(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was stopped, in the phase it was in."""
+    """Resume an interrupted run, in the phase it was in."""
     from coevolve.commands import running
 
     running.resume_run(run, quiet=quiet, as_json=as_json)
@@ -124,9 +124,13 @@ def doctor(
 
 
 @app.command()
-def summary(run: RunArgument, as_json: Json = False) -> None:
-    """What a run has come to, iteration by iteration."""
-    from coevolve.monitor.summary import summarise
+def summary(
+    run: RunArgument,
+    as_json: Json = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what each column of the table is.")] = False,
+) -> None:
+    """Summarise a run, iteration by iteration."""
+    from coevolve.monitor.summary import reports_of, summarise
 
     content = summarise(run)
     if as_json:
@@ -136,7 +140,7 @@ def summary(run: RunArgument, as_json: Json = False) -> None:
 
     from coevolve.commands.results import print_summary
 
-    print_summary(Console(), content)
+    print_summary(Console(), content, reports_of(run), explain=explain)
 
 
 @app.command()

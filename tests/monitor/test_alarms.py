@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from coevolve.monitor.alarms import KINDS, alarms
+from coevolve.evaluation.phase import run_reports
+from coevolve.methods.registry import load_config
+from coevolve.monitor.alarms import Alarm
+from coevolve.monitor.alarms import alarms as alarms_of
 
+REPORTS = run_reports(load_config())
+KINDS = {kind for report in REPORTS for kind in report.alarms}
 DOCS = Path(__file__).parents[2] / "docs"
 Row = dict[str, Any]
 
@@ -38,6 +43,10 @@ EXECUTOR: Row = {
 }
 PROBE: Row = {"event": "probe", "agreement": 0.9, "best_agreement": 0.8, "worse": False}
 ROLLBACK: Row = {"event": "rollback", "to": 1}
+
+
+def alarms(rows: list[Row], iteration: int) -> list[Alarm]:
+    return alarms_of(rows, iteration, REPORTS)
 
 
 def run(*changes: Row, iterations: int = 2) -> list[Row]:
@@ -111,6 +120,13 @@ def test_one_rollback_is_no_alarm_and_the_second_is() -> None:
     assert "2 times" in alarm.text
 
 
+def test_an_alarm_calls_an_agent_what_its_method_calls_it() -> None:
+    reports = run_reports(load_config("r-zero"))
+    ill = run(step("curriculum", kl=3.0), step("executor", kl=3.0))
+    said = [alarm.text for alarm in alarms_of(ill, 2, reports)]
+    assert [text.partition(" ran away")[0] for text in said] == ["the challenger", "the solver"]
+
+
 def test_what_comes_later_says_nothing_about_an_iteration() -> None:
     rows = run(pool(well_formed=0.1), iterations=3)
     assert alarms(rows, 2) == []
@@ -145,6 +161,6 @@ def test_what_was_not_measured_raises_no_alarm() -> None:
 
 
 def test_every_alarm_is_tried_and_documented() -> None:
-    assert {kind for kind, *_ in CASES} | {"rolled back again"} == set(KINDS)
+    assert {kind for kind, *_ in CASES} | {"rolled back again"} == KINDS
     page = (DOCS / "health.md").read_text(encoding="utf-8")
     assert [kind for kind in KINDS if f"| {kind} |" not in page] == []

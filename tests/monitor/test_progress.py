@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from coevolve.monitor.forecast import Forecast
+from coevolve.monitor.forecast import Forecast, Stage
 from coevolve.monitor.progress import (
     HEARTBEAT_S,
     LiveProgress,
@@ -19,12 +19,14 @@ from coevolve.monitor.progress import (
     time_left,
 )
 
-PHASES = [
-    (0, "evaluate", 1),
-    (1, "curriculum", 4),
-    (1, "executor", 2),
-    (2, "curriculum", 4),
-    (2, "executor", 2),
+BASE = Stage(0, "evaluate", 1, "held-out")
+STAGES = [
+    BASE,
+    *(
+        Stage(t, name, steps, name, share)
+        for t in (1, 2)
+        for name, steps, share in (("curriculum", 4, 3.0), ("executor", 2, 2.0))
+    ),
 ]
 
 
@@ -37,7 +39,7 @@ class Clock:
 
 
 def test_without_a_finished_step_nothing_is_forecast() -> None:
-    forecast = Forecast(PHASES, Clock())
+    forecast = Forecast(STAGES, Clock())
     assert forecast.remaining_s() is None
     forecast.begin((0, "evaluate"))
     assert forecast.remaining_s() is None
@@ -45,7 +47,7 @@ def test_without_a_finished_step_nothing_is_forecast() -> None:
 
 def test_phases_of_a_timed_kind_are_forecast_from_their_seconds_per_step() -> None:
     clock = Clock()
-    forecast = Forecast([(1, "a", 4), (2, "a", 10)], clock)
+    forecast = Forecast([Stage(1, "a", 4), Stage(2, "a", 10)], clock)
     forecast.begin((1, "a"))
     clock.now = 6.0
     forecast.advance(2)
@@ -56,7 +58,7 @@ def test_phases_of_a_timed_kind_are_forecast_from_their_seconds_per_step() -> No
 
 def test_kinds_not_timed_yet_are_forecast_from_their_typical_share() -> None:
     clock = Clock()
-    forecast = Forecast([(0, "evaluate", 1), (1, "curriculum", 8)], clock)
+    forecast = Forecast([BASE, Stage(1, "curriculum", 8, share=3.0)], clock)
     forecast.begin((0, "evaluate"))
     clock.now = 10.0
     forecast.advance(1)
@@ -65,7 +67,7 @@ def test_kinds_not_timed_yet_are_forecast_from_their_typical_share() -> None:
 
 def test_a_resumed_run_forecasts_only_what_is_left() -> None:
     clock = Clock()
-    forecast = Forecast(PHASES, clock)
+    forecast = Forecast(STAGES, clock)
     forecast.begin((2, "executor"))
     clock.now = 5.0
     forecast.advance(1)
@@ -74,16 +76,16 @@ def test_a_resumed_run_forecasts_only_what_is_left() -> None:
 
 def test_a_phase_that_was_not_announced_is_a_fault() -> None:
     with pytest.raises(KeyError):
-        Forecast(PHASES, Clock()).begin((9, "evaluate"))
+        Forecast(STAGES, Clock()).begin((9, "evaluate"))
 
 
-def play(progress: Progress, phases: Sequence[tuple[int, str, int]] = PHASES) -> None:
-    progress.start("coevolve run agent0", phases)
-    for iteration, name, steps in phases:
-        progress.phase(iteration, name, steps)
-        for done in range(1, steps + 1):
+def play(progress: Progress, stages: Sequence[Stage] = STAGES) -> None:
+    progress.start("coevolve run agent0", stages)
+    for stage in stages:
+        progress.phase(stage)
+        for done in range(1, stage.steps + 1):
             progress.step(done, {"reward": 0.5})
-        progress.end_phase(f"reward 0.50 of {iteration}")
+        progress.end_phase(f"reward 0.50 of {stage.iteration}")
     progress.note("two tasks were lost")
     progress.close()
 
@@ -94,7 +96,7 @@ def test_plain_output_is_complete_lines_without_cursor_control() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0] == "coevolve run agent0"
     assert lines[1] == " base model"
-    assert lines[2].split() == ["held", "out", "reward", "0.50", "of", "0", "(0", "s)"]
+    assert lines[2].split() == ["held-out", "reward", "0.50", "of", "0", "(0", "s)"]
     assert lines.count(" iteration 1/2") == lines.count(" iteration 2/2") == 1
     assert lines[-1] == " note: two tasks were lost"
     assert "\x1b" not in stream.getvalue()
@@ -104,8 +106,9 @@ def test_plain_output_is_complete_lines_without_cursor_control() -> None:
 def test_plain_output_shows_a_sign_of_life_in_a_long_phase() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = PlainProgress(stream, clock)
-    progress.start("run", [(1, "curriculum", 10)])
-    progress.phase(1, "curriculum", 10)
+    stage = Stage(1, "curriculum", 10)
+    progress.start("run", [stage])
+    progress.phase(stage)
     clock.now = HEARTBEAT_S / 2
     progress.step(1, {"reward": 0.25})
     assert "step" not in stream.getvalue()

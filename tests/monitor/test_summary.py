@@ -9,7 +9,7 @@ from rich.console import Console
 
 from coevolve.commands.results import print_summary
 from coevolve.methods.config import CoevolutionConfig as Config
-from coevolve.monitor.summary import summarise
+from coevolve.monitor.summary import reports_of, summarise
 from coevolve.store.folder import RunFolder
 
 POOL = {
@@ -95,7 +95,7 @@ def test_what_went_wrong_stands_in_its_iteration(tmp_path: Path) -> None:
     assert second["rollback"] == {"to": 1, "text": "it became worse"}
     assert [alarm["kind"] for alarm in second["alarms"]] == ["malformed", "KL"]
     said = io.StringIO()
-    print_summary(Console(file=said, width=200), summary)
+    print_summary(Console(file=said, width=200), summary, reports_of(tmp_path))
     assert "3 updates left out" in said.getvalue()
-    for line in ("ROLLBACK in iteration 2: it became worse", "ALARM in iteration 2: it ran away"):
+    for line in ("ROLLED BACK in iteration 2: it became worse", "ALARM in iteration 2: it ran away"):
         assert line in said.getvalue()

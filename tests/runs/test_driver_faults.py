@@ -40,7 +40,7 @@ def interrupted(ended: Any, run: Path) -> None:
     assert ended.code == 130, ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
     assert f"resume with: coevolve resume {run}" in ended.stderr
-    assert "Ctrl-C again to stop now" in ended.stderr
+    assert "a second signal stops at once" in ended.stderr
     assert not ended.left
     assert status(run) == "interrupted"
 

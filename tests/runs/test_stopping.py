@@ -29,7 +29,7 @@ def test_work_goes_on_to_the_next_check(number: int, capfd: pytest.CaptureFixtur
         with pytest.raises(Stopped) as caught:
             stop.check()
     assert caught.value.number == number
-    assert capfd.readouterr().err.strip() == "finishing this batch, then saving it; Ctrl-C again to stop now"
+    assert capfd.readouterr().err.strip() == "finishing this batch, then saving it; a second signal stops at once"
 
 
 def test_a_second_signal_stops_at_once_but_an_echo_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,8 @@ from rich.text import Text
 
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.config.keys import shown
-from coevolve.evaluation.phase import run_reports
 from coevolve.methods.reporting import Span
 from coevolve.studies.comparison import Difference, Runs, last_common_iteration, read_runs
-from coevolve.studies.quantities import BY_KEY, QUANTITIES, Quantity
 from coevolve.studies.quantities import cell as quantity_cell
 from coevolve.studies.side_by_side import SettingResult, config_differences, notes, side_by_side
 
@@ -82,22 +80,21 @@ def print_comparison(console: Console, results: Sequence[SettingResult], runs: R
 
 def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, object]:
     """Everything for programs, and for the page; rates are fractions, differences are to the first setting."""
-    keys = list(results[0].quantities)
+    first = results[0]
     return {
         "iteration": last_common_iteration(runs),
         "notes": notes(runs),
         "settings": [result.as_json() for result in results],
         "sentences": [sentence(result, results[0].label) for result in results[1:]],
-        "headings": {q.key: q.heading for q in BY_KEY.values() if q.key in keys},
-        "figures": _figures(results[0], runs),
+        "headings": {key: q.heading for key, q in first.known.items() if key in first.quantities},
+        "figures": _figures(first),
         "config": {key: dict(zip(runs, values, strict=True)) for key, values in config_differences(runs).items()},
     }
 
 
-def _figures(first: SettingResult, runs: Runs) -> list[dict[str, object]]:
+def _figures(first: SettingResult) -> list[dict[str, object]]:
     """Quantities that the page draws over iterations: all but the outcome, which has a figure of its own."""
-    reports = (report for mine in runs.values() for report in run_reports(mine[0].config))
-    found = {q.key: q for report in reports for q in report.quantities if q.key in first.quantities}
+    found = {key: q for key, q in first.known.items() if key in first.quantities}
     return [
         {"key": key, "heading": q.heading, "meaning": q.meaning, "unit": q.unit, "first": q.first}
         for key, q in found.items()
@@ -133,7 +130,7 @@ def held_out_rows(results: Sequence[SettingResult], *, bars: bool = False) -> li
 
 def quantity_rows(results: Sequence[SettingResult]) -> list[list[str]]:
     """Heading and a row per setting with all quantities that can be compared."""
-    present: list[Quantity] = [q for q in QUANTITIES if q.key in results[0].quantities]
+    present = [q for key, q in results[0].known.items() if q.default and key in results[0].quantities]
     head = ["setting", "seeds", *(quantity.heading for quantity in present)]
     return [
         head,

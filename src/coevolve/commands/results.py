@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coevolve.evaluation.report import HELD_OUT_ACCURACY
+from coevolve.methods.reporting import PhaseReport, Summary, at, iterations, number_at
 from coevolve.monitor.progress import duration
-from coevolve.monitor.summary import Summary, at, iterations, number_at
 from coevolve.worlds.registry import world_named
 
-ABSENT = "–"
-COLUMNS = {  # heading -> what it says, for the legend
-    "held out": "mean of single answers ± half its 95 % interval",
-    "majority": "",
-    "greedy": "",
-    "calls": "tool calls in one answer",
-    "kept": "tasks of the pool that trained the executor",
-    "labels": "pseudo-labels of these that are true",
-    "first": "pass rate of the first executor on the pool",
-    "formed": "well-formed questions",
-}
 
+def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseReport], *, explain: bool = False) -> None:
+    """One row per iteration, then what it cost.
 
-def print_summary(console: Console, summary: Summary) -> None:
-    """One row per iteration, then what it cost."""
+    Args:
+        reports: of the run's phases, whose quantities are the columns.
+        explain: say what each column is.
+    """
     title = f"{at(summary, 'method')} · preset {at(summary, 'preset')} · seed {at(summary, 'seed')}"
+    columns = [quantity for report in reports for quantity in report.quantities if quantity.column]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left")
     table.add_column("after", no_wrap=True)
-    for heading in COLUMNS:
-        table.add_column(heading, justify="right", no_wrap=True)
+    for quantity in columns:
+        table.add_column(quantity.column.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in iterations(summary):
-        table.add_row(*(Text(cell) for cell in _row(row)))
+        number = at(row, "iteration")
+        cells = [quantity.cell(row) for quantity in columns]
+        table.add_row(*(Text(cell) for cell in ("base" if number == 0 else str(number), *cells)))
     console.print(table)
     console.print(_cost_line(summary), highlight=False)
     if stored := _stored_line(summary):
         console.print(stored, highlight=False)
-    for line in _troubles(summary):
+    for line in _troubles(summary, reports):
         console.print(Text(line, style="yellow"), soft_wrap=True)
-    legend = " · ".join(f"{heading}: {meaning}" for heading, meaning in COLUMNS.items() if meaning)
-    console.print(legend + " · rates in %", style="dim", highlight=False)
+    if explain:
+        for quantity in columns:
+            console.print(f"{quantity.column}: {quantity.meaning}", style="dim", highlight=False, soft_wrap=True)
+    legend = "rates in %, ± is half the 95 % interval over problems"
+    console.print(legend if explain else f"{legend} · --explain says more", style="dim", highlight=False)
 
 
 def print_ending(console: Console, run: Path, report: Path, summary: Summary) -> None:
@@ -61,28 +61,10 @@ def print_ending(console: Console, run: Path, report: Path, summary: Summary) ->
 
 
 def result_sentence(summary: Summary) -> str:
-    """``Held out 7.4 -> 46.0 %. `` or nothing when no evaluation is there."""
-    means = [number_at(row, "held_out", "mean_at_8") for row in iterations(summary)]
-    known = [100 * mean for mean in means if mean is not None]
-    if not known:
-        return ""
-    return f"Held out {known[0]:.1f} -> {known[-1]:.1f} %. " if len(known) > 1 else f"Held out {known[0]:.1f} %. "
-
-
-def _row(row: object) -> list[str]:
-    name = at(row, "iteration")
-    size, kept = number_at(row, "pool", "size"), number_at(row, "pool", "kept")
-    return [
-        "base" if name == 0 else str(name),
-        _percent(number_at(row, "held_out", "mean_at_8")) + _half_width(at(row, "held_out", "ci95")),
-        _percent(number_at(row, "held_out", "maj_at_8")),
-        _percent(number_at(row, "held_out", "greedy")),
-        _decimals(number_at(row, "held_out", "tool_calls")),
-        ABSENT if size is None or kept is None else f"{kept:.0f}/{size:.0f}",
-        _percent(number_at(row, "pool", "label_accuracy_kept")),
-        _percent(number_at(row, "pool", "first_executor_pass_rate")),
-        _percent(number_at(row, "pool", "well_formed")),
-    ]
+    """``Held-out accuracy 7.4 -> 46.0 %. `` or nothing when no evaluation is there."""
+    known = [HELD_OUT_ACCURACY.show(mean) for mean in HELD_OUT_ACCURACY.read(summary) if mean is not None]
+    ends = known if len(known) < 2 else [known[0], known[-1]]
+    return f"Held-out accuracy {' -> '.join(ends)} %. " if known else ""
 
 
 def _cost_line(summary: Summary) -> str:
@@ -99,13 +81,15 @@ def _cost_line(summary: Summary) -> str:
     return " · ".join(parts)
 
 
-def _troubles(summary: Summary) -> list[str]:
-    """A line per rollback and alarm, in the order of the iterations."""
+def _troubles(summary: Summary, reports: Sequence[PhaseReport]) -> list[str]:
+    """A line per alarm and whatever else of its phases a person must read, in the order of the iterations."""
+    titles = {event: title for report in reports for event, title in report.notices.items()}
     out = []
     for row in iterations(summary):
         when = f"in iteration {at(row, 'iteration')}"
-        rollback, found = at(row, "rollback", "text"), at(row, "alarms")
-        out += [f"ROLLBACK {when}: {rollback}"] if rollback else []
+        told = {title: at(row, event, "text") for event, title in titles.items()}
+        out += [f"{title.upper()} {when}: {text}" for title, text in told.items() if text]
+        found = at(row, "alarms")
         out += [f"ALARM {when}: {at(alarm, 'text')}" for alarm in (found if isinstance(found, list) else [])]
     return out
 
@@ -125,15 +109,5 @@ def _stored_line(summary: Summary) -> str:
     return " · ".join(parts)
 
 
-def _percent(share: float | None) -> str:
-    return ABSENT if share is None else f"{100 * share:.1f}"
-
-
-def _decimals(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.2f}"
-
-
-def _half_width(bounds: object) -> str:
-    if isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(isinstance(b, (int, float)) for b in bounds):
-        return f" ± {50 * (bounds[1] - bounds[0]):.1f}"
-    return ""
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

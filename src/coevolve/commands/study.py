@@ -23,7 +23,6 @@ from coevolve.monitor.progress import HEARTBEAT_S, duration, time_left
 from coevolve.runs.plan import planned
 from coevolve.studies.comparison import read_runs
 from coevolve.studies.members import log_of, run_cells
-from coevolve.studies.quantities import BY_KEY
 from coevolve.studies.quantities import cell as quantity_cell
 from coevolve.studies.side_by_side import SettingResult, side_by_side
 from coevolve.studies.study import Cell, Study, cells_of, load_study, state_of
@@ -121,7 +120,7 @@ def _rows(study: Study, table: Sequence[SettingResult]) -> list[list[str]]:
     reference = study.title_of(next(iter(study.rows)))
     levels = [f"{level} turns" if study.compared == "dialogues" else f"level {level}" for level in table[0].levels]
     head = ["variant", "seeds", *levels, "mean@k", f"to {reference}", ""]
-    return [[*head, *(BY_KEY[key].heading for key in study.columns)], *(_row(study, row) for row in table)]
+    return [[*head, *(table[0].known[key].heading for key in study.columns)], *(_row(study, row) for row in table)]
 
 
 def _row(study: Study, result: SettingResult) -> list[str]:
@@ -129,13 +128,13 @@ def _row(study: Study, result: SettingResult) -> list[str]:
     cells += [f"{100 * found.mean:.1f}" for found in result.levels.values()]
     cells.append(f"{100 * result.mean.mean:.1f} ± {50 * (result.mean.high - result.mean.low):.1f}")
     cells += difference_cells(result.difference)
-    return cells + [quantity_cell(result.quantities[key], BY_KEY[key]) for key in study.columns]
+    return cells + [quantity_cell(result.quantities[key], result.known[key]) for key in study.columns]
 
 
 def _note(study: Study, table: Sequence[SettingResult]) -> str:
     several = all(len(row.seeds) > 1 for row in table)
     over = "problems and seeds" if several else "problems, and over seeds where there are several"
-    columns = [BY_KEY[key] for key in study.columns]
+    columns = [table[0].known[key] for key in study.columns]
     meanings = "".join(f" {column.heading}: {column.meaning};" for column in columns if column.meaning)
     what = (
         "Accuracy of the last executor on held-out dialogues in %, by user turns and over all"

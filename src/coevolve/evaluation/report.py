@@ -84,19 +84,44 @@ def _headline(rows: Sequence[Row], iteration: int) -> str:
     )
 
 
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None of nothing, and where any is unknown."""
+    known = [x for x in values if x is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _first_levels(by_level: object) -> float | None:
+    """mean@k over levels 1 to 3, which hold equally many problems."""
+    return _mean([number_at(by_level, level) for level in "123"])
+
+
+HELD_OUT_ACCURACY = Quantity(
+    key=MEAN_AT_K,
+    heading="mean@k by iteration",
+    path=(HELD_OUT, MEAN_AT_K),
+    unit=Unit.SHARE,
+    better=Better.HIGHER,
+    column="held-out",
+    meaning="accuracy of single answers on held-out questions of one turn",
+    interval=(HELD_OUT, "ci95"),
+    metric=f"evaluation/{HELD_OUT}/{MEAN_AT_K}",
+)
+
+
+FIRST_LEVELS = Quantity(
+    key="levels_1_to_3",
+    heading="levels 1-3, last",
+    path=(HELD_OUT, "by_level"),
+    unit=Unit.SHARE,
+    better=Better.HIGHER,
+    span=Span.LAST,
+    value=_first_levels,
+)
+
+
 def _held_out_quantities() -> tuple[Quantity, ...]:
     return (
-        Quantity(
-            key=MEAN_AT_K,
-            heading="mean@k",
-            path=(HELD_OUT, MEAN_AT_K),
-            unit=Unit.SHARE,
-            better=Better.HIGHER,
-            column="held-out",
-            meaning="accuracy of single answers on held-out questions of one turn",
-            interval=(HELD_OUT, "ci95"),
-            metric=f"evaluation/{HELD_OUT}/{MEAN_AT_K}",
-        ),
+        HELD_OUT_ACCURACY,
         Quantity(
             key="majority",
             heading="majority",
@@ -104,8 +129,8 @@ def _held_out_quantities() -> tuple[Quantity, ...]:
             unit=Unit.SHARE,
             better=Better.HIGHER,
             default=False,
-            column="majority",
-            meaning="held-out accuracy of the majority of an answer's samples",
+            column="maj@k",
+            meaning="held-out accuracy of the majority answer of k",
             metric=f"evaluation/{HELD_OUT}/{MAJ_AT_K}",
         ),
         Quantity(
@@ -119,15 +144,7 @@ def _held_out_quantities() -> tuple[Quantity, ...]:
             meaning="held-out accuracy of the greedy answer",
             metric="evaluation/held_out/greedy",
         ),
-        Quantity(
-            key="levels_1_to_3",
-            heading="levels 1-3, last",
-            path=(HELD_OUT, "by_level"),
-            unit=Unit.SHARE,
-            better=Better.HIGHER,
-            span=Span.LAST,
-            value=_first_levels,
-        ),
+        FIRST_LEVELS,
         Quantity(
             key="calls",
             heading="tool calls, held-out",
@@ -149,8 +166,8 @@ def _pool_quantities(solver: str) -> tuple[Quantity, ...]:
             unit=Unit.SHARE,
             better=Better.LOWER,
             first=1,
-            column=f"first {solver} passes",
-            meaning=f"pass rate of the {solver} of iteration 1 on each pool: lower means harder tasks",
+            column=f"first {solver}",
+            meaning=f"pass rate of the {solver} of iteration 1 on each pool",
         ),
         Quantity(
             key="pool_calls",
@@ -201,21 +218,10 @@ _FORCED = Quantity(
 )
 
 
-def _first_levels(by_level: object) -> float | None:
-    """mean@k over levels 1 to 3, which hold equally many problems."""
-    return _mean([number_at(by_level, level) for level in "123"])
-
-
 def _dialogues(transfer: object) -> float | None:
     """Mean accuracy over the sets of held-out dialogues; equally many problems in each."""
     names = [name for name in transfer if name.startswith("dialogue_")] if isinstance(transfer, Mapping) else []
     return _mean([x for name in names if (x := number_at(transfer, name, "mean")) is not None])
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """None of nothing, and where any is unknown."""
-    known = [x for x in values if x is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def _progress(solver: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:

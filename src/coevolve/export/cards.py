@@ -16,7 +16,7 @@ import coevolve
 from coevolve.config import Config
 from coevolve.config.keys import values_by_key
 from coevolve.export.text import COLUMNS, CONFIGS, LIMITS, ON_BASE, USES
-from coevolve.monitor.summary import Summary, at, iterations
+from coevolve.methods.reporting import Summary, at, iterations
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.base import PromptContext
 from coevolve.worlds.registry import open_world, world_named

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 from coevolve.config import Config
@@ -188,9 +189,15 @@ class RunView:
         return tuple((entry["iteration"], number_at(entry, *path)) for entry in self.entries(first))
 
     def over_steps(self, event: str, key: str) -> Values:
-        """The values of a key in the rows of a training phase."""
-        rows = (row for row in self.rows if row.get("event") == event)
-        return tuple((row["iteration"], row["step"], row["steps"], number_at(row, key)) for row in rows)
+        """The values of a key in the rows of a training phase; rows that do not count their steps are counted."""
+        rows = [row for row in self.rows if row.get("event") == event]
+        found: list[tuple[Any, ...]] = []
+        for t, each in groupby(rows, key=lambda row: row["iteration"]):
+            own = list(each)
+            found += [
+                (t, row.get("step", n), row.get("steps", len(own)), number_at(row, key)) for n, row in enumerate(own, 1)
+            ]
+        return tuple(found)
 
 
 def known(values: Values) -> list[float]:

@@ -4,42 +4,72 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from coevolve.methods.base import Phase
 
 Clock = Callable[[], float]
 PhaseKey = tuple[int, str]  # iteration (0 = the base model) and the phase's name without its prefix
 
-# How long a phase takes next to the others, until one of its kind has been timed.
-TYPICAL_SHARES = {"evaluate": 1.0, "curriculum": 3.0, "pool": 1.0, "executor": 2.0}
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A phase to come, as those see it who watch a run."""
+
+    iteration: int
+    name: str
+    steps: int = 1
+    title: str = ""
+    share: float = 1.0  # how long it takes next to the others, until one of its kind has been timed
+
+    @classmethod
+    def of(cls, phase: Phase) -> Stage:
+        """What the phase says of itself."""
+        report = phase.report
+        return cls(phase.iteration, report.name, phase.steps, report.shown, report.share)
+
+    @property
+    def key(self) -> PhaseKey:
+        """Iteration and name."""
+        return self.iteration, self.name
 
 
-def phase_seconds(steps: Mapping[PhaseKey, int], per_step: Mapping[str, float]) -> dict[PhaseKey, float]:
+def phase_seconds(
+    steps: Mapping[PhaseKey, int], per_step: Mapping[str, float], shares: Mapping[str, float]
+) -> dict[PhaseKey, float]:
     """Seconds that each phase takes as a whole; nothing is known before any step was timed.
 
     Args:
         steps: all phases of the run in order, each with its number of steps (at least 1).
         per_step: measured seconds per step by kind of phase. A kind without one gets its typical share, in
             the unit that the timed phases give.
+        shares: typical shares by kind; 1 where there is none.
     """
     timed = [key for key in steps if key[1] in per_step]
     if not timed:
         return {}
-    unit = sum(per_step[key[1]] * steps[key] for key in timed) / sum(_share(key[1]) for key in timed)
+    unit = sum(per_step[key[1]] * steps[key] for key in timed) / sum(shares.get(key[1], 1.0) for key in timed)
     return {
-        key: per_step[key[1]] * count if key[1] in per_step else unit * _share(key[1]) for key, count in steps.items()
+        key: per_step[key[1]] * count if key[1] in per_step else unit * shares.get(key[1], 1.0)
+        for key, count in steps.items()
     }
 
 
 def seconds_left(
-    steps: Mapping[PhaseKey, int], per_step: Mapping[str, float], current: PhaseKey, done: int
+    steps: Mapping[PhaseKey, int],
+    per_step: Mapping[str, float],
+    shares: Mapping[str, float],
+    current: PhaseKey,
+    done: int,
 ) -> float | None:
     """Seconds from the end of step ``done`` of the current phase to the end of the last; None while unknown.
 
     Args:
-        steps, per_step: see :func:`phase_seconds`.
+        steps, per_step, shares: see :func:`phase_seconds`.
         current: the phase in progress; those before it are finished.
         done: its finished steps.
     """
-    whole = phase_seconds(steps, per_step)
+    whole = phase_seconds(steps, per_step, shares)
     if not whole:
         return None
     order = list(steps)
@@ -47,15 +77,12 @@ def seconds_left(
     return whole[current] * share_left + sum(whole[key] for key in order[order.index(current) + 1 :])
 
 
-def _share(kind: str) -> float:
-    return TYPICAL_SHARES.get(kind, 1.0)
-
-
 class Forecast:
     """The same while a run goes on in this process: told of every step, it knows the time that is left."""
 
-    def __init__(self, phases: Sequence[tuple[int, str, int]], clock: Clock = time.monotonic) -> None:
-        self._steps = {(iteration, name): max(steps, 1) for iteration, name, steps in phases}
+    def __init__(self, stages: Sequence[Stage], clock: Clock = time.monotonic) -> None:
+        self._steps = {stage.key: max(stage.steps, 1) for stage in stages}
+        self._shares = {stage.name: stage.share for stage in stages}
         self._clock = clock
         self._spent: dict[str, tuple[float, int]] = {}  # kind -> seconds, steps
         self._current: PhaseKey | None = None
@@ -87,5 +114,5 @@ class Forecast:
         per_step = {kind: seconds / steps for kind, (seconds, steps) in self._spent.items() if steps}
         if self._current is None:
             return None
-        left = seconds_left(self._steps, per_step, self._current, self._done)
+        left = seconds_left(self._steps, per_step, self._shares, self._current, self._done)
         return None if left is None else max(left - (self._clock() - self._last), 0.0)

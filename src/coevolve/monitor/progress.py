@@ -14,21 +14,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from coevolve.monitor.forecast import Clock, Forecast
+from coevolve.monitor.forecast import Clock, Forecast, Stage
 
-SHOWN_NAMES = {"evaluate": "held out"}
 REDRAW_S = 0.1
 BAR_CELLS = 8
 HEARTBEAT_S = 30.0
+_NONE = Stage(0, "")  # before the first phase
 
 
 class Progress(Protocol):
     """Told by the driver what happens; phases come in the order given to ``start``."""
 
-    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None:
-        """All phases to come: (iteration, name without prefix, steps)."""
+    def start(self, title: str, stages: Sequence[Stage]) -> None:
+        """All phases to come."""
 
-    def phase(self, iteration: int, name: str, steps: int) -> None:
+    def phase(self, stage: Stage) -> None:
         """One of them begins."""
 
     def step(self, done: int, facts: Mapping[str, object]) -> None:
@@ -47,9 +47,9 @@ class Progress(Protocol):
 class SilentProgress:
     """Shows nothing (``--quiet``, ``--json``)."""
 
-    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None: ...
+    def start(self, title: str, stages: Sequence[Stage]) -> None: ...
 
-    def phase(self, iteration: int, name: str, steps: int) -> None: ...
+    def phase(self, stage: Stage) -> None: ...
 
     def step(self, done: int, facts: Mapping[str, object]) -> None: ...
 
@@ -67,18 +67,18 @@ class PlainProgress:
         self._stream, self._clock = stream, clock
         self._headings = _Headings()
         self._forecast = Forecast((), clock)
-        self._name, self._steps = "", 1
+        self._stage = _NONE
         self._spoke = clock()
 
-    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None:
-        self._headings = _Headings(phases)
-        self._forecast = Forecast(phases, self._clock)
+    def start(self, title: str, stages: Sequence[Stage]) -> None:
+        self._headings = _Headings(stages)
+        self._forecast = Forecast(stages, self._clock)
         self._say(title)
 
-    def phase(self, iteration: int, name: str, steps: int) -> None:
-        self._name, self._steps = name, steps
-        self._forecast.begin((iteration, name))
-        heading = self._headings.before(iteration)
+    def phase(self, stage: Stage) -> None:
+        self._stage = stage
+        self._forecast.begin(stage.key)
+        heading = self._headings.before(stage.iteration)
         if heading:
             self._say(heading)
 
@@ -86,12 +86,10 @@ class PlainProgress:
         self._forecast.advance(done)
         if self._clock() - self._spoke >= HEARTBEAT_S:
             left = time_left(self._forecast.remaining_s())
-            self._say(
-                "  ".join(part for part in (_label(self._name, done, self._steps), facts_text(facts), left) if part)
-            )
+            self._say("  ".join(part for part in (_label(self._stage, done), facts_text(facts), left) if part))
 
     def end_phase(self, line: str) -> None:
-        self._say(f"   {shown_name(self._name):<12} {line}  ({duration(self._forecast.phase_s)})")
+        self._say(f"   {self._stage.title:<12} {line}  ({duration(self._forecast.phase_s)})")
 
     def note(self, text: str) -> None:
         self._say(f" note: {text}")
@@ -112,21 +110,21 @@ class LiveProgress:
         self._console, self._clock = console, clock
         self._headings = _Headings()
         self._forecast = Forecast((), clock)
-        self._name, self._steps, self._done = "", 1, 0
+        self._stage, self._done = _NONE, 0
         self._facts: Mapping[str, object] = {}
         self._drawn = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
-    def start(self, title: str, phases: Sequence[tuple[int, str, int]]) -> None:
-        self._headings = _Headings(phases)
-        self._forecast = Forecast(phases, self._clock)
+    def start(self, title: str, stages: Sequence[Stage]) -> None:
+        self._headings = _Headings(stages)
+        self._forecast = Forecast(stages, self._clock)
         self._keep(Text(title, style="bold"))
         self._live.start()
 
-    def phase(self, iteration: int, name: str, steps: int) -> None:
-        self._name, self._steps, self._done, self._facts = name, steps, 0, {}
-        self._forecast.begin((iteration, name))
-        heading = self._headings.before(iteration)
+    def phase(self, stage: Stage) -> None:
+        self._stage, self._done, self._facts = stage, 0, {}
+        self._forecast.begin(stage.key)
+        heading = self._headings.before(stage.iteration)
         if heading:
             self._keep(Text(heading, style="bold"))
         self._draw()
@@ -138,7 +136,7 @@ class LiveProgress:
             self._draw()
 
     def end_phase(self, line: str) -> None:
-        kept = Text(f"   {shown_name(self._name):<12} ", style="cyan")
+        kept = Text(f"   {self._stage.title:<12} ", style="cyan")
         kept.append(line, style="default")
         kept.append(f"  ({duration(self._forecast.phase_s)})", style="dim")
         self._live.update(Text(""), refresh=True)
@@ -154,8 +152,8 @@ class LiveProgress:
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def _draw(self) -> None:
-        filled = BAR_CELLS * min(self._done, self._steps) // max(self._steps, 1)
-        line = Text(_label(self._name, self._done, self._steps), style="cyan", no_wrap=True, overflow="ellipsis")
+        filled = BAR_CELLS * min(self._done, self._stage.steps) // max(self._stage.steps, 1)
+        line = Text(_label(self._stage, self._done), style="cyan", no_wrap=True, overflow="ellipsis")
         line.append("  " + "━" * filled).append("━" * (BAR_CELLS - filled), style="dim")
         left = time_left(self._forecast.remaining_s())
         line.append(f"  {duration(self._forecast.phase_s)}{left and ' · ' + left}", style="dim")
@@ -167,8 +165,8 @@ class LiveProgress:
 class _Headings:
     """The heading of each iteration, once."""
 
-    def __init__(self, phases: Sequence[tuple[int, str, int]] = ()) -> None:
-        self._last = max((iteration for iteration, _, _ in phases), default=0)
+    def __init__(self, stages: Sequence[Stage] = ()) -> None:
+        self._last = max((stage.iteration for stage in stages), default=0)
         self._shown: int | None = None
 
     def before(self, iteration: int) -> str | None:
@@ -186,11 +184,6 @@ def progress_for(console: Console, *, quiet: bool) -> Progress:
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveProgress(console)
     return PlainProgress(console.file)
-
-
-def shown_name(name: str) -> str:
-    """The phase's name as a person would say it."""
-    return SHOWN_NAMES.get(name, name)
 
 
 def facts_text(facts: Mapping[str, object]) -> str:
@@ -224,5 +217,5 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _label(name: str, done: int, steps: int) -> str:
-    return f"   {shown_name(name):<12} step {done}/{steps}"
+def _label(stage: Stage, done: int) -> str:
+    return f"   {stage.title:<12} step {done}/{stage.steps}"

@@ -105,7 +105,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
         "phases": phase_kinds(reports),
         "stats": [asdict(part) for part in parts if isinstance(part, Stat)],
         "notices": notices(metrics, reports),
-        "health": health(summary, metrics),
+        "health": [asdict(finding) for finding in health(summary, metrics, reports)],
         "figures": [as_json(figure) for figure in merged(parts)],
         "time": {key: summary[key] for key in ("wall_s", "cpu_s", "time", "tokens")} | {"phases": folder.timings()},
         "live": live,

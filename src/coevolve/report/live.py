@@ -134,17 +134,19 @@ def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
         RunError: a log of the run is damaged.
     """
     plan = {(phase.iteration, phase.report.name): max(phase.steps, 1) for phase in run_phases(folder.config)}
+    reports = {report.name: report for report in run_reports(folder.config)}
+    shares = {name: report.share for name, report in reports.items()}
     finished = set(folder.finished_phases)
     current = next((key for key in plan if _name(key) not in finished), None)
-    report = next((r for r in run_reports(folder.config) if current and r.name == current[1]), None)
+    report = reports[current[1]] if current else None
     step = _last_step(folder.metrics(), report, current[0]) if current and report else None
     done = step["step"] if step else None
     began, spoke = _began(folder.path), changed(folder.path / METRICS)
     per_step = _per_step(folder.timings(), plan)
     if current and isinstance(done, int) and current[1] not in per_step:
         per_step[current[1]] = max(spoke - began, 0.0) / done
-    left = seconds_left(plan, per_step, current, done if isinstance(done, int) else 0) if current else None
-    whole = phase_seconds(plan, per_step or {next(iter(plan))[1]: 1.0})  # nothing was timed: only their shares matter
+    left = seconds_left(plan, per_step, shares, current, done if isinstance(done, int) else 0) if current else None
+    whole = phase_seconds(plan, per_step or {next(iter(plan))[1]: 1.0}, shares)  # nothing was timed: only shares matter
     return {
         "state": run_state(folder.status, process),
         "phases": [

@@ -11,15 +11,15 @@ from coevolve.config import Config
 from coevolve.engine.factory import Trainers, require_engine
 from coevolve.errors import CoevolveError, EngineError, RunError
 from coevolve.evaluation.meters import open_meter
-from coevolve.evaluation.phase import run_phases
+from coevolve.evaluation.phase import run_phases, run_reports
 from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.methods.base import Phase, Spent, State
 from coevolve.methods.registry import check_names
 from coevolve.monitor.alarms import alarms
+from coevolve.monitor.forecast import Stage
 from coevolve.monitor.progress import Progress
-from coevolve.monitor.sentences import phase_line
 from coevolve.monitor.tracking.processes import require_installed, tracking
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts, worker_count
@@ -124,7 +124,7 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
         tracking(folder.path, config.track, progress.note) as trackers,
     ):
         todo = [phase for phase in run_phases(config) if not folder.is_done(name_of(phase))]
-        progress.start(_title(config), [(p.iteration, p.report.name, p.steps) for p in todo])
+        progress.start(_title(config), [Stage.of(phase) for phase in todo])
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
@@ -179,7 +179,7 @@ def _run_phase(
     name = name_of(phase)
     folder.begin(name)
     clock.begin(folder.cursor.times if folder.cursor else {})
-    progress.phase(phase.iteration, phase.report.name, phase.steps)
+    progress.phase(Stage.of(phase))
     shortages = state.rollouts.cost.shortages
     files = [*phase.run(state), *recorder.take_files()]
     if state.rollouts.cost.shortages > shortages:
@@ -188,12 +188,12 @@ def _run_phase(
         _look_for_alarms(folder, phase.iteration, progress)
     folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())
     folder.finish(name, files)
-    progress.end_phase(phase_line(phase.report.name, folder.metrics(), phase.iteration))
+    progress.end_phase(phase.report.line(folder.metrics(), phase.iteration))
 
 
 def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> None:
-    for alarm in alarms(folder.metrics(), iteration):
-        folder.log({"event": "alarm", "iteration": iteration, "kind": alarm.kind, "text": alarm.text})
+    for alarm in alarms(folder.metrics(), iteration, run_reports(folder.config)):
+        folder.log(alarm.row(iteration))
         progress.note(f"ALARM in iteration {iteration}: {alarm.text}   (docs/health.md)")
 
 

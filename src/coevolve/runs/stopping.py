@@ -12,7 +12,7 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ECHO_S = 0.2  # a launcher that passes Ctrl-C on makes two signals of one
-_SAID = b"\nfinishing this batch, then saving it; Ctrl-C again to stop now\n"
+_SAID = b"\nfinishing this batch, then saving it; a second signal stops at once\n"
 
 
 class Stopped(KeyboardInterrupt):

@@ -16,7 +16,8 @@ from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.suites import part_and_key
-from coevolve.monitor.summary import Summary, summarise
+from coevolve.methods.reporting import Summary
+from coevolve.monitor.summary import summarise
 from coevolve.statistics import Estimate, crossed, crossed_difference
 from coevolve.store.folder import RunFolder
 from coevolve.worlds.base import HELD_OUT, TRANSFER
@@ -56,7 +57,7 @@ class ReadRun:
     @property
     def finished(self) -> bool:
         """Whether the run has come to its end."""
-        return self.summary["status"] == "finished"
+        return bool(self.summary["status"] == "finished")
 
 
 Runs = Mapping[str, Sequence[ReadRun]]  # by label
@@ -102,7 +103,7 @@ def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[
         label = label_of(folder)
         others = found.setdefault(label, [])
         if any(other.seed == run.seed for other in others):
-            what = f"two runs of {label} have seed {run.seed}, which are no two measurements"
+            what = f"both runs of {label} have seed {run.seed}: the same measurement twice"
             raise RunError(what, where=str(folder), fix="name each seed once")
         different = [key for other in others[:1] for key in differing([other.config, run.config]) if key not in _OWN]
         if different:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from coevolve.monitor.summary import Summary, iterations
+from coevolve.methods.reporting import Quantity, Span, Summary, iterations
 from coevolve.statistics import Estimate
 from coevolve.studies.comparison import (
     Difference,
@@ -17,10 +17,7 @@ from coevolve.studies.comparison import (
     last_common_iteration,
     levels_of,
 )
-from coevolve.studies.quantities import BY_KEY, Quantity, over_runs
-
-# Of a whole run: they are no numbers of an iteration, and say nothing before the run has ended.
-_OF_THE_END = {"wall_s", "cpu_s", "tokens"}
+from coevolve.studies.quantities import over_runs, quantities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,7 @@ class SettingResult:
     levels: Mapping[str, Estimate]  # after the common iteration
     difference: Difference | None  # to the reference, after the common iteration; None in the reference itself
     quantities: Mapping[str, Sequence[Estimate]]  # by key, t-intervals over seeds
+    known: Mapping[str, Quantity]  # what these keys stand for
 
     @property
     def mean(self) -> Estimate:
@@ -67,6 +65,7 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
     reference = next(iter(runs)) if reference is None else reference
     together = {label: {label: mine} if each_at_its_end else runs for label, mine in runs.items()}
     ends = {label: last_common_iteration(those) for label, those in together.items()}
+    known = quantities_of(mine[0].config for mine in runs.values())
     return [
         SettingResult(
             label=label,
@@ -78,19 +77,20 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
             if label != reference and reference in runs
             else None,
             quantities={
-                q.key: over_runs([_until(run.summary, last) for run in mine], q)
-                for q in comparable_quantities(together[label])
+                key: over_runs([_until(run.summary, last) for run in mine], quantity)
+                for key, quantity in known.items()
+                if quantity.span is not Span.RUN or have_ended(together[label])
             },
+            known=known,
         )
         for (label, mine), last in zip(runs.items(), ends.values(), strict=True)
     ]
 
 
-def comparable_quantities(runs: Runs) -> list[Quantity]:
-    """All quantities; without those of a run's end unless all runs have come to theirs together."""
+def have_ended(runs: Runs) -> bool:
+    """Whether all runs have come to their end together, so that what is known at a run's end can be compared."""
     last = last_common_iteration(runs)
-    ended = all(run.finished and len(run.held_out) == last + 1 for mine in runs.values() for run in mine)
-    return [quantity for quantity in BY_KEY.values() if ended or quantity.key not in _OF_THE_END]
+    return all(run.finished and len(run.held_out) == last + 1 for mine in runs.values() for run in mine)
 
 
 def config_differences(runs: Runs) -> dict[str, list[object]]:

@@ -23,7 +23,7 @@ from coevolve.methods.registry import load_config
 from coevolve.store import manifest, settings
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import Problems
-from coevolve.studies.quantities import BY_KEY
+from coevolve.studies.quantities import quantities_of
 
 CellState = Literal["missing", "unfinished", "finished"]
 
@@ -162,7 +162,18 @@ def cells_of(
                 ]
                 config = load_config(row.preset or preset or study.preset, None, overrides, layers=layers)
                 cells.append(Cell(name, seed, path, config))
+    _refuse_unknown_columns(study, cells)
     return cells
+
+
+def _refuse_unknown_columns(study: Study, cells: Sequence[Cell]) -> None:
+    """A column is a quantity that the methods of the cells report."""
+    known = quantities_of(cell.config for cell in cells)
+    for column in study.columns:
+        if column not in known:
+            guess = nearest(column, list(known))
+            what = f"unknown column {column}" + (f" (did you mean {guess}?)" if guess else "")
+            raise ConfigError(what, where="columns of the study", fix=f"columns: {', '.join(known)}")
 
 
 def state_of(cell: Cell) -> CellState:
@@ -207,11 +218,6 @@ def _study(text: str, source: str) -> Study:
         optional = [name for name, field in Study.model_fields.items() if not field.is_required()]
         fix = f"a study has title, rows (name: {{title, preset, set}}) and optionally {', '.join(optional)}"
         raise ConfigError(what, where=source, fix=fix) from error
-    for column in study.columns:
-        if column not in BY_KEY:
-            guess = nearest(column, list(BY_KEY))
-            hint = f" (did you mean {guess}?)" if guess else ""
-            raise ConfigError(f"unknown column {column}{hint}", where=source, fix=f"columns: {', '.join(BY_KEY)}")
     for name in study.rows:
         if not _ROW_NAME.fullmatch(name) or re.search(r"-s[0-9]+$", name):
             what = f"a row cannot be called {name}: it names folders, and -s<seed> is added to it"

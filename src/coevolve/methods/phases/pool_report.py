@@ -250,7 +250,7 @@ _QUANTITIES = (
         unit=Unit.SHARE,
         better=Better.HIGHER,
         first=1,
-        column="pseudo-label accuracy",
+        column="label accuracy",
         meaning="kept pseudo-labels that are true",
         metric="pool/label_accuracy_kept",
     ),
@@ -262,7 +262,7 @@ _QUANTITIES = (
         better=Better.HIGHER,
         first=1,
         default=False,
-        column="well-formed",
+        column="well formed",
         meaning="proposed questions that pass the format check",
         metric="pool/well_formed",
     ),
@@ -299,8 +299,8 @@ def _kept_quantity(solver: str) -> Quantity:
         unit=Unit.COUNT,
         first=1,
         default=False,
-        column="kept by the gate",
-        meaning=f"tasks of the pool that train the {solver}",
+        column="kept",
+        meaning=f"tasks of the pool that the gate keeps to train the {solver}",
         total=(POOL, "size"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,7 @@ class TrackedRun:
     id: str  # the same in every life of the run
     online: bool  # may the tracker use a network
     config: Mapping[str, object]  # nested, as in config.yaml
+    best: Callable[[], Mapping[str, str]] = dict  # "max" or "min" by the name of a metric, when asked for
 
 
 class Tracker(Protocol):

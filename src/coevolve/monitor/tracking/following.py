@@ -18,9 +18,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.methods.reporting import Better
 from coevolve.monitor.tracking.base import TrackedRun, Tracker
 from coevolve.monitor.tracking.flattening import flat
 from coevolve.monitor.tracking.state import TrackerState, read_state, state_file, write_state
@@ -125,7 +128,17 @@ def _tracked(run: Path, state: TrackerState) -> TrackedRun:
         id=state.id,
         online=track.online,
         config=config.model_dump(),
+        best=partial(_best, config),
     )
+
+
+def _best(config: Config) -> dict[str, str]:
+    """Whether the largest or the smallest value of a metric is the best, where the phases of the run say so."""
+    from coevolve.evaluation.phase import run_reports
+
+    verbs = {Better.HIGHER: "max", Better.LOWER: "min"}
+    quantities = (q for report in run_reports(config) for q in report.quantities)
+    return {q.metric: verbs[q.better] for q in quantities if q.metric and q.better in verbs}
 
 
 @contextmanager

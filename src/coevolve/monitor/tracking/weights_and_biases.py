@@ -43,6 +43,8 @@ class WeightsAndBiases:
                 x_disable_stats=True,
             ),
         )
+        for metric, best in run.best().items():
+            self._run.define_metric(metric, summary=f"last,{best}")
         return after
 
     def log(self, row: Mapping[str, Value], step: int) -> None:
