@@ -47,7 +47,13 @@ def r_unc(p_hat: float, peak: float = 0.5) -> float:
 
 
 def r_tool(n_tool: float, gamma: float = 0.25, cap: int = 4) -> float:
-    """Tool reward gamma * min(N_tool, C): the solver's executed tool calls count, up to the cap."""
+    """Tool reward gamma * min(N_tool, C): the solver's executed tool calls count, up to the cap.
+
+    Args:
+        n_tool: executed tool calls per trajectory, from ``count_tool_calls``.
+        gamma: reward per call.
+        cap: calls beyond it earn nothing (the paper's C).
+    """
     return gamma * min(n_tool, cap)
 
 

@@ -24,6 +24,11 @@ def dense_clusters(texts: Sequence[str], *, threshold: float = 0.5, mask_numbers
 
     Memory grows with 8 B^2 bytes (two arrays of the distances above the diagonal).
 
+    Args:
+        texts: B texts.
+        threshold: clusters at exactly this distance stay apart, in (0, 1].
+        mask_numbers: compare the texts with every integer replaced by ``#``.
+
     Returns:
         [B] cluster numbers 0, 1, ... in order of first appearance.
 
@@ -41,6 +46,11 @@ def sparse_clusters(texts: Sequence[str], *, threshold: float = 0.5, mask_number
     leaves a connected component of the pairs that are. The pairs come from shared bigrams; each component is clustered
     alone. Where distances tie exactly the order of merging may differ from that of the whole batch, and with it the
     clusters. Memory grows with B and with the square of the largest component.
+
+    Args:
+        texts: B texts.
+        threshold: as in ``dense_clusters``, at most LEAST_APART.
+        mask_numbers: as in ``dense_clusters``.
 
     Returns:
         [B] cluster numbers 0, 1, ... in order of first appearance.
@@ -112,6 +122,11 @@ def cluster_shares(texts: Sequence[str], *, threshold: float = 0.5, mask_numbers
 
     Equal texts (equal after masking, when numbers are masked) always share a cluster. Batches of more than
     SPARSE_ABOVE texts are clustered by ``sparse_clusters``.
+
+    Args:
+        texts: B texts.
+        threshold: as in ``dense_clusters``.
+        mask_numbers: as in ``dense_clusters``.
 
     Returns:
         [B], each in [1/B, 1].

@@ -66,6 +66,11 @@ def agrees(answer: str | None, result: Vote, *, judge: Judge = OWN_RULES) -> boo
     """Whether an answer belongs to the majority class; a missing answer never does.
 
     An answer that has voted belongs to the class it was counted in. Any other is compared with ``Vote.answer``.
+
+    Args:
+        answer: None for a missing one.
+        result: the vote.
+        judge: the one that made the vote.
     """
     if answer is None or result.answer is None:
         return False

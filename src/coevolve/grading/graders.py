@@ -90,6 +90,13 @@ def choice(mode: Mode, judge: Referee, seed: int, response: str, item: Item) -> 
     anywhere in the last complete box (or else in what a line states as the answer); a response without one gets a
     letter drawn at random and is marked so. About one in ten of these is right by luck.
 
+    Args:
+        mode: strict or paper-compatible.
+        judge: compares the text in the box with those of the options.
+        seed: of the drawn letters.
+        response: the text of the model.
+        item: the question; its gold answer is a letter.
+
     Raises:
         ConfigError: the gold answer is not the letter of an option."""
     gold = _gold_letter(item)
@@ -176,7 +183,12 @@ def fuzzy(mode: Mode, response: str, item: Item) -> Grade:
 
 
 def alike(answer: str, gold: str, *, lenient: bool) -> bool:
-    """Whether two short answers agree; symmetric. A lenient match uses only the first of several lines."""
+    """Whether two short answers agree; symmetric. A lenient match uses only the first of several lines.
+
+    Args:
+        answer, gold: short texts.
+        lenient: ignore what the paper-compatible mode ignores.
+    """
     first, second = (_key(text, lenient=lenient) for text in (answer, gold))
     return bool(first) and first == second
 

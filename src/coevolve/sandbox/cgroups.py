@@ -56,7 +56,13 @@ class Group:
 
 
 def make(children: int, memory_bytes: int, *, controllers: tuple[str, ...] = _CONTROLLERS) -> Group:
-    """Create a group with room for this many children of this much memory, below the nearest group that allows it."""
+    """Create a group with room for this many children of this much memory, below the nearest group that allows it.
+
+    Args:
+        children: snippets and sessions at once.
+        memory_bytes: of each.
+        controllers: that have to be delegated.
+    """
     try:
         parent = _parent(_mount_point(), _own_group(), controllers)
         path = parent / f"{_PREFIX}{os.getpid()}-{time.monotonic_ns()}"

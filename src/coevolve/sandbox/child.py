@@ -193,7 +193,13 @@ class Child:
                 os.waitid(os.P_PIDFD, self.watch, os.WEXITED)
 
     def result(self, death: Death, ended_at: float, limits: Limits) -> ToolResult:
-        """The snippet's result. Its output must have been drained."""
+        """The snippet's result. Its output must have been drained.
+
+        Args:
+            death: the report of its end.
+            ended_at: seconds of the monotonic clock.
+            limits: of the snippet.
+        """
         return self._result(os.waitstatus_to_exitcode(death.status), death.cpu_s, ended_at, limits)
 
     def _result(self, code: int, cpu_s: float, ended_at: float, limits: Limits) -> ToolResult:

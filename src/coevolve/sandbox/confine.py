@@ -65,7 +65,13 @@ def die_with_parent(parent: int) -> None:
 
 
 def limit_resources(proc: int, memory_bytes: int, open_files: int) -> str:
-    """Limits that children inherit. ``memory_bytes`` counts on top of the address space in use now."""
+    """Limits that children inherit. ``memory_bytes`` counts on top of the address space in use now.
+
+    Args:
+        proc: descriptor of this process' folder in /proc.
+        memory_bytes: address space beyond what is in use now.
+        open_files: descriptors at once.
+    """
     with open(entry(proc, "statm"), encoding="ascii") as statm:
         in_use = int(statm.read().split()[0]) * resource.getpagesize()
     limits = {

@@ -156,6 +156,11 @@ class Zygote:
     def spawn(self, kind: bytes, identifier: int, descriptors: tuple[int, int, int]) -> None:
         """Ask for a child of a kind, for one snippet or for a session, whose first three descriptors are these.
 
+        Args:
+            kind: for a snippet or for a session.
+            identifier: returns in the reports of its birth and death.
+            descriptors: its stdin, stdout and stderr.
+
         Raises:
             OSError: the zygote is gone.
         """

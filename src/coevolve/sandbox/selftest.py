@@ -171,6 +171,11 @@ def spread(call: Callable[[], object], times: int) -> Spread:
 def run_well(tool: Tool, code: str, session: str | None = None) -> ToolResult:
     """Run code that is expected to succeed.
 
+    Args:
+        tool: runs the code.
+        code: what to run.
+        session: name of a session; None for a process of its own.
+
     Raises:
         SandboxInfraError: it did.
     """
@@ -187,6 +192,11 @@ def _ended_by(end: Status, tool: Tool, code: str, session: str | None = None) ->
 
 def snippets(tool: Tool, package: str, times: int) -> Spread:
     """One-liners in processes of their own.
+
+    Args:
+        tool: runs the snippets.
+        package: that is preloaded and used; "" for none.
+        times: number of snippets.
 
     Raises:
         SandboxInfraError: one failed.

@@ -96,6 +96,14 @@ def agreed(
 
     Limits and packages decide how a snippet ends, so the server must have those of the run's configuration.
 
+    Args:
+        health: what the server reports about itself.
+        url: of the server.
+        limits: that every snippet must have.
+        preload: packages that snippets must be able to import, and no others.
+        unsafe: accept a server that lacks a layer.
+        sessions: how many will be open at once; 0 for none.
+
     Raises:
         SandboxUnavailable: the server differs.
     """

@@ -132,6 +132,11 @@ class Sessions:
     def begin(self, client: str, session: str, cell: int) -> str:
         """Called before a cell runs; returns the session's name in the pool.
 
+        Args:
+            client: the secret name of the client.
+            session: the client's name of its session.
+            cell: number of the cell, from 1.
+
         Raises:
             Unknown: the cell cannot be run in the state that it expects.
             Busy: too many sessions are open.

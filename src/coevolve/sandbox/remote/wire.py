@@ -66,6 +66,11 @@ def parse(data: bytes) -> dict[str, object]:
 def take(body: Body, key: str, kind: type[Value]) -> Value:
     """A field of exactly this type; a whole number may stand for a float, which must be finite.
 
+    Args:
+        body: the JSON object.
+        key: of the field.
+        kind: the exact type.
+
     Raises:
         Malformed: there is no such field, or it has another type.
     """
