@@ -97,18 +97,18 @@ def resume(
 @app.command()
 def doctor(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run; default: this machine is examined.")
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run; default: examine this machine.")
     ] = None,
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whether this preset works here; default: all of them.")
     ] = None,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Step back to before the earliest damage; what is moved lies in RUN/damaged."),
+        typer.Option("--repair", help="Go back to before the earliest damage; moved files are in RUN/damaged."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Whether a run works on this machine; with RUN what is intact there and where resume would begin."""
+    """Check this machine; with RUN, check what is intact there and where resume would begin."""
     if run is not None:
         if preset is not None:
             raise ConfigError("--preset is for this machine, not for a run", fix="coevolve doctor --preset NAME")
@@ -145,7 +145,7 @@ def summary(
 
 @app.command()
 def report(runs: RunArguments) -> None:
-    """Write the run's page (RUN/report/index.html) again; for several runs the page of `coevolve compare`."""
+    """Rewrite the run's page (RUN/report/index.html); for several runs, the page of `coevolve compare`."""
     if len(runs) > 1:
         from coevolve.commands.compare import compare_page
 
@@ -167,7 +167,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Runs side by side, with intervals over problems and seeds; folders <label>-s<seed> are seeds of one label."""
+    """Compare runs, with intervals over problems and seeds; folders <label>-s<seed> are seeds of one label."""
     from coevolve.commands import compare as comparing
 
     comparing.compare(runs, as_json=as_json, html=html, into=into)
@@ -193,7 +193,7 @@ def study(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run a grid of settings and seeds, and print its table; the same command goes on where it was stopped."""
+    """Run a grid of settings and seeds, and print its table; the same command resumes an interrupted study."""
     from coevolve.commands.study import StudyRequest, run_study
 
     run_study(StudyRequest(name, seeds, jobs, preset, overrides or [], folder, only, dry_run, as_json, quiet, into))
@@ -202,15 +202,15 @@ def study(
 @app.command()
 def export(
     run: RunArgument,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; it must not exist.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create; it must not exist.")],
     what: Annotated[str, typer.Option(metavar="KINDS", help="models, dataset, or both.")] = "models,dataset",
     iteration: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Agents of this iteration, data up to it; default: newest.")
     ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Write adapters (LoRA) as whole models.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Merge adapters (LoRA) into full models.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Folders of both agents and of the data, with cards, ready to push to a hub; uploads nothing."""
+    """Write folders of both agents and of the data, with cards, ready to push to a hub; uploads nothing."""
     from coevolve.commands import export as exporting
 
     exporting.run(run, to, what, iteration, merge=merge, as_json=as_json)
@@ -223,14 +223,12 @@ def watch(
         typer.Argument(metavar="[RUN]", help="Folder of a run, or of several; default: the newest run."),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 0,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; for others than this machine's own a token is made.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback gets a token.")] = "127.0.0.1",
     open_browser: Annotated[
-        bool | None, typer.Option("--open/--no-open", help="Open a browser; default: where there is a screen.")
+        bool | None, typer.Option("--open/--no-open", help="Open a browser; default: where there is a display.")
     ] = None,
 ) -> None:
-    """Follow a run in the browser while it goes on."""
+    """Follow a run in the browser, live."""
     from coevolve.commands import watch as watching
 
     watching.watch(run, host=host, port=port, open_browser=open_browser)
@@ -241,7 +239,7 @@ def solve(
     run: RunArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."')],
 ) -> None:
-    """Ask the trained executor and watch it use the tool."""
+    """Ask the trained solver a question and watch it use the tool."""
     from rich.console import Console
 
     from coevolve.commands.answer import print_answer
@@ -258,11 +256,11 @@ def grade(
         Path | None,
         typer.Option(metavar="FILE", help='JSON lines {"gold", "pred"}; optional "expected", "mode": answer or text.'),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say how it is known.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say how this was decided.")] = False,
     no_symbolic: Annotated[bool, typer.Option("--no-symbolic", help="Without math-verify.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Are two answers the same? For a file, how often is the grader right?"""
+    """Decide whether two answers are the same; for a file of pairs, measure the grader."""
     from coevolve.commands import grade as grading
 
     grading.run(gold, pred, pairs, symbolic=not no_symbolic, explain=explain, as_json=as_json)
@@ -275,7 +273,7 @@ def world_build(
     dialogues: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Go on from the shipped base model with this share of dialogues."
+            metavar="SHARE", min=0, max=1, help="Continue from the shipped base model with this share of dialogues."
         ),
     ] = 0,
     tokens: Annotated[
@@ -283,7 +281,7 @@ def world_build(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make the miniature world's tokenizer and base model again (about 20 minutes on one core; with --dialogues 5)."""
+    """Rebuild the miniature world's tokenizer and base model (about 20 minutes on one core; with --dialogues 5)."""
     from coevolve.worlds.miniature.build import build_world
 
     progress = None if quiet else lambda line: print(line, flush=True)
@@ -305,7 +303,7 @@ def world_random_model(
     chat: Annotated[bool, typer.Option("--chat/--no-chat", help="With a chat template.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 0,
 ) -> None:
-    """Make a random model with the sizes and tokens of a family, whose texts use tool and box, to try things with."""
+    """Create a random model with the sizes and tokens of a family, whose texts use tool and box, for trying things."""
     from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
 
     build_stand_in(out, StandIn(like, layers, hidden, vocabulary, chat, dtype, seed))
@@ -317,7 +315,7 @@ def config_keys(
     section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="reward, gate, solver, ...")] = None,
     method: Annotated[str, typer.Option(metavar="METHOD", help="Whose keys; each adds its own.")] = "agent0",
 ) -> None:
-    """Every key with its default, range and meaning."""
+    """List every key with its default, range and meaning."""
     from rich.console import Console
 
     from coevolve.commands.listing import print_keys

@@ -42,7 +42,7 @@ def sandbox_run(
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file instead.")] = False,
 ) -> None:
-    """Run files as a model's snippets are run; 0 unless the sandbox itself fails."""
+    """Run files as a model's snippets are run; exits with 0 unless the sandbox itself fails."""
     from coevolve.commands import sandbox_run as running
     from coevolve.methods.registry import load_config
 
@@ -52,7 +52,7 @@ def sandbox_run(
 
 @sandbox_app.command("check")
 def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
-    """Whether model code may run here: the layers found, and how quick they are; 1 if it may not."""
+    """Check whether model code may run here: the isolation layers and their speed; exits with 1 if it may not."""
     from coevolve.commands.sandbox_check import check
     from coevolve.methods.registry import load_config
 
@@ -61,9 +61,7 @@ def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
 
 @sandbox_app.command("serve")
 def sandbox_serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine's own need a token.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
     workers: Annotated[int, typer.Option(min=0, help="Snippets that run at once; 0 = one per core.")] = 0,
     token_file: Annotated[
@@ -74,10 +72,10 @@ def sandbox_serve(
     wall: Wall = None,
     memory: Memory = None,
     output: Output = None,
-    queue: Annotated[int, typer.Option(min=0, help="Snippets that may wait; more are told to come back.")] = 1024,
+    queue: Annotated[int, typer.Option(min=0, help="Snippets that may wait; more are rejected for now.")] = 1024,
     queue_wait: Annotated[float, typer.Option(metavar="S", min=0.1, help="How long one may wait.")] = 60.0,
     sessions: Annotated[int, typer.Option(min=0, help="Sessions open at once, of all clients together.")] = 512,
-    session_idle: Annotated[float, typer.Option(metavar="S", min=1.0, help="An unused session ends then.")] = 600.0,
+    session_idle: Annotated[float, typer.Option(metavar="S", min=1.0, help="An idle session ends after this.")] = 600.0,
     overrides: Overrides = None,
 ) -> None:
     """Run snippets for trainers on this or other machines, until Ctrl-C."""

@@ -57,7 +57,7 @@ def test_without_the_controllers_the_reason_is_told_and_nothing_made(tree: Path)
         (folder / "cgroup.subtree_control").write_text("pids")
     group = cgroups.make(5, 256 << 20)
     assert group.path is None
-    assert group.state.startswith(f"not available: {tree}/slice/ours does not hand on memory and pids; ")
+    assert group.state.startswith(f"not available: {tree}/slice/ours does not delegate memory and pids; ")
     group.add(1)
     group.remove()
     assert not list(tree.rglob("coevolve-*"))

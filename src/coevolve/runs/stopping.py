@@ -1,4 +1,4 @@
-"""How a run is asked to stop: Ctrl-C or SIGTERM once to finish the batch in hand, twice to stop at once."""
+"""Stopping a run: Ctrl-C or SIGTERM once to finish the current batch, twice to stop at once."""
 
 from __future__ import annotations
 

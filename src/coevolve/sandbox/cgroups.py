@@ -105,12 +105,12 @@ def _parent(mount: tuple[Path, str], own: str, controllers: tuple[str, ...]) -> 
     folders = [here, *here.parents]
     reasons = []
     for folder in folders[: folders.index(top) + 1] if top in folders else []:
-        handed_on = set((folder / "cgroup.subtree_control").read_text(encoding="ascii").split())
-        lacking = [name for name in controllers if name not in handed_on]
+        delegated = set((folder / "cgroup.subtree_control").read_text(encoding="ascii").split())
+        lacking = [name for name in controllers if name not in delegated]
         if lacking:
-            reasons.append(f"{folder} does not hand on {' and '.join(lacking)}")
+            reasons.append(f"{folder} does not delegate {' and '.join(lacking)}")
         elif not (os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)):
-            reasons.append(f"{folder} may not be divided by this user")
+            reasons.append(f"{folder} is not writable by this user")
         else:
             return folder
     raise OSError("; ".join(reasons[:2]) or f"our group {own} is not below the mounted {shown}")

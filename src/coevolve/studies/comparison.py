@@ -56,7 +56,7 @@ class ReadRun:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end."""
+        """Whether the run has finished."""
         return bool(self.summary["status"] == "finished")
 
 
