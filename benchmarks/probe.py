@@ -100,11 +100,11 @@ def print_cost(path: Path) -> None:
     from coevolve.rollout.base import RolloutSettings
     from coevolve.rollout.service import LocalRollouts
     from coevolve.store.checkpoints import RunCheckpoints
-    from coevolve.store.folder import RunFolder
+    from coevolve.store.records import RunRecords
     from coevolve.types import PROPOSER, SOLVER, Origin, Task
     from coevolve.worlds.miniature.learner import MiniatureWorld
 
-    folder, world = RunFolder.open(path, write=False), MiniatureWorld()
+    folder, world = RunRecords.open(path), MiniatureWorld()
     config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
     origin = Origin(config.method, PROPOSER, 1)
     tasks = [Task(str(x["task_id"]), (str(x["question"]),), "chain", origin) for x in folder.read_table(TASKS)]

@@ -21,7 +21,7 @@ from coevolve.curriculum.gate import chance_inside
 from coevolve.curriculum.voting import vote
 from coevolve.evaluation.scoring import is_right
 from coevolve.store import tables
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.types import Vote
 
 THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
@@ -56,7 +56,7 @@ class Asked:
 
 def tasks_of(path: Path) -> list[Asked]:
     """All tasks of all pools of a run."""
-    folder = RunFolder.open(path, write=False)
+    folder = RunRecords.open(path)
     out = []
     for t in range(1, folder.config.iterations + 1):
         file = path / f"trajectories/pool-{t}.parquet"

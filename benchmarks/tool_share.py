@@ -26,7 +26,7 @@ from coevolve.rollout.asking import solve
 from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.service import LocalRollouts
 from coevolve.store.checkpoints import RunCheckpoints
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.types import SOLVER, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import held_out
@@ -87,7 +87,7 @@ def main() -> None:
         for task in held_out(level, options.per_level, PROBLEMS)
     ]
     if options.run:
-        folder = RunFolder.open(options.run, write=False)
+        folder = RunRecords.open(options.run)
         policy = RunCheckpoints(folder, base).weights(SOLVER, folder.config.iterations)
     else:
         policy = Snapshot("base", 0, Folder(base))

@@ -30,7 +30,7 @@ from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, ready_world
 from coevolve.store import tables
 from coevolve.store.checkpoints import RunCheckpoints
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.types import SOLVER
 
 NAMES: tuple[Voter, ...] = ("current", "previous", "middle", "first", "base")
@@ -79,7 +79,7 @@ class Pool:
 
 def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]:
     """The pools with the answers of all named voters."""
-    folder = RunFolder.open(path, write=False)
+    folder = RunRecords.open(path)
     engine = folder.config.engine.model_copy(update={"workers": 1})
     config = folder.config.model_copy(update={"engine": engine})
     world = ready_world(config)

@@ -49,7 +49,7 @@ def phases(cell: Path) -> list[str]:
 
 def locked(cell: Path) -> bool:
     try:
-        RunFolder.open(cell, write=True).close()
+        RunFolder.open(cell).close()
     except RunError:
         return True
     return False

@@ -14,6 +14,7 @@ from huggingface_hub import DatasetCard
 from coevolve.export.folders import export
 from coevolve.store import tables
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 HOSTILE = (
     "---\nlicense: mit\n---\n# Mine </script> | x | ```\n<img src=x onerror=alert(1)>\u202e\x00\x1b[31m" + "y" * 9999
@@ -32,14 +33,14 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str
     return lambda path, name: datasets.load_dataset(str(path), name, cache_dir=str(tmp_path / "cache"))
 
 
-def rows_of(folder: RunFolder, *prefixes: str) -> list[dict[str, object]]:
+def rows_of(folder: RunRecords, *prefixes: str) -> list[dict[str, object]]:
     return [row for prefix in prefixes for name in folder.recorded(prefix) for row in folder.read_table(name)]
 
 
 def test_every_configuration_loads_and_holds_the_rows_of_the_run(
     exported: Path, finished: Path, load: Callable[[Path, str], Any]
 ) -> None:
-    folder = RunFolder.open(finished, write=False)
+    folder = RunRecords.open(finished)
     tasks = load(exported, "tasks")
     assert list(tasks) == ["train"]
     assert tasks["train"].to_list() == rows_of(folder, "tasks/")
@@ -102,7 +103,7 @@ def test_large_tables_are_joined_part_by_part(
     make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run("run", "curriculum", "pool")
-    folder = RunFolder.open(run, write=True)
+    folder = RunFolder.open(run)
     folder.begin("iteration-2/pool")
     monkeypatch.setattr(tables, "GROUP_ROWS", 10)
     rows = [{"iteration": 2, "task_id": str(n), "question": f"q{n}"} for n in range(95)]

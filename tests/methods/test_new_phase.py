@@ -26,7 +26,7 @@ from coevolve.monitor.progress import PlainProgress
 from coevolve.monitor.summary import logged, reports_of, summarise
 from coevolve.report.build import build_report
 from coevolve.runs.driver import planned, start
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import read_runs
 from coevolve.studies.side_by_side import side_by_side
 
@@ -85,7 +85,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
 
 
 def config_of(run: Path) -> Config:
-    return RunFolder.open(run, write=False).config
+    return RunRecords.open(run).config
 
 
 def test_it_is_planned_with_what_it_says_it_costs(lived: tuple[Path, str]) -> None:
@@ -114,7 +114,7 @@ def test_the_time_it_takes_is_forecast() -> None:
 
 def test_summary_health_and_alarms_go_past_it(lived: tuple[Path, str]) -> None:
     run = lived[0] / "first"
-    folder, reports = RunFolder.open(run, write=False), reports_of(run)
+    folder, reports = RunRecords.open(run), reports_of(run)
     assert [report.name for report in reports][-1] == "distil"
     assert alarms(folder.metrics(), 1, reports) is not None
     assert health(logged(folder), folder.metrics(), reports)

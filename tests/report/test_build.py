@@ -24,6 +24,7 @@ from coevolve.report.build import build_report, page_data, render, task_data
 from coevolve.report.filling import embedded_json
 from coevolve.report.task_index import WRITTEN, read_index
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 from .synthetic_answers import HOSTILE
 
@@ -91,7 +92,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Page, finished_run: Path) -> Non
 
 
 def test_only_a_live_page_may_ask_its_server(finished_run: Path) -> None:
-    folder = RunFolder.open(finished_run, write=False)
+    folder = RunRecords.open(finished_run)
     text = render(
         page_data(folder, {"events": "events", "trajectories": "trajectories"}), task_data(read_index(folder))
     )
@@ -131,7 +132,7 @@ def test_every_place_that_the_script_fills_exists(page: Page) -> None:
 
 def test_the_page_holds_the_summary_and_all_figures_sources(page: Page, finished_run: Path) -> None:
     data = page.data
-    summary = logged(RunFolder.open(finished_run, write=False))
+    summary = logged(RunRecords.open(finished_run))
     entries: Any = summary["iterations"]
     figures = {figure["title"]: figure for figure in data["figures"]}
     mean, majority, greedy = figures["Accuracy on held-out problems"]["series"]
@@ -190,7 +191,7 @@ def test_a_run_in_progress_has_a_page_too(make_run: Callable[..., Path], until: 
 
 def test_work_in_progress_of_a_later_pool_is_not_shown(make_run: Callable[..., Path]) -> None:
     path = make_run(until="iteration-1/executor", pool=4)
-    folder = RunFolder.open(path, write=True)
+    folder = RunFolder.open(path)
     folder.begin("iteration-1/executor")
     folder.write_table("tasks/iteration-2.parquet", [{"iteration": 2, "task_id": "x", "question": "half"}])
     folder.close()

@@ -19,6 +19,7 @@ from coevolve.report.chunks import MOST_OF_A_TASK, Trajectories, left_out, read_
 from coevolve.report.task_index import TaskIndex, read_index
 from coevolve.report.transcripts import LONGEST_TEXT, TokenPieces, shown
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 
@@ -27,8 +28,8 @@ def trajectories_by_task(found: Trajectories) -> list[list[dict[str, Any]] | Non
     return [opened[at[0]][at[1]] if at else None for at in found.at]
 
 
-def read(path: Path) -> tuple[RunFolder, TaskIndex, Trajectories]:
-    folder = RunFolder.open(path, write=False)
+def read(path: Path) -> tuple[RunRecords, TaskIndex, Trajectories]:
+    folder = RunRecords.open(path)
     index = read_index(folder)
     return folder, index, read_trajectories(folder, index)
 
@@ -55,7 +56,7 @@ def test_a_server_gives_the_same_trajectories_one_task_at_a_time(finished_run: P
 
 
 def test_an_answer_counts_for_its_canonical_form(make_run: Callable[..., Path]) -> None:
-    folder = RunFolder.open(make_run(until="iteration-1/pool"), write=True)
+    folder = RunFolder.open(make_run(until="iteration-1/pool"))
     folder.begin("iteration-1/pool")
     task = {"iteration": 1, "task_id": "t", "question": "q", "counts": [("1/2", 2)], "k": 3, "kept": True}
     rows = [
@@ -67,7 +68,7 @@ def test_an_answer_counts_for_its_canonical_form(make_run: Callable[..., Path]) 
         folder.write_table("trajectories/pool-1.parquet", rows),
     ]
     folder.finish("iteration-1/pool", files)
-    assert [sample["vote"] for sample in task_trajectories(folder, (0, 1, "t"))] == [0, 0, None]
+    assert [sample["vote"] for sample in task_trajectories(folder.records, (0, 1, "t"))] == [0, 0, None]
 
 
 def test_a_page_within_its_bounds_says_what_is_missing(
@@ -96,12 +97,12 @@ def test_no_bound_of_size_is_passed(bound: str, make_run: Callable[..., Path], m
 
 
 def test_a_run_that_kept_no_trajectories_says_so(make_run: Callable[..., Path]) -> None:
-    folder = RunFolder.open(make_run(until="iteration-1/pool"), write=True)
+    folder = RunFolder.open(make_run(until="iteration-1/pool"))
     folder.begin("iteration-1/pool")
     table = folder.write_table("tasks/iteration-1.parquet", [{"iteration": 1, "task_id": "t", "question": "q"}])
     folder.finish("iteration-1/pool", [table])
-    index = read_index(folder)
-    found = read_trajectories(folder, index)
+    index = read_index(folder.records)
+    found = read_trajectories(folder.records, index)
     assert found.chunks == []
     assert "keep_trajectories" in left_out(index, found)
 

@@ -19,6 +19,7 @@ from coevolve.report.build import build_report, page_data, page_parts, render, t
 from coevolve.report.live import phase_kinds
 from coevolve.report.task_index import TaskIndex
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 from .browser import READY, Browser
 from .synthetic import ACCURACY
@@ -271,10 +272,10 @@ def test_a_run_that_skipped_updates_or_logged_vote_entropy_has_figures_of_them(
     browser: Browser, make_run: Callable[..., Path]
 ) -> None:
     path = make_run(iterations=1, pool=4, until="iteration-1/evaluate")
-    titles = {figure["title"] for figure in page_data(RunFolder.open(path, write=False))["figures"]}
+    titles = {figure["title"] for figure in page_data(RunRecords.open(path))["figures"]}
     more = {"Skipped updates", "Disagreement of the votes"}
     assert not more & titles
-    folder = RunFolder.open(path, write=True)
+    folder = RunFolder.open(path)
     folder.begin("iteration-1/evaluate")
     rows = folder.metrics()
     pool = next(row for row in rows if row["event"] == "pool")
@@ -292,7 +293,7 @@ def test_a_run_that_skipped_updates_or_logged_vote_entropy_has_figures_of_them(
 
 def test_a_method_that_declares_no_figures_has_a_page_with_its_numbers(browser: Browser, finished_run: Path) -> None:
     """Phases, agents and events that no template has heard of."""
-    folder = RunFolder.open(finished_run, write=False)
+    folder = RunRecords.open(finished_run)
     score = Quantity(
         "elo", "rating", ("duel", "elo"), Unit.PER_ANSWER, Better.HIGHER, first=1, meaning="of each player"
     )

@@ -27,7 +27,7 @@ HOSTILE = {
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = synthetic_run(tmp_path_factory.mktemp("hostile") / "run", pool=4, until="iteration-2/pool")
-    folder = RunFolder.open(path, write=True)
+    folder = RunFolder.open(path)
     folder.begin("iteration-2/pool")
     tasks = [
         {

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from coevolve.report.task_index import HELD_OUT, WRITTEN, TaskIndex, read_index, task_forms
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 
-def opened(path: Path) -> RunFolder:
-    return RunFolder.open(path, write=False)
+def opened(path: Path) -> RunRecords:
+    return RunRecords.open(path)
 
 
 def test_tasks_of_pools_and_held_out_problems_are_listed(finished_run: Path) -> None:
@@ -62,11 +63,11 @@ def test_of_too_many_tasks_the_kept_ones_stay_in_their_order(finished_run: Path)
 
 
 def test_long_texts_are_shortened_and_say_so(make_run: Callable[..., Path]) -> None:
-    folder = RunFolder.open(make_run(until="iteration-1/pool"), write=True)
+    folder = RunFolder.open(make_run(until="iteration-1/pool"))
     folder.begin("iteration-1/pool")
     task = {"iteration": 1, "task_id": "t", "question": "q" * 1_000_000, "label": "7" * 900, "counts": [("7" * 900, 2)]}
     folder.finish("iteration-1/pool", [folder.write_table("tasks/iteration-1.parquet", [task])])
-    columns = read_index(folder).columns
+    columns = read_index(folder.records).columns
     place = columns["task_id"].index("t")
     assert columns["question"][place] == "q" * 1000 + " … (999,000 more characters in the run folder)"
     assert columns["label"][place] == columns["counts"][place][0][0]
@@ -74,11 +75,11 @@ def test_long_texts_are_shortened_and_say_so(make_run: Callable[..., Path]) -> N
 
 
 def test_many_different_votes_are_counted_together(make_run: Callable[..., Path]) -> None:
-    folder = RunFolder.open(make_run(until="iteration-1/pool"), write=True)
+    folder = RunFolder.open(make_run(until="iteration-1/pool"))
     folder.begin("iteration-1/pool")
     task = {"iteration": 1, "task_id": "t", "question": "q", "counts": [(str(i), 1) for i in range(100)], "k": 100}
     folder.finish("iteration-1/pool", [folder.write_table("tasks/iteration-1.parquet", [task])])
-    index = read_index(folder)
+    index = read_index(folder.records)
     counts = index.columns["counts"][index.columns["task_id"].index("t")]
     assert sum(votes for _, votes in counts) == 100
     assert counts[-1] == ["other answers", 76]

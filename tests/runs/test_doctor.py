@@ -17,6 +17,7 @@ from coevolve.errors import RunError
 from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.runs.doctor import Start, diagnose, repair
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
@@ -44,7 +45,7 @@ def runs(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict
     place = tmp_path_factory.mktemp("runs")
     out = {"finished": place / "finished"}
     assert cli(*tiny(out["finished"], *SMALL)).code == 0
-    for name, method in (("evaluate", "keep_rows"), ("executor", "save_point")):
+    for name, method in (("evaluate", "save_batch"), ("executor", "save_point")):
         out[name] = place / name
         fault = {"method": method, "phase": f"iteration-1/{name}", "when": "after", "kind": "kill"}
         assert cli(*tiny(out[name], *SMALL), fault=fault).code == -9
@@ -122,8 +123,8 @@ def filled(path: Path) -> Path:
         folder.log_timing({"phase": phase})
         folder.finish(phase, [folder.write_table(f"meter/tasks-{n}.parquet", [{"task_id": str(n)}])])
     folder.begin("iteration-1/pool")
-    folder.keep_rows("texts-1", [{"task_id": "a"}], dict)
-    folder.keep_rows("texts-2", [{"task_id": "b"}], dict)
+    folder.save_batch("texts-1", [{"task_id": "a"}], dict)
+    folder.save_batch("texts-2", [{"task_id": "b"}], dict)
     folder.close()
     return path
 
@@ -133,11 +134,11 @@ def test_batches_do_not_need_each_other(tmp_path: Path) -> None:
     flip(run / "partial/texts-1.parquet")
     moved = repair(run)
     assert moved == [run / "damaged/1/partial/texts-1.parquet"]
-    folder = RunFolder.open(run, write=True)
-    folder.verify_all()
+    folder = RunFolder.open(run)
+    folder.records.verify_all()
     folder.begin("iteration-1/pool")
-    assert folder.kept_rows("texts-1") is None
-    rows = folder.kept_rows("texts-2")
+    assert folder.load_batch("texts-1") is None
+    rows = folder.load_batch("texts-2")
     assert rows is not None
     assert rows[0]["task_id"] == "b"
 
@@ -148,7 +149,7 @@ def test_the_earliest_damage_decides_and_nothing_is_deleted(tmp_path: Path) -> N
     flip(run / "meter/tasks-0.parquet")
     repair(run)
     aside = run / "damaged/1"
-    assert RunFolder.open(run, write=False).finished_phases == []
+    assert RunRecords.open(run).finished_phases == []
     for name in ("meter/tasks-1.parquet", "partial/texts-2.parquet", "metrics.jsonl", "timings.jsonl"):
         assert (aside / name).read_bytes() == before[Path(name)]
     assert (run / "metrics.jsonl").read_bytes() == b""

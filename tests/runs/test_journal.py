@@ -70,7 +70,7 @@ class Drawn:
 
 def folder_of(path: Path, size: int) -> RunFolder:
     if (path / "manifest.json").exists():
-        folder = RunFolder.open(path, write=True)
+        folder = RunFolder.open(path)
     else:
         folder = RunFolder.create(path, Config(run=RunSection(save_tasks=size)))
     folder.begin("iteration-1/pool")
@@ -106,7 +106,7 @@ def test_what_was_kept_comes_back_exactly_and_is_not_made_again(size: int, tmp_p
 
     again = Drawn()
     folder = folder_of(tmp_path, size)
-    folder.verify_all()
+    folder.records.verify_all()
     journal = journal_of(again, folder)
     assert all(map(same, texts, write(journal, POLICY, 7, seed=5)))
     found = [x for group in solve(journal, POLICY, TASKS, 3, seed=6) for x in group]
@@ -172,4 +172,4 @@ def test_kept_batches_are_gone_when_the_phase_is_finished(tmp_path: Path) -> Non
     assert len(list((tmp_path / "partial").iterdir())) == 3
     folder.finish("iteration-1/pool", [])
     assert not (tmp_path / "partial").exists()
-    assert folder.cursor is None
+    assert folder.records.cursor is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 WORK = """
 import os, signal, sys
@@ -28,7 +28,7 @@ def replace(self, target):
     rename(self, target)
 Path.replace = replace
 
-folder = RunFolder.open(path, write=True) if (path / "manifest.json").exists() else RunFolder.create(path, Config())
+folder = RunFolder.open(path) if (path / "manifest.json").exists() else RunFolder.create(path, Config())
 
 def weights(inner):
     (inner / "model.bin").write_bytes(b"weights" * 1000)
@@ -37,7 +37,7 @@ def weights(inner):
 
 for t in (1, 2):
     phase = f"iteration-{t}/executor"
-    if folder.is_done(phase):
+    if folder.records.is_done(phase):
         continue
     folder.begin(phase)
     folder.log({"event": "executor_step", "iteration": t})
@@ -77,6 +77,6 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, unbroken: Path, 
     path = tmp_path / "run"
     assert work(path, instant) == -signal.SIGKILL
     assert work(path, "never") == 0
-    RunFolder.open(path, write=False).verify()
+    RunRecords.open(path).verify()
     for file in ("metrics.jsonl", "manifest.json", "tasks/iteration-2.parquet"):
         assert (path / file).read_bytes() == (unbroken / file).read_bytes(), file

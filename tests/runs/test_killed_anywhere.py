@@ -86,7 +86,7 @@ def test_killed_at_every_boundary_and_at_every_save_point(
     cli: Cli, tiny: Tiny, unbroken: tuple[Path, float], tmp_path: Path
 ) -> None:
     lives = Lives(cli, tiny, tmp_path, *SMALL)
-    kinds = {"evaluate": "keep_rows", "pool": "keep_rows", "curriculum": "save_point", "executor": "save_point"}
+    kinds = {"evaluate": "save_batch", "pool": "save_batch", "curriculum": "save_point", "executor": "save_point"}
     for phase in phases_of(unbroken[0]):
         kept = kinds[phase.partition("/")[2]]
         instants = [("begin", "after")]
@@ -130,9 +130,9 @@ def test_killed_with_several_workers(cli: Cli, tiny: Tiny, tmp_path: Path) -> No
     assert cli(*tiny(whole, *two)).code == 0
     lives = Lives(cli, tiny, tmp_path, *two)
     for method, phase, when in (
-        ("keep_rows", "iteration-0/evaluate", "after"),
+        ("save_batch", "iteration-0/evaluate", "after"),
         ("save_point", "iteration-1/curriculum", "after"),
-        ("keep_rows", "iteration-1/pool", "before"),
+        ("save_batch", "iteration-1/pool", "before"),
         ("save_point", "iteration-1/executor", "before"),
     ):
         fault = {"method": method, "phase": phase, "when": when, "kind": "kill"}

@@ -18,7 +18,7 @@ from coevolve.engine.vocabulary import vocabulary_size
 from coevolve.monitor.summary import summarise
 from coevolve.rollout.codec import Codec
 from coevolve.statistics import MIN_TASKS
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.worlds.open.stand_in.build import small_folder
 
 Cli = Callable[..., Any]
@@ -78,7 +78,7 @@ def test_what_only_a_truth_could_tell_is_null(run: Path) -> None:
 
 
 def test_trajectories_are_the_samplers_own_tokens(run: Path, model: Path) -> None:
-    codec, folder = Codec(model), RunFolder.open(run, write=False)
+    codec, folder = Codec(model), RunRecords.open(run)
     rows = folder.read_table("trajectories/pool-1.parquet")
     called = [row for row in rows if row["tool_calls"]]
     assert called
@@ -93,7 +93,7 @@ def test_trajectories_are_the_samplers_own_tokens(run: Path, model: Path) -> Non
 
 def test_probabilities_over_tool_turns_are_those_of_transformers(run: Path, model: Path) -> None:
     reference, size = AutoModelForCausalLM.from_pretrained(model), vocabulary_size(model)
-    rows = RunFolder.open(run, write=False).read_table("trajectories/pool-1.parquet")
+    rows = RunRecords.open(run).read_table("trajectories/pool-1.parquet")
     called = [row for row in rows if row["tool_calls"]][:8]
     assert len(called) == 8
     for row in called:
@@ -166,7 +166,7 @@ def test_a_run_that_was_killed_in_three_phases_ends_with_the_bytes_of_an_unbroke
 def test_an_iteration_with_the_real_vocabulary_takes_minutes_on_a_cpu(cli: Cli, tmp_path: Path) -> None:
     ended = cli("run", "agent0", "--preset", "smoke-hf", "--set", f"run.dir={tmp_path / 'run'}", "--quiet")
     assert ended.code == 0, ended.stderr
-    folder = RunFolder.open(tmp_path / "run", write=False)
+    folder = RunRecords.open(tmp_path / "run")
     assert folder.status == "finished"
     assert json.loads((small_folder() / "config.json").read_text())["vocab_size"] == 151_936
     (pool,), (probe,) = (events(folder.path, name) for name in ("pool", "probe_tasks"))

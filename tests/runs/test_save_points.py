@@ -13,6 +13,7 @@ from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.rollout.base import RolloutCost
 from coevolve.runs.clock import PhaseClock
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 PHASE = "iteration-1/curriculum"
 
@@ -37,20 +38,20 @@ def test_what_came_after_the_save_point_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "partial/.step-3.partial/state").write_bytes(b"half")
     folder.close()
 
-    again = RunFolder.open(tmp_path, write=True)
-    again.verify_all()
+    again = RunFolder.open(tmp_path)
+    again.records.verify_all()
     again.begin(PHASE)
-    cursor = again.cursor
+    cursor = again.records.cursor
     assert cursor is not None
     assert (cursor.step, cursor.memory, cursor.times) == (2, {"version": 2}, {"wall_s": 2})
-    assert [row["step"] for row in again.metrics()] == [1, 2]
+    assert [row["step"] for row in again.records.metrics()] == [1, 2]
     assert [file.name for file in (tmp_path / "partial").iterdir()] == ["step-2"]
     point(again, 3)
     again.finish(PHASE, [])
-    assert again.cursor is None
+    assert again.records.cursor is None
     assert not (tmp_path / "partial").exists()
-    again.verify_all()
-    assert [row["step"] for row in again.metrics()] == [1, 2, 3]
+    again.records.verify_all()
+    assert [row["step"] for row in again.records.metrics()] == [1, 2, 3]
 
 
 def test_a_save_point_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
@@ -66,10 +67,10 @@ def test_a_save_point_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
         folder.save_point(2, full, {}, dict)
     assert caught.value.where.endswith("step-2")
     folder.close()
-    again = RunFolder.open(tmp_path, write=True)
-    again.verify_all()
-    assert again.cursor is not None
-    assert again.cursor.step == 1
+    again = RunFolder.open(tmp_path)
+    again.records.verify_all()
+    assert again.records.cursor is not None
+    assert again.records.cursor.step == 1
     assert [file.name for file in (tmp_path / "partial").iterdir()] == ["step-1"]
 
 
@@ -81,17 +82,17 @@ def test_a_changed_save_point_or_line_is_refused(tmp_path: Path) -> None:
     file, log = tmp_path / "partial/step-1/state", tmp_path / "metrics.jsonl"
     file.write_bytes(b"Weights")
     with pytest.raises(RunError, match="was changed") as caught:
-        RunFolder.open(tmp_path, write=False).verify_all()
+        RunRecords.open(tmp_path).verify_all()
     assert caught.value.where == str(file)
     assert f"coevolve doctor {tmp_path} --repair" in caught.value.fix
     file.write_bytes(b"weights")
     log.write_bytes(log.read_bytes().replace(b":1", b":2"))
-    with pytest.raises(RunError, match="lines that") as caught:
-        RunFolder.open(tmp_path, write=False).verify_all()
+    with pytest.raises(RunError, match=r"what iteration-.* was changed or cut off") as caught:
+        RunRecords.open(tmp_path).verify_all()
     assert caught.value.where == str(log)
     log.write_bytes(log.read_bytes()[:-3])
     with pytest.raises(RunError, match="bytes"):
-        RunFolder.open(tmp_path, write=False)
+        RunRecords.open(tmp_path)
 
 
 def test_another_phase_cannot_begin_while_one_is_in_progress(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from coevolve.report.watched import WatchedRun
 from coevolve.runs.doctor import diagnose, repair
 from coevolve.store import manifest, settings
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.store.trajectories import trajectories_from_rows
 
 Cli = Callable[..., Any]
@@ -41,7 +42,7 @@ def interrupted(tmp_path: Path) -> Path:
 
 def test_the_old_names_of_sections_are_read_as_todays(finished: Path) -> None:
     written = yaml.safe_load((finished / "config.yaml").read_text())
-    config = RunFolder.open(finished, write=False).config
+    config = RunRecords.open(finished).config
     for old, new in (("curriculum", "proposer"), ("executor", "solver")):
         assert getattr(config, new).lr == written[old]["lr"]
         assert getattr(config, new).steps == written[old]["steps"]
@@ -101,7 +102,7 @@ def test_its_page_can_be_watched(finished: Path, interrupted: Path) -> None:
 
 
 def test_its_trajectories_come_back(finished: Path) -> None:
-    folder = RunFolder.open(finished, write=False)
+    folder = RunRecords.open(finished)
     read = trajectories_from_rows(folder.read_table("trajectories/pool-1.parquet"))
     recorded = json.loads((STORED / "summary.json").read_text())["trajectories"]["by_phase"]["iteration-1/pool"]
     assert len(read) == recorded["trajectories"]
@@ -114,7 +115,7 @@ def test_every_hash_of_both_runs_is_checked_as_it_was_written(finished: Path, in
         found = diagnose(run)
         assert not found.damage
         assert not found.base_fault
-        RunFolder.open(run, write=False).verify_all()
+        RunRecords.open(run).verify_all()
 
 
 def test_resume_alone_refuses_and_names_the_schema_and_the_ways_out(interrupted: Path, cli: Cli) -> None:
@@ -123,7 +124,7 @@ def test_resume_alone_refuses_and_names_the_schema_and_the_ways_out(interrupted:
     assert contents(interrupted) == before
     assert not (interrupted / ".lock").exists()
     with pytest.raises(RunError, match="schema 2"):
-        RunFolder.open(interrupted, write=True)
+        RunFolder.open(interrupted)
 
 
 def test_resume_without_a_name_does_not_choose_it(interrupted: Path, cli: Cli, tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_repair_writes_the_configuration_under_its_own_names_again(interrupted
     before = (interrupted / settings.NAME).read_bytes()
     (interrupted / settings.NAME).write_bytes(before.replace(b"executor", b"solver"))
     with pytest.raises(RunError, match="was changed"):
-        RunFolder.open(interrupted, write=False)
+        RunRecords.open(interrupted)
     repair(interrupted)
     assert (interrupted / settings.NAME).read_bytes() == before
     assert not diagnose(interrupted).damage

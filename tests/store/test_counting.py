@@ -73,7 +73,7 @@ def test_counts_are_those_of_the_trajectories_one_by_one(tmp_path: Path) -> None
     store(folder, "a", {(1, "pool"): pool, (1, "evaluate"): first})
     store(folder, "b", {(2, "evaluate"): second})
     store(folder, "c", {(2, "pool"): nothing})
-    found = count_trajectories(folder)
+    found = count_trajectories(folder.records)
     assert found == {
         "total": counted(pool + first + second),
         "by_phase": {
@@ -88,13 +88,13 @@ def test_counts_are_those_of_the_trajectories_one_by_one(tmp_path: Path) -> None
 
 def test_only_finished_phases_count_and_a_run_that_keeps_none_has_none(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, Config())
-    assert count_trajectories(folder) is None
+    assert count_trajectories(folder.records) is None
     folder.begin("a")
     folder.write_table(
         "trajectories/a.parquet",
         trajectory_rows(drawn(3, 1), iteration=1, phase="pool", set="pool", questions={"t": "q"}),
     )
-    assert count_trajectories(folder) is None
+    assert count_trajectories(folder.records) is None
 
 
 def test_a_lost_table_of_trajectories_is_named(tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_a_lost_table_of_trajectories_is_named(tmp_path: Path) -> None:
     store(folder, "a", {(1, "pool"): drawn(3, 1)})
     (tmp_path / "trajectories" / "a.parquet").unlink()
     with pytest.raises(RunError, match="missing"):
-        count_trajectories(folder)
+        count_trajectories(folder.records)

@@ -15,6 +15,7 @@ import pytest
 from coevolve.errors import RunError
 from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 
 def fill(folder: RunFolder, phase: str, value: float = 0.5) -> None:
@@ -33,7 +34,7 @@ def three_parts(error: RunError) -> None:
 def test_a_new_run_has_its_configuration_and_a_manifest(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", Config(seed=3, iterations=2))
     folder.close()
-    again = RunFolder.open(tmp_path / "run", write=False)
+    again = RunRecords.open(tmp_path / "run")
     assert again.config == Config(seed=3, iterations=2)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["schema"] == 3
     assert again.status == "running"
@@ -60,18 +61,18 @@ def test_a_run_that_was_killed_before_its_manifest_says_so_and_can_begin_again(t
     for name in ("manifest.json", "manifest.copy.json"):
         (tmp_path / name).unlink()
     with pytest.raises(RunError, match="before it had begun") as caught:
-        RunFolder.open(tmp_path, write=True)
+        RunFolder.open(tmp_path)
     three_parts(caught.value)
     RunFolder.create(tmp_path, Config(seed=1)).close()
-    assert RunFolder.open(tmp_path, write=False).config.seed == 1
+    assert RunRecords.open(tmp_path).config.seed == 1
 
 
 def test_opening_a_folder_without_a_run_leaves_it_untouched(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run"):
-        RunFolder.open(tmp_path, write=True)
+        RunFolder.open(tmp_path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(RunError, match="no such run folder"):
-        RunFolder.open(tmp_path / "absent", write=False)
+        RunRecords.open(tmp_path / "absent")
 
 
 def test_a_second_writer_is_refused_while_readers_are_not(tmp_path: Path) -> None:
@@ -79,10 +80,11 @@ def test_a_second_writer_is_refused_while_readers_are_not(tmp_path: Path) -> Non
     code = f"""
 from pathlib import Path
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.errors import RunError
-RunFolder.open(Path({str(tmp_path)!r}), write=False)
+RunRecords.open(Path({str(tmp_path)!r}))
 try:
-    RunFolder.open(Path({str(tmp_path)!r}), write=True)
+    RunFolder.open(Path({str(tmp_path)!r}))
 except RunError as error:
     print(error)
 """
@@ -90,7 +92,7 @@ except RunError as error:
     assert f"process {os.getpid()}" in told
     assert "fix:" in told
     first.close()
-    RunFolder.open(tmp_path, write=True).close()
+    RunFolder.open(tmp_path).close()
 
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
@@ -111,22 +113,34 @@ os._exit(0)
     orphaned, hold = os.pipe()
     subprocess.run([sys.executable, "-c", code], stdin=orphaned, check=True)
     try:
-        RunFolder.open(tmp_path / "run", write=True).close()
+        RunFolder.open(tmp_path / "run").close()
     finally:
         os.close(orphaned)
         os.close(hold)
 
 
-def test_a_reader_cannot_change_the_run(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config()).close()
-    reader = RunFolder.open(tmp_path, write=False)
+def test_who_gave_the_lock_back_cannot_change_the_run(tmp_path: Path) -> None:
+    closed = RunFolder.create(tmp_path, Config())
+    closed.close()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for change in (
-        lambda: reader.begin("a"),
-        lambda: reader.set_status("failed"),
-        lambda: reader.write_table("tasks/iteration-1.parquet", []),
+        lambda: closed.begin("a"),
+        lambda: closed.set_status("failed"),
+        lambda: closed.write_table("tasks/iteration-1.parquet", []),
     ):
-        with pytest.raises(RunError, match="reading only"):
+        with pytest.raises(RunError, match="the run is closed"):
             change()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_reader_has_no_way_to_write_and_keeps_what_it_read(tmp_path: Path) -> None:
+    writer = RunFolder.create(tmp_path, Config())
+    reader = RunRecords.open(tmp_path)
+    assert not [name for name in dir(RunFolder) if not name.startswith("_") and hasattr(reader, name)
+                and name not in {"open", "path", "config", "read_table"}]  # fmt: skip
+    fill(writer, "a")
+    assert reader.finished_phases == []
+    assert RunRecords.open(tmp_path).finished_phases == ["a"]
 
 
 def test_what_an_unfinished_phase_logged_is_cut_off(tmp_path: Path) -> None:
@@ -135,14 +149,14 @@ def test_what_an_unfinished_phase_logged_is_cut_off(tmp_path: Path) -> None:
     folder.begin("b")
     folder.log({"event": "curriculum_step", "reward": 0.125})
     folder.close()
-    again = RunFolder.open(tmp_path, write=True)
-    assert [row["reward"] for row in again.metrics()] == [0.25, 0.125]  # a reader sees work in progress
+    again = RunFolder.open(tmp_path)
+    assert [row["reward"] for row in again.records.metrics()] == [0.25, 0.125]  # a reader sees work in progress
     again.begin("b")
     again.log({"event": "curriculum_step", "reward": 0.75})
     again.finish("b", [])
-    assert [row["reward"] for row in again.metrics()] == [0.25, 0.75]
-    assert again.is_done("b")
-    assert len(again.timings()) == 1
+    assert [row["reward"] for row in again.records.metrics()] == [0.25, 0.75]
+    assert again.records.is_done("b")
+    assert len(again.records.timings()) == 1
 
 
 def test_a_run_killed_at_any_step_ends_with_the_bytes_of_an_unbroken_one(tmp_path: Path) -> None:
@@ -159,7 +173,7 @@ def test_a_run_killed_at_any_step_ends_with_the_bytes_of_an_unbroken_one(tmp_pat
                 raise Killed
 
         for number, phase in enumerate(("iteration-1/pool", "iteration-1/executor"), 1):
-            if folder.is_done(phase):
+            if folder.records.is_done(phase):
                 continue
             folder.begin(phase)
             tick()
@@ -188,9 +202,9 @@ def test_a_run_killed_at_any_step_ends_with_the_bytes_of_an_unbroken_one(tmp_pat
         with pytest.raises(Killed):
             work(folder, killed_at)
         folder.close()
-        again = RunFolder.open(path, write=True)
+        again = RunFolder.open(path)
         work(again, None)
-        again.verify()
+        again.records.verify()
         again.close()
         assert content(path) == content(tmp_path / "whole"), killed_at
 
@@ -232,7 +246,7 @@ def test_the_last_half_written_line_is_not_read(tmp_path: Path) -> None:
     fill(folder, "a")
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write('{"event":"po')
-    assert len(folder.metrics()) == 1
+    assert len(folder.records.metrics()) == 1
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema":2}', '{"coevolve":"0.1.0"}'])
@@ -240,7 +254,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, damage: str) -> None:
     RunFolder.create(tmp_path, Config()).close()
     (tmp_path / "manifest.json").write_text(damage)
     with pytest.raises(RunError, match="manifest is damaged") as caught:
-        RunFolder.open(tmp_path, write=False)
+        RunRecords.open(tmp_path)
     three_parts(caught.value)
 
 
@@ -256,7 +270,7 @@ def test_a_manifest_that_is_replaced_while_it_is_read_is_whole(tmp_path: Path, m
 
     monkeypatch.setattr(Path, "read_bytes", and_then_replaced)
     for _ in range(3):
-        assert RunFolder.open(tmp_path, write=False).status.startswith(("running", "state"))
+        assert RunRecords.open(tmp_path).status.startswith(("running", "state"))
     assert next(states) >= 3
     folder.close()
 
@@ -267,7 +281,7 @@ def test_a_manifest_of_a_newer_schema_names_the_version_to_install(tmp_path: Pat
         path = tmp_path / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 9, "coevolve": "7.0"}))
     with pytest.raises(RunError, match="schema 9") as caught:
-        RunFolder.open(tmp_path, write=True)
+        RunFolder.open(tmp_path)
     assert "7.0" in caught.value.fix
 
 
@@ -276,10 +290,10 @@ def test_a_changed_or_missing_configuration_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(path.read_text().replace("seed: 0", "seed: 1"))
     with pytest.raises(RunError, match="configuration was changed"):
-        RunFolder.open(tmp_path, write=True)
+        RunFolder.open(tmp_path)
     path.unlink()
     with pytest.raises(RunError, match="cannot be read"):
-        RunFolder.open(tmp_path, write=True)
+        RunFolder.open(tmp_path)
 
 
 def test_a_shortened_or_damaged_log_is_named(tmp_path: Path) -> None:
@@ -290,28 +304,28 @@ def test_a_shortened_or_damaged_log_is_named(tmp_path: Path) -> None:
     whole = log.read_bytes()
     log.write_bytes(whole[:-4])
     with pytest.raises(RunError, match="bytes") as caught:
-        RunFolder.open(tmp_path, write=False)
+        RunRecords.open(tmp_path)
     assert caught.value.where == str(log)
     log.write_bytes(b"?" + whole)
     with pytest.raises(RunError, match="line of the log"):
-        RunFolder.open(tmp_path, write=False).metrics()
+        RunRecords.open(tmp_path).metrics()
 
 
 def test_a_lost_or_altered_checkpoint_is_found(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, Config())
     with pytest.raises(RunError, match="no finished checkpoint"):
-        folder.checkpoint(1, "solver")
+        folder.records.checkpoint(1, "solver")
     folder.begin("iteration-1/executor")
     made = folder.save_folder("checkpoints/iteration-1/solver", lambda path: (path / "w").write_bytes(b"12") and None)
     folder.finish("iteration-1/executor", [made])
-    assert folder.checkpoint(1, "solver") == made
+    assert folder.records.checkpoint(1, "solver") == made
     (made / "w").write_bytes(b"13")
     with pytest.raises(RunError, match="was changed") as caught:
-        folder.checkpoint(1, "solver")
+        folder.records.checkpoint(1, "solver")
     three_parts(caught.value)
     (made / "w").unlink()
     with pytest.raises(RunError, match="is missing"):
-        folder.checkpoint(1, "solver")
+        folder.records.checkpoint(1, "solver")
 
 
 def test_a_table_keeps_its_types_even_when_empty_and_damage_is_named(tmp_path: Path) -> None:
@@ -334,6 +348,6 @@ def test_facts_and_status_are_kept(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, Config())
     folder.set_status("interrupted", sandbox={"landlock": True}, contract="abc")
     folder.close()
-    again = RunFolder.open(tmp_path, write=False)
+    again = RunRecords.open(tmp_path)
     assert again.status == "interrupted"
     assert again.facts == {"sandbox": {"landlock": True}, "contract": "abc"}

@@ -97,10 +97,10 @@ except RunError as error:
     assert "disk is full" in told
     assert "metrics.jsonl" in told
     assert "resume" in told
-    again = RunFolder.open(path, write=True)
-    assert again.finished_phases == ["a"]
+    again = RunFolder.open(path)
+    assert again.records.finished_phases == ["a"]
     again.begin("b")
-    assert again.metrics() == [{"event": "one"}]
+    assert again.records.metrics() == [{"event": "one"}]
     again.finish("b", [])
 
 

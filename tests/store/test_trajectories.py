@@ -120,7 +120,7 @@ def test_writing_holds_a_small_part_of_a_large_table(tmp_path: Path) -> None:
     folder.write_table("trajectories/pool-1.parquet", watched())
     assert 3_500 * bytes_of_one > 18 * tables.GROUP_BYTES
     assert peak < 4 * tables.GROUP_BYTES
-    assert sum(batch.num_rows for batch in folder.scan("trajectories/pool-1.parquet", ["sample"])) == 3_500
+    assert sum(batch.num_rows for batch in folder.records.scan("trajectories/pool-1.parquet", ["sample"])) == 3_500
 
 
 def test_damage_is_named_while_a_table_is_scanned(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_damage_is_named_while_a_table_is_scanned(tmp_path: Path) -> None:
     )
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(RunError, match="damaged") as caught:
-        list(folder.scan("trajectories/pool-1.parquet"))
+        list(folder.records.scan("trajectories/pool-1.parquet"))
     assert caught.value.where == str(path)
     with pytest.raises(RunError, match="missing"):
-        list(folder.scan("trajectories/pool-2.parquet"))
+        list(folder.records.scan("trajectories/pool-2.parquet"))

@@ -11,7 +11,7 @@ import pytest
 from coevolve.errors import RunError
 from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.statistics import crossed, estimate
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import (
     differing,
     held_out,
@@ -27,7 +27,7 @@ Fabricated = Callable[..., Path]
 
 
 def rates(path: Path, iteration: int) -> np.ndarray:
-    rows = RunFolder.open(path, write=False).read_table(f"meter/evaluation-{iteration}.parquet")
+    rows = RunRecords.open(path).read_table(f"meter/evaluation-{iteration}.parquet")
     return np.array([row["samples_right"] / row["k"] for row in rows])  # type: ignore[operator]
 
 

@@ -13,7 +13,7 @@ from coevolve.export.models import ROLES, write_model
 from coevolve.methods.registry import trained_agents
 from coevolve.monitor.summary import summarise
 from coevolve.store import atomic
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 MODELS, DATASET = "models", "dataset"
 KINDS = (MODELS, DATASET)
@@ -51,7 +51,7 @@ def export(
         raise ConfigError(named, where="--what", fix=f"--what {','.join(KINDS)}, or one of them")
     if to.exists():
         raise ConfigError("the folder exists already; nothing is overwritten", where=str(to), fix="name a new folder")
-    folder, summary = RunFolder.open(run, write=False), summarise(run)
+    folder, summary = RunRecords.open(run), summarise(run)
     if merge and not (folder.config.lora.enabled and MODELS in what):
         raise ConfigError(
             "there is no adapter to merge: the agents of this run are whole models"
@@ -81,7 +81,7 @@ def export(
     return Exported(folders, chosen, tuple(notes), tuple(_push(run, name, path) for name, path in folders.items()))
 
 
-def _chosen(folder: RunFolder, asked: int | None) -> int:
+def _chosen(folder: RunRecords, asked: int | None) -> int:
     """The iteration whose agents are taken: all trained roles have a finished checkpoint there.
 
     Raises:
@@ -106,13 +106,13 @@ def _chosen(folder: RunFolder, asked: int | None) -> int:
     return whole[-1] if asked is None else asked
 
 
-def _trained(folder: RunFolder) -> list[str]:
+def _trained(folder: RunRecords) -> list[str]:
     trained = trained_agents(folder.config)
     return [agent for agent in ROLES if agent in trained]
 
 
 def _model_writers(
-    folder: RunFolder, summary: dict[str, object], iteration: int, notes: list[str], *, merge: bool
+    folder: RunRecords, summary: dict[str, object], iteration: int, notes: list[str], *, merge: bool
 ) -> dict[str, Callable[[Path], None]]:
     writers: dict[str, Callable[[Path], None]] = {}
     for agent, title in ROLES.items():
@@ -127,7 +127,7 @@ def _model_writers(
 
 
 def _dataset_writer(
-    folder: RunFolder, summary: dict[str, object], until: int | None, notes: list[str]
+    folder: RunRecords, summary: dict[str, object], until: int | None, notes: list[str]
 ) -> Callable[[Path], None]:
     """Checked before anything is written.
 

@@ -9,7 +9,6 @@ from coevolve.evaluation.phase import run_reports
 from coevolve.methods.reporting import PhaseReport, Row, part_of
 from coevolve.monitor.alarms import EVENT as ALARM
 from coevolve.store import manifest, settings
-from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
 from coevolve.store.trajectories import count_trajectories
 
@@ -28,7 +27,7 @@ def summarise(path: Path) -> dict[str, object]:
     Raises:
         RunError: the folder holds no run, or a damaged one.
     """
-    folder = RunFolder.open(path, write=False)
+    folder = RunRecords.open(path)
     return logged(folder) | {"trajectories": count_trajectories(folder)}
 
 

@@ -30,7 +30,6 @@ from coevolve.report.live import phase_kinds, reports_of
 from coevolve.report.task_index import TaskIndex, read_index
 from coevolve.store import settings
 from coevolve.store.atomic import replace_file, writing
-from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
 
 _STYLES = ("page.css", "tasks.css")
@@ -58,7 +57,7 @@ def build_report(path: Path) -> Path:
     Raises:
         RunError: the folder holds no run, or a damaged one, or the page cannot be written.
     """
-    folder = RunFolder.open(path, write=False)
+    folder = RunRecords.open(path)
     index = read_index(folder)
     trajectories = read_trajectories(folder, index)
     tasks = task_data(index) | {

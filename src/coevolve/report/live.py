@@ -16,7 +16,8 @@ from coevolve.evaluation.phase import run_phases, run_reports
 from coevolve.methods.reporting import PhaseReport
 from coevolve.monitor.forecast import PhaseKey, phase_seconds, seconds_left
 from coevolve.store import manifest, settings
-from coevolve.store.records import METRICS, TIMINGS, RunRecords
+from coevolve.store.manifest import METRICS, TIMINGS
+from coevolve.store.records import RunRecords
 from coevolve.system import usable_cores
 
 Row = Mapping[str, object]

@@ -30,7 +30,7 @@ from coevolve.report.live import (
 from coevolve.report.task_index import Key, read_index
 from coevolve.store import manifest, settings
 from coevolve.store.lock import holder_if_known
-from coevolve.store.records import METRICS
+from coevolve.store.manifest import METRICS
 
 POLL_S = 0.5  # how often the files of a run are looked at while somebody listens
 PULSE_S = 2.0  # how often who writes, and how the machine is, is asked

@@ -14,7 +14,7 @@ from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, ready_world
 from coevolve.store.checkpoints import RunCheckpoints
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.types import PROPOSER, SOLVER, Origin, Task, Trajectory
 from coevolve.worlds.base import PromptContext, World
 from coevolve.worlds.registry import world_named
@@ -28,7 +28,7 @@ def solve(path: Path, question: str) -> Trajectory:
         RunError: the run has no trained executor yet.
         CoevolveError: the run, the model or the sandbox cannot be used.
     """
-    folder = RunFolder.open(path, write=False)
+    folder = RunRecords.open(path)
     config = folder.config.model_copy(update={"engine": folder.config.engine.model_copy(update={"workers": 1})})
     answerer = method_named(config.method).answerer
     trained = [t for t in range(1, config.iterations + 1) if folder.recorded(f"checkpoints/iteration-{t}/{answerer}/")]

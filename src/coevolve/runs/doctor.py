@@ -18,8 +18,7 @@ from coevolve.runs.plan import name_of
 from coevolve.store import atomic, manifest, settings
 from coevolve.store.checking import Finding, examine
 from coevolve.store.lock import FolderLock, holder_if_known
-from coevolve.store.manifest import Manifest
-from coevolve.store.records import METRICS, TIMINGS
+from coevolve.store.manifest import METRICS, TIMINGS, Manifest
 
 DAMAGED = "damaged"
 _LOOKS = 3  # at a run that is being written
@@ -116,7 +115,7 @@ def _repair(path: Path, state: Manifest, findings: Sequence[Finding]) -> list[Pa
     aside = _free_name(path / DAMAGED)
     moved = []
     hurt = {one.file for one in findings if one.fault is not None}
-    ends = _log_lengths(back)
+    ends = {log: back.counted_bytes(log) for log in (METRICS, TIMINGS)}
     for name in (METRICS, TIMINGS, settings.NAME, manifest.NAME, manifest.COPY):
         file = path / name
         if file.exists() and (name in hurt or (name in ends and file.stat().st_size > ends[name])):
@@ -171,15 +170,6 @@ def _refusal(path: Path, state: Manifest) -> str | None:
     except RunError as error:
         return f"{error.what}   {error.fix}"
     return None
-
-
-def _log_lengths(state: Manifest) -> dict[str, int]:
-    """Bytes of both logs that count."""
-    if state.cursor is not None:
-        metrics = state.cursor.metrics_bytes
-    else:
-        metrics = state.phases[-1].metrics_bytes if state.phases else 0
-    return {METRICS: metrics, TIMINGS: state.phases[-1].timings_bytes if state.phases else 0}
 
 
 def _free_name(parent: Path) -> Path:

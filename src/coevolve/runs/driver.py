@@ -57,14 +57,14 @@ def start(config: Config, progress: Progress) -> Path:
 
 def resume(path: Path, progress: Progress) -> Path:
     """Go on with a run at the phase it was in. A finished run is left as it is."""
-    folder = RunFolder.open(path, write=True)
-    if folder.status == "finished":
+    folder = RunFolder.open(path)
+    if folder.records.status == "finished":
         folder.close()
         progress.note(f"{path} is finished already")
         return path
     try:
         check_names(folder.config)
-        folder.verify_all()
+        folder.records.verify_all()
     except CoevolveError:
         folder.close()
         raise
@@ -117,20 +117,20 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     config = folder.config
     world, meter = ready_world(config), open_meter(config.world, config.dialogue)
     base = base_model(world)
-    check_same_base(folder.facts.get("base"), base)
+    check_same_base(folder.records.facts.get("base"), base)
     with (
         open_judge(config.grading) as judge,
         closing(LocalRollouts(RolloutSettings.of(config, world.contract), base)) as rollouts,
         tracking(folder.path, config.track, progress.note) as trackers,
     ):
-        todo = [phase for phase in run_phases(config) if not folder.is_done(name_of(phase))]
+        todo = [phase for phase in run_phases(config) if not folder.records.is_done(name_of(phase))]
         progress.start(_title(config), [Stage.of(phase) for phase in todo])
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
         folder.set_status("running", contract=rollouts.settings.hash, base=base_digest(base))
         recorder = Recorder(folder, meter, judge)
-        checkpoints = RunCheckpoints(folder, base)
+        checkpoints = RunCheckpoints(folder.records, base)
         open_trainer = Trainers(config.engine_settings, base, progress.note).open_trainer
         folder.set_status("running", sandbox=rollouts.layers)
         spent = Spent()
@@ -178,7 +178,7 @@ def _run_phase(
 ) -> None:
     name = name_of(phase)
     folder.begin(name)
-    clock.begin(folder.cursor.times if folder.cursor else {})
+    clock.begin(folder.records.cursor.times if folder.records.cursor else {})
     progress.phase(Stage.of(phase))
     shortages = state.rollouts.cost.shortages
     files = [*phase.run(state), *recorder.take_files()]
@@ -188,11 +188,11 @@ def _run_phase(
         _look_for_alarms(folder, phase.iteration, progress)
     folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())
     folder.finish(name, files)
-    progress.end_phase(phase.report.line(folder.metrics(), phase.iteration))
+    progress.end_phase(phase.report.line(folder.records.metrics(), phase.iteration))
 
 
 def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> None:
-    for alarm in alarms(folder.metrics(), iteration, run_reports(folder.config)):
+    for alarm in alarms(folder.records.metrics(), iteration, run_reports(folder.config)):
         folder.log(alarm.row(iteration))
         progress.note(f"ALARM in iteration {iteration}: {alarm.text}   (docs/health.md)")
 

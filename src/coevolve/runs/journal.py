@@ -51,14 +51,14 @@ class Journal:
     def _batch(self, policies: Mapping[str, Snapshot], episodes: list[Episode]) -> Iterable[tuple[Trajectory, ...]]:
         """Whole tasks: kept by an earlier process, or played and kept now."""
         name = _name(policies, episodes)
-        kept = self._folder.kept_rows(name)
+        kept = self._folder.load_batch(name)
         if kept is not None:
             trajectories = iter(trajectories_from_rows(kept))
             return [tuple(islice(trajectories, len(episode.seats))) for episode in episodes]
         played = self._inner.play(policies, episodes)
         made = [x for seats in played for x in seats]
         if not any(x.lost for x in made):
-            self._folder.keep_rows(name, journal_rows(made), self._clock.times)
+            self._folder.save_batch(name, journal_rows(made), self._clock.times)
         self._stop.check()
         return played
 
@@ -77,7 +77,7 @@ class RunSavePoints:
 
     def load(self, policy: Policy) -> int:
         """Bring the policy to where the phase was; returns the steps that are finished, 0 for a new phase."""
-        cursor = self._folder.cursor
+        cursor = self._folder.records.cursor
         if cursor is None:
             return 0
         (folder,) = {Path(name).parent for name in cursor.files}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from coevolve.errors import RunError
 from coevolve.store import atomic, manifest, settings
-from coevolve.store.manifest import Manifest
-from coevolve.store.records import METRICS, TIMINGS
+from coevolve.store.manifest import METRICS, TIMINGS, Manifest
 
 _KINDS = {"checkpoints": "checkpoint", "partial": "kept of the phase in progress"}  # else the folder's own name
 
@@ -18,8 +19,8 @@ _KINDS = {"checkpoints": "checkpoint", "partial": "kept of the phase in progress
 class Finding:
     """A file, or the lines that a phase added to a log, compared with its hash.
 
-    ``phase`` is the place of the phase that wrote it among the finished ones, their number for what is kept of the
-    phase in progress, and None for what belongs to the run as a whole.
+    ``phase`` is the index of the phase that wrote it among the finished ones, their number for the phase in progress,
+    and None for what belongs to the run as a whole.
     """
 
     file: str
@@ -29,7 +30,7 @@ class Finding:
 
 
 def examine(folder: Path) -> tuple[Manifest | None, list[Finding]]:
-    """The manifest that counts (the copy where only that is intact), and every file that it knows.
+    """The manifest that counts (the copy where only that is intact), and every file that it lists.
 
     Raises:
         RunError: there is no run, or one of another version.
@@ -37,14 +38,41 @@ def examine(folder: Path) -> tuple[Manifest | None, list[Finding]]:
     state, found = _manifests(folder)
     if state is None:
         return None, found
-    found.append(_configuration(folder, state))
-    for place, phase in enumerate(state.phases):
-        found += [_file(folder, name, expected, place) for name, expected in phase.files.items()]
-    found += _logs(folder, state)
-    if state.cursor is not None:
-        place = len(state.phases)
-        found += [_file(folder, name, expected, place) for name, expected in state.cursor.files.items()]
-    return state, found
+    return state, [*found, _configuration(folder, state), *_files(folder, state), *_logs(folder, state)]
+
+
+def verify(folder: Path, state: Manifest, prefix: str = "") -> None:
+    """Compare the files of finished phases that start with ``prefix`` with their hashes.
+
+    Raises:
+        RunError: a file is missing or was changed.
+    """
+    _refuse_faults(folder, state, _finished_files(folder, state, prefix))
+
+
+def verify_all(folder: Path, state: Manifest) -> None:
+    """Compare everything that counts with its hashes: files of finished phases, both logs, the phase in progress.
+
+    Raises:
+        RunError: a file is missing or was changed.
+    """
+    _refuse_faults(folder, state, chain(_files(folder, state), _logs(folder, state)))
+
+
+def way_back(folder: Path) -> str:
+    """What to do about damage."""
+    return (
+        f"go back to before it: coevolve doctor {folder} --repair   and on from there to the same result: "
+        f"coevolve resume {folder}"
+    )
+
+
+def _refuse_faults(folder: Path, state: Manifest, findings: Iterable[Finding]) -> None:
+    names = [phase.name for phase in state.phases] + ([state.cursor.phase] if state.cursor else [])
+    for one in findings:
+        if one.fault is not None and one.phase is not None:
+            what = f"what {names[one.phase]} wrote {one.fault}"
+            raise RunError(what, where=str(folder / one.file), fix=way_back(folder))
 
 
 def _manifests(folder: Path) -> tuple[Manifest | None, list[Finding]]:
@@ -70,41 +98,51 @@ def _configuration(folder: Path, state: Manifest) -> Finding:
     return Finding(settings.NAME, "configuration", None, "was changed" if changed else None)
 
 
+def _files(folder: Path, state: Manifest) -> Iterator[Finding]:
+    """The files of finished phases, then what is kept of the phase in progress."""
+    yield from _finished_files(folder, state)
+    if state.cursor is not None:
+        for name, expected in state.cursor.files.items():
+            yield _file(folder, name, expected, len(state.phases))
+
+
+def _finished_files(folder: Path, state: Manifest, prefix: str = "") -> Iterator[Finding]:
+    for index, phase in enumerate(state.phases):
+        for name, expected in phase.files.items():
+            if name.startswith(prefix):
+                yield _file(folder, name, expected, index)
+
+
 def _file(folder: Path, name: str, expected: str, phase: int) -> Finding:
     top = name.partition("/")[0]
-    try:
-        fault = None if atomic.digest(folder / name) == expected else "was changed"
-    except FileNotFoundError:
-        fault = "is missing"
-    except OSError as error:
-        fault = f"cannot be read: {error.strerror}"
-    return Finding(name, _KINDS.get(top, top), phase, fault)
+    return Finding(name, _KINDS.get(top, top), phase, _fault(folder / name, expected))
 
 
 def _logs(folder: Path, state: Manifest) -> Iterator[Finding]:
     """Both logs, phase by phase."""
-    for name in (METRICS, TIMINGS):
+    for log in (METRICS, TIMINGS):
         begin = 0
-        for place, phase in enumerate(state.phases):
-            end, expected = (
-                (phase.metrics_bytes, phase.metrics_sha256)
-                if name == METRICS
-                else (phase.timings_bytes, phase.timings_sha256)
-            )
-            yield _lines(folder, name, begin, end, expected, place)
+        for index, phase in enumerate(state.phases):
+            end, expected = phase.end_of(log), phase.sha256_of(log)
+            yield _lines(folder, log, begin, end, expected, index)
             begin = end
-        if state.cursor is not None and name == METRICS:
+        if state.cursor is not None and log == METRICS:
             cursor = state.cursor
-            yield _lines(folder, name, begin, cursor.metrics_bytes, cursor.metrics_sha256, len(state.phases))
+            yield _lines(folder, log, begin, cursor.metrics_bytes, cursor.metrics_sha256, len(state.phases))
 
 
-def _lines(folder: Path, name: str, begin: int, end: int, expected: str, phase: int) -> Finding:
-    if begin == end:
-        return Finding(name, "log", phase)
+def _lines(folder: Path, log: str, begin: int, end: int, expected: str, phase: int) -> Finding:
+    return Finding(log, "log", phase, None if begin == end else _fault(folder / log, expected, begin, end))
+
+
+def _fault(path: Path, expected: str, begin: int = 0, end: int | None = None) -> str | None:
+    """What is wrong with a file, or with its bytes from ``begin`` to ``end``; None where the hash is as expected."""
     try:
-        fault = None if atomic.digest(folder / name, begin, end) == expected else "lines were changed or lost"
+        intact = atomic.digest(path, begin, end) == expected
     except FileNotFoundError:
-        fault = "is missing"
+        return "is missing"
     except OSError as error:
-        fault = f"cannot be read: {error.strerror}"
-    return Finding(name, "log", phase, fault)
+        return f"cannot be read: {error.strerror}"
+    if intact:
+        return None
+    return "was changed" if end is None else "was changed or cut off"

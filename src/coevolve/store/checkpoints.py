@@ -7,13 +7,13 @@ from pathlib import Path
 from coevolve.config import Config
 from coevolve.engine.base import Folder, Snapshot
 from coevolve.methods.registry import trained_agents
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 
 class RunCheckpoints:
     """Implements :class:`coevolve.methods.base.Checkpoints` on a run folder."""
 
-    def __init__(self, folder: RunFolder, base: Path) -> None:
+    def __init__(self, folder: RunRecords, base: Path) -> None:
         self._folder, self._base = folder, base
         self._checked: dict[tuple[str, int], Snapshot] = {}  # its files are read once to compare their hashes
 

@@ -10,25 +10,38 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 import coevolve
 from coevolve.config import Config
+from coevolve.errors import RunError
 from coevolve.rollout.policy import ExtraState
-from coevolve.store import atomic, manifest, settings
+from coevolve.store import atomic, manifest, settings, tables
 from coevolve.store.lock import FolderLock
 from coevolve.store.logs import OpenLog, line_of
-from coevolve.store.manifest import Cursor, Manifest, PhaseRecord
-from coevolve.store.records import METRICS, PARTIAL, TIMINGS
-from coevolve.store.writer import RunWriter
+from coevolve.store.manifest import METRICS, TIMINGS, Cursor, Manifest, PhaseRecord
+from coevolve.store.records import RunRecords
+
+_PARTIAL = "partial"  # folder of what is kept of the phase in progress
 
 
-class RunFolder(RunWriter):
-    """One run on the disk, made by ``create`` or ``open``; many may read it while one writes."""
+class RunFolder:
+    """A run that this process writes, made by ``create`` or ``open``; ``records`` reads it.
 
-    def __init__(self, path: Path, config: Config, state: Manifest, lock: FolderLock | None) -> None:
-        super().__init__(path, config, state, lock)
+    Args:
+        records: the run as it is.
+        lock: held until ``close``.
+    """
+
+    def __init__(self, records: RunRecords, lock: FolderLock) -> None:
+        self.records = records
+        self.path, self.config = records.path, records.config
+        self.store_s = 0.0  # seconds spent on writing, in this process
+        self._storing = False
+        self._lock: FolderLock | None = lock
         self._phase: str | None = None
         self._logs: dict[str, OpenLog] = {}
 
@@ -60,51 +73,53 @@ class RunFolder(RunWriter):
             with atomic.writing(path, "make room on the disk, then run the same command again"):
                 atomic.replace_file(path / settings.NAME, text)
                 manifest.save(path, state)
+            return cls(RunRecords(path, config, state), lock)
         except BaseException:
             lock.release()
             raise
-        return cls(path, config, state, lock)
 
     @classmethod
-    def open(cls, path: Path, *, write: bool) -> RunFolder:
-        """Open a run that exists; only a writer takes the lock.
+    def open(cls, path: Path) -> RunFolder:
+        """Go on with a run that exists.
 
         Raises:
-            RunError: no run, a damaged one, one of a schema that is not read or (by a writer) written, or one that
-                another process writes to.
+            RunError: no run, a damaged one, one of an older schema, or one that another process writes to.
         """
-        state = manifest.read(path)  # before the lock file is made: a folder without a run is left untouched
-        if write:
-            manifest.refuse_older(path, state)
+        # Before the lock file is made: a folder without a run, or with an old one, is left untouched.
+        manifest.refuse_older(path, manifest.read(path))
         with atomic.writing(path, "choose a place that you can write to"):
-            lock = FolderLock(path) if write else None
+            lock = FolderLock(path)
         try:
-            state = manifest.read(path)
-            return cls(path, settings.read(path, state), state, lock)
+            return cls(RunRecords.open(path), lock)
         except BaseException:
-            if lock:
-                lock.release()
+            lock.release()
             raise
 
+    def set_status(self, status: str, **facts: object) -> None:
+        """Record how the run stands, and facts about it.
+
+        Raises:
+            RunError: the folder is closed, or the disk refuses.
+        """
+        self._save(status=status, **facts)
+
     def begin(self, phase: str) -> None:
-        """Start a phase, or take it up where its cursor is; forget what was logged after that.
+        """Start a phase, or go on with it where its cursor is; forget what was logged after that.
 
         Raises:
             RunError: the phase is finished already, or the disk refuses.
         """
-        self._writable()
-        if self.is_done(phase):
+        self._require_lock()
+        state = self.records.state
+        if self.records.is_done(phase):
             raise self._misuse(f"phase {phase} is finished already", "ask is_done first")
         self._close_logs()
-        cursor = self.cursor
-        if cursor is not None and cursor.phase != phase:
-            raise self._misuse(f"phase {cursor.phase} is in progress", "finish it first")
-        for name in (METRICS, TIMINGS):
-            begin = self._length(name)
-            length = cursor.metrics_bytes if cursor is not None and name == METRICS else begin
-            with self._writing(self.path / name):
-                self._logs[name] = OpenLog(self.path / name, begin, length)
-        self._tidy()
+        if state.cursor is not None and state.cursor.phase != phase:
+            raise self._misuse(f"phase {state.cursor.phase} is in progress", "finish it first")
+        for log in (METRICS, TIMINGS):
+            with self._writing(self.path / log):
+                self._logs[log] = OpenLog(self.path / log, state.finished_bytes(log), state.counted_bytes(log))
+        self._remove_uncounted()
         self._phase = phase
 
     def log(self, row: Mapping[str, object]) -> None:
@@ -123,6 +138,37 @@ class RunFolder(RunWriter):
         """
         self._append(TIMINGS, row)
 
+    def read_table(self, relative: str) -> list[dict[str, object]]:
+        """The rows of a Parquet file of this run; see :class:`RunRecords`.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        return self.records.read_table(relative)
+
+    def write_table(self, relative: str, rows: Iterable[Mapping[str, object]]) -> Path:
+        """Write rows as Parquet (zstd) and return the path; they may come from a generator and are not all held.
+
+        Raises:
+            RunError: the file belongs to a finished phase, or the disk refuses.
+            ValueError: a value does not fit its column.
+        """
+        path = self._target(relative)
+        with self._writing(path), atomic.replacing(path) as sink:
+            tables.write(sink, relative, rows)
+        return path
+
+    def save_folder(self, relative: str, write: Callable[[Path], None]) -> Path:
+        """Have ``write`` fill an empty folder and put it in place whole.
+
+        Raises:
+            RunError: the folder belongs to a finished phase, or the disk refuses.
+        """
+        path = self._target(relative)
+        with self._writing(path):
+            atomic.replace_folder(path, write)
+        return path
+
     def finish(self, phase: str, files: Sequence[Path]) -> None:
         """Make a phase count, with these files and folders of the run.
 
@@ -134,10 +180,7 @@ class RunFolder(RunWriter):
         for name, log in self._logs.items():
             with self._writing(self.path / name):
                 log.flush()
-        hashes: dict[str, str] = {}
-        for file in sorted(inner for entry in files for inner in _files_of(entry)):
-            with self._writing(file):
-                hashes[file.relative_to(self.path).as_posix()] = atomic.digest(file)
+        hashes = self._hashes(*files)
         metrics, timings = self._logs[METRICS], self._logs[TIMINGS]
         record = PhaseRecord(
             name=phase,
@@ -147,10 +190,10 @@ class RunFolder(RunWriter):
             timings_bytes=timings.length,
             timings_sha256=timings.sha256,
         )
-        self._save(self._state.model_copy(update={"phases": [*self._state.phases, record], "cursor": None}))
+        self._save(phases=[*self.records.state.phases, record], cursor=None)
         self._phase = None
         self._close_logs()
-        self._tidy()
+        self._remove_uncounted()
 
     def save_point(
         self,
@@ -170,14 +213,14 @@ class RunFolder(RunWriter):
         Raises:
             RunError: no phase has begun, or the disk refuses; the save point before this one stays.
         """
-        path = self._target(f"{PARTIAL}/step-{step}")
+        path = self._target(f"{_PARTIAL}/step-{step}")
         with self._writing(path):
             atomic.replace_folder(path, write)
-            files = {file.relative_to(self.path).as_posix(): atomic.digest(file) for file in sorted(_files_of(path))}
-        with self._writing(self.path / METRICS):
-            self._log_of(METRICS).flush()
+        files = self._hashes(path)
         log = self._log_of(METRICS)
-        self._advance(
+        with self._writing(self.path / METRICS):
+            log.flush()
+        self._move_cursor(
             metrics_bytes=log.length,
             metrics_sha256=log.sha256,
             step=step,
@@ -185,37 +228,38 @@ class RunFolder(RunWriter):
             memory=dict(extra),
             times=dict(times()),
         )
-        self._tidy()
+        self._remove_uncounted()
 
-    def keep_rows(
+    def save_batch(
         self, name: str, rows: Iterable[Mapping[str, object]], times: Callable[[], Mapping[str, int | float]]
     ) -> None:
-        """Keep rows under a name until the phase is finished; what it logs counts from its start all the same.
+        """Keep a batch of rows until the phase is finished; what it logs counts from its start all the same.
 
         Args:
+            name: what ``load_batch`` asks for.
+            rows: the batch.
             times: asked when the rows are written.
 
         Raises:
-            RunError: no phase has begun, or the disk refuses; what was kept before stays.
+            RunError: no phase has begun, or the disk refuses; what was saved before stays.
         """
-        path = self.write_table(_kept(name), rows)
-        with self._writing(path):
-            files = {**(self.cursor.files if self.cursor else {}), _kept(name): atomic.digest(path)}
-        self._advance(
-            metrics_bytes=self._length(METRICS),
+        path = self.write_table(_batch_file(name), rows)
+        earlier = self.records.cursor.files if self.records.cursor else {}
+        self._move_cursor(
+            metrics_bytes=self.records.state.finished_bytes(METRICS),
             metrics_sha256=hashlib.sha256().hexdigest(),
-            files=files,
+            files={**earlier, **self._hashes(path)},
             times=dict(times()),
         )
 
-    def kept_rows(self, name: str) -> list[dict[str, object]] | None:
-        """What was kept under this name of the phase in progress, None where nothing was.
+    def load_batch(self, name: str) -> list[dict[str, object]] | None:
+        """The batch that was saved under this name in the phase in progress, None where none was.
 
         Raises:
             RunError: the file is missing or damaged.
         """
-        found = self.cursor is not None and _kept(name) in self.cursor.files
-        return self.read_table(_kept(name)) if found else None
+        cursor = self.records.cursor
+        return self.read_table(_batch_file(name)) if cursor and _batch_file(name) in cursor.files else None
 
     def close(self) -> None:
         """Give the lock back; what has not been finished is redone by the next writer."""
@@ -224,6 +268,27 @@ class RunFolder(RunWriter):
         if self._lock:
             self._lock.release()
             self._lock = None
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Count the block in ``store_s``; a block within a block counts once."""
+        if self._storing:
+            yield
+            return
+        self._storing, begin = True, perf_counter()
+        try:
+            yield
+        finally:
+            self._storing = False
+            self.store_s += perf_counter() - begin
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        done = self.records.finished_phases
+        kept = f"everything up to {done[-1]}" if done else "the configuration"
+        fix = f"make room on the disk, then: coevolve resume {self.path}   ({kept} is kept)"
+        with self.storing(), atomic.writing(path, fix):
+            yield
 
     def _append(self, name: str, row: Mapping[str, object]) -> None:
         log = self._log_of(name)
@@ -235,18 +300,36 @@ class RunFolder(RunWriter):
             raise self._misuse(f"{name} takes lines only while a phase is in progress", "call begin first")
         return self._logs[name]
 
-    def _advance(self, **cursor: object) -> None:
-        """Move the cursor of the phase in progress."""
-        self._save(self._state.model_copy(update={"cursor": Cursor.model_validate({"phase": self._phase, **cursor})}))
+    def _hashes(self, *entries: Path) -> dict[str, str]:
+        """SHA-256 of files, and of all files in folders, by their relative paths in order."""
+        hashes: dict[str, str] = {}
+        for file in sorted(inner for entry in entries for inner in _files_of(entry)):
+            with self._writing(file):
+                hashes[file.relative_to(self.path).as_posix()] = atomic.digest(file)
+        return hashes
 
-    def _tidy(self) -> None:
+    def _save(self, **changes: object) -> None:
+        """Make this the manifest, with its copy."""
+        self._require_lock()
+        state = self.records.state.model_copy(update=changes)
+        data = manifest.to_json(state)
+        for name in (manifest.NAME, manifest.COPY):
+            with self._writing(self.path / name):
+                atomic.replace_file(self.path / name, data)
+            self.records.state = state  # also when only the copy cannot be written
+
+    def _move_cursor(self, **cursor: object) -> None:
+        """Say how far the phase in progress is."""
+        self._save(cursor=Cursor.model_validate({"phase": self._phase, **cursor}))
+
+    def _remove_uncounted(self) -> None:
         """Remove from ``partial/`` what does not count (any more)."""
-        folder = self.path / PARTIAL
-        if self.cursor is None:
+        folder, cursor = self.path / _PARTIAL, self.records.cursor
+        if cursor is None:
             shutil.rmtree(folder, ignore_errors=True)
             return
         with self._writing(folder):
-            counted = {Path(name).parts[1] for name in self.cursor.files}
+            counted = {Path(name).parts[1] for name in cursor.files}
             for entry in folder.iterdir():
                 if entry.name in counted:
                     continue
@@ -260,11 +343,24 @@ class RunFolder(RunWriter):
             log.close()
         self._logs.clear()
 
+    def _require_lock(self) -> None:
+        if self._lock is None:
+            raise self._misuse("the run is closed", "open it again")
+
+    def _target(self, relative: str) -> Path:
+        self._require_lock()
+        if any(name == relative or name.startswith(relative + "/") for name in self.records.recorded()):
+            raise self._misuse(f"a finished phase owns {relative}", "use another name")
+        return self.path / relative
+
+    def _misuse(self, what: str, fix: str) -> RunError:
+        return RunError(what, where=str(self.path), fix=fix)
+
 
 def _files_of(entry: Path) -> list[Path]:
     """A file itself, or all files in a folder; a missing one is named when it is read."""
     return [file for file in entry.rglob("*") if file.is_file()] if entry.is_dir() else [entry]
 
 
-def _kept(name: str) -> str:
-    return f"{PARTIAL}/{name}.parquet"
+def _batch_file(name: str) -> str:
+    return f"{_PARTIAL}/{name}.parquet"

@@ -20,6 +20,7 @@ from coevolve.store import atomic
 
 NAME = "manifest.json"
 COPY = "manifest.copy.json"
+METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"  # the two logs
 SCHEMA = 3  # what is written
 READABLE = (2, SCHEMA)
 
@@ -40,9 +41,17 @@ class PhaseRecord(BaseModel):
     timings_bytes: int
     timings_sha256: str
 
+    def end_of(self, log: str) -> int:
+        """Length of a log when the phase ended."""
+        return self.metrics_bytes if log == METRICS else self.timings_bytes
+
+    def sha256_of(self, log: str) -> str:
+        """Of the lines that the phase added to a log."""
+        return self.metrics_sha256 if log == METRICS else self.timings_sha256
+
 
 class Cursor(BaseModel):
-    """How far the phase in progress is, for a process that takes it up."""
+    """How far the phase in progress is, for a process that goes on with it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     phase: str
@@ -68,6 +77,14 @@ class Manifest(BaseModel):
     config: dict[str, Any]  # what config.yaml says, under the names of its schema, so that it can be written again
     phases: list[PhaseRecord]
     cursor: Cursor | None = None
+
+    def finished_bytes(self, log: str) -> int:
+        """Length of a log with the lines of finished phases."""
+        return self.phases[-1].end_of(log) if self.phases else 0
+
+    def counted_bytes(self, log: str) -> int:
+        """Length of a log with all that counts: finished phases, and what the cursor has of the phase in progress."""
+        return self.cursor.metrics_bytes if self.cursor and log == METRICS else self.finished_bytes(log)
 
 
 def translated(config: Mapping[str, Any], schema: int) -> dict[str, Any]:

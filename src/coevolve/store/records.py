@@ -10,41 +10,52 @@ import pyarrow as pa
 
 from coevolve.config import Config
 from coevolve.errors import RunError
-from coevolve.store import atomic, tables
+from coevolve.store import checking, manifest, settings, tables
 from coevolve.store.logs import rows_of
-from coevolve.store.manifest import Cursor, Manifest
-
-METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
-PARTIAL = "partial"  # folder of what is kept of the phase in progress
+from coevolve.store.manifest import METRICS, TIMINGS, Cursor, Manifest
 
 
 class RunRecords:
-    """What anyone may read of a run, also while it is being written."""
+    """What anyone may read of a run, also while it is being written.
+
+    Args:
+        path: the run folder.
+        config: its configuration.
+        state: its manifest; the writer of a run puts a newer one here whenever it has saved one.
+
+    Raises:
+        RunError: a log is shorter than the manifest says.
+    """
 
     def __init__(self, path: Path, config: Config, state: Manifest) -> None:
-        """
+        self.path, self.config, self.state = path, config, state
+        for log in (METRICS, TIMINGS):
+            self._check_length(log)
+
+    @classmethod
+    def open(cls, path: Path) -> RunRecords:
+        """The records of a run as they are now.
+
         Raises:
-            RunError: a log is shorter than the manifest says.
+            RunError: no run, a damaged one, or one of a schema that is not read.
         """
-        self.path, self.config = path, config
-        self._state = state
-        for name in (METRICS, TIMINGS):
-            self._check_length(name)
+        state = manifest.read(path)
+        return cls(path, settings.read(path, state), state)
 
     @property
     def status(self) -> str:
         """running, finished, failed or interrupted."""
-        return self._state.status
+        return self.state.status
 
     @property
     def facts(self) -> dict[str, object]:
-        """What ``set_status`` was told about the run, such as the layers of the sandbox."""
-        return dict(self._state.model_extra or {})
+        """What ``RunFolder.set_status`` recorded about the run, such as the layers of the sandbox."""
+        return dict(self.state.model_extra or {})
 
     @property
     def finished_phases(self) -> list[str]:
         """Names of the finished phases, in their order."""
-        return [phase.name for phase in self._state.phases]
+        return [phase.name for phase in self.state.phases]
 
     def is_done(self, phase: str) -> bool:
         """Whether the phase is finished and its files count."""
@@ -53,7 +64,7 @@ class RunRecords:
     @property
     def cursor(self) -> Cursor | None:
         """How far the phase in progress is; None where nothing of it is kept."""
-        return self._state.cursor
+        return self.state.cursor
 
     def read_table(self, relative: str) -> list[dict[str, object]]:
         """The rows of a Parquet file of this run.
@@ -79,25 +90,7 @@ class RunRecords:
 
     def recorded(self, prefix: str = "") -> list[str]:
         """Relative paths of all files of finished phases that start with ``prefix``."""
-        return [name for phase in self._state.phases for name in phase.files if name.startswith(prefix)]
-
-    def verify_all(self) -> None:
-        """Compare everything that counts with its hashes: files of finished phases, both logs, the phase in progress.
-
-        Raises:
-            RunError: a file is missing or was changed.
-        """
-        self.verify()
-        metrics, timings = 0, 0
-        for phase in self._state.phases:
-            self._verify_lines(METRICS, metrics, phase.metrics_bytes, phase.metrics_sha256, phase.name)
-            self._verify_lines(TIMINGS, timings, phase.timings_bytes, phase.timings_sha256, phase.name)
-            metrics, timings = phase.metrics_bytes, phase.timings_bytes
-        if self.cursor is not None:
-            name = self.cursor.phase
-            self._verify_lines(METRICS, metrics, self.cursor.metrics_bytes, self.cursor.metrics_sha256, name)
-            for file, expected in self.cursor.files.items():
-                self._verify_file(self.path / file, expected, name)
+        return [name for phase in self.state.phases for name in phase.files if name.startswith(prefix)]
 
     def verify(self, prefix: str = "") -> None:
         """Compare the files of finished phases that start with ``prefix`` with their hashes.
@@ -105,21 +98,26 @@ class RunRecords:
         Raises:
             RunError: a file is missing or was changed.
         """
-        for phase in self._state.phases:
-            for name, expected in phase.files.items():
-                if name.startswith(prefix):
-                    self._verify_file(self.path / name, expected, phase.name)
+        checking.verify(self.path, self.state, prefix)
 
-    def checkpoint(self, iteration: int, role: str) -> Path:
+    def verify_all(self) -> None:
+        """Compare everything that counts with its hashes: files, both logs, the phase in progress.
+
+        Raises:
+            RunError: a file is missing or was changed.
+        """
+        checking.verify_all(self.path, self.state)
+
+    def checkpoint(self, iteration: int, agent: str) -> Path:
         """The folder of a checkpoint, checked against its hashes.
 
         Raises:
             RunError: no finished phase made it, or it is missing or changed.
         """
-        relative = f"checkpoints/iteration-{iteration}/{role}"
+        relative = f"checkpoints/iteration-{iteration}/{agent}"
         if not self.recorded(relative + "/"):
             raise RunError(
-                f"the run has no finished checkpoint of the {role} for iteration {iteration}",
+                f"the run has no finished checkpoint of the {agent} for iteration {iteration}",
                 where=str(self.path / relative),
                 fix=f"let the run go on: coevolve resume {self.path}",
             )
@@ -132,7 +130,7 @@ class RunRecords:
         Raises:
             RunError: a line is damaged.
         """
-        return rows_of(self.path / METRICS, self._restore())
+        return rows_of(self.path / METRICS, checking.way_back(self.path))
 
     def timings(self) -> list[dict[str, object]]:
         """All complete lines of timings.jsonl.
@@ -140,7 +138,7 @@ class RunRecords:
         Raises:
             RunError: a line is damaged.
         """
-        return rows_of(self.path / TIMINGS, self._restore())
+        return rows_of(self.path / TIMINGS, checking.way_back(self.path))
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -152,36 +150,11 @@ class RunRecords:
             reason = str(error).splitlines()[0]
             raise self._damage(f"a table of the run is damaged: {reason}", path) from error
 
-    def _length(self, name: str) -> int:
-        """Bytes of a log that finished phases wrote."""
-        if not self._state.phases:
-            return 0
-        last = self._state.phases[-1]
-        return last.metrics_bytes if name == METRICS else last.timings_bytes
-
-    def _check_length(self, name: str) -> None:
-        path, expected = self.path / name, self._length(name)
-        if name == METRICS and self.cursor is not None:
-            expected = self.cursor.metrics_bytes
+    def _check_length(self, log: str) -> None:
+        path, expected = self.path / log, self.state.counted_bytes(log)
         found = path.stat().st_size if path.exists() else 0
         if found < expected:
-            raise self._damage(f"{name} has {found} bytes, {expected} were recorded", path)
-
-    def _verify_file(self, path: Path, expected: str, phase: str) -> None:
-        if not path.is_file():
-            raise self._damage(f"a file that {phase} wrote is missing", path)
-        if atomic.digest(path) != expected:
-            raise self._damage(f"a file was changed after {phase} had written it", path)
-
-    def _verify_lines(self, name: str, begin: int, end: int, expected: str, phase: str) -> None:
-        if atomic.digest(self.path / name, begin, end) != expected:
-            raise self._damage(f"lines that {phase} wrote were changed", self.path / name)
-
-    def _restore(self) -> str:
-        return (
-            f"go back to before it: coevolve doctor {self.path} --repair   and on from there to the same result: "
-            f"coevolve resume {self.path}"
-        )
+            raise self._damage(f"{log} has {found} bytes, {expected} were recorded", path)
 
     def _damage(self, what: str, path: Path) -> RunError:
-        return RunError(what, where=str(path), fix=self._restore())
+        return RunError(what, where=str(path), fix=checking.way_back(self.path))

@@ -19,7 +19,7 @@ from coevolve.evaluation.suites import part_and_key
 from coevolve.methods.reporting import Summary
 from coevolve.monitor.summary import summarise
 from coevolve.statistics import Estimate, crossed, crossed_difference
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.worlds.base import HELD_OUT, TRANSFER
 
 Verdict = Literal["higher", "lower", "not told apart"]
@@ -167,7 +167,7 @@ def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> 
 
 
 def _read(folder: Path, problems: Problems) -> ReadRun:
-    run = RunFolder.open(folder, write=False)
+    run = RunRecords.open(folder)
     recorded = run.recorded("meter/evaluation-")
     names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
     tables = [_held_out_table(run, name, problems) for name in names if name in recorded]
@@ -181,7 +181,7 @@ def _read(folder: Path, problems: Problems) -> ReadRun:
     return ReadRun(folder, run.config.seed, run.config, summarise(folder), tuple(tables))
 
 
-def _held_out_table(run: RunFolder, name: str, problems: Problems) -> HeldOut:
+def _held_out_table(run: RunRecords, name: str, problems: Problems) -> HeldOut:
     part, begin = _SUITES[problems]
     placed = [(*part_and_key(str(row["set"])), row) for row in run.read_table(name)]
     found = [(key, row) for of, key, row in placed if of == part and key.startswith(begin)]

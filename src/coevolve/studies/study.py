@@ -21,7 +21,7 @@ from coevolve.config.loading import Layer, layer_of, parse_yaml
 from coevolve.errors import ConfigError, RunError
 from coevolve.methods.registry import load_config
 from coevolve.store import manifest, settings
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import Problems
 from coevolve.studies.quantities import quantities_of
 
@@ -186,7 +186,7 @@ def state_of(cell: Cell) -> CellState:
     """
     if not (cell.path / manifest.NAME).exists():
         return "missing"
-    folder = RunFolder.open(cell.path, write=False)
+    folder = RunRecords.open(cell.path)
     finished = folder.status == "finished"
     found, expected = values_by_key(folder.config), values_by_key(cell.config)
     compared = _written_keys(cell.path) if finished else expected.keys()

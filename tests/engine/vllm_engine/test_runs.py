@@ -23,7 +23,7 @@ from coevolve.rollout.asking import solve
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts
 from coevolve.runs import driver
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.types import SOLVER, Origin, Task
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
@@ -64,7 +64,7 @@ def finished(tiny: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFa
 
 
 def test_the_probe_agrees_at_every_step_of_a_run(finished: Path) -> None:
-    folder = RunFolder.open(finished, write=False)
+    folder = RunRecords.open(finished)
     assert folder.status == "finished"
     assert folder.config.engine.workers == 1
     assert len(gaps(finished)) >= 4
@@ -90,7 +90,7 @@ def test_a_run_whose_engine_failed_goes_on_to_the_same_bytes(
     with pytest.raises(EngineError, match="division by zero"):
         driver.start(config, SilentProgress())
     monkeypatch.undo()
-    broken = RunFolder.open(tmp_path / "run", write=False)
+    broken = RunRecords.open(tmp_path / "run")
     assert broken.status == "failed"
     assert len(broken.metrics()) > 1
     assert driver.resume(tmp_path / "run", SilentProgress()) == tmp_path / "run"

@@ -63,7 +63,7 @@ def live(run: Path, tracker: Memory, said: str, monkeypatch: pytest.MonkeyPatch)
 def test_every_line_is_logged_once_over_several_lives(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Memory(), Memory()
     live(run, first, "interrupted\n", monkeypatch)
-    folder = RunFolder.open(run, write=True)
+    folder = RunFolder.open(run)
     folder.begin("b")
     folder.log({"event": "pool"})
     folder.close()

@@ -92,7 +92,7 @@ def test_a_resumed_run_is_one_run_with_every_row_once_and_no_network(
         folder.log(row)
     folder.close()
     first.finish("interrupted")
-    again = RunFolder.open(run, write=True)
+    again = RunFolder.open(run)
     second = Trackers(run, section, notes.append)
     again.begin("b")
     for row in made[4:]:
@@ -176,7 +176,7 @@ def test_a_tracker_that_cannot_write_is_told_once_and_the_rows_are_kept(tmp_path
     assert str(run / "track" / "tensorboard.log") in notes[0]
     assert "Traceback" in (run / "track" / "tensorboard.log").read_text()
     assert (read_state(run, "tensorboard").fault or "").startswith("NotADirectoryError")
-    assert folder.metrics() == [{"event": "pool"}]
+    assert folder.records.metrics() == [{"event": "pool"}]
     folder.close()
 
 

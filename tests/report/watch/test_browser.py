@@ -120,7 +120,7 @@ def test_the_page_of_a_run_in_progress_fits(
     browser: Any, served: Served, make_run: Callable[..., Path], width: int, dark: bool
 ) -> None:
     path = make_run(until="iteration-2/executor", pool=8)
-    writer = RunFolder.open(path, write=True)
+    writer = RunFolder.open(path)
     writer.begin("iteration-2/executor")
     writer.log({"event": "executor_step", "iteration": 2, "step": 3, "steps": 10, "reward": 0.5, "true_accuracy": 0.25})
     with served(path) as client:

@@ -16,6 +16,7 @@ from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import ProposerSection
 from coevolve.report.live import live_state
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 Served = Callable[..., Any]
 MakeRun = Callable[..., Path]
@@ -120,7 +121,7 @@ def test_a_killed_run_is_told_from_one_that_works(served: Served, tmp_path: Path
             assert next(news)["state"] == "running"
             run.kill()
             assert next(told for told in news if told["state"] != "running")["state"] == "stopped"
-            again = RunFolder.open(path, write=True)  # it is taken up again
+            again = RunFolder.open(path)  # it is taken up again
             assert next(told for told in news if told["state"] != "stopped")["process"] == os.getpid()
             again.close()
 
@@ -182,7 +183,7 @@ def test_watching_writes_nothing_and_takes_no_lock(served: Served, make_run: Mak
         for address in ("/", "/data", "/trajectories?origin=0&iteration=1&task=i1-0001"):
             assert client.get(address).status == 200
         assert tree(path) == before
-        RunFolder.open(path, write=True).close()  # nobody is in the way
+        RunFolder.open(path).close()  # nobody is in the way
 
 
 def test_a_writer_at_full_speed_is_followed_without_a_fault(served: Served, begun: RunFolder) -> None:
@@ -216,7 +217,7 @@ def test_what_is_left_counts_from_the_last_step(begun: RunFolder) -> None:
     lock, log = begun.path / ".lock", begun.path / "metrics.jsonl"
     for file, moment in ((lock, 900.0), (begun.path / "timings.jsonl", 1000.0), (log, 1010.0)):
         os.utime(file, (moment, moment))
-    state = live_state(RunFolder.open(begun.path, write=False), os.getpid())
+    state = live_state(RunRecords.open(begun.path), os.getpid())
     assert (state["began"], state["left_from"]) == (1000.0, 1010.0)
     seconds = {phase["name"]: phase["seconds"] for phase in state["phases"] if phase["iteration"]}
     assert seconds["curriculum"] == pytest.approx(20)  # five of ten steps in ten seconds

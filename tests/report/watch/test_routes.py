@@ -14,7 +14,7 @@ import pytest
 from coevolve.errors import ConfigError
 from coevolve.report.server import MOST_CONNECTIONS, MOST_LISTENERS, SAFE_HEADERS, WatchServer
 from coevolve.report.watched import Shelf
-from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 
 Served = Callable[..., Any]
 
@@ -56,7 +56,7 @@ def test_data_leaves_out_the_tasks_that_the_page_has(served: Served, finished_ru
 
 
 def test_trajectories_of_a_task_are_those_of_its_table(served: Served, finished_run: Path) -> None:
-    table = RunFolder.open(finished_run, write=False).read_table("trajectories/pool-2.parquet")
+    table = RunRecords.open(finished_run).read_table("trajectories/pool-2.parquet")
     wanted = [row for row in table if row["task_id"] == "i2-0003"]
     with served(finished_run) as client:
         found = client.get("/trajectories?origin=0&iteration=2&task=i2-0003").json()

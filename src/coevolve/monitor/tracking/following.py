@@ -28,7 +28,7 @@ from coevolve.monitor.tracking.base import TrackedRun, Tracker
 from coevolve.monitor.tracking.flattening import flat
 from coevolve.monitor.tracking.state import TrackerState, read_state, state_file, write_state
 from coevolve.store import manifest, settings
-from coevolve.store.records import METRICS
+from coevolve.store.manifest import METRICS
 
 LOOK_S = 1.0
 OLDER_LIFE_S = 30.0
