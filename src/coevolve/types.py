@@ -22,11 +22,14 @@ PROPOSER, SOLVER = "proposer", "solver"
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """A policy of a run: one model that a method trains or keeps as it is."""
+    """A policy of a run: one model that a method trains or keeps as it is. What follows ``trained`` is for its card."""
 
     id: str  # in code, configuration keys and checkpoints
     label: str  # on screen, in docs and cards, e.g. "executor"
     trained: bool
+    does: str = "takes part in the training."  # goes on after its label, and says what its labels were
+    usage: str = ""  # what to know of its texts
+    limits: tuple[str, ...] = ()
 
 
 class StopReason(StrEnum):

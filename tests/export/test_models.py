@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard
 
 from coevolve.export.folders import Exported, export
 from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.registry import load_config
 from coevolve.monitor.summary import summarise
 from coevolve.runs.ask import solve
 
@@ -111,3 +112,31 @@ def test_the_licence_of_another_base_model_is_the_one_that_its_card_states(
     assert (stating.data.license, stating.data.license_name) == ("other", "my-terms")
     assert "my-base" in stating.text
     assert str(tmp_path) not in stating.text
+
+
+@pytest.mark.parametrize("agent", ["solver", "proposer"])
+def test_a_card_says_what_its_own_method_and_configuration_say(make_run, tmp_path: Path, agent: str) -> None:  # type: ignore[no-untyped-def]
+    cards = {}
+    for method, sets in (("agent0", []), ("agent0", ["tool.enabled=false"]), ("r-zero", [])):
+        name = f"{method}{len(sets)}"
+        config = load_config("nano" if method == "agent0" else None, None, sets, method=method)
+        run = make_run(name, "curriculum", "executor", config=config)
+        cards[name] = (export(run, tmp_path / f"out-{name}", ["models"]).folders[agent] / "README.md").read_text()
+    page = {name: text.partition("## Configuration")[0] for name, text in cards.items()}
+    assert "[Agent0](https://arxiv.org/abs/2511.16043)" in page["agent00"]
+    assert {"solver": "*executor*", "proposer": "*curriculum agent*"}[agent] in page["agent00"]
+    assert "[R-Zero](https://arxiv.org/abs/2508.05004)" in page["r-zero0"]
+    assert {"solver": "*solver*", "proposer": "*challenger*"}[agent] in page["r-zero0"]
+    for word in (
+        "Agent0",
+        "2511.16043",
+        "executor",
+        "curriculum agent",
+        "tool-use",
+        "the tool",
+        "Python tool",
+        "sandbox",
+    ):
+        assert word not in page["r-zero0"], word
+    for word in ("tool-use", "need the tool", "Python tool", "sandbox"):
+        assert word not in page["agent01"], word

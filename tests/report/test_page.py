@@ -277,7 +277,7 @@ def test_a_run_that_skipped_updates_or_logged_vote_entropy_has_figures_of_them(
     assert not more & titles
     folder = RunFolder.open(path)
     folder.begin("iteration-1/evaluate")
-    rows = folder.metrics()
+    rows = folder.records.metrics()
     pool = next(row for row in rows if row["event"] == "pool")
     step = next(row for row in rows if row["event"] == "executor_step")
     folder.log(pool | {"vote_entropy": 0.5})

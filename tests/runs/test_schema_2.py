@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -92,7 +93,14 @@ def test_it_is_exported(finished: Path, cli: Cli, tmp_path: Path) -> None:
     ended = cli("export", finished, "--to", tmp_path / "exported")
     assert ended.code == 0, ended.stderr
     assert list((tmp_path / "exported").rglob("adapter_model.safetensors"))
-    assert list((tmp_path / "exported").rglob("*.parquet"))
+    answers = pq.read_table(tmp_path / "exported" / "dataset" / "trajectories" / "train.parquet").to_pylist()
+    stored = [
+        row
+        for iteration in (1, 2)
+        for row in pq.read_table(finished / "trajectories" / f"pool-{iteration}.parquet").to_pylist()
+    ]
+    assert [row["policy_versions"] for row in answers] == [[row["policy_version"]] for row in stored]
+    assert [row["tokens"] for row in answers] == [row["tokens"] for row in stored]
 
 
 def test_its_page_can_be_watched(finished: Path, interrupted: Path) -> None:

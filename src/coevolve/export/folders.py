@@ -9,11 +9,12 @@ from pathlib import Path
 
 from coevolve.errors import ConfigError, RunError
 from coevolve.export.dataset import write_dataset
-from coevolve.export.models import ROLES, write_model
-from coevolve.methods.registry import trained_agents
+from coevolve.export.models import write_model
+from coevolve.methods.registry import method_named
 from coevolve.monitor.summary import summarise
 from coevolve.store import atomic
 from coevolve.store.records import RunRecords
+from coevolve.types import AgentSpec
 
 MODELS, DATASET = "models", "dataset"
 KINDS = (MODELS, DATASET)
@@ -23,7 +24,7 @@ KINDS = (MODELS, DATASET)
 class Exported:
     """What was written, and what one should know about it."""
 
-    folders: dict[str, Path]  # "solver", "proposer" and "dataset", those that there are
+    folders: dict[str, Path]  # "dataset", and the ids of the agents that there are
     iteration: int | None  # of the agents; None when none was asked for
     notes: tuple[str, ...]  # what is missing or not final
     commands: tuple[str, ...]  # that push each folder; nothing is pushed here
@@ -38,7 +39,7 @@ def export(
         run: folder of the run.
         to: the folder to make; it must not exist.
         what: of KINDS, at least one.
-        iteration: the agents of this iteration and the data up to it; default: the newest with both agents.
+        iteration: the agents of this iteration and the data up to it; default: the newest with all agents.
         merge: the agents of a run with LoRA as whole models instead of adapters.
 
     Raises:
@@ -82,18 +83,18 @@ def export(
 
 
 def _chosen(folder: RunRecords, asked: int | None) -> int:
-    """The iteration whose agents are taken: all trained roles have a finished checkpoint there.
+    """The iteration whose agents are taken: all trained agents have a finished checkpoint there.
 
     Raises:
         RunError: there is none, or not the one that was asked for.
     """
-    roles = _trained(folder)
-    if not roles:
+    trained = [agent.id for agent in _agents(folder) if agent.trained]
+    if not trained:
         raise RunError("this run trains no agent", where=str(folder.path), fix=f"export its data: --what {DATASET}")
     whole = [
         t
         for t in range(1, folder.config.iterations + 1)
-        if all(folder.recorded(f"checkpoints/iteration-{t}/{agent}/") for agent in roles)
+        if all(folder.recorded(f"checkpoints/iteration-{t}/{agent}/") for agent in trained)
     ]
     if not whole:
         go_on = f"coevolve resume {folder.path}   or export its data: --what {DATASET}"
@@ -106,23 +107,24 @@ def _chosen(folder: RunRecords, asked: int | None) -> int:
     return whole[-1] if asked is None else asked
 
 
-def _trained(folder: RunRecords) -> list[str]:
-    trained = trained_agents(folder.config)
-    return [agent for agent in ROLES if agent in trained]
+def _agents(folder: RunRecords) -> tuple[AgentSpec, ...]:
+    """The agents of the run's method, the one that answers first."""
+    method = method_named(folder.config.method)
+    return tuple(sorted(method.agents(folder.config), key=lambda agent: agent.id != method.answerer))
 
 
 def _model_writers(
     folder: RunRecords, summary: dict[str, object], iteration: int, notes: list[str], *, merge: bool
 ) -> dict[str, Callable[[Path], None]]:
     writers: dict[str, Callable[[Path], None]] = {}
-    for agent, title in ROLES.items():
-        if agent in _trained(folder):
-            source = folder.checkpoint(iteration, str(agent))
-            writers[str(agent)] = lambda path, source=source, agent=agent: write_model(  # type: ignore[misc]
+    for agent in _agents(folder):
+        if agent.trained:
+            source = folder.checkpoint(iteration, agent.id)
+            writers[agent.id] = lambda path, source=source, agent=agent: write_model(  # type: ignore[misc]
                 path, source, folder.config, summary, agent, iteration, merge=merge
             )
         else:
-            notes.append(f"the {title} was not trained: it is the base model and has no folder here")
+            notes.append(f"the {agent.label} was not trained: it is the base model and has no folder here")
     return writers
 
 

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from coevolve.config import Config
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
-from coevolve.export.cards import Licence, model_card
-from coevolve.types import PROPOSER, SOLVER
-from coevolve.worlds.registry import open_world
+from coevolve.export import cards
+from coevolve.methods.registry import method_named
+from coevolve.methods.reporting import Summary, at, iterations
+from coevolve.types import PROPOSER, AgentSpec
+from coevolve.worlds.base import PromptContext
+from coevolve.worlds.registry import open_world, world_named
 
-ROLES = {PROPOSER: "curriculum agent", SOLVER: "executor"}
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+Licence = dict[str, Any]  # license, license_name, license_link: those that the base model's card states
+
 _PARTS = {".json", ".safetensors", ".txt", ".model", ".jinja"}  # the optimiser's state is no part of a model
-_HEADER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
+_UNTESTED = "Nobody has tested it for safety, bias or facts; it is for research."
+_ON_BASE = (
+    "The folder holds an adapter: LoRA matrices that are added to those of the base model, which is needed too. "
+    "`coevolve export RUN --to DIR --merge` writes both as one model."
+)
 
 
 def write_model(
-    path: Path, source: Path, config: Config, summary: dict[str, object], agent: str, iteration: int, *, merge: bool
+    path: Path,
+    source: Path,
+    config: Config,
+    summary: dict[str, object],
+    agent: AgentSpec,
+    iteration: int,
+    *,
+    merge: bool,
 ) -> None:
     """Fill a new folder with an agent's weights, tokenizer and card.
 
@@ -55,24 +74,197 @@ def write_model(
         (path / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     for file in sorted(base.glob("LICEN[CS]E*")):
         shutil.copyfile(file, path / file.name)
-    card = model_card(
-        config,
-        summary,
-        agent,
-        iteration,
-        base=named,
-        licence=_of(base),
-        adapter=config.lora.enabled and not merge,
-    )
-    (path / "README.md").write_text(card, encoding="utf-8")
+    adapter = config.lora.enabled and not merge
+    text = model_card(config, summary, agent, iteration, base=named, licence=_licence_of(base), adapter=adapter)
+    (path / "README.md").write_text(text, encoding="utf-8")
 
 
-def _of(base: Path) -> Licence:
+def _licence_of(base: Path) -> Licence:
     """The licence that the base model's card states; unknown where it states none."""
+    from huggingface_hub import ModelCard  # brings httpx along
+
+    file = base / "README.md"
     try:
-        header = _HEADER.search((base / "README.md").read_text(encoding="utf-8"))
-        stated = yaml.safe_load(header[1]) if header else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        stated = None
+        stated = ModelCard.load(file, ignore_metadata_errors=True).data if file.is_file() else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
     keys = ("license", "license_name", "license_link")
-    return {key: str(stated[key]) for key in keys if stated.get(key)} if isinstance(stated, dict) else {}
+    return {key: str(value) for key in keys if (value := stated.get(key))}
+
+
+def model_card(
+    config: Config, summary: Summary, agent: AgentSpec, iteration: int, *, base: str, licence: Licence, adapter: bool
+) -> str:
+    """README.md of an agent's folder.
+
+    Args:
+        config: configuration of the run.
+        summary: what ``summarise`` says of it.
+        agent: which agent.
+        iteration: after which iteration.
+        base: name of the base model's folder; empty for the embedded one.
+        licence: what the base model's card states.
+        adapter: the folder holds LoRA matrices that need the base model.
+    """
+    from huggingface_hub import ModelCardData  # brings httpx along
+
+    method = method_named(config.method)
+    agents = method.agents(config)
+    answers = agent.id == method.answerer
+    known = iterations(summary)[: iteration + 1]
+    started = f"the base model `{cards.inline(base)}`" if base else f"the {config.world} base model of coevolve"
+    stated = licence.get("license_name") or licence.get("license")
+    header = ModelCardData(
+        **licence,
+        base_model=base if adapter and "/" in base else None,  # an id, not a folder's name
+        library_name="peft" if adapter else "transformers",
+        pipeline_tag="text-generation",
+        tags=_tags(config),
+        model_name=f"{config.method}-{agent.id}",
+        eval_results=(_results(config, known[-1]) if answers else None) or None,
+    )
+    number = "The agent" if len(agents) == 1 else f"One of {len(agents)} agents"
+    parts = [
+        f"# {cards.title(config)}: {agent.label} after iteration {iteration}",
+        f"{number} that {cards.cited(config)} trains from {started}, without any data: this one, the "
+        f"*{agent.label}*, {agent.does} Made by {cards.made_by(config)}.",
+        "## How to use it",
+        *([_ON_BASE] if adapter else []),
+        *([cards.fenced("python", code)] if (code := _example(agent.id, config, base, adapter=adapter)) else []),
+        *([agent.usage] if agent.usage else []),
+        "## Numbers",
+        _answerer_table(known) if answers else _pool_table(known, _label(agents, method.answerer)),
+        "## Licence",
+        f"The base model's: {cards.inline(stated)}." if stated else "The base model states none; ask its makers.",
+        "## Limits",
+        *(f"- {limit}" for limit in (*agent.limits, _UNTESTED)),
+        "## Configuration",
+        cards.shown(config),
+    ]
+    return cards.card(header, parts)
+
+
+def _label(agents: Sequence[AgentSpec], agent: str) -> str:
+    return next(one.label for one in agents if one.id == agent)
+
+
+def _tags(config: Config) -> list[str]:
+    return [
+        "coevolve",
+        config.method,
+        "self-play",
+        "reinforcement-learning",
+        *(["tool-use"] if config.tool.enabled else []),
+    ]
+
+
+def _results(config: Config, last: object) -> list[EvalResult]:
+    """The held-out accuracy in the form that hubs show."""
+    from huggingface_hub import EvalResult
+
+    held_out = at(last, "held_out")
+    k = at(held_out, "k")
+    names = {"mean_at_8": f"mean@{k}", "maj_at_8": f"maj@{k}", "greedy": "greedy"}
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=f"coevolve-{config.world}",
+            dataset_name=f"held-out problems of the {config.world} world",
+            metric_type="accuracy",
+            metric_name=name,
+            metric_value=value,
+        )
+        for key, name in names.items()
+        if isinstance(value := at(held_out, key), int | float)
+    ]
+
+
+def _answerer_table(known: Sequence[object]) -> str:
+    if not any(at(row, "held_out") for row in known):
+        return "None: the questions of its world have no known answers to hold it against."
+    rows = [
+        (
+            "base" if t == 0 else str(t),
+            _percent(at(row, "held_out", "mean_at_8")),
+            _interval(at(row, "held_out", "ci95")),
+            _percent(at(row, "held_out", "maj_at_8")),
+            _percent(at(row, "held_out", "greedy")),
+            _decimals(at(row, "held_out", "tool_calls")),
+        )
+        for t, row in enumerate(known)
+    ]
+    headings = ("after iteration", "held out, %", "95 % interval", "majority, %", "greedy, %", "tool calls")
+    n, k = (at(known[0], "held_out", key) for key in ("n", "k"))
+    how = f"{n} held-out problems, {k} answers each at the sampling temperature; bootstrap over problems."
+    return f"{cards.table(headings, rows)}\n\n{how}"
+
+
+def _pool_table(known: Sequence[object], answerer: str) -> str:
+    rows = [
+        (
+            str(t),
+            _percent(at(row, "pool", "well_formed")),
+            _percent(at(row, "pool", "duplicates")),
+            f"{at(row, 'pool', 'kept')} of {at(row, 'pool', 'size')}",
+            _percent(at(row, "pool", "label_accuracy_kept")),
+            _percent(at(row, "pool", "first_executor_pass_rate")),
+            _decimals(at(row, "pool", "tool_calls")),
+        )
+        for t, row in enumerate(known)
+        if at(row, "pool") is not None
+    ]
+    headings = (
+        "iteration", "well formed, %", "duplicates, %", "kept for training", "labels right, %", f"first {answerer}, %",
+        "tool calls",
+    )  # fmt: skip
+    how = (
+        "Of the pool of each iteration. Labels: majority votes of the kept tasks that are true. "
+        f"First {answerer}: how often the {answerer} of iteration 1 solves these tasks; it falls as they get harder."
+    )
+    return f"{cards.table(headings, rows)}\n\n{how}"
+
+
+def _example(agent: str, config: Config, base: str, *, adapter: bool) -> str:
+    """Code that loads the folder and has it write; empty for an agent that the world has no prompt for."""
+    contract = open_world(config).contract
+    if agent == method_named(config.method).answerer:
+        stops = [*(["```output"] if config.tool.enabled else []), *contract.stops(agent)]
+        prompt, how = (
+            contract.prompt(agent, PromptContext(world_named(config.world).example)),
+            f"do_sample=False, stop_strings={stops!r}",
+        )
+    elif agent == PROPOSER:
+        prompt, how = contract.prompt(agent), f"do_sample=True, stop_strings={[*contract.stops(agent)]!r}"
+    else:
+        return ""
+    imports = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
+    load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
+    if adapter:
+        imports.insert(0, "from peft import PeftModel")
+        load = [
+            f"base = AutoModelForCausalLM.from_pretrained({base or 'BASE-FOLDER'!r})",
+            "model = PeftModel.from_pretrained(base, folder)",
+        ]
+    lines = [
+        *imports,
+        'folder = "FOLDER-OR-NAME"',
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        *load,
+        f"prompt = {prompt!r}",
+        'tokens = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids',
+        f"written = model.generate(tokens, tokenizer=tokenizer, max_new_tokens=200, {how})",
+        "print(tokenizer.decode(written[0, tokens.shape[1] :]))",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(share: object) -> str:
+    return f"{100 * share:.1f}" if isinstance(share, int | float) else "–"
+
+
+def _decimals(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "–"
+
+
+def _interval(bounds: object) -> str:
+    return f"{_percent(bounds[0])} to {_percent(bounds[1])}" if isinstance(bounds, list) and len(bounds) == 2 else "–"

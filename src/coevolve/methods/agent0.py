@@ -11,6 +11,7 @@ Every ablation of the paper is one key: ``proposer.train``, ``reward.lambda_tool
 
 from __future__ import annotations
 
+from coevolve.methods.agents import proposer, solver
 from coevolve.methods.base import Paper, Phase
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.fill_pool import FillPool
@@ -37,8 +38,12 @@ class Agent0:
     def agents(self, config: CoevolutionConfig) -> tuple[AgentSpec, ...]:
         """The curriculum agent and the executor."""
         return (
-            AgentSpec(PROPOSER, LABELS[PROPOSER], config.proposer.train),
-            AgentSpec(SOLVER, LABELS[SOLVER], config.solver.train),
+            proposer(
+                LABELS,
+                trained=config.proposer.train,
+                for_tool=config.tool.enabled and config.reward.lambda_tool > 0,
+            ),
+            solver(LABELS, trained=config.solver.train, tool=config.tool.enabled),
         )
 
     def phases(self, config: CoevolutionConfig, iteration: int) -> list[Phase]:

@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from coevolve.methods.agents import proposer, solver
 from coevolve.methods.base import Paper, Phase
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.fill_pool import FillPool
@@ -49,7 +50,7 @@ class RZero:
 
     def agents(self, config: RZeroConfig) -> tuple[AgentSpec, ...]:
         """Both agents are always trained."""
-        return AgentSpec(PROPOSER, LABELS[PROPOSER], True), AgentSpec(SOLVER, LABELS[SOLVER], True)
+        return proposer(LABELS, trained=True, for_tool=False), solver(LABELS, trained=True, tool=False)
 
     def phases(self, config: RZeroConfig, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""
