@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -242,51 +243,38 @@ def pool_report(labels: Labels) -> PhaseReport:
     )
 
 
+def _share(key: str, heading: str, name: str, better: Better, meaning: str, **more: Any) -> Quantity:
+    """A share that the row of a pool holds under ``name``."""
+    path, metric = (POOL, name), f"{POOL}/{name}"
+    return Quantity(key, heading, path, Unit.SHARE, better, first=1, meaning=meaning, metric=metric, **more)
+
+
 _QUANTITIES = (
-    Quantity(
-        key="labels",
-        heading="pseudo-label accuracy",
-        path=(POOL, "label_accuracy_kept"),
-        unit=Unit.SHARE,
-        better=Better.HIGHER,
-        first=1,
+    _share(
+        "labels",
+        "pseudo-label accuracy",
+        "label_accuracy_kept",
+        Better.HIGHER,
+        "kept pseudo-labels that are true",
         column="label accuracy",
-        meaning="kept pseudo-labels that are true",
-        metric="pool/label_accuracy_kept",
     ),
-    Quantity(
-        key="well_formed",
-        heading="well-formed",
-        path=(POOL, "well_formed"),
-        unit=Unit.SHARE,
-        better=Better.HIGHER,
-        first=1,
+    _share(
+        "well_formed",
+        "well-formed",
+        "well_formed",
+        Better.HIGHER,
+        "proposed questions that pass the format check",
         default=False,
         column="well formed",
-        meaning="proposed questions that pass the format check",
-        metric="pool/well_formed",
     ),
-    Quantity(
-        key="duplicates",
-        heading="duplicates",
-        path=(POOL, "duplicates"),
-        unit=Unit.SHARE,
-        better=Better.LOWER,
-        first=1,
+    _share("duplicates", "duplicates", "duplicates", Better.LOWER, "questions asked before", default=False),
+    _share(
+        "novelty",
+        "near the archive",
+        "archive_near_share",
+        Better.LOWER,
+        "questions near one of an earlier pool",
         default=False,
-        meaning="questions asked before",
-        metric="pool/duplicates",
-    ),
-    Quantity(
-        key="novelty",
-        heading="near the archive",
-        path=(POOL, "archive_near_share"),
-        unit=Unit.SHARE,
-        better=Better.LOWER,
-        first=1,
-        default=False,
-        meaning="questions near one of an earlier pool",
-        metric="pool/archive_near_share",
     ),
 )
 
