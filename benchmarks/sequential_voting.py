@@ -108,7 +108,7 @@ def main() -> None:
         print(json.dumps({"tasks": len(tasks), "round": options.round, "rows": rows}))
         return
     print(f"{len(tasks)} tasks, {len(tasks[0].answers)} votes, rounds of {options.round}")
-    print("stop    tokens saved    kept   lost    new   labels right")
+    print("stop    tokens saved    kept   lost    new   pseudo-label accuracy")
     for row in rows:
         print(
             f"{row['stop']:<6} {100 * row['tokens_saved']:11.1f} % {row['kept']:7.0f} {row['kept_lost']:6.0f} "
