@@ -185,4 +185,4 @@ class TrainStats:
     grad_norm: float = 0.0
     max_logp_gap: float = 0.0
     halvings: int = 0  # times that memory ran out since the last batch, and work was done again in smaller parts
-    skipped: bool = False  # the update was left out; what it would have been is in the other fields
+    skipped: bool = False  # the update was not applied; the other fields say what it would have been

@@ -80,7 +80,7 @@ def test_the_largest_gap_between_sampler_and_trainer_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("skipped", "tone", "words"), [((0, 0), "good", "no update was left out"), ((1, 2), "watch", "3 updates in 2")]
+    ("skipped", "tone", "words"), [((0, 0), "good", "no update was skipped"), ((1, 2), "watch", "3 updates in 2")]
 )
 def test_updates_left_out_are_told(skipped: tuple[int, int], tone: str, words: str) -> None:
     (finding,) = health(summary(entry(0)), [{"event": "executor_step", "skipped_updates": n} for n in skipped])

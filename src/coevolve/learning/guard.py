@@ -23,9 +23,9 @@ class UpdateGuard:
 
     Args:
         explosion: a gradient norm this many times the median of the phase so far is an explosion; 0: none is.
-        max_skipped: updates left out in a row that one should not go on after.
-        norms: gradient norms of the updates that were made, before clipping, oldest first; zeros are left out.
-        skipped_in_row: updates left out since the last that was made.
+        max_skipped: skipped updates in a row at which the run has to stop.
+        norms: gradient norms of the applied updates, before clipping, oldest first; without zeros.
+        skipped_in_row: updates skipped since the last applied one.
     """
 
     explosion: float
@@ -41,7 +41,7 @@ class UpdateGuard:
         return self.explosion * float(np.median(self.norms))
 
     def fault(self, loss: float, norm: float) -> str:
-        """Why an update with this loss and gradient norm must be left out; empty when it may be made."""
+        """Why an update with this loss and gradient norm must be skipped; empty when it may be applied."""
         if not math.isfinite(loss):
             return "its loss is not a finite number"
         if not math.isfinite(norm):
@@ -58,12 +58,12 @@ class UpdateGuard:
             self.norms.append(norm)
 
     def skipped(self) -> None:
-        """An update was left out."""
+        """An update was skipped."""
         self.skipped_in_row += 1
 
     @property
     def given_up(self) -> bool:
-        """Whether so many updates in a row were left out that something must be wrong."""
+        """Whether so many updates in a row were skipped that something must be wrong."""
         return self.skipped_in_row >= self.max_skipped
 
 

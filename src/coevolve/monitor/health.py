@@ -32,6 +32,6 @@ def _skipped(summary: Summary, metrics: Sequence[Row]) -> Finding | None:
     if not counts:
         return None
     if not any(counts):
-        return Finding("good", "No update was skipped", f"Training steps: {len(counts)}; no update was left out.")
-    text = f"{sum(counts)} updates in {len(counts)} training steps were left out: not finite, or an explosion."
-    return Finding("watch", "Updates were left out", text)
+        return Finding("good", "No update was skipped", f"Training steps: {len(counts)}; no update was skipped.")
+    text = f"{sum(counts)} updates in {len(counts)} training steps were skipped: not finite, or an explosion."
+    return Finding("watch", "Updates were skipped", text)

@@ -141,7 +141,7 @@ class Policy:
         self.guard.skipped()
         if self.guard.given_up:
             raise EngineError(
-                f"{self.guard.skipped_in_row} updates in a row were left out; of the last one, {fault}",
+                f"{self.guard.skipped_in_row} updates in a row were skipped; of the last one, {fault}",
                 where=f"policy {self.name}, step {self.version + 1} of its phase",
                 fix="a new run with a smaller learning rate; if the gradients are fine, with a larger health.explosion",
             )
