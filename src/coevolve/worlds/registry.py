@@ -55,7 +55,7 @@ class WorldEntry:
     """
 
     open: Callable[[WorldSections], World]
-    example: str = ""
+    example: str = "your question"
     prompt_tokens: int = 512
     sizes: TextSizes | None = None
     check: Callable[[ModelSection, ToolSection], None] = lambda model, tool: None
@@ -94,7 +94,7 @@ def _open_open(sections: WorldSections) -> World:
 WORLDS: Mapping[str, WorldEntry] = {
     "miniature": WorldEntry(
         _open_miniature,
-        example="Let a = 43 * 80. Let b = the digit sum of a. Find b.",
+        example=MiniatureWorld.example,
         prompt_tokens=64,
         sizes=TextSizes(question=25, answer=35, trained=20, stored_bytes=250),
         check=_check_miniature,

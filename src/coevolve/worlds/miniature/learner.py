@@ -64,6 +64,7 @@ class MiniatureWorld:
     """Chains of integer operations in words. Implements ``coevolve.worlds.base.World``."""
 
     name = "miniature"
+    example = "Let a = 43 * 80. Let b = the digit sum of a. Find b."
 
     def __init__(self, model: Path | None = None) -> None:
         """
