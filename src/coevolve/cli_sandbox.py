@@ -47,7 +47,8 @@ def sandbox_run(
     from coevolve.methods.registry import load_config
 
     asked = _as_keys(preload, cpu, wall, memory, output)
-    running.run_files(load_config(overrides=[*(overrides or []), *asked]), files, session=session, as_json=as_json)
+    box = load_config(overrides=[*(overrides or []), *asked]).sandbox
+    running.run_files(box, files, session=session, as_json=as_json)
 
 
 @sandbox_app.command("check")
@@ -56,7 +57,7 @@ def sandbox_check(overrides: Overrides = None, as_json: Json = False) -> None:
     from coevolve.commands.sandbox_check import check
     from coevolve.methods.registry import load_config
 
-    check(load_config(overrides=overrides or []), as_json=as_json)
+    check(load_config(overrides=overrides or []).sandbox, as_json=as_json)
 
 
 @sandbox_app.command("serve")
@@ -84,7 +85,7 @@ def sandbox_serve(
     from coevolve.system import usable_cores
 
     serve_sandbox(
-        load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]),
+        load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]).sandbox,
         host=host,
         port=port,
         workers=workers or usable_cores(),

@@ -79,8 +79,7 @@ def examine() -> Machine:
     mps, _ = _with_torch(has_mps, False)
     if fault:
         broken.append(fault)
-    config = load_config()
-    sandbox = look(config)
+    sandbox = look(load_config().sandbox)
     if sandbox.refusal is not None:
         broken.append(f"model code may not run here: {sandbox.refusal.what}   {sandbox.refusal.fix}")
     disk = machine.free_disk(RUNS)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coevolve.commands.sandbox_run import open_alone
-from coevolve.config import Config
+from coevolve.config import SandboxSection
 from coevolve.errors import CoevolveError, SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Tool
@@ -42,66 +42,66 @@ class Findings:
     refusal: CoevolveError | None = None
 
 
-def check(config: Config, *, as_json: bool) -> None:
+def check(box: SandboxSection, *, as_json: bool) -> None:
     """Print what is found; ends with exit code 1 when model code may not run here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of unsafe, which the last line says as well
-        found = examine(config)
+        found = examine(box)
     if as_json:
         print(json.dumps(_as_data(found)))
     else:
-        _print(Console(), found, unsafe=config.sandbox.unsafe)
+        _print(Console(), found, unsafe=box.unsafe)
     if found.refusal:
         if not as_json:
             raise found.refusal
         raise typer.Exit(found.refusal.exit_code)
 
 
-def examine(config: Config) -> Findings:
+def examine(box: SandboxSection) -> Findings:
     """Open the sandbox as a run would, then use it."""
     found = Findings()
     try:
-        _use(config, found)
+        _use(box, found)
     except (SandboxUnavailable, SandboxInfraError) as error:
         found.refusal = error
         if not found.layers:
-            _look_regardless(config, found)
+            _look_regardless(box, found)
     return found
 
 
-def look(config: Config) -> Findings:
+def look(box: SandboxSection) -> Findings:
     """The layers that a run would have, and why it would be refused; nothing is timed."""
     found = Findings()
     try:
-        with closing(open_alone(config)) as tool:
+        with closing(open_alone(box)) as tool:
             _look(tool, found)
     except (SandboxUnavailable, SandboxInfraError) as error:
         found.refusal = error
-        _look_regardless(config, found)
+        _look_regardless(box, found)
     return found
 
 
-def _use(config: Config, found: Findings) -> None:
+def _use(box: SandboxSection, found: Findings) -> None:
     times = found.milliseconds
     begin = perf_counter()
-    with closing(open_alone(config, sessions=1)) as tool:
+    with closing(open_alone(box, sessions=1)) as tool:
         times["start"] = (perf_counter() - begin) * 1e3
         _look(tool, found)
-        for package in ("", *(name for name in config.sandbox.preload if name in selftest.ONE_LINERS)):
+        for package in ("", *(name for name in box.preload if name in selftest.ONE_LINERS)):
             spread = selftest.snippets(tool, package, _TIMES)
             times[f"{package or 'print'}_p50"], times[f"{package or 'print'}_p99"] = spread.p50_ms, spread.p99_ms
         times["session_cell_p50"] = selftest.cells(tool, _TIMES).p50_ms
-    if config.sandbox.backend == "remote":
+    if box.backend == "remote":
         return  # a server has its own limits
-    with closing(open_alone(_with(config, wall_s=_WALL_S))) as tool:
+    with closing(open_alone(_with(box, wall_s=_WALL_S))) as tool:
         times["kill_after_wall_deadline"] = selftest.late_by_wall(tool, _WALL_S)
-    with closing(open_alone(_with(config, cpu_s=_CPU_S, wall_s=100 * _CPU_S))) as tool:
+    with closing(open_alone(_with(box, cpu_s=_CPU_S, wall_s=100 * _CPU_S))) as tool:
         times["kill_after_cpu_limit"] = selftest.late_by_cpu(tool, _CPU_S)
 
 
-def _with(config: Config, **values: object) -> Config:
-    """Some keys of the sandbox changed."""
-    return config.model_copy(update={"sandbox": config.sandbox.model_copy(update=values)})
+def _with(box: SandboxSection, **values: object) -> SandboxSection:
+    """Some keys changed."""
+    return box.model_copy(update=values)
 
 
 def _look(tool: Tool, found: Findings) -> None:
@@ -109,10 +109,10 @@ def _look(tool: Tool, found: Findings) -> None:
     found.probes = tool.findings if isinstance(tool, SandboxPool) else ()
 
 
-def _look_regardless(config: Config, found: Findings) -> None:
+def _look_regardless(box: SandboxSection, found: Findings) -> None:
     """What there is of layers where a run would be refused; the probes do no harm. Nothing on systems without any."""
     try:
-        with closing(open_alone(_with(config, unsafe=True))) as tool:
+        with closing(open_alone(_with(box, unsafe=True))) as tool:
             _look(tool, found)
             found.layers.pop("unsafe", None)
     except (SandboxUnavailable, SandboxInfraError):

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from coevolve.commands.markdown import harmless
-from coevolve.config import Config
+from coevolve.config import SandboxSection
 from coevolve.errors import ConfigError
 from coevolve.sandbox.base import LONGEST_CODE, Tool, ToolResult, refused
 from coevolve.sandbox.factory import open_tool
@@ -21,7 +21,7 @@ _SESSION = "command-line"
 _SHOWN = ("status", "stdout", "stderr", "truncated", "exit_code", "signal", "wall_ms", "cpu_ms")
 
 
-def run_files(config: Config, files: Sequence[Path], *, session: bool, as_json: bool) -> None:
+def run_files(box: SandboxSection, files: Sequence[Path], *, session: bool, as_json: bool) -> None:
     """Run each file as one snippet, or all of them as the cells of one session, and print what came of each.
 
     Raises:
@@ -32,15 +32,14 @@ def run_files(config: Config, files: Sequence[Path], *, session: bool, as_json: 
     if list(files).count(STANDARD_INPUT) > 1:
         raise ConfigError("standard input can be read once only", where="- -", fix="name it once")
     sources = [_read(file) for file in files]
-    with closing(open_alone(config, sessions=int(session))) as tool:
+    with closing(open_alone(box, sessions=int(session))) as tool:
         for source in sources:
             _print(_run(tool, source, _SESSION if session else None), as_json=as_json)
 
 
-def open_alone(config: Config, *, sessions: int = 0) -> Tool:
-    """The tool that a run with this configuration would have, for one snippet at a time and without a memory."""
-    alone = config.sandbox.model_copy(update={"workers": 1})
-    return open_tool(alone, cache=0, sessions=sessions)
+def open_alone(box: SandboxSection, *, sessions: int = 0) -> Tool:
+    """The tool that a run with these keys would have, for one snippet at a time and without a memory."""
+    return open_tool(box.model_copy(update={"workers": 1}), cache=0, sessions=sessions)
 
 
 def _read(file: Path) -> bytes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coevolve.config import Config
+from coevolve.config import SandboxSection
 from coevolve.errors import ConfigError
 from coevolve.sandbox.remote.dialects import require_aiohttp
 
 
 def serve_sandbox(
-    config: Config,
+    box: SandboxSection,
     *,
     host: str,
     port: int,
@@ -27,8 +27,7 @@ def serve_sandbox(
         ConfigError: the configuration asks for a server itself, or others could reach this one without a token.
         SandboxUnavailable: no code may run on this machine, the address cannot be used, or aiohttp is missing.
     """
-    section = config.sandbox
-    if section.backend != "local":
+    if box.backend != "local":
         raise ConfigError("a server runs snippets itself", where="sandbox.backend = remote", fix="leave that key away")
     require_aiohttp()
     from coevolve.sandbox.remote.serving import ServerOptions, serve, token_from
@@ -36,7 +35,7 @@ def serve_sandbox(
     options = ServerOptions(
         host=host,
         port=port,
-        sandbox=section.model_copy(update={"workers": workers}),
+        sandbox=box.model_copy(update={"workers": workers}),
         queue=queue,
         wait_s=wait_s,
         sessions=sessions,
