@@ -49,3 +49,13 @@ def test_the_idea_of_the_page_runs_to_its_report(folder: Path) -> None:
     (pool,) = (row for row in rows if row["event"] == "pool")
     assert pool["reasons"]["refused"] >= 0
     assert (folder / "run/report/index.html").is_file()
+
+
+def test_the_method_of_the_page_runs_to_its_report(folder: Path) -> None:
+    write_example("own-method.md", folder)
+    settings = ["--config", "small.yaml", "--set", "world=my_module:Sums", "--set", "run.dir=run"]
+    coevolve(folder, "run", "my_module:Practice", *settings, "--quiet")
+    summary = json.loads(coevolve(folder, "summary", "run", "--json"))
+    assert summary["method"] == "my_module:Practice"
+    assert 0 <= summary["iterations"][1]["practise"]["reward"] <= 1
+    assert (folder / "run/report/index.html").is_file()
