@@ -3,4 +3,4 @@
 Start with :mod:`coevolve.types` (the vocabulary) and :mod:`coevolve.methods.agent0` (the main method).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
