@@ -39,8 +39,7 @@ from coevolve.engine.planning.devices import gpus, why_no_gpu
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import SilentProgress
 from coevolve.runs import driver
-from coevolve.runs.estimate import workload
-from coevolve.runs.plan import shape_of
+from coevolve.runs.plan import shape_of, workload
 from coevolve.worlds.open.stand_in.build import StandIn, build_stand_in
 
 PARTS = ("training", "sampling", "iteration")

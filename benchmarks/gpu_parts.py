@@ -20,7 +20,7 @@ from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.engine.planning.budget import memory_plan
 from coevolve.engine.planning.memory import MemoryPlan, When
 from coevolve.engine.planning.shapes import MATRICES, ModelShape
-from coevolve.runs.estimate import workload
+from coevolve.runs.plan import workload
 from coevolve.types import Batch, Floats, Ints, TrainRow
 from coevolve.worlds.open.stand_in.build import StandIn
 

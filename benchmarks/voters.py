@@ -27,11 +27,12 @@ from coevolve.rollout.asking import solve
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.seeds import seed_of
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.base_model import base_model, ready_world
+from coevolve.runs.base_model import base_model, fetch_base
 from coevolve.store import tables
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.records import RunRecords
 from coevolve.types import SOLVER
+from coevolve.worlds.registry import open_world
 
 NAMES: tuple[Voter, ...] = ("current", "previous", "middle", "first", "base")
 SETS: tuple[tuple[Voter, ...], ...] = (
@@ -82,7 +83,8 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
     folder = RunRecords.open(path)
     engine = folder.config.engine.model_copy(update={"workers": 1})
     config = folder.config.model_copy(update={"engine": engine})
-    world = ready_world(config)
+    fetch_base(config.world, config.model.path)
+    world = open_world(config)
     base = base_model(world)
     checkpoints = RunCheckpoints(folder, base)
     out = []

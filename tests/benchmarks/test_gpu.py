@@ -18,8 +18,7 @@ from coevolve.engine.hub import FAMILIES
 from coevolve.engine.planning.budget import memory_plan
 from coevolve.engine.planning.shapes import ModelShape
 from coevolve.methods.registry import load_config
-from coevolve.runs.estimate import workload
-from coevolve.runs.plan import shape_of
+from coevolve.runs.plan import shape_of, workload
 
 SIZES: dict[str, Any] = {
     "vocab_size": 300,

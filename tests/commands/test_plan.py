@@ -16,7 +16,7 @@ from coevolve.engine.planning.devices import Gpu
 from coevolve.methods.registry import load_config
 from coevolve.runs import estimate
 from coevolve.runs.estimate import fit_of, forewords, sentence
-from coevolve.runs.plan import planned
+from coevolve.runs.plan import planned, shape_of, workload
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_000_000_000, True)
 
@@ -71,17 +71,19 @@ def test_on_a_gpu_that_is_here_the_plan_is_held_against_its_memory(monkeypatch: 
 
 def test_a_plan_that_does_not_fit_names_what_would() -> None:
     config = load_config("qwen3-4b-1gpu", None, ["engine.micro_batch_tokens=20000"])
-    fit = fit_of(config, H100)
+    shape, load = shape_of(config), workload(config)
+    fit = fit_of(shape, load, H100)
     assert fit is not None
     assert fit.fits is False
     assert f"engine.micro_batch_tokens={fit.micro_batch} would fit" in sentence(fit)
-    tiny = fit_of(config, Gpu("NVIDIA L4", 24_000_000_000, 24_000_000_000, True))
+    tiny = fit_of(shape, load, Gpu("NVIDIA L4", 24_000_000_000, 24_000_000_000, True))
     assert tiny is not None
     assert "too much for any micro-batch; smaller: engine.max_rows" in sentence(tiny)
 
 
 def test_memory_that_another_program_holds_does_not_count() -> None:
-    fit = fit_of(load_config("qwen3-4b-1gpu"), Gpu(H100.name, H100.total, 50_000_000_000, True))
+    config = load_config("qwen3-4b-1gpu")
+    fit = fit_of(shape_of(config), workload(config), Gpu(H100.name, H100.total, 50_000_000_000, True))
     assert fit is not None
     assert fit.fits is False
     assert "68.8 of 50.0 GB that are free on NVIDIA H100" in sentence(fit)
@@ -89,10 +91,11 @@ def test_memory_that_another_program_holds_does_not_count() -> None:
 
 def test_a_run_begins_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "gpus", lambda: [H100])
-    plan, parts = forewords(load_config("qwen3-4b-1gpu"))
+    qwen, mini = load_config("qwen3-4b-1gpu"), load_config("mini")
+    plan, parts = forewords(shape_of(qwen), workload(qwen), qwen.world)
     assert plan.startswith("memory plan: 68.8 of 85.0 GB on NVIDIA H100")
     assert "base model 8.0, adapters 0.7, " in parts
-    assert forewords(load_config("mini")) == []
+    assert forewords(shape_of(mini), workload(mini), mini.world) == []
 
 
 def test_a_model_whose_sizes_are_not_known_is_planned_without_memory() -> None:
@@ -104,7 +107,8 @@ def test_a_model_whose_sizes_are_not_known_is_planned_without_memory() -> None:
 def test_the_documented_memory_of_the_presets_is_that_of_their_plans() -> None:
     page = (Path(__file__).parents[2] / "docs/memory.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w-]+)` \|.*\| ([\d.]+) GB(?: each)? \|$", page, re.MULTILINE)
-    planned_gb = {name: fit_of(load_config(name), None) for name, _ in rows}
+    configs = {name: load_config(name) for name, _ in rows}
+    planned_gb = {name: fit_of(shape_of(config), workload(config), None) for name, config in configs.items()}
     assert set(planned_gb) == {name for name in preset_names() if load_config(name).engine.device == "cuda"}
     assert {name: f"{fit.memory.peak / 1e9:.1f}" for name, fit in planned_gb.items() if fit} == dict(rows)
 

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from coevolve.config import Config
+from coevolve.config.resources import EngineSection
 from coevolve.engine.planning.devices import why_no_gpu
 from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Fit, sentence
 from coevolve.runs.plan import PlannedPhase
-from coevolve.worlds.registry import world_named
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
 
-def print_plan(
-    console: Console, config: Config, phases: Sequence[PlannedPhase], cores: int, fit: Fit | None = None
-) -> None:
-    """The resolved configuration as YAML (usable with ``--config``), then the plan as tables.
+def print_settings(console: Console, values: Mapping[str, object]) -> None:
+    """The resolved configuration as YAML, usable with ``--config``."""
+    console.print(yaml.safe_dump(values, sort_keys=False), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_costs(console: Console, phases: Sequence[PlannedPhase], cores: int, *, timed: bool) -> None:
+    """What each phase costs.
 
     Args:
-        fit: memory by its parts; None where the sizes of the base model are not known.
+        timed: seconds are known: they were measured for the embedded base model, on the CPU.
     """
-    console.print(yaml.safe_dump(config.model_dump(), sort_keys=False), markup=False, highlight=False, soft_wrap=True)
-    on_cpu = config.engine.device == "cpu"
-    timed = on_cpu and world_named(config.world).sizes is not None  # what was measured
     table = _table("phase", "texts", "tokens sampled", "tokens trained", *(["CPU"] if timed else []), "disk")
     for phase in phases:
         table.add_row(phase.name, *_cells([phase], timed))
@@ -43,28 +42,35 @@ def print_plan(
             "An estimate; nothing was started.",
             highlight=False,
         )
-        return
+
+
+def print_memory(console: Console, engine: EngineSection, base: str, fit: Fit | None) -> None:
+    """The memory of a run by its parts.
+
+    Args:
+        base: what the base model is called.
+        fit: None where its sizes are not known.
+    """
     console.print()
-    for line in _memory(console, config, fit):
-        console.print(line, highlight=False, soft_wrap=True)
+    console.print(_memory(console, engine, base, fit), highlight=False, soft_wrap=True)
     console.print("How long this model takes is not estimated. Nothing was started.")
 
 
-def _memory(console: Console, config: Config, fit: Fit | None) -> list[str]:
+def _memory(console: Console, engine: EngineSection, base: str, fit: Fit | None) -> str:
     """Print the parts; returns what is to be said below them."""
     if fit is None:
-        return [f"The sizes of {config.model.path or 'the base model'} are not known before it is here."]
-    where = "the GPU" if config.engine.gpus == 1 else f"each of {config.engine.gpus} GPUs"
-    table = _table(f"memory of {where if config.engine.device == 'cuda' else 'all processes'}", "GB", "when")
+        return f"The sizes of {base} are not known before it is here."
+    where = "the GPU" if engine.gpus == 1 else f"each of {engine.gpus} GPUs"
+    table = _table(f"memory of {where if engine.device == 'cuda' else 'all processes'}", "GB", "when")
     for part in fit.memory.parts:
         table.add_row(part.name, f"{part.bytes / GIGABYTE:.2f}", part.when)
     console.print(table)
-    if config.engine.device == "cuda" and fit.gpu is None:
-        return [f"{sentence(fit)} at its fullest. No GPU is here to hold it against: {why_no_gpu()}."]
-    return [sentence(fit)]
+    if engine.device == "cuda" and fit.gpu is None:
+        return f"{sentence(fit)} at its fullest. No GPU is here to hold it against: {why_no_gpu()}."
+    return sentence(fit)
 
 
-def plan_json(config: Config, phases: Sequence[PlannedPhase], fit: Fit | None = None) -> str:
+def plan_json(values: Mapping[str, object], phases: Sequence[PlannedPhase], fit: Fit | None = None) -> str:
     """The same for programs: ``{"config": {...}, "phases": [...], "memory": {...}}``."""
     rows = [
         {
@@ -84,7 +90,7 @@ def plan_json(config: Config, phases: Sequence[PlannedPhase], fit: Fit | None = 
         "fits": fit.fits,
         "micro_batch_tokens": fit.micro_batch,
     }
-    return json.dumps({"config": config.model_dump(), "phases": rows, "memory": memory})
+    return json.dumps({"config": values, "phases": rows, "memory": memory})
 
 
 def _table(*headings: str) -> Table:

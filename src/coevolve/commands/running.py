@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coevolve.commands import faults
-from coevolve.commands.plan import plan_json, print_plan
+from coevolve.commands.plan import plan_json, print_costs, print_memory, print_settings
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
 from coevolve.errors import RunError
@@ -22,13 +22,19 @@ RUNS = Path("runs")
 def show_plan(config: Config, *, as_json: bool) -> None:
     """``--dry-run``."""
     from coevolve.runs.estimate import fit_here
-    from coevolve.runs.plan import planned
+    from coevolve.runs.plan import planned, shape_of, workload
+    from coevolve.worlds.registry import world_named
 
-    phases, fit = planned(config), fit_here(config)
+    phases, fit = planned(config), fit_here(shape_of(config), workload(config))
     if as_json:
-        print(plan_json(config, phases, fit))
-    else:
-        print_plan(Console(), config, phases, usable_cores(), fit)
+        print(plan_json(config.model_dump(), phases, fit))
+        return
+    console, engine = Console(), config.engine
+    timed = engine.device == "cpu" and world_named(config.world).sizes is not None
+    print_settings(console, config.model_dump())
+    print_costs(console, phases, usable_cores(), timed=timed)
+    if not timed:
+        print_memory(console, engine, config.model.path or "the base model", fit)
 
 
 def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:

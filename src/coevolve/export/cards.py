@@ -6,14 +6,16 @@ Nothing that a model wrote stands in a card, so no text of a task can change wha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 import coevolve
-from coevolve.config import Config
-from coevolve.methods.registry import method_named
+from coevolve.methods.base import Paper
+from coevolve.methods.reporting import Summary
+from coevolve.types import AgentSpec
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
@@ -25,31 +27,61 @@ def card(header: CardData, parts: Sequence[str]) -> str:
     return f"---\n{header.to_yaml()}\n---\n\n{body}\n"
 
 
-def title(config: Config) -> str:
-    """What people call the method of a run."""
-    paper = method_named(config.method).paper
-    return paper.title if paper else inline(config.method)
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the cards of a run say of it.
+
+    Args:
+        method, world, preset: their names.
+        paper: of the method, where it has one.
+        agents: of the method.
+        answerer: the agent that answers.
+        tool: whether it has the Python tool.
+        settings: the configuration, as :func:`shown` writes it.
+        summary: what :func:`coevolve.monitor.summary.summarise` says of the run.
+    """
+
+    method: str
+    world: str
+    preset: str
+    seed: int
+    paper: Paper | None
+    agents: Sequence[AgentSpec]
+    answerer: str
+    tool: bool
+    settings: str
+    summary: Summary
+
+    @property
+    def title(self) -> str:
+        """What people call the method."""
+        return self.paper.title if self.paper else inline(self.method)
+
+    @property
+    def cited(self) -> str:
+        """The same with a link to its paper, where it has one."""
+        return f"[{self.title}](https://arxiv.org/abs/{self.paper.arxiv})" if self.paper else self.title
+
+    @property
+    def made_by(self) -> str:
+        """What made it."""
+        return f"coevolve {coevolve.__version__} (preset `{inline(self.preset)}`, seed {self.seed})"
+
+    @property
+    def answerer_label(self) -> str:
+        """What the method calls the agent that answers."""
+        return next(agent.label for agent in self.agents if agent.id == self.answerer)
+
+    def tags(self, *more: str) -> list[str]:
+        """For the search of hubs."""
+        return ["coevolve", self.method, "self-play", *more, *(["tool-use"] if self.tool else [])]
 
 
-def cited(config: Config) -> str:
-    """The same with a link to its paper, where it has one."""
-    paper = method_named(config.method).paper
-    return f"[{paper.title}](https://arxiv.org/abs/{paper.arxiv})" if paper else inline(config.method)
-
-
-def made_by(config: Config) -> str:
-    """What made it."""
-    return f"coevolve {coevolve.__version__} (preset `{inline(config.preset)}`, seed {config.seed})"
-
-
-def shown(config: Config) -> str:
-    """The configuration without what speaks of the machine: folders, addresses, trackers."""
-    content = config.model_dump()
-    content.pop("run")
-    content.pop("track")
-    content["model"].pop("path")
-    for key in ("url", "environment"):
-        content["sandbox"].pop(key)
+def shown(values: Mapping[str, Any]) -> str:
+    """A configuration without what speaks of the machine: folders, addresses, trackers."""
+    content = {key: dict(part) if isinstance(part, Mapping) else part for key, part in values.items()}
+    del content["run"], content["track"], content["model"]["path"]
+    del content["sandbox"]["url"], content["sandbox"]["environment"]
     return fenced("yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).strip())
 
 

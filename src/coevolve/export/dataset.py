@@ -10,9 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coevolve.config import Config
 from coevolve.export import cards
-from coevolve.methods.reporting import Summary
 from coevolve.store import tables
 from coevolve.store.records import RunRecords
 
@@ -139,7 +137,7 @@ _COLUMNS: dict[str, str] = {
 }
 
 
-def write_dataset(path: Path, folder: RunRecords, summary: Summary, until: int | None) -> None:
+def write_dataset(path: Path, folder: RunRecords, run: cards.RunFacts, until: int | None) -> None:
     """Fill a new folder with the tables of finished phases, up to an iteration where one is given, and their card.
 
     Raises:
@@ -157,15 +155,14 @@ def write_dataset(path: Path, folder: RunRecords, summary: Summary, until: int |
         ]
         if names:
             splits[source] = _write_split(path / source.file, folder, source, names)
-    (path / "README.md").write_text(dataset_card(folder.config, summary, splits), encoding="utf-8")
+    (path / "README.md").write_text(dataset_card(run, splits), encoding="utf-8")
 
 
-def dataset_card(config: Config, summary: Summary, splits: Mapping[Source, int]) -> str:
+def dataset_card(run: cards.RunFacts, splits: Mapping[Source, int]) -> str:
     """README.md of the data set: ``configs`` for loaders, the columns for people.
 
     Args:
-        config: configuration of the run.
-        summary: what ``summarise`` says of it.
+        run: what made it.
         splits: rows of each split that there is.
     """
     from huggingface_hub import DatasetCardData  # brings httpx along
@@ -175,13 +172,13 @@ def dataset_card(config: Config, summary: Summary, splits: Mapping[Source, int])
         by_config.setdefault(source.config, []).append(source)
     total = sum(splits.values())
     header = DatasetCardData(
-        pretty_name=f"{config.method} {config.preset}, seed {config.seed}: tasks and trajectories",
+        pretty_name=f"{run.method} {run.preset}, seed {run.seed}: tasks and trajectories",
         language=["en"],
         annotations_creators=["machine-generated"],
         language_creators=["machine-generated"],
         size_categories=[next((size for limit, size in _SIZES if total < limit), "n>1M")],
         task_categories=["text-generation", "question-answering"],
-        tags=["coevolve", config.method, "self-play", "synthetic", *(["tool-use"] if config.tool.enabled else [])],
+        tags=run.tags("synthetic"),
         configs=[
             {"config_name": name, "data_files": [{"split": one.split, "path": one.file} for one in sources]}
             | ({"default": True} if name == "tasks" else {})
@@ -190,9 +187,9 @@ def dataset_card(config: Config, summary: Summary, splits: Mapping[Source, int])
     )
     load = f'tasks = load_dataset("FOLDER-OR-NAME", "{next(iter(by_config))}", split="train")'
     parts = [
-        f"# {cards.title(config)}: the tasks and answers of a run",
-        f"Made by {cards.made_by(config)} in a run of {cards.cited(config)}; status of the run: "
-        f"{summary['status']}. No person wrote or labelled anything here. The texts are what language models wrote, "
+        f"# {run.title}: the tasks and answers of a run",
+        f"Made by {run.made_by} in a run of {run.cited}; status of the run: {run.summary['status']}. No person wrote "
+        "or labelled anything here. The texts are what language models wrote, "
         "whatever it is: treat them as data, never as instructions, and run their code in a sandbox only.",
         cards.fenced("python", f"from datasets import load_dataset\n\n{load}"),
         "## Configurations",
@@ -204,7 +201,7 @@ def dataset_card(config: Config, summary: Summary, splits: Mapping[Source, int])
         "**Licence:** none is stated here; whoever publishes the data decides, and looks at that of the base model.",
         *(part for sources in by_config.values() for part in _column_list(sources[0])),
         "## Configuration of the run",
-        cards.shown(config),
+        run.settings,
     ]
     return cards.card(header, parts)
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coevolve.errors import ConfigError, RunError
+from coevolve.export.cards import RunFacts, shown
 from coevolve.export.dataset import write_dataset
-from coevolve.export.models import write_model
-from coevolve.methods.registry import method_named
+from coevolve.export.models import Origin, write_model
+from coevolve.methods.registry import method_named, trained_agents
+from coevolve.methods.reporting import Summary
 from coevolve.monitor.summary import summarise
 from coevolve.store import atomic
 from coevolve.store.records import RunRecords
-from coevolve.types import AgentSpec
+from coevolve.worlds.registry import open_world, world_named
 
 MODELS, DATASET = "models", "dataset"
 KINDS = (MODELS, DATASET)
@@ -52,7 +54,8 @@ def export(
         raise ConfigError(named, where="--what", fix=f"--what {','.join(KINDS)}, or one of them")
     if to.exists():
         raise ConfigError("the folder exists already; nothing is overwritten", where=str(to), fix="name a new folder")
-    folder, summary = RunRecords.open(run), summarise(run)
+    folder = RunRecords.open(run)
+    facts = _facts(folder, summarise(run))
     if merge and not (folder.config.lora.enabled and MODELS in what):
         raise ConfigError(
             "there is no adapter to merge: the agents of this run are whole models"
@@ -68,9 +71,9 @@ def export(
         chosen = _chosen(folder, iteration)
         if chosen < folder.config.iterations:
             notes.append(f"the agents are those of iteration {chosen} of {folder.config.iterations}")
-        writers |= _model_writers(folder, summary, chosen, notes, merge=merge)
+        writers |= _model_writers(folder, facts, chosen, notes, merge=merge)
     if DATASET in what:
-        writers[DATASET] = _dataset_writer(folder, summary, chosen if iteration is None else iteration, notes)
+        writers[DATASET] = _dataset_writer(folder, facts, chosen if iteration is None else iteration, notes)
 
     def write_all(path: Path) -> None:
         for name, write in writers.items():
@@ -88,7 +91,7 @@ def _chosen(folder: RunRecords, asked: int | None) -> int:
     Raises:
         RunError: there is none, or not the one that was asked for.
     """
-    trained = [agent.id for agent in _agents(folder) if agent.trained]
+    trained = trained_agents(folder.config)
     if not trained:
         raise RunError("this run trains no agent", where=str(folder.path), fix=f"export its data: --what {DATASET}")
     whole = [
@@ -107,30 +110,42 @@ def _chosen(folder: RunRecords, asked: int | None) -> int:
     return whole[-1] if asked is None else asked
 
 
-def _agents(folder: RunRecords) -> tuple[AgentSpec, ...]:
-    """The agents of the run's method, the one that answers first."""
-    method = method_named(folder.config.method)
-    return tuple(sorted(method.agents(folder.config), key=lambda agent: agent.id != method.answerer))
+def _facts(folder: RunRecords, summary: Summary) -> RunFacts:
+    config, method = folder.config, method_named(folder.config.method)
+    return RunFacts(
+        method=config.method,
+        world=config.world,
+        preset=config.preset,
+        seed=config.seed,
+        paper=method.paper,
+        agents=method.agents(config),
+        answerer=method.answerer,
+        tool=config.tool.enabled,
+        settings=shown(config.model_dump()),
+        summary=summary,
+    )
 
 
 def _model_writers(
-    folder: RunRecords, summary: dict[str, object], iteration: int, notes: list[str], *, merge: bool
+    folder: RunRecords, facts: RunFacts, iteration: int, notes: list[str], *, merge: bool
 ) -> dict[str, Callable[[Path], None]]:
+    """By agent, the one that answers first."""
+    config = folder.config
+    world, example = open_world(config), world_named(config.world).example
+    origin = Origin(facts, world.contract, example, world.base_model(), config.model, config.lora.enabled)
     writers: dict[str, Callable[[Path], None]] = {}
-    for agent in _agents(folder):
+    for agent in sorted(facts.agents, key=lambda agent: agent.id != facts.answerer):
         if agent.trained:
             source = folder.checkpoint(iteration, agent.id)
             writers[agent.id] = lambda path, source=source, agent=agent: write_model(  # type: ignore[misc]
-                path, source, folder.config, summary, agent, iteration, merge=merge
+                path, source, origin, agent, iteration, merge=merge
             )
         else:
             notes.append(f"the {agent.label} was not trained: it is the base model and has no folder here")
     return writers
 
 
-def _dataset_writer(
-    folder: RunRecords, summary: dict[str, object], until: int | None, notes: list[str]
-) -> Callable[[Path], None]:
+def _dataset_writer(folder: RunRecords, facts: RunFacts, until: int | None, notes: list[str]) -> Callable[[Path], None]:
     """Checked before anything is written.
 
     Raises:
@@ -143,7 +158,7 @@ def _dataset_writer(
         folder.verify(prefix)
     if not folder.recorded("trajectories/"):
         notes.append("the run did not keep its trajectories (run.keep_trajectories): the data set has tasks only")
-    return lambda path: write_dataset(path, folder, summary, until)
+    return lambda path: write_dataset(path, folder, facts, until)
 
 
 def _push(run: Path, name: str, folder: Path) -> str:

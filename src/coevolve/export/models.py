@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from coevolve.config import Config
+from coevolve.config.resources import ModelSection
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.export import cards
-from coevolve.methods.registry import method_named
-from coevolve.methods.reporting import Summary, at, iterations
+from coevolve.methods.reporting import at, iterations
 from coevolve.types import PROPOSER, AgentSpec
-from coevolve.worlds.base import PromptContext
-from coevolve.worlds.registry import open_world, world_named
+from coevolve.worlds.base import Contract, PromptContext
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -32,23 +31,40 @@ _ON_BASE = (
 )
 
 
-def write_model(
-    path: Path,
-    source: Path,
-    config: Config,
-    summary: dict[str, object],
-    agent: AgentSpec,
-    iteration: int,
-    *,
-    merge: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the folders of a run's agents are made from, besides their checkpoints.
+
+    Args:
+        run: for the cards.
+        contract: prompts of the world.
+        example: a question of the world.
+        base: folder of the base model.
+        model: the section that names it.
+        lora: the agents are adapters.
+    """
+
+    run: cards.RunFacts
+    contract: Contract
+    example: str
+    base: Path
+    model: ModelSection
+    lora: bool
+
+    @property
+    def base_name(self) -> str:
+        """A folder by its name, a model of a hub as it is; empty for the world's own."""
+        given = self.model.path or ""
+        return self.base.name if Path(given).is_dir() and given else given
+
+
+def write_model(path: Path, source: Path, origin: Origin, agent: AgentSpec, iteration: int, *, merge: bool) -> None:
     """Fill a new folder with an agent's weights, tokenizer and card.
 
     Args:
         path: the folder to make.
         source: the checkpoint, checked against its hashes.
-        config: configuration of the run.
-        summary: what :func:`coevolve.monitor.summary.summarise` says of it.
+        origin: what all agents of the run share.
         agent: which agent.
         iteration: after which iteration.
         merge: write an adapter and its base model as one model.
@@ -58,24 +74,21 @@ def write_model(
         CoevolveError: the base model cannot be used, to merge.
     """
     path.mkdir(parents=True)
-    base = open_world(config).base_model()
-    given = config.model.path or ""
-    named = base.name if Path(given).is_dir() and given else given  # a folder by its name, a model of a hub as it is
+    base = origin.base
     for file in sorted(source.iterdir()):
         if file.suffix in _PARTS and not (merge and file.name in (ADAPTER_FILE, ADAPTER_CONFIG)):
             shutil.copyfile(file, path / file.name)
     if merge:
         from coevolve.engine.local.lora import merge_adapter
 
-        merge_adapter(base, source, path, dtype=config.model.dtype)
-    elif config.lora.enabled:
+        merge_adapter(base, source, path, dtype=origin.model.dtype)
+    elif origin.lora:
         settings = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        settings["base_model_name_or_path"] = named or None  # no folder of this machine
+        settings["base_model_name_or_path"] = origin.base_name or None  # no folder of this machine
         (path / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     for file in sorted(base.glob("LICEN[CS]E*")):
         shutil.copyfile(file, path / file.name)
-    adapter = config.lora.enabled and not merge
-    text = model_card(config, summary, agent, iteration, base=named, licence=_licence_of(base), adapter=adapter)
+    text = model_card(origin, agent, iteration, licence=_licence_of(base), adapter=origin.lora and not merge)
     (path / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -92,73 +105,54 @@ def _licence_of(base: Path) -> Licence:
     return {key: str(value) for key in keys if (value := stated.get(key))}
 
 
-def model_card(
-    config: Config, summary: Summary, agent: AgentSpec, iteration: int, *, base: str, licence: Licence, adapter: bool
-) -> str:
+def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, licence: Licence, adapter: bool) -> str:
     """README.md of an agent's folder.
 
     Args:
-        config: configuration of the run.
-        summary: what ``summarise`` says of it.
+        origin: what all agents of the run share.
         agent: which agent.
         iteration: after which iteration.
-        base: name of the base model's folder; empty for the embedded one.
         licence: what the base model's card states.
         adapter: the folder holds LoRA matrices that need the base model.
     """
     from huggingface_hub import ModelCardData  # brings httpx along
 
-    method = method_named(config.method)
-    agents = method.agents(config)
-    answers = agent.id == method.answerer
-    known = iterations(summary)[: iteration + 1]
-    started = f"the base model `{cards.inline(base)}`" if base else f"the {config.world} base model of coevolve"
+    run, base = origin.run, origin.base_name
+    answers = agent.id == run.answerer
+    known = iterations(run.summary)[: iteration + 1]
+    started = f"the base model `{cards.inline(base)}`" if base else f"the {run.world} base model of coevolve"
     stated = licence.get("license_name") or licence.get("license")
     header = ModelCardData(
         **licence,
         base_model=base if adapter and "/" in base else None,  # an id, not a folder's name
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=_tags(config),
-        model_name=f"{config.method}-{agent.id}",
-        eval_results=(_results(config, known[-1]) if answers else None) or None,
+        tags=run.tags("reinforcement-learning"),
+        model_name=f"{run.method}-{agent.id}",
+        eval_results=(_results(run.world, known[-1]) if answers else None) or None,
     )
-    number = "The agent" if len(agents) == 1 else f"One of {len(agents)} agents"
+    number = "The agent" if len(run.agents) == 1 else f"One of {len(run.agents)} agents"
     parts = [
-        f"# {cards.title(config)}: {agent.label} after iteration {iteration}",
-        f"{number} that {cards.cited(config)} trains from {started}, without any data: this one, the "
-        f"*{agent.label}*, {agent.does} Made by {cards.made_by(config)}.",
+        f"# {run.title}: {agent.label} after iteration {iteration}",
+        f"{number} that {run.cited} trains from {started}, without any data: this one, the "
+        f"*{agent.label}*, {agent.does} Made by {run.made_by}.",
         "## How to use it",
         *([_ON_BASE] if adapter else []),
-        *([cards.fenced("python", code)] if (code := _example(agent.id, config, base, adapter=adapter)) else []),
+        *([cards.fenced("python", code)] if (code := _example(origin, agent.id, adapter=adapter)) else []),
         *([agent.usage] if agent.usage else []),
         "## Numbers",
-        _answerer_table(known) if answers else _pool_table(known, _label(agents, method.answerer)),
+        _answerer_table(known) if answers else _pool_table(known, run.answerer_label),
         "## Licence",
         f"The base model's: {cards.inline(stated)}." if stated else "The base model states none; ask its makers.",
         "## Limits",
         *(f"- {limit}" for limit in (*agent.limits, _UNTESTED)),
         "## Configuration",
-        cards.shown(config),
+        run.settings,
     ]
     return cards.card(header, parts)
 
 
-def _label(agents: Sequence[AgentSpec], agent: str) -> str:
-    return next(one.label for one in agents if one.id == agent)
-
-
-def _tags(config: Config) -> list[str]:
-    return [
-        "coevolve",
-        config.method,
-        "self-play",
-        "reinforcement-learning",
-        *(["tool-use"] if config.tool.enabled else []),
-    ]
-
-
-def _results(config: Config, last: object) -> list[EvalResult]:
+def _results(world: str, last: object) -> list[EvalResult]:
     """The held-out accuracy in the form that hubs show."""
     from huggingface_hub import EvalResult
 
@@ -168,8 +162,8 @@ def _results(config: Config, last: object) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="text-generation",
-            dataset_type=f"coevolve-{config.world}",
-            dataset_name=f"held-out problems of the {config.world} world",
+            dataset_type=f"coevolve-{world}",
+            dataset_name=f"held-out problems of the {world} world",
             metric_type="accuracy",
             metric_name=name,
             metric_value=value,
@@ -224,13 +218,13 @@ def _pool_table(known: Sequence[object], answerer: str) -> str:
     return f"{cards.table(headings, rows)}\n\n{how}"
 
 
-def _example(agent: str, config: Config, base: str, *, adapter: bool) -> str:
+def _example(origin: Origin, agent: str, *, adapter: bool) -> str:
     """Code that loads the folder and has it write; empty for an agent that the world has no prompt for."""
-    contract = open_world(config).contract
-    if agent == method_named(config.method).answerer:
-        stops = [*(["```output"] if config.tool.enabled else []), *contract.stops(agent)]
+    contract = origin.contract
+    if agent == origin.run.answerer:
+        stops = [*(["```output"] if origin.run.tool else []), *contract.stops(agent)]
         prompt, how = (
-            contract.prompt(agent, PromptContext(world_named(config.world).example)),
+            contract.prompt(agent, PromptContext(origin.example)),
             f"do_sample=False, stop_strings={stops!r}",
         )
     elif agent == PROPOSER:
@@ -242,7 +236,7 @@ def _example(agent: str, config: Config, base: str, *, adapter: bool) -> str:
     if adapter:
         imports.insert(0, "from peft import PeftModel")
         load = [
-            f"base = AutoModelForCausalLM.from_pretrained({base or 'BASE-FOLDER'!r})",
+            f"base = AutoModelForCausalLM.from_pretrained({origin.base_name or 'BASE-FOLDER'!r})",
             "model = PeftModel.from_pretrained(base, folder)",
         ]
     lines = [

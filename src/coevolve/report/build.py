@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import coevolve
+from coevolve.evaluation.phase import run_phases, run_reports
 from coevolve.methods.figures import (
     AgentNote,
     Headline,
@@ -26,7 +27,7 @@ from coevolve.monitor.health import health
 from coevolve.monitor.summary import logged
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
-from coevolve.report.live import phase_kinds, reports_of
+from coevolve.report.live import phase_kinds
 from coevolve.report.task_index import TaskIndex, read_index
 from coevolve.store import settings
 from coevolve.store.atomic import replace_file, writing
@@ -86,7 +87,8 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
     summary, metrics, config = logged(folder), folder.metrics(), folder.config
     method = method_named(config.method)
     view = RunView(summary, metrics, config, method.agents(config), method.answerer)
-    reports = reports_of(config)
+    own = {phase.report.name for phase in run_phases(config)}
+    reports = [report for report in run_reports(config) if report.name in own]
     parts = page_parts(view, reports)
     headlines = [part for part in parts if isinstance(part, Headline)] or [Headline(f"A run of {config.method}.")]
     return {

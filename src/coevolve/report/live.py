@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.evaluation.phase import run_phases, run_reports
 from coevolve.methods.reporting import PhaseReport
@@ -87,12 +86,6 @@ def fingerprint(files: Iterable[Path]) -> str:
         else:
             sha.update(f"{file}: {found.st_ino} {found.st_size} {found.st_mtime_ns}\n".encode())
     return sha.hexdigest()[:16]
-
-
-def reports_of(config: Config) -> list[PhaseReport]:
-    """The reports of the phases that a run has, without those that its configuration leaves out."""
-    names = {phase.report.name for phase in run_phases(config)}
-    return [report for report in run_reports(config) if report.name in names]
 
 
 def phase_kinds(reports: Iterable[PhaseReport]) -> dict[str, dict[str, object]]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.rollout import asking
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts
-from coevolve.runs.base_model import base_model, ready_world
+from coevolve.runs.base_model import base_model, fetch_base
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.records import RunRecords
 from coevolve.types import PROPOSER, SOLVER, Origin, Task, Trajectory
-from coevolve.worlds.base import PromptContext, World
-from coevolve.worlds.registry import world_named
+from coevolve.worlds.base import Contract, PromptContext
+from coevolve.worlds.registry import open_world, world_named
 
 
 def solve(path: Path, question: str) -> Trajectory:
@@ -35,10 +34,12 @@ def solve(path: Path, question: str) -> Trajectory:
     if answerer in trained_agents(config) and not trained:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
     newest = trained[-1] if trained else 0
-    world = ready_world(config)
+    fetch_base(config.world, config.model.path)
+    world = open_world(config)
     base = base_model(world)
     task = Task("asked", (question,), "asked", Origin(config.method, PROPOSER, newest))
-    _refuse_unreadable(task, world, base, config)
+    example = world_named(config.world).example
+    _refuse_unreadable(task, world.contract, base, config.sampling.max_tokens, example)
     rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), base)
     try:
         policy = RunCheckpoints(folder, base).weights(answerer, newest)
@@ -47,9 +48,9 @@ def solve(path: Path, question: str) -> Trajectory:
         rollouts.close()
 
 
-def _refuse_unreadable(task: Task, world: World, base: Path, config: Config) -> None:
+def _refuse_unreadable(task: Task, contract: Contract, base: Path, max_tokens: int, example: str) -> None:
     """A tiny vocabulary drops what it does not know, and the answer would be to another question."""
-    codec, prompt = Codec(base), world.contract.prompt(SOLVER, PromptContext(task.turns[0]))
+    codec, prompt = Codec(base), contract.prompt(SOLVER, PromptContext(task.turns[0]))
     tokens = codec.encode(prompt)
     read = codec.decode(codec.encode(task.question))
     fault = ""
@@ -61,12 +62,10 @@ def _refuse_unreadable(task: Task, world: World, base: Path, config: Config) -> 
         fault = f"the model cannot read the question from {task.question[same : same + 20]!r} on"
     elif codec.encode(task.question).tolist() != codec.encode_printed(task.question).tolist():
         fault = "the question holds the name of a special token, which would not be read as its letters"
-    elif len(tokens) + config.sampling.max_tokens > _longest(base):
+    elif len(tokens) + max_tokens > _longest(base):
         fault = f"the question is too long: {len(tokens)} tokens, and the model has room for {_longest(base)} in all"
     if fault:
-        raise ConfigError(
-            fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {world_named(config.world).example}"
-        )
+        raise ConfigError(fault, where=f'"{task.question[:60]}"', fix=f"ask as the world does: {example}")
 
 
 def _longest(base: Path) -> int:

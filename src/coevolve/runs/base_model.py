@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from coevolve.config import Config
 from coevolve.engine.hub import fetch_model
 from coevolve.errors import RunError
-from coevolve.store.manifest import Manifest
 from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.base import World
-from coevolve.worlds.registry import open_world, world_named
+from coevolve.worlds.registry import world_named
 
 
 def base_model(world: World) -> Path:
@@ -32,18 +30,20 @@ def base_model(world: World) -> Path:
     return path
 
 
-def ready_world(config: Config) -> World:
-    """The world of a run, with its base model on this machine: a hub id that the cache lacks is downloaded, the open
-    world's own model made.
+def fetch_base(world: str, path: str | None) -> None:
+    """Put a base model on this machine: a hub id that the cache lacks is downloaded, the open world's own model made.
+
+    Args:
+        world: name of the world.
+        path: ``model.path``; None for the world's own.
 
     Raises:
         ModelError: it cannot be.
     """
-    if config.model.path:
-        fetch_model(config.model.path)
-    elif make := world_named(config.world).make_model:
+    if path:
+        fetch_model(path)
+    elif make := world_named(world).make_model:
         make()
-    return open_world(config)
 
 
 def base_digest(base: Path) -> str:
@@ -70,13 +70,12 @@ def check_same_base(known: object, base: Path) -> None:
         )
 
 
-def base_fault(config: Config, state: Manifest) -> str | None:
-    """What is wrong with the base model of a run, None where it is the one that it began with."""
-    base = open_world(config).base_model()
+def base_fault(base: Path, known: object) -> str | None:
+    """What is wrong with the base model of a run, None where it is the one whose digest is known, if one is."""
     if not any(base.glob("*.safetensors")):
         return f"there are no weights in {base}"
     try:
-        check_same_base((state.model_extra or {}).get("base"), base)
+        check_same_base(known, base)
     except RunError as error:
         return f"{error.what}: {base}"
     return None

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coevolve.config import Config
 from coevolve.errors import CoevolveError, RunError
 from coevolve.evaluation.phase import run_phases
+from coevolve.methods.base import Phase
 from coevolve.runs.base_model import base_fault
 from coevolve.runs.plan import name_of
 from coevolve.store import atomic, manifest, settings
 from coevolve.store.checking import Finding, examine
 from coevolve.store.lock import FolderLock, holder_if_known
 from coevolve.store.manifest import METRICS, TIMINGS, Manifest
+from coevolve.worlds.registry import open_world
 
 DAMAGED = "damaged"
 _LOOKS = 3  # at a run that is being written
@@ -67,9 +68,9 @@ def diagnose(path: Path) -> Diagnosis:
     start = repaired = fault = older = None
     if state is not None:
         config = settings.parsed(state.config, state, path / manifest.NAME)
-        fault = base_fault(config, state)
+        fault = base_fault(open_world(config).base_model(), (state.model_extra or {}).get("base"))
         older = _refusal(path, state)
-        repaired = _start(config, _stepped_back(state, findings))
+        repaired = _start(run_phases(config), _stepped_back(state, findings))
         hurt = [one for one in findings if one.fault is not None and one.file != manifest.COPY]
         start = None if hurt else repaired
     return Diagnosis(
@@ -151,9 +152,9 @@ def _stepped_back(state: Manifest, findings: Sequence[Finding]) -> Manifest:
     return state.model_copy(update=changes)
 
 
-def _start(config: Config, state: Manifest) -> Start:
+def _start(phases: Sequence[Phase], state: Manifest) -> Start:
     finished = {phase.name for phase in state.phases}
-    todo = [phase for phase in run_phases(config) if name_of(phase) not in finished]
+    todo = [phase for phase in phases if name_of(phase) not in finished]
     if not todo:
         return Start(None)
     phase, cursor = todo[0], state.cursor

@@ -23,15 +23,15 @@ from coevolve.monitor.progress import Progress
 from coevolve.monitor.tracking.processes import require_installed, tracking
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts, worker_count
-from coevolve.runs.base_model import base_digest, base_model, check_same_base, ready_world
+from coevolve.runs.base_model import base_digest, base_model, check_same_base, fetch_base
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.estimate import forewords
 from coevolve.runs.journal import Journal, RunSavePoints
-from coevolve.runs.plan import name_of, planned
+from coevolve.runs.plan import name_of, planned, shape_of, workload
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
-from coevolve.worlds.registry import world_named
+from coevolve.worlds.registry import open_world, world_named
 
 __all__ = ["planned", "resume", "start"]
 
@@ -45,12 +45,14 @@ def start(config: Config, progress: Progress) -> Path:
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
     require_engine(config.engine_settings)
-    for line in forewords(config):
+    for line in forewords(shape_of(config), workload(config), config.world):
         progress.note(line)
-    base_model(ready_world(config))  # before a folder is made
+    fetch_base(config.world, config.model.path)
+    base_model(open_world(config))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
-    path = Path(config.run.dir) if config.run.dir else _free_folder(config)
+    name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}-{config.seed}"
+    path = Path(config.run.dir) if config.run.dir else _free_folder(name)
     _execute(RunFolder.create(path, config), progress)
     return path
 
@@ -72,8 +74,7 @@ def resume(path: Path, progress: Progress) -> Path:
     return path
 
 
-def _free_folder(config: Config) -> Path:
-    name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}-{config.seed}"
+def _free_folder(name: str) -> Path:
     path, n = Path("runs") / name, 1
     while path.exists():
         n += 1
@@ -115,7 +116,8 @@ def _refuse_shortage(error: Exception, run: Path) -> None:
 
 def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     config = folder.config
-    world, meter = ready_world(config), open_meter(config.world, config.dialogue)
+    fetch_base(config.world, config.model.path)
+    world, meter = open_world(config), open_meter(config.world, config.dialogue)
     base = base_model(world)
     check_same_base(folder.records.facts.get("base"), base)
     with (
@@ -124,7 +126,10 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
         tracking(folder.path, config.track, progress.note) as trackers,
     ):
         todo = [phase for phase in run_phases(config) if not folder.records.is_done(name_of(phase))]
-        progress.start(_title(config), [Stage.of(phase) for phase in todo])
+        progress.start(
+            _title(config.method, config.preset, config.seed, config.engine.workers),
+            [Stage.of(phase) for phase in todo],
+        )
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
@@ -197,8 +202,6 @@ def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> N
         progress.note(f"ALARM in iteration {iteration}: {alarm.text}   (docs/health.md)")
 
 
-def _title(config: Config) -> str:
-    return (
-        f"coevolve run {config.method}   preset {config.preset} · seed {config.seed} · "
-        f"{config.engine.workers} rollout worker{'s' if config.engine.workers > 1 else ''}"
-    )
+def _title(method: str, preset: str, seed: int, workers: int) -> str:
+    shown = f"{workers} rollout worker{'s' if workers > 1 else ''}"
+    return f"coevolve run {method}   preset {preset} · seed {seed} · {shown}"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coevolve.config import Config
+from coevolve.config.resources import EngineSettings
 from coevolve.engine.factory import require_engine
 from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memory_plan
 from coevolve.engine.planning.devices import Gpu, gpus
 from coevolve.engine.planning.memory import MemoryPlan
+from coevolve.engine.planning.shapes import ModelShape
 from coevolve.errors import CoevolveError
 from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
-from coevolve.runs.plan import planned, shape_of
+from coevolve.runs.plan import planned, shape_of, workload
 from coevolve.worlds.registry import open_world, world_named
 
 
@@ -35,34 +36,18 @@ class Fit:
         return None if self.gpu is None else self.memory.peak <= self.gpu.usable
 
 
-def workload(config: Config) -> Workload:
-    """What the memory of a run depends on."""
-    return Workload(
-        config.engine_settings,
-        prompt_tokens=world_named(config.world).prompt_tokens,
-        text_tokens=max(config.sampling.max_tokens, config.sampling.question_tokens),
-        reference=config.has_reference,
-    )
-
-
-def fit_of(config: Config, gpu: Gpu | None) -> Fit | None:
-    """The plan against a GPU; None where the sizes of the base model are not known yet.
-
-    Raises:
-        ModelError: the base model's config.json cannot be read.
-    """
-    shape = shape_of(config)
+def fit_of(shape: ModelShape | None, load: Workload, gpu: Gpu | None) -> Fit | None:
+    """The plan against a GPU; None where the sizes of the base model are not known yet."""
     if shape is None:
         return None
-    load = workload(config)
-    plan = memory_plan(shape, load, workers=worker_count(config.engine), capacity=gpu.usable if gpu else None)
+    plan = memory_plan(shape, load, workers=worker_count(load.settings.engine), capacity=gpu.usable if gpu else None)
     return Fit(plan, gpu, fitting_micro_batch(shape, load, gpu.usable) if gpu else None)
 
 
-def fit_here(config: Config) -> Fit | None:
+def fit_here(shape: ModelShape | None, load: Workload) -> Fit | None:
     """The same for the first GPU of this machine, if the run uses one."""
-    found = gpus() if config.engine.device == "cuda" else []
-    return fit_of(config, found[0] if found else None)
+    found = gpus() if load.settings.engine.device == "cuda" else []
+    return fit_of(shape, load, found[0] if found else None)
 
 
 def sentence(fit: Fit) -> str:
@@ -78,13 +63,10 @@ def sentence(fit: Fit) -> str:
     return f"{line}: too much for any micro-batch; smaller: engine.max_rows, sampling.max_tokens, or lora.enabled=true"
 
 
-def forewords(config: Config) -> list[str]:
-    """What a run says before it loads a model of one's own: its memory plan by parts.
-
-    Raises:
-        ModelError: the base model's config.json cannot be read.
-    """
-    fit = fit_here(config) if world_named(config.world).sizes is None or config.engine.device == "cuda" else None
+def forewords(shape: ModelShape | None, load: Workload, world: str) -> list[str]:
+    """What a run says before it loads a model of one's own: its memory plan by parts."""
+    planned_for = world_named(world).sizes is None or load.settings.engine.device == "cuda"
+    fit = fit_here(shape, load) if planned_for else None
     if fit is None:
         return []
     parts = ", ".join(f"{part.name} {part.bytes / 1e9:.1f}" for part in fit.memory.parts if part.bytes >= 5e7)
@@ -118,46 +100,35 @@ def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitabili
     """
     config = load_config(name)
     on_gpu = config.engine.device == "cuda"
-    fit = fit_of(config, gpu if on_gpu else None)
-    fetched = _to_fetch(config)
-    needs = f"{_device(config)}, {_gigabytes(fit.memory.peak)}" if fit else _device(config)
+    shape = shape_of(config)
+    fit = fit_of(shape, workload(config), gpu if on_gpu else None)
+    missing = config.model.path is not None and not open_world(config).base_model().exists()
+    fetched = shape.parameters * 2 if shape and missing else 0  # models are published in bfloat16
+    device = "CPU" if not on_gpu else "GPU" if config.engine.gpus == 1 else f"{config.engine.gpus} GPUs"
+    needs = f"{device}, {_gigabytes(fit.memory.peak)}" if fit else device
     needs += f"; {_gigabytes(fetched)} to download" if fetched else ""
     stored = fetched + sum(phase.disk_bytes for phase in planned(config))
     if config.engine.gpus > 1:
         return Suitability(name, needs, "this version runs on one GPU")
     if on_gpu and gpu is None:
         return Suitability(name, needs, "no GPU")
-    return Suitability(name, needs, _obstacle(config, fit, memory, disk, stored))
+    return Suitability(name, needs, _obstacle(config.engine_settings, fit, memory, disk, stored))
 
 
-def _obstacle(config: Config, fit: Fit | None, memory: int, disk: int, stored: int) -> str:
+def _obstacle(settings: EngineSettings, fit: Fit | None, memory: int, disk: int, stored: int) -> str:
     try:
-        require_engine(config.engine_settings)
+        require_engine(settings)
     except CoevolveError as error:
         return f"{error.what} ({error.fix})"
     if fit and fit.gpu and not fit.fits:
         return f"only {fit.gpu.room}"
-    if fit and fit.gpu and config.model.dtype == "bfloat16" and not fit.gpu.bfloat16:
+    if fit and fit.gpu and settings.model.dtype == "bfloat16" and not fit.gpu.bfloat16:
         return f"{fit.gpu.name} has no bfloat16"
-    if fit and config.engine.device == "cpu" and fit.memory.peak > memory:
+    if fit and settings.engine.device == "cpu" and fit.memory.peak > memory:
         return f"this machine has {_gigabytes(memory)} of memory"
     if stored > disk:
         return f"a run keeps {_gigabytes(stored)}, and {_gigabytes(disk)} of disk are free"
     return ""
-
-
-def _to_fetch(config: Config) -> int:
-    """Bytes of a base model that is not on this machine yet; 0 also where its size is not known."""
-    if config.model.path is None or open_world(config).base_model().exists():
-        return 0
-    shape = shape_of(config)
-    return shape.parameters * 2 if shape else 0  # they are published in bfloat16
-
-
-def _device(config: Config) -> str:
-    if config.engine.device == "cpu":
-        return "CPU"
-    return "GPU" if config.engine.gpus == 1 else f"{config.engine.gpus} GPUs"
 
 
 def _gigabytes(count: int) -> str:

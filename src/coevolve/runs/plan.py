@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 from coevolve.config import Config, SamplingSection
 from coevolve.engine.hub import published_config
-from coevolve.engine.planning.budget import trained_part
+from coevolve.engine.planning.budget import Workload, trained_part
 from coevolve.engine.planning.memory import trained_numbers
 from coevolve.engine.planning.shapes import KINDS, ModelShape
 from coevolve.errors import ModelError
 from coevolve.evaluation.phase import run_phases
 from coevolve.methods.base import Phase
+from coevolve.methods.reporting import PhaseCost
 from coevolve.worlds.registry import TextSizes, open_world, world_named
+
+_SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
+_FP32 = 4  # bytes
 
 
 def shape_of(config: Config) -> ModelShape | None:
@@ -37,8 +41,14 @@ def shape_of(config: Config) -> ModelShape | None:
     return ModelShape.from_config(published) if published else None
 
 
-_SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
-_FP32 = 4  # bytes
+def workload(config: Config) -> Workload:
+    """What the memory of a run depends on."""
+    return Workload(
+        config.engine_settings,
+        prompt_tokens=world_named(config.world).prompt_tokens,
+        text_tokens=max(config.sampling.max_tokens, config.sampling.question_tokens),
+        reference=config.has_reference,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +81,14 @@ def planned(config: Config) -> list[PlannedPhase]:
     """
     shape = shape_of(config)
     saved = trained_numbers(shape, trained_part(config.lora)) * _FP32 if shape else 0
-    return [_planned(config, phase, saved) for phase in run_phases(config)]
+    sizes, kept = _sizes(config.world, config.sampling), config.run.keep_trajectories
+    return [_planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept) for phase in run_phases(config)]
 
 
-def _planned(config: Config, phase: Phase, saved: int) -> PlannedPhase:
-    average, cost = _sizes(config.world, config.sampling), phase.cost(config)
-    stored = cost.stored if config.run.keep_trajectories else 0
+def _planned(name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool) -> PlannedPhase:
+    stored = cost.stored if kept else 0
     return PlannedPhase(
-        name=name_of(phase),
+        name=name,
         trajectories=cost.questions + cost.answers,
         tokens_sampled=cost.questions * average.question + cost.answers * average.answer,
         tokens_trained=cost.questions_trained * average.question + cost.answers_trained * average.trained,

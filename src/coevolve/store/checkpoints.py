@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coevolve.config import Config
 from coevolve.engine.base import Folder, Snapshot
 from coevolve.methods.registry import trained_agents
 from coevolve.store.records import RunRecords
@@ -14,7 +13,7 @@ class RunCheckpoints:
     """Implements :class:`coevolve.methods.base.Checkpoints` on a run folder."""
 
     def __init__(self, folder: RunRecords, base: Path) -> None:
-        self._folder, self._base = folder, base
+        self._folder, self._base, self._trained = folder, base, trained_agents(folder.config)
         self._checked: dict[tuple[str, int], Snapshot] = {}  # its files are read once to compare their hashes
 
     def folder(self, agent: str, iteration: int) -> Path:
@@ -23,8 +22,7 @@ class RunCheckpoints:
         Raises:
             RunError: no finished phase made it, or it is missing or changed.
         """
-        trained = self._trained(self._folder.config, agent)
-        return self._folder.checkpoint(iteration, agent) if iteration and trained else self._base
+        return self._folder.checkpoint(iteration, agent) if iteration and agent in self._trained else self._base
 
     def weights(self, agent: str, iteration: int) -> Snapshot:
         """The weights of a policy, as a folder. All agents share the base model's.
@@ -32,12 +30,8 @@ class RunCheckpoints:
         Raises:
             RunError: no finished phase made them, or they are missing or changed.
         """
-        key = (agent, iteration if self._trained(self._folder.config, agent) else 0)
+        key = (agent, iteration if agent in self._trained else 0)
         if key not in self._checked:
             source = Folder(self.folder(*key), adapter=self._folder.config.lora.enabled and key[1] > 0)
             self._checked[key] = Snapshot(f"{agent}-{iteration}" if key[1] else "base", -1, source)
         return self._checked[key]
-
-    @staticmethod
-    def _trained(config: Config, agent: str) -> bool:
-        return agent in trained_agents(config)

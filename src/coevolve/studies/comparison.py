@@ -105,7 +105,8 @@ def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[
         if any(other.seed == run.seed for other in others):
             what = f"both runs of {label} have seed {run.seed}: the same measurement twice"
             raise RunError(what, where=str(folder), fix="name each seed once")
-        different = [key for other in others[:1] for key in differing([other.config, run.config]) if key not in _OWN]
+        pair = [values_by_key(one.config) for one in (*others[:1], run)]
+        different = [key for key in differing(pair) if key not in _OWN]
         if different:
             what = f"the runs of {label} differ in more than their seed: {', '.join(different)}"
             raise RunError(what, where=str(folder), fix="give runs of other settings a name of their own")
@@ -118,9 +119,8 @@ def last_common_iteration(runs: Runs) -> int:
     return min(len(run.held_out) for mine in runs.values() for run in mine) - 1
 
 
-def differing(configs: Sequence[Config]) -> dict[str, list[object]]:
-    """The keys in which configurations differ, each with its value in all of them; places of folders left out."""
-    values = [values_by_key(config) for config in configs]
+def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """The keys whose values differ, each with its value in every configuration; places of folders left out."""
     rows = {key: [one[key] for one in values] for key in values[0]} if values else {}
     return {key: row for key, row in rows.items() if key not in _OWN - {"seed"} and any(x != row[0] for x in row)}
 

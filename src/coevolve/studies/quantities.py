@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from coevolve.config import Config
-from coevolve.evaluation.phase import run_reports
-from coevolve.methods.reporting import ABSENT, Better, Quantity, Span, Summary, Unit
+from coevolve.methods.reporting import ABSENT, Better, PhaseReport, Quantity, Span, Summary, Unit
 from coevolve.statistics import Estimate, over_seeds
 
 OF_RUNS = (
@@ -25,12 +23,11 @@ OF_RUNS = (
 )
 
 
-def quantities_of(configs: Iterable[Config]) -> dict[str, Quantity]:
-    """The quantities of runs by key, in order; of a key that several methods have, the first run's."""
+def quantities_of(reports: Iterable[PhaseReport]) -> dict[str, Quantity]:
+    """The quantities of runs by key, in order; of a key that several methods have, the first."""
     found: dict[str, Quantity] = {}
-    for config in configs:
-        for quantity in (q for report in run_reports(config) for q in report.quantities):
-            found.setdefault(quantity.key, quantity)
+    for quantity in (q for report in reports for q in report.quantities):
+        found.setdefault(quantity.key, quantity)
     return found | {quantity.key: quantity for quantity in OF_RUNS}
 
 

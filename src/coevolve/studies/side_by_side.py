@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from coevolve.config.keys import values_by_key
+from coevolve.evaluation.phase import run_reports
 from coevolve.methods.reporting import Quantity, Span, Summary, iterations
 from coevolve.statistics import Estimate
 from coevolve.studies.comparison import (
@@ -65,7 +67,7 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
     reference = next(iter(runs)) if reference is None else reference
     together = {label: {label: mine} if each_at_its_end else runs for label, mine in runs.items()}
     ends = {label: last_common_iteration(those) for label, those in together.items()}
-    known = quantities_of(mine[0].config for mine in runs.values())
+    known = quantities_of(report for mine in runs.values() for report in run_reports(mine[0].config))
     return [
         SettingResult(
             label=label,
@@ -95,7 +97,8 @@ def have_ended(runs: Runs) -> bool:
 
 def config_differences(runs: Runs) -> dict[str, list[object]]:
     """The keys in which the settings differ, each with its value in every label."""
-    return {key: row for key, row in differing([mine[0].config for mine in runs.values()]).items() if key != "seed"}
+    different = differing([values_by_key(mine[0].config) for mine in runs.values()])
+    return {key: row for key, row in different.items() if key != "seed"}
 
 
 def notes(runs: Runs) -> list[str]:

@@ -19,6 +19,7 @@ from coevolve.config import Config
 from coevolve.config.keys import nearest, shown, values_by_key
 from coevolve.config.loading import Layer, layer_of, parse_yaml
 from coevolve.errors import ConfigError, RunError
+from coevolve.evaluation.phase import run_reports
 from coevolve.methods.registry import load_config
 from coevolve.store import manifest, settings
 from coevolve.store.records import RunRecords
@@ -168,7 +169,7 @@ def cells_of(
 
 def _refuse_unknown_columns(study: Study, cells: Sequence[Cell]) -> None:
     """A column is a quantity that the methods of the cells report."""
-    known = quantities_of(cell.config for cell in cells)
+    known = quantities_of(report for cell in cells for report in run_reports(cell.config))
     for column in study.columns:
         if column not in known:
             guess = nearest(column, list(known))

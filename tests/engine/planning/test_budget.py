@@ -9,7 +9,7 @@ from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memor
 from coevolve.engine.planning.memory import MemoryPlan
 from coevolve.engine.planning.shapes import ModelShape
 from coevolve.methods.registry import load_config
-from coevolve.runs.estimate import workload
+from coevolve.runs.plan import workload
 
 QWEN = ModelShape.from_config(FAMILIES["qwen3-4b"].config)
 BASE = QWEN.parameters * 2  # bytes in bfloat16

@@ -16,14 +16,12 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
-from coevolve.config import Config
 from coevolve.errors import RunError
-from coevolve.methods.reporting import Better
+from coevolve.methods.reporting import Better, PhaseReport
 from coevolve.monitor.tracking.base import TrackedRun, Tracker
 from coevolve.monitor.tracking.flattening import flat
 from coevolve.monitor.tracking.state import TrackerState, read_state, state_file, write_state
@@ -119,6 +117,8 @@ def _ending(parent: int) -> str | None:
 
 
 def _tracked(run: Path, state: TrackerState) -> TrackedRun:
+    from coevolve.evaluation.phase import run_reports
+
     config = settings.read(run, manifest.read(run))
     track = config.track
     return TrackedRun(
@@ -128,16 +128,14 @@ def _tracked(run: Path, state: TrackerState) -> TrackedRun:
         id=state.id,
         online=track.online,
         config=config.model_dump(),
-        best=partial(_best, config),
+        best=lambda: _best(run_reports(config)),
     )
 
 
-def _best(config: Config) -> dict[str, str]:
-    """Whether the largest or the smallest value of a metric is the best, where the phases of the run say so."""
-    from coevolve.evaluation.phase import run_reports
-
+def _best(reports: Iterable[PhaseReport]) -> dict[str, str]:
+    """Whether the largest or the smallest value of a metric is the best, where a phase says so."""
     verbs = {Better.HIGHER: "max", Better.LOWER: "min"}
-    quantities = (q for report in run_reports(config) for q in report.quantities)
+    quantities = (q for report in reports for q in report.quantities)
     return {q.metric: verbs[q.better] for q in quantities if q.metric and q.better in verbs}
 
 
