@@ -25,7 +25,8 @@ from coevolve.monitor.health import health
 from coevolve.monitor.progress import PlainProgress
 from coevolve.monitor.summary import logged, reports_of, summarise
 from coevolve.report.build import build_report
-from coevolve.runs.driver import planned, start
+from coevolve.runs.driver import start
+from coevolve.runs.plan import planned
 from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import read_runs
 from coevolve.studies.side_by_side import side_by_side

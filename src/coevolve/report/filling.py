@@ -14,12 +14,12 @@ from coevolve.errors import RunError
 def filled(
     name: str, styles: Sequence[str], scripts: Sequence[str], *, title: str, follows: bool = False, **parts: str
 ) -> str:
-    """A template with everything in its places, behind the head that all pages have.
+    """A template with everything in its places, behind the head and with the script that all pages have.
 
     Args:
         name: its file in ``templates``.
         styles: style sheets, in their order.
-        scripts: scripts, in their order, for ``{{script}}``.
+        scripts: scripts, in their order, after the data.
         title: of the page, as text.
         follows: whether the page may ask the server that it came from; no page may ask another.
         parts: markup for every other place, already escaped.
@@ -29,7 +29,8 @@ def filled(
     """
     connect = "; connect-src 'self'" if follows else ""
     head = _placed("head.html", {"title": escape(title), "style": _texts(styles), "connect": connect})
-    return _placed(name, parts | {"head": head, "script": _texts(scripts)})
+    script = _placed("script.html", parts | {"script": _texts(scripts)})
+    return _placed(name, parts | {"head": head, "script": script})
 
 
 def embedded_json(data: object) -> str:

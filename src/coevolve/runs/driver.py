@@ -27,13 +27,11 @@ from coevolve.runs.base_model import base_digest, base_model, check_same_base, f
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.estimate import forewords
 from coevolve.runs.journal import Journal, RunSavePoints
-from coevolve.runs.plan import name_of, planned, shape_of, workload
+from coevolve.runs.plan import name_of, shape_of, workload
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.worlds.registry import open_world, world_named
-
-__all__ = ["planned", "resume", "start"]
 
 
 def start(config: Config, progress: Progress) -> Path:
