@@ -55,7 +55,7 @@ def test_a_wrong_configuration_starts_nothing(arguments: list[str], words: list[
     [
         ("seed: 1\nseed: 2\n", ["stands twice"]),
         ("gate: {lower: 2}\n", ["gate.lower = 2"]),
-        ("curriculum: {steps: 2}\n", ["curriculum is now proposer", "write proposer"]),
+        ("curriculum: {steps: 2}\n", ["curriculum.steps is now proposer.steps", "write proposer in place"]),
         ("executor.tasks: 4\n", ["executor.tasks is now solver.tasks"]),
         ("gate:\n  lower: [0.1\n", ["not valid YAML"]),
         ("- seed\n", ["not a mapping"]),
