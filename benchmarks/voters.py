@@ -21,6 +21,7 @@ from pathlib import Path
 from coevolve.config import Voter
 from coevolve.curriculum.voting import vote
 from coevolve.evaluation.scoring import is_right
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.polling import different_voters
 from coevolve.methods.questions import task_of
 from coevolve.rollout.asking import solve
@@ -83,6 +84,7 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
     folder = RunRecords.open(path)
     engine = folder.config.engine.model_copy(update={"workers": 1})
     config = folder.config.model_copy(update={"engine": engine})
+    assert isinstance(config, CoevolutionConfig)
     fetch_base(config.world, config.model.path)
     world = open_world(config)
     base = base_model(world)
@@ -91,9 +93,15 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
     with closing(LocalRollouts(RolloutSettings.of(config, world.contract), base)) as rollouts:
         for t in iterations:
             truths = {row["task_id"]: str(row["truth"]) for row in tables.read(path / f"meter/tasks-{t}.parquet")}
+            origin = config.origin(t)
             rows = [row for row in folder.read_table(f"tasks/iteration-{t}.parquet") if row["p_hat"] is not None]
-            tasks = [task_of(world, config, str(row["task_id"]), str(row["question"]), t) for row in rows]
-            executors = {name: different_voters(config, folder, [name], t)[0] for name in NAMES}
+            tasks = [
+                task_of(world, origin, str(row["task_id"]), str(row["question"]), config.dialogue.turns) for row in rows
+            ]
+            executors = {
+                name: different_voters(folder, [name], t, trained=config.solver.train, probed=config.has_probe)[0]
+                for name in NAMES
+            }
             answers: dict[int, list[list[str | None]]] = {}
             for at in sorted(set(executors.values())):
                 seed = seed_of(config.seed, "asked again", t, at)

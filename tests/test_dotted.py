@@ -175,8 +175,8 @@ def test_an_objective_of_ones_own_shapes_what_a_task_teaches(write: Write) -> No
     )
     config = load_config("nano", None, [f"objective={name}:cautious", "solver.clip_high=0.3"])
     assert isinstance(config, CoevolutionConfig)
-    assert np.allclose(shape_of(config, 0.75), (0.75, 0.2, 0.55))
+    assert np.allclose(shape_of(config.objective, config.solver, config.adpo, 0.75), (0.75, 0.2, 0.55))
     config = load_config("nano", None, [f"objective={name}:broken"])
     assert isinstance(config, CoevolutionConfig)
     with pytest.raises(ConfigError, match=r"clip bounds 0\.0 and 0\.2"):
-        shape_of(config, 0.5)
+        shape_of(config.objective, config.solver, config.adpo, 0.5)

@@ -54,12 +54,11 @@ KNOWN = "Let a = 90 mod 7. Find a."
 def test_equal_voters_count_once_and_the_current_comes_first(
     named: str, iteration: int, expected: list[int], config: Settings
 ) -> None:
-    settings = config(f"pool.voters={named}")
-    assert voters(settings, settings.pool.voters, iteration) == expected
+    assert voters(config(f"pool.voters={named}").pool.voters, iteration, trained=True) == expected
 
 
-def test_an_executor_that_is_never_trained_votes_once(config: Settings) -> None:
-    assert voters(config("solver.train=false"), ["current", "previous", "middle", "first", "base"], 3) == [0]
+def test_an_executor_that_is_never_trained_votes_once() -> None:
+    assert voters(["current", "previous", "middle", "first", "base"], 3, trained=False) == [0]
 
 
 @dataclass
@@ -338,7 +337,7 @@ def test_the_voters_of_the_reward_are_named_apart_from_those_of_the_labels(fille
     pool = filled(["nonsense"], answers, "proposer.voters=[base, current]", "proposer.votes=2", store=store)
     pool.names.asked.clear()
     pool.rollouts.asked.clear()
-    task = task_of(pool.state.world, pool.state.config, "c2-0", SUM, 2)
+    task = task_of(pool.state.world, pool.state.config.origin(2), "c2-0", SUM)
     newest, base = poll_for_reward(pool.state, [task], 2, seed=7)
     assert pool.names.asked == [(SOLVER, 1), (SOLVER, 0)]
     assert [x.answer for x in newest[0]] == ["6", "6"], "the current executor first, whose tool calls are rewarded"

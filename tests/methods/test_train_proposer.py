@@ -9,20 +9,24 @@ import pytest
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.train_proposer import score_questions
 from coevolve.methods.questions import Written, read_questions
-from coevolve.types import Group, StopReason, Trajectory
+from coevolve.types import PROPOSER, Group, Origin, StopReason, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 Make = Callable[..., Trajectory]
-Settings = Callable[..., Config]
+Settings = Callable[..., CoevolutionConfig]
 QUESTIONS = [
     "Let a = 43 * 80. Find a.",
     "Let a = 7 xor 12. Let b = the digit sum of a. Find b.",
     "What is the remainder of 90 divided by 7?",
 ]
 VALID = ["Let a = 43 * 80. Find a.", "Let a = 12 + 30. Let b = the digit sum of a. Find b."]
+
+
+def _origin(iteration: int) -> Origin:
+    return Origin("agent0", PROPOSER, iteration)
 
 
 @pytest.fixture
@@ -38,11 +42,11 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         archive: Sequence[str] = (),
     ) -> list[RewardParts]:
         raw = [trajectory("nonsense" if t is None else f"{t}</question>") for t in texts]
-        written = read_questions(MiniatureWorld(), raw, Config(), iteration=iteration, prefix="c")
+        written = read_questions(MiniatureWorld(), raw, _origin(iteration), "c")
         assert [w.task is None for w in written] == [t is None for t in texts]
         group = tuple(trajectory(answer=a, calls=calls) for a in answers)
         groups = [Group(w.task, group, vote(answers)) for w in written if w.task]
-        return score_questions(config(*overrides), iteration, written, groups, Archive(archive))
+        return score_questions(config(*overrides).reward, iteration, written, groups, Archive(archive))
 
     return score
 
@@ -124,7 +128,7 @@ def test_templates_of_the_archive_cost_what_the_weight_says(scored: Callable[...
 def test_only_a_finished_well_formed_question_becomes_a_task(
     text: str, stop: StopReason, formed: bool, trajectory: Make
 ) -> None:
-    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], Config(), iteration=2, prefix="p2")
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], _origin(2), "p2")
     assert (w.task is not None) is formed
     if w.task:
         assert (w.task.id, w.question, w.task.origin.iteration) == ("p2-0000", "Let a = 43 * 80. Find a.", 2)
@@ -137,13 +141,13 @@ def test_a_question_without_its_writers_answer_is_malformed_where_one_is_asked_f
 ) -> None:
     asked = config("proposer.own_answer=true")
     raw = [trajectory("Let a = 43 * 80. Find a." + text)]
-    (w,) = read_questions(MiniatureWorld(), raw, asked, iteration=1, prefix="c")
+    (w,) = read_questions(MiniatureWorld(), raw, _origin(1), "c", own_answer=asked.proposer.own_answer)
     assert (w.task is not None) is formed
 
 
 def test_the_proposers_own_answer_is_kept_beside_the_task(trajectory: Make) -> None:
     text = "Let a = 43 * 80. Find a.</question> \\boxed{3440}"
-    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], Config(), iteration=1, prefix="c")
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], _origin(1), "c")
     assert isinstance(w, Written)
     assert w.task is not None
     assert w.task.proposed_answer == "3440"

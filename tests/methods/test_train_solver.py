@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from coevolve.config import Config
+from coevolve.learning.rows import Lesson
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.labels import label_rewards
 from coevolve.methods.metrics import train_facts
+from coevolve.methods.own import shape_of
 from coevolve.methods.phases.fill_pool import kept_tasks
 from coevolve.methods.phases.train_solver import TrainSolver, above_the_floor, lessons, p_hat_bin, task_batches
 from coevolve.types import Batch, LabelledTask, StopReason, TrainStats, Trajectory
@@ -22,7 +24,14 @@ from .memory import TablesInMemory
 
 Make = Callable[..., Trajectory]
 Label = Callable[..., LabelledTask]
-Settings = Callable[..., Config]
+Settings = Callable[..., CoevolutionConfig]
+
+
+def taught(
+    settings: CoevolutionConfig, task: LabelledTask, group: Sequence[Trajectory], rewards: np.ndarray
+) -> list[Lesson]:
+    """What a task teaches under a configuration."""
+    return lessons(shape_of(settings.objective, settings.solver, settings.adpo, task.p_hat), task, group, rewards)
 
 
 @pytest.mark.parametrize(("tasks", "size"), [(1, 4), (3, 2), (5, 5), (7, 3), (10, 4), (32, 31), (8, 100)])
@@ -57,7 +66,7 @@ def test_adpo_without_scale_and_extra_is_grpo_to_the_last_bit(
     grpo, flat = config("objective=grpo"), config("adpo.scale_floor=1.0", "adpo.clip_extra=0.0")
     group = [trajectory() for _ in range(8)]
     rewards = np.array([1.0, 0, 0, 1, 0, 0, 0, 1])
-    ours, theirs = (lessons(c, labelled("t", p_hat=p_hat), group, rewards) for c in (flat, grpo))
+    ours, theirs = (taught(c, labelled("t", p_hat=p_hat), group, rewards) for c in (flat, grpo))
     assert [x.advantage for x in ours] == [x.advantage for x in theirs]
     assert [(x.clip_low, x.clip_high) for x in ours] == [(x.clip_low, x.clip_high) for x in theirs]
 
@@ -66,7 +75,7 @@ def test_adpo_trusts_ambiguous_tasks_less_and_lets_them_move_further(
     config: Settings, labelled: Label, trajectory: Make
 ) -> None:
     group, rewards = [trajectory() for _ in range(4)], np.array([1.0, 0, 0, 1])
-    unsure, sure = (lessons(config(), labelled("t", p_hat=p), group, rewards)[0] for p in (0.3, 0.8))
+    unsure, sure = (taught(config(), labelled("t", p_hat=p), group, rewards)[0] for p in (0.3, 0.8))
     assert unsure.advantage == pytest.approx(0.6 * sure.advantage)
     assert (unsure.clip_high, sure.clip_high) == (pytest.approx(0.3), pytest.approx(0.2))
     assert unsure.clip_low == sure.clip_low == 0.2
@@ -78,13 +87,13 @@ def test_a_lost_trajectory_teaches_nothing_and_moves_no_baseline(
     answered = [trajectory(answer="1"), trajectory(answer="2"), trajectory(answer="1")]
     lost = trajectory(stop=StopReason.INFRASTRUCTURE)
     task = labelled("t", "1")
-    alone = lessons(config(), task, answered, label_rewards(task, answered))
+    alone = taught(config(), task, answered, label_rewards(task, answered))
     group = [answered[0], lost, *answered[1:], lost]
-    together = lessons(config(), task, group, label_rewards(task, group))
+    together = taught(config(), task, group, label_rewards(task, group))
     told = [x for x in together if x.trajectory.stop is not StopReason.INFRASTRUCTURE]
     assert [x.advantage for x in told] == [x.advantage for x in alone]
     assert all(x.advantage == 0 for x in together if x.trajectory.stop is StopReason.INFRASTRUCTURE)
-    assert not any(x.advantage for x in lessons(config(), task, [lost, lost], np.zeros(2)))
+    assert not any(x.advantage for x in taught(config(), task, [lost, lost], np.zeros(2)))
 
 
 def test_a_lost_trajectory_is_not_even_held_to_the_reference(
@@ -117,7 +126,7 @@ def test_without_a_trained_token_there_is_no_mean() -> None:
 
 def test_a_group_that_agrees_teaches_nothing(config: Settings, labelled: Label, trajectory: Make) -> None:
     for value in (0.0, 1.0):
-        told = lessons(config(), labelled("t"), [trajectory() for _ in range(4)], np.full(4, value))
+        told = taught(config(), labelled("t"), [trajectory() for _ in range(4)], np.full(4, value))
         assert [x.advantage for x in told] == [0.0] * 4
 
 
@@ -143,7 +152,7 @@ def test_a_share_of_votes_falls_into_the_bin_of_its_fraction(votes: int, k: int,
 def test_below_the_entropy_floor_only_what_missed_the_label_teaches(
     config: Settings, labelled: Label, trajectory: Make
 ) -> None:
-    told = lessons(config(), labelled("t"), [trajectory() for _ in range(4)], np.array([1.0, 0.0, 0.0, 0.0]))
+    told = taught(config(), labelled("t"), [trajectory() for _ in range(4)], np.array([1.0, 0.0, 0.0, 0.0]))
     advantages = [x.advantage for x in told]
     for entropy, floor in ((None, 0.1), (0.1, 0.1), (0.2, 0.1), (0.05, 0.0)):
         assert [x.advantage for x in above_the_floor([told], entropy, floor)[0]] == advantages

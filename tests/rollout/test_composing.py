@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from coevolve.engine.base import Pause, Sampling
-from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.questions import read_questions
 from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.environments import ToolSpec
 from coevolve.rollout.protocol import after_last_output
-from coevolve.types import PROPOSER, StopReason, Trajectory
+from coevolve.types import PROPOSER, Origin, StopReason, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
 
 from .scripted import CALL, ScriptedSampler, Segment, TableTool, loop_of, printed
@@ -34,7 +33,7 @@ def question_of(trajectory: Trajectory) -> str | None:
             super().__init__()
             self.contract = type("C", (MiniatureContract,), {"proposer_opening": ""})()
 
-    (written,) = read_questions(Open(), [trajectory], Config(), iteration=1, prefix="c")
+    (written,) = read_questions(Open(), [trajectory], Origin("agent0", PROPOSER, 1), "c")
     return written.task.question if written.task else None
 
 

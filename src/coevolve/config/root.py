@@ -19,7 +19,7 @@ from coevolve.config.resources import (
 )
 from coevolve.config.section import Section
 from coevolve.config.validation import check_engine, check_sandbox
-from coevolve.types import SOLVER
+from coevolve.types import PROPOSER
 
 
 class Config(Section):
@@ -65,8 +65,8 @@ class Config(Section):
         return False
 
     def has_tool(self, agent: str) -> bool:
-        """Whether an agent may call the Python tool."""
-        return self.tool.enabled and agent == SOLVER
+        """Whether an agent may call the Python tool: all may but the proposer."""
+        return self.tool.enabled and agent != PROPOSER
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -28,6 +28,7 @@ from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Snapshot
+from coevolve.types import PROPOSER, Origin
 from coevolve.worlds.base import HELD_OUT, Problem
 
 
@@ -78,7 +79,9 @@ class Evaluate:
         if policy and self._control:
             opening, suites = state.world.contract.tool_opening, self._parts[HELD_OUT]
             seed, judge = self._config.seed, state.judge
-            control = forced_fence_control(state.rollouts, policy, suites, opening, seed=seed, judge=judge)
+            control = forced_fence_control(
+                state.rollouts, policy, suites, opening, seed=seed, judge=judge, agent=self._answerer
+            )
             state.store.log({"event": CONTROL, "name": "fence_forced_base"} | control.row)
         state.progress.step(self.steps, {})
         return files
@@ -87,7 +90,7 @@ class Evaluate:
         found: dict[str, Evaluation] = {}
         for part, suites in self._parts.items():
             seed, judge = self._config.seed, state.judge
-            found[part] = evaluate(state.rollouts, policy, suites, seed=seed, judge=judge)
+            found[part] = evaluate(state.rollouts, policy, suites, seed=seed, judge=judge, agent=self._answerer)
             accuracy = found[part].row.get(MEAN_AT_K)
             state.progress.step(len(found), {} if accuracy is None else {"held-out accuracy": accuracy})
         return found
@@ -95,14 +98,16 @@ class Evaluate:
     def _measure_pool(self, state: State[Any], files: list[Path]) -> dict[str, object]:
         """The first solver on this iteration's pool: are the tasks becoming harder?"""
         t, samples = self.iteration, self._config.evaluation.pool_samples
+        origin = Origin(self._config.method, PROPOSER, t)
         tasks = [
-            task_of(state.world, self._config, row.task_id, row.question, t)
+            task_of(state.world, origin, row.task_id, row.question, self._config.dialogue.turns)
             for row in read_tasks(state.store, t)
             if row.p_hat is not None
         ]
         first = state.checkpoints.weights(self._answerer, 1)
         problems = [Problem(task, self._meter.truth(task)) for task in tasks]
-        measure = evaluate_pool(state.rollouts, first, problems, samples, self._config.seed, judge=state.judge)
+        seed, judge, agent = self._config.seed, state.judge, self._answerer
+        measure = evaluate_pool(state.rollouts, first, problems, samples, seed, judge=judge, agent=agent)
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}
         if not self._meter.knows_answers:
             return calls

@@ -7,8 +7,9 @@ and two run seeds, can be compared problem by problem. The run's seed decides ho
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -29,10 +30,11 @@ from coevolve.evaluation.suites import (
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.rollout.asking import solve
 from coevolve.rollout.base import Rollouts, Snapshot
-from coevolve.types import StopReason, Trajectory
+from coevolve.types import SOLVER, StopReason, Trajectory
 from coevolve.worlds.base import Problem, Suite
 
 PROBLEM_SEED = 12_345
+Asked = Callable[..., list[tuple[Trajectory, ...]]]  # tasks and samples, to answers by task
 _ATTEMPTS = 2  # at a batch of which the sandbox loses answers
 
 
@@ -59,18 +61,25 @@ class PoolMeasure(NamedTuple):
 
 
 def evaluate(
-    rollouts: Rollouts, policy: Snapshot, suites: Sequence[Suite], *, seed: int, judge: Judge = OWN_RULES
+    rollouts: Rollouts,
+    policy: Snapshot,
+    suites: Sequence[Suite],
+    *,
+    seed: int,
+    judge: Judge = OWN_RULES,
+    agent: str = SOLVER,
 ) -> Evaluation:
     """Measure a policy on the suites of one part: a batch of sampled answers, and one of greedy answers.
 
     Args:
         suites: of one part. Those with different numbers of samples make batches of their own.
         seed: the run's seed. The same for every policy of a run: they share their random numbers as well.
+        agent: whose policy it is.
 
     Returns:
         ``row`` holds what ``row_of_levels`` adds up, and the ``row_of_suite`` of every other suite under its key.
     """
-    measured = _measure(rollouts, policy, suites, seed, judge)
+    measured = _measure(partial(solve, rollouts, policy, agent=agent), suites, seed, judge)
     levels = [one for one in measured if one.suite.is_level]
     row = row_of_levels(levels) if levels else {}
     row |= {one.suite.key: row_of_suite(one) for one in measured if not one.suite.is_level}
@@ -85,6 +94,7 @@ def evaluate_pool(
     seed: int,
     *,
     judge: Judge = OWN_RULES,
+    agent: str = SOLVER,
 ) -> PoolMeasure:
     """How often a policy answers the tasks of a pool correctly, and with how many tool calls.
 
@@ -97,8 +107,10 @@ def evaluate_pool(
     Args:
         samples: answers per task, at least 1.
         seed: the run's seed.
+        agent: whose policy it is.
     """
-    scores = _score(problems, _solve(rollouts, policy, problems, samples, seed=_stream(seed, "pool")), judge)
+    asked = partial(solve, rollouts, policy, agent=agent)
+    scores = _score(problems, _solve(asked, problems, samples, seed=_stream(seed, "pool")), judge)
     rates = scores.rates
     return PoolMeasure(statistics.mean(rates), statistics.mean(scores.tool_calls), tuple(rates.tolist()))
 
@@ -111,6 +123,7 @@ def forced_fence_control(
     *,
     seed: int,
     judge: Judge = OWN_RULES,
+    agent: str = SOLVER,
 ) -> Evaluation:
     """mean@k on the problems of ``suites`` when every answer is made to begin with a tool call.
 
@@ -118,22 +131,24 @@ def forced_fence_control(
 
     Args:
         opening: the text that commits an answer to a tool call, ``Contract.tool_opening`` of the world.
+        agent: whose policy it is.
     """
     problems = {suite: suite.load() for suite in suites}
-    found = _ask(rollouts, policy, problems, suites[0].samples, judge, seed=_stream(seed, "fence"), opening=opening)
+    asked = partial(solve, rollouts, policy, agent=agent, opening=opening)
+    found = _ask(asked, problems, suites[0].samples, judge, seed=_stream(seed, "fence"))
     measured = [Measured(suite, problems[suite], answered) for suite, answered in found.items()]
     return _evaluation(sampled_row(measured), measured)
 
 
-def _measure(rollouts: Rollouts, policy: Snapshot, suites: Sequence[Suite], seed: int, judge: Judge) -> list[Measured]:
+def _measure(asked: Asked, suites: Sequence[Suite], seed: int, judge: Judge) -> list[Measured]:
     problems = {suite: suite.load() for suite in suites}
     sampled: dict[Suite, Answered] = {}
     for part, samples in dict.fromkeys((suite.part, suite.samples) for suite in suites):
         batch = {suite: x for suite, x in problems.items() if (suite.part, suite.samples) == (part, samples)}
         stream = _stream(seed, part.replace("_", "-"))
-        sampled |= _ask(rollouts, policy, batch, samples, judge, seed=stream)
-    asked = {suite: x for suite, x in problems.items() if suite.greedy}
-    greedy = _ask(rollouts, policy, asked, 1, judge, seed=_stream(seed, "greedy"), greedy=True)
+        sampled |= _ask(asked, batch, samples, judge, seed=stream)
+    once = {suite: x for suite, x in problems.items() if suite.greedy}
+    greedy = _ask(partial(asked, greedy=True), once, 1, judge, seed=_stream(seed, "greedy"))
     return [Measured(suite, x, sampled[suite], greedy.get(suite)) for suite, x in problems.items()]
 
 
@@ -142,33 +157,16 @@ def _evaluation(row: dict[str, object], measured: Sequence[Measured]) -> Evaluat
 
 
 def _ask(
-    rollouts: Rollouts,
-    policy: Snapshot,
-    problems: Mapping[Suite, Sequence[Problem]],
-    samples: int,
-    judge: Judge,
-    *,
-    seed: int,
-    greedy: bool = False,
-    opening: str = "",
+    asked: Asked, problems: Mapping[Suite, Sequence[Problem]], samples: int, judge: Judge, *, seed: int
 ) -> dict[Suite, Answered]:
     """The problems of several suites, answered in one batch and scored by suite."""
     every = [problem for mine in problems.values() for problem in mine]
-    groups = iter(_solve(rollouts, policy, every, samples, seed=seed, greedy=greedy, opening=opening))
+    groups = iter(_solve(asked, every, samples, seed=seed))
     answers = {suite: list(islice(groups, len(mine))) for suite, mine in problems.items()}
     return {suite: Answered(given, _score(problems[suite], given, judge)) for suite, given in answers.items()}
 
 
-def _solve(
-    rollouts: Rollouts,
-    policy: Snapshot,
-    problems: Sequence[Problem],
-    samples: int,
-    *,
-    seed: int,
-    greedy: bool = False,
-    opening: str = "",
-) -> list[tuple[Trajectory, ...]]:
+def _solve(asked: Asked, problems: Sequence[Problem], samples: int, *, seed: int) -> list[tuple[Trajectory, ...]]:
     """All answers to all problems.
 
     With equal seeds equal answers come back, so a batch of which the sandbox lost any is asked for once more, and the
@@ -182,7 +180,7 @@ def _solve(
     tasks = [problem.task for problem in problems]
     lost = 0
     for _ in range(_ATTEMPTS):
-        groups = solve(rollouts, policy, tasks, samples, seed=seed, greedy=greedy, opening=opening)
+        groups = asked(tasks, samples, seed=seed)
         lost = sum(answer.stop is StopReason.INFRASTRUCTURE for group in groups for answer in group)
         if not lost:
             return groups

@@ -10,7 +10,7 @@ from coevolve.config import Config, Section, TrainingSection, at_iteration
 from coevolve.config.dotted import DottedPath
 from coevolve.config.section import Probability, ProbabilityPerIteration, StepsPerIteration, Voter
 from coevolve.methods.base import State
-from coevolve.types import PROPOSER
+from coevolve.types import PROPOSER, Origin
 
 
 class RewardSection(Section):
@@ -93,6 +93,10 @@ class GateSection(Section):
         None, description="a function of one's own that has the last word on a task (docs/own-idea.md)"
     )
 
+    def bounds(self, iteration: int) -> tuple[float, float]:
+        """The smallest and the largest p_hat that an iteration keeps."""
+        return at_iteration(self.lower, iteration), at_iteration(self.upper, iteration)
+
 
 class SolverSection(TrainingSection):
     train: bool = Field(True, description="train the executor; false leaves the base model as it is")
@@ -141,6 +145,15 @@ class CoevolutionConfig(Config):
         """Whether an agent has a KL term."""
         return max(self.proposer.kl, self.solver.kl) > 0
 
+    @property
+    def has_probe(self) -> bool:
+        """Whether new solvers are held against the best so far on fixed tasks."""
+        return self.solver.train and self.health.probe > 0
+
+    def origin(self, iteration: int) -> Origin:
+        """Of the tasks that the proposer of an iteration writes."""
+        return Origin(self.method, PROPOSER, iteration)
+
     def has_tool(self, agent: str) -> bool:
         """The solver by ``tool.enabled``, the proposer by ``proposer.tool``."""
         return self.proposer.tool if agent == PROPOSER else super().has_tool(agent)
@@ -148,7 +161,8 @@ class CoevolutionConfig(Config):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for t in range(1, self.iterations + 1):
-            if at_iteration(self.gate.lower, t) > at_iteration(self.gate.upper, t):
+            lower, upper = self.gate.bounds(t)
+            if lower > upper:
                 raise ValueError("gate.lower is above gate.upper: no task could ever be kept")
         if self.adpo.lower >= self.adpo.upper:
             raise ValueError("adpo.lower must be below adpo.upper")

@@ -13,7 +13,7 @@ from typing import Protocol
 from coevolve.config.dotted import is_dotted, load_object
 from coevolve.errors import ConfigError
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale
-from coevolve.methods.config import CoevolutionConfig, GateSection, RewardSection, SolverSection
+from coevolve.methods.config import AdpoSection, GateSection, RewardSection, SolverSection
 from coevolve.types import Group
 
 
@@ -76,23 +76,22 @@ def gate_rule(section: GateSection) -> GateRule | None:
     return load_object(section.rule, "gate.rule") if section.rule else None
 
 
-def shape_of(config: CoevolutionConfig, p_hat: float) -> Shape:
+def shape_of(objective: str, section: SolverSection, adpo: AdpoSection, p_hat: float) -> Shape:
     """What a task with this share of agreeing votes teaches, by ``objective``.
 
     Raises:
         ConfigError: a function of one's own gives something else than three finite numbers, or cannot be loaded.
     """
-    section, adpo = config.solver, config.adpo
-    if config.objective == "adpo":
+    if objective == "adpo":
         bounds = {"lower": adpo.lower, "upper": adpo.upper}
         widened = adpo_clip_high(p_hat, base=section.clip_high, extra=adpo.clip_extra, **bounds)
         return float(adpo_scale(p_hat, floor=adpo.scale_floor, **bounds)), section.clip_low, float(widened)
-    if not is_dotted(config.objective):
+    if not is_dotted(objective):
         return 1.0, section.clip_low, section.clip_high
-    own: Objective = load_object(config.objective, "objective")
+    own: Objective = load_object(objective, "objective")
     scale, low, high = map(float, own(p_hat, section))
     if not (math.isfinite(scale) and 0 < low < 1 and 0 < high < math.inf):
         what = f"scale {scale}, clip bounds {low} and {high} for p_hat = {p_hat:g}"
         fix = "return a finite scale, a lower bound between 0 and 1, and an upper bound above 0"
-        raise ConfigError(what, where=f"objective = {config.objective}", fix=fix)
+        raise ConfigError(what, where=f"objective = {objective}", fix=fix)
     return scale, low, high

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from coevolve.config import Voter, at_iteration
+from coevolve.config import Voter
 from coevolve.curriculum.gate import chance_inside
 from coevolve.curriculum.voting import pool_votes
 from coevolve.methods.base import Store
-from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.probe import trained_in
 from coevolve.methods.questions import answers_of
@@ -23,17 +22,32 @@ from coevolve.types import SOLVER, Task, Trajectory, Vote
 ByVoter = list[list[tuple[Trajectory, ...]]]  # [voter][task]: its answers
 
 
-def voters(config: Config, names: Sequence[Voter], iteration: int) -> list[int]:
-    """Iterations of the executors that have these names in an iteration, the newest first; equal ones count once."""
-    newest = iteration - 1 if config.solver.train else 0
+def voters(names: Sequence[Voter], iteration: int, *, trained: bool) -> list[int]:
+    """Iterations of the executors that have these names in an iteration, the newest first; equal ones count once.
+
+    Args:
+        trained: whether executors are trained at all.
+    """
+    newest = iteration - 1 if trained else 0
     previous, middle, first = max(newest - 1, 0), (newest + 1) // 2, min(newest, 1)
     at = {"current": newest, "previous": previous, "middle": middle, "first": first, "base": 0}
     return sorted({at[name] for name in names}, reverse=True)
 
 
-def different_voters(config: Config, store: Store, names: Sequence[Voter], iteration: int) -> list[int]:
-    """The iterations whose training made these voters: after a rollback two names may stand for one executor."""
-    return sorted({trained_in(config, store, i) for i in voters(config, names, iteration)}, reverse=True)
+def different_voters(store: Store, names: Sequence[Voter], iteration: int, *, trained: bool, probed: bool) -> list[int]:
+    """The iterations whose training made these voters: after a rollback two names may stand for one executor.
+
+    Args:
+        trained: whether executors are trained at all.
+        probed: whether they are held against the probe, and may have been rolled back.
+    """
+    named = voters(names, iteration, trained=trained)
+    return sorted({trained_in(store, i) for i in named} if probed else named, reverse=True)
+
+
+def _asked(state: State, names: Sequence[Voter], iteration: int) -> list[int]:
+    trained, probed = state.config.solver.train, state.config.has_probe
+    return different_voters(state.store, names, iteration, trained=trained, probed=probed)
 
 
 def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
@@ -44,8 +58,9 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
     """
     config = state.config
     votes, stop = config.pool.votes, config.pool.stop
+    bounds = config.gate.bounds(iteration)
     size = config.pool.round if stop else votes
-    asked = different_voters(config, state.store, config.pool.voters, iteration)
+    asked = _asked(state, config.pool.voters, iteration)
     out: ByVoter = [[() for _ in tasks] for _ in asked]
     waiting = list(range(len(tasks)))
     for begin in range(0, votes, size):
@@ -59,7 +74,8 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
                 answers[n] += tuple(replace(x, sample=begin + x.sample) for x in group)
         if begin + count < votes:
             with state.spent.grading():
-                waiting = [n for n in waiting if _is_open(config, iteration, pooled(state, out, n), len(out))]
+                most = votes * len(out)
+                waiting = [n for n in waiting if _is_open(pooled(state, out, n), most, bounds, stop)]
             if not waiting:
                 break
     return out
@@ -68,7 +84,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
 def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: int) -> ByVoter:
     """The answers that make the reward of the curriculum agent: ``proposer.votes`` of each of its voters."""
     section = state.config.proposer
-    newest, *older = different_voters(state.config, state.store, section.voters, iteration)
+    newest, *older = _asked(state, section.voters, iteration)
     seeds = {newest: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
         solve(state.rollouts, state.checkpoints.weights(SOLVER, voter), tasks, section.votes, seed=number)
@@ -83,9 +99,8 @@ def pooled(state: State, by_voter: ByVoter, task: int) -> Vote:
     return pool_votes(heard, judge=state.judge)
 
 
-def _is_open(config: Config, iteration: int, vote: Vote, count: int) -> bool:
-    """Whether more answers to a task may still bring it into the gate, out of it, or to another label."""
-    bounds = at_iteration(config.gate.lower, iteration), at_iteration(config.gate.upper, iteration)
+def _is_open(vote: Vote, most: int, bounds: tuple[float, float], stop: float) -> bool:
+    """Whether more answers to a task, ``most`` in all, may bring it into the gate, out of it, or to another label."""
     majority = vote.counts[0][1] if vote.counts else 0
-    inside = chance_inside(majority, vote.k, max(config.pool.votes * count, vote.k), *bounds)
-    return inside >= config.pool.stop and (vote.tied or inside <= 1 - config.pool.stop)
+    inside = chance_inside(majority, vote.k, max(most, vote.k), *bounds)
+    return inside >= stop and (vote.tied or inside <= 1 - stop)

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.methods.base import Store
-from coevolve.methods.config import CoevolutionConfig as Config
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.phases.solver_report import comparison_facts, probe_facts, rollback_facts
@@ -105,11 +104,10 @@ def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str,
     ]
 
 
-def trained_in(config: Config, store: Store, iteration: int) -> int:
+def trained_in(store: Store, iteration: int) -> int:
     """The iteration whose training made the executor that an iteration ended with: an earlier one after a rollback."""
-    if iteration == 0 or config.health.probe == 0 or not config.solver.train or not store.read_table(TASKS):
-        return iteration
-    return read_rows(store, iteration)[0].present
+    rows = read_rows(store, iteration) if iteration and store.read_table(TASKS) else []
+    return rows[0].present if rows else iteration
 
 
 def read_rows(store: Store, iteration: int) -> list[ProbeRow]:
@@ -194,8 +192,9 @@ def _agreement(state: State, tasks: Sequence[LabelledTask], answers: Sequence[Se
 
 def _tasks(state: State) -> list[LabelledTask]:
     rows = [ProbeTask(**row) for row in state.store.read_table(TASKS)]
+    origin, turns = state.config.origin(1), state.config.dialogue.turns
     return [
-        LabelledTask(task_of(state.world, state.config, row.task_id, row.question, 1), row.label, row.p_hat)
+        LabelledTask(task_of(state.world, origin, row.task_id, row.question, turns), row.label, row.p_hat)
         for row in rows
     ]
 

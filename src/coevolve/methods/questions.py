@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coevolve.config import Config
 from coevolve.grading.extract import last_boxed
-from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.protocol import after_last_output, written_question
-from coevolve.types import PROPOSER, Origin, StopReason, Task, Trajectory
+from coevolve.types import Origin, StopReason, Task, Trajectory
 from coevolve.worlds.base import World
 
 
@@ -23,11 +21,17 @@ class Written:
 
 
 def read_questions(
-    world: World, texts: Sequence[Trajectory], config: CoevolutionConfig, *, iteration: int, prefix: str
+    world: World, texts: Sequence[Trajectory], origin: Origin, prefix: str, *, turns: int = 1, own_answer: bool = False
 ) -> list[Written]:
-    """Parse and check every text; ``prefix`` makes the task ids unique within a run.
+    """Parse and check every text.
 
     A question stands after the last tool result of a writer that has the tool: what a program prints is not written.
+
+    Args:
+        origin: of the tasks.
+        prefix: makes the task ids unique within a run.
+        turns: user turns that a task may have.
+        own_answer: a question without the writer's own boxed answer is malformed.
     """
     opening = world.contract.proposer_opening
     out = []
@@ -36,21 +40,20 @@ def read_questions(
         question = written_question(text) if trajectory.stop is StopReason.EOS else None
         task = None
         own = last_boxed(text)
-        answered = own is not None or not config.proposer.own_answer
+        answered = own is not None or not own_answer
         if question is not None and answered and world.is_well_formed(question):
-            task = task_of(world, config, f"{prefix}-{i:04d}", question, iteration, own)
+            task = task_of(world, origin, f"{prefix}-{i:04d}", question, turns, own)
         out.append(Written(trajectory, question or "", task))
     return out
 
 
 def task_of(
-    world: World, config: Config, id: str, question: str, iteration: int, own_answer: str | None = None
+    world: World, origin: Origin, id: str, question: str, turns: int = 1, own_answer: str | None = None
 ) -> Task:
-    """The task of a well-formed question: a dialogue where the configuration has them and the question can be one."""
-    turns = world.user_turns(question, config.dialogue.turns)
-    origin = Origin(config.method, PROPOSER, iteration)
-    written = question if len(turns) > 1 else None
-    return Task(id, turns, "dialogue" if written else "chain", origin, own_answer, written)
+    """The task of a well-formed question: a dialogue where it may have several turns and can be cut into them."""
+    asked = world.user_turns(question, turns)
+    written = question if len(asked) > 1 else None
+    return Task(id, asked, "dialogue" if written else "chain", origin, own_answer, written)
 
 
 def answers_of(trajectories: Sequence[Trajectory], *, count_missing: bool = True) -> list[str | None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from coevolve.methods.phases.figures import gate_bounds
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.report.transcripts import LONGEST_ANSWER, Forms, shortened
 from coevolve.store.records import RunRecords
 
@@ -151,6 +151,7 @@ def _forms(row: Mapping[str, Any]) -> Forms:
 def _read_pools(folder: RunRecords, index: TaskIndex) -> None:
     known = _by_task(folder, "meter/tasks-", ("truth", "label_right"))
     first = _by_task(folder, "meter/first-executor-", ("pass_rate",))
+    gate = folder.config.gate if isinstance(folder.config, CoevolutionConfig) else None
     for name in folder.recorded("tasks/iteration-"):
         iteration = iteration_of(name)
         for row in _rows(folder, name, _TASKS):
@@ -167,7 +168,7 @@ def _read_pools(folder: RunRecords, index: TaskIndex) -> None:
                 question=shortened(row["question"], LONGEST_QUESTION),
                 topic=row["topic"],
                 reason=row["reason"],
-                fate=_fate(row, gate_bounds(folder.config, iteration)),
+                fate=_fate(row, gate.bounds(iteration) if gate else None),
                 own=shortened(row["proposed_answer"], LONGEST_ANSWER),
                 label=shortened(row["label"], LONGEST_ANSWER),
                 counts=[*counts, ["other answers", rest]] if rest else counts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from coevolve.engine.base import Sampling
 from coevolve.rollout.base import Episode, Rollouts, RolloutSettings, Seat, Snapshot
@@ -21,6 +22,7 @@ def solve(
     seed: int,
     greedy: bool = False,
     opening: str = "",
+    agent: str = SOLVER,
 ) -> list[tuple[Trajectory, ...]]:
     """``samples`` answers to each task, with the tool.
 
@@ -32,14 +34,15 @@ def solve(
         seed: of all random numbers.
         greedy: decode at temperature 0.
         opening: text forced at the start of each answer.
+        agent: whose policy it is.
     """
     temperature = 0.0 if greedy else rollouts.settings.sampling.temperature
     episodes = [
-        _answer(rollouts.settings, task, k, seed=seed_of(seed, n, k), temperature=temperature, opening=opening)
+        _answer(rollouts.settings, Seat(agent, None, opening), task, k, seed_of(seed, n, k), temperature)
         for n, task in enumerate(tasks)
         for k in range(samples)
     ]
-    flat = [only for (only,) in rollouts.play({SOLVER: policy}, episodes)]
+    flat = [only for (only,) in rollouts.play({agent: policy}, episodes)]
     return [tuple(flat[i : i + samples]) for i in range(0, len(flat), samples)]
 
 
@@ -56,15 +59,13 @@ def write(
     return [only for (only,) in rollouts.play({PROPOSER: policy}, episodes)]
 
 
-def _answer(
-    settings: RolloutSettings, task: Task, sample: int, *, seed: int, temperature: float, opening: str
-) -> Episode:
-    place, (first, *more) = _text(settings, SOLVER), task.turns
+def _answer(settings: RolloutSettings, seat: Seat, task: Task, sample: int, seed: int, temperature: float) -> Episode:
+    place, (first, *more) = _text(settings, seat.agent), task.turns
     if more:
         place = DialogueSpec(place, tuple(more), all_turns=settings.dialogue.judged == "all")
-    seat = Seat(SOLVER, settings.contract.prompt(SOLVER, PromptContext(first, kind=task.kind)), opening)
+    prompt = settings.contract.prompt(seat.agent, PromptContext(first, kind=task.kind))
     sampling = Sampling(temperature, max_tokens=settings.sampling.max_tokens)
-    return Episode(task.id, sample, (seat,), place, sampling, seed)
+    return Episode(task.id, sample, (replace(seat, prompt=prompt),), place, sampling, seed)
 
 
 def _text(settings: RolloutSettings, agent: str) -> EnvironmentSpec:

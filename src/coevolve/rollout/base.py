@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,8 +77,8 @@ class RolloutSettings:
     tool_users: frozenset[str]  # agents that may call the tool
 
     @classmethod
-    def of(cls, config: Config, contract: Contract) -> RolloutSettings:
-        """Those of a run."""
+    def of(cls, config: Config, contract: Contract, agents: Collection[str] = (PROPOSER, SOLVER)) -> RolloutSettings:
+        """Those of a run with these agents."""
         return cls(
             contract,
             engine=config.engine_settings,
@@ -87,7 +87,7 @@ class RolloutSettings:
             sandbox=config.sandbox,
             grading=config.grading,
             dialogue=config.dialogue,
-            tool_users=frozenset(agent for agent in (PROPOSER, SOLVER) if config.has_tool(agent)),
+            tool_users=frozenset(agent for agent in agents if config.has_tool(agent)),
         )
 
     @property

@@ -14,8 +14,8 @@ from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, fetch_base
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.records import RunRecords
-from coevolve.types import PROPOSER, SOLVER, Origin, Task, Trajectory
-from coevolve.worlds.base import Contract, PromptContext
+from coevolve.types import PROPOSER, Origin, Task, Trajectory
+from coevolve.worlds.base import PromptContext
 from coevolve.worlds.registry import open_world, world_named
 
 
@@ -38,19 +38,19 @@ def solve(path: Path, question: str) -> Trajectory:
     world = open_world(config)
     base = base_model(world)
     task = Task("asked", (question,), "asked", Origin(config.method, PROPOSER, newest))
-    example = world_named(config.world).example
-    _refuse_unreadable(task, world.contract, base, config.sampling.max_tokens, example)
-    rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), base)
+    prompt, example = world.contract.prompt(answerer, PromptContext(question)), world_named(config.world).example
+    _refuse_unreadable(task, prompt, base, config.sampling.max_tokens, example)
+    rollouts = LocalRollouts(RolloutSettings.of(config, world.contract, {answerer}), base)
     try:
         policy = RunCheckpoints(folder, base).weights(answerer, newest)
-        return asking.solve(rollouts, policy, [task], 1, seed=config.seed, greedy=True)[0][0]
+        return asking.solve(rollouts, policy, [task], 1, seed=config.seed, greedy=True, agent=answerer)[0][0]
     finally:
         rollouts.close()
 
 
-def _refuse_unreadable(task: Task, contract: Contract, base: Path, max_tokens: int, example: str) -> None:
+def _refuse_unreadable(task: Task, prompt: str, base: Path, max_tokens: int, example: str) -> None:
     """A tiny vocabulary drops what it does not know, and the answer would be to another question."""
-    codec, prompt = Codec(base), contract.prompt(SOLVER, PromptContext(task.turns[0]))
+    codec = Codec(base)
     tokens = codec.encode(prompt)
     read = codec.decode(codec.encode(task.question))
     fault = ""

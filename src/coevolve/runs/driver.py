@@ -11,7 +11,7 @@ from coevolve.config import Config
 from coevolve.engine.factory import Trainers, require_engine
 from coevolve.errors import CoevolveError, EngineError, RunError
 from coevolve.evaluation.meters import open_meter
-from coevolve.evaluation.phase import run_phases, run_reports
+from coevolve.evaluation.phase import labels_of, run_phases, run_reports
 from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import open_judge
 from coevolve.grading.symbolic import symbolic_version
@@ -120,7 +120,7 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     check_same_base(folder.records.facts.get("base"), base)
     with (
         open_judge(config.grading) as judge,
-        closing(LocalRollouts(RolloutSettings.of(config, world.contract), base)) as rollouts,
+        closing(LocalRollouts(RolloutSettings.of(config, world.contract, labels_of(config)), base)) as rollouts,
         tracking(folder.path, config.track, progress.note) as trackers,
     ):
         todo = [phase for phase in run_phases(config) if not folder.records.is_done(name_of(phase))]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from coevolve.config import Config, at_iteration
-from coevolve.methods.config import CoevolutionConfig
+from coevolve.methods.config import CoevolutionConfig, GateSection
 from coevolve.methods.figures import (
     AgentNote,
     Bar,
@@ -99,12 +98,6 @@ def pool_figures(part: str, run: RunView) -> Iterator[Part]:
         yield LineFigure("Disagreement of the votes", note, "health", (line,), Unit.NATS, first=1)
 
 
-def gate_bounds(config: Config, iteration: int) -> tuple[float, float] | None:
-    """The p_hat from which and up to which a task is kept in an iteration; None where no gate is configured."""
-    gate = config.gate if isinstance(config, CoevolutionConfig) else None
-    return (at_iteration(gate.lower, iteration), at_iteration(gate.upper, iteration)) if gate and gate.enabled else None
-
-
 def _shares_of_pools(title: str, note: str, *lines: Series) -> LineFigure:
     return LineFigure(title, note, "health", lines, Unit.SHARE, first=1)
 
@@ -141,16 +134,16 @@ def _length(iteration: int, pool: Row, step: str) -> Bar:
 
 def _votes(run: RunView, pools: _Pools) -> BarsFigure:
     """Histograms of p_hat, with the window of the gate."""
-    panels = tuple(_vote_panel(run, t, pool) for t, pool in pools if pool.get("p_hat_histogram"))
+    gate = run.config.gate if isinstance(run.config, CoevolutionConfig) and run.config.gate.enabled else None
+    panels = tuple(_vote_panel(gate, t, pool) for t, pool in pools if pool.get("p_hat_histogram"))
     labels = tuple(f"{bin / 10:.1f}" for bin in range(11))
     title = f"How sure the {run.label(SOLVER)} is of each task"
     note = "p̂ is the share of the majority answer among all votes; tasks in the shaded window enter training"
     return BarsFigure(title, note, "health", labels, panels, "p̂", SOLVER, every=5, wide="wide")
 
 
-def _vote_panel(run: RunView, t: int, pool: Row) -> Panel:
-    bounds = gate_bounds(run.config, t)
-    low, high = bounds or (0.0, 1.0)
+def _vote_panel(gate: GateSection | None, t: int, pool: Row) -> Panel:
+    low, high = gate.bounds(t) if gate else (0.0, 1.0)
     bars = tuple(
         Bar(
             number,
@@ -164,7 +157,7 @@ def _vote_panel(run: RunView, t: int, pool: Row) -> Panel:
         )
         for bin, number in enumerate(pool["p_hat_histogram"])
     )
-    window = (low * 10 + 0.05, high * 10 + 0.95) if bounds else None
+    window = (low * 10 + 0.05, high * 10 + 0.95) if gate else None
     return Panel((BarGroup(f"iteration {t}", bars),), f"iteration {t}: {pool['kept']} of {pool['size']} kept", window)
 
 

@@ -10,7 +10,7 @@ from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import Gate, gate
 from coevolve.curriculum.voting import agrees
 from coevolve.methods.base import Store
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import verified_label
 from coevolve.methods.own import gate_rule
@@ -40,14 +40,14 @@ class FillPool:
     by_steps = False
     steps = 1
 
-    def __init__(self, config: Config, iteration: int, labels: Labels = IDS) -> None:
+    def __init__(self, config: CoevolutionConfig, iteration: int, labels: Labels = IDS) -> None:
         self.iteration = iteration
         self.report = pool_report(labels)
 
-    def cost(self, config: Config) -> PhaseCost:
+    def cost(self, config: CoevolutionConfig) -> PhaseCost:
         """Every text may become a question, which every voter answers."""
         size = config.pool.size
-        prompts = size * len(voters(config, config.pool.voters, self.iteration))
+        prompts = size * len(voters(config.pool.voters, self.iteration, trained=config.solver.train))
         answers = prompts * config.pool.votes
         return PhaseCost(size, answers, prompts, stored=answers)
 
@@ -57,7 +57,14 @@ class FillPool:
         seed = seed_of(config.seed, "pool", t)
         agent, last = (PROPOSER, t) if config.proposer.train else (PROPOSER, 0)
         texts = write(state.rollouts, state.checkpoints.weights(agent, last), config.pool.size, seed=seed)
-        written = read_questions(state.world, texts, config, iteration=t, prefix=f"p{t}")
+        written = read_questions(
+            state.world,
+            texts,
+            config.origin(t),
+            f"p{t}",
+            turns=config.dialogue.turns,
+            own_answer=config.proposer.own_answer,
+        )
         earlier = earlier_questions(state.store, t)
         fates = _fates(state, written, Archive(earlier))
         tasks = [w.task for w, fate in zip(written, fates, strict=True) if w.task is not None and fate == "asked"]
@@ -71,24 +78,21 @@ class FillPool:
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"proposed": len(texts), "kept": len(pool.kept), "tokens": tokens})
         files = [state.store.write_table(table_of(t), task_rows(pool, state.world))]
-        has_probe = t == 1 and config.solver.train and config.health.probe > 0
-        return [*files, *freeze_probe(state, tasks, by_voter[0])] if has_probe else files
+        return [*files, *freeze_probe(state, tasks, by_voter[0])] if t == 1 and config.has_probe else files
 
 
 def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
     section = state.config.gate
-    bounds = at_iteration(section.lower, iteration), at_iteration(section.upper, iteration)
 
     def verified(group: Group) -> bool:
         found = verified_label(group.task, group.trajectories, judge=state.judge)
         return found is not None and agrees(found.label, group.vote, judge=state.judge)
 
-    margin = at_iteration(section.margin, iteration)
     return gate(
         groups,
-        *bounds,
+        *section.bounds(iteration),
         enabled=section.enabled,
-        margin=margin,
+        margin=at_iteration(section.margin, iteration),
         verified=verified if section.verified else None,
         rule=gate_rule(section),
     )
@@ -101,9 +105,10 @@ def earlier_questions(store: Store, iteration: int) -> list[str]:
 
 def kept_tasks(state: State, iteration: int) -> list[LabelledTask]:
     """The tasks that the gate kept, with their frozen labels, as the pool phase wrote them down."""
+    origin, turns = state.config.origin(iteration), state.config.dialogue.turns
     return [
         LabelledTask(
-            task_of(state.world, state.config, row.task_id, row.question, iteration),
+            task_of(state.world, origin, row.task_id, row.question, turns),
             row.label,
             row.p_hat,
             tuple((str(entry["answer"]), int(entry["votes"])) for entry in row.counts),

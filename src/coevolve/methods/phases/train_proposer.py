@@ -17,7 +17,7 @@ from coevolve.learning.advantages import keyed
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import open_policy, train_steps
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig, RewardSection
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
@@ -36,16 +36,16 @@ class TrainProposer:
 
     by_steps = True
 
-    def __init__(self, config: Config, iteration: int, labels: Labels = IDS) -> None:
+    def __init__(self, config: CoevolutionConfig, iteration: int, labels: Labels = IDS) -> None:
         self.iteration = iteration
         self.report = proposer_report(labels)
         self.steps = at_iteration(config.proposer.steps, iteration)
 
-    def cost(self, config: Config) -> PhaseCost:
+    def cost(self, config: CoevolutionConfig) -> PhaseCost:
         """Every text is trained on and may be a question, which every voter answers."""
         section = config.proposer
         texts = self.steps * section.questions
-        prompts = texts * len(voters(config, section.voters, self.iteration))
+        prompts = texts * len(voters(section.voters, self.iteration, trained=config.solver.train))
         return PhaseCost(texts, prompts * section.votes, prompts, questions_trained=texts, checkpoint_copies=3)
 
     def run(self, state: State) -> list[Path]:
@@ -63,13 +63,20 @@ class TrainProposer:
         seed = seed_of(config.seed, "curriculum", t, step)
         texts = write(state.rollouts, policy.weights(), config.proposer.questions, seed=seed)
         gap = policy.check_logprobs(texts)
-        written = read_questions(state.world, texts, config, iteration=t, prefix=f"c{t}-{step}")
+        written = read_questions(
+            state.world,
+            texts,
+            config.origin(t),
+            f"c{t}-{step}",
+            turns=config.dialogue.turns,
+            own_answer=config.proposer.own_answer,
+        )
         tasks = [w.task for w in written if w.task is not None]
         by_voter = poll_for_reward(state, tasks, t, seed_of(seed, "votes"))
         with state.spent.grading():
             votes = [pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge) for n in range(len(tasks))]
             groups = [Group(task, by_voter[0][n], votes[n]) for n, task in enumerate(tasks)]
-            rewards = score_questions(config, t, written, groups, archive)
+            rewards = score_questions(config.reward, t, written, groups, archive)
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         made = ProposerStep(t, step + 1, self.steps, written, by_voter, groups, rewards, stats, zero_groups, gap)
@@ -79,7 +86,12 @@ class TrainProposer:
         state.progress.step(step + 1, shown_facts(facts, scored))
 
     def _update(
-        self, config: Config, policy: Policy, written: Sequence[Written], rewards: Sequence[RewardParts], step: int
+        self,
+        config: CoevolutionConfig,
+        policy: Policy,
+        written: Sequence[Written],
+        rewards: Sequence[RewardParts],
+        step: int,
     ) -> tuple[list[TrainStats], int]:
         """GRPO over groups of the batch (all prompts are the same); returns statistics and zero-variance groups."""
         section = config.proposer
@@ -101,7 +113,7 @@ class TrainProposer:
 
 
 def score_questions(
-    config: Config, iteration: int, written: Sequence[Written], groups: Sequence[Group], archive: Archive
+    section: RewardSection, iteration: int, written: Sequence[Written], groups: Sequence[Group], archive: Archive
 ) -> list[RewardParts]:
     """The composite reward of every written text (methods: R_C).
 
@@ -110,7 +122,6 @@ def score_questions(
         groups: voted trajectories, of the texts with a task, in their order.
         archive: questions of earlier iterations, for the novelty term.
     """
-    section = config.reward
     asked = [i for i, w in enumerate(written) if w.task is not None]
     questions = [written[i].question for i in asked]
     # The share is of the whole batch: malformed texts form no cluster but count in B.

@@ -14,11 +14,11 @@ from coevolve.learning.advantages import group_relative
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import open_policy, train_steps
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, relabelled
 from coevolve.methods.metrics import sampled_entropy
-from coevolve.methods.own import shape_of
+from coevolve.methods.own import Shape, shape_of
 from coevolve.methods.phases.fill_pool import kept_tasks
 from coevolve.methods.phases.solver_report import (
     EXECUTOR,
@@ -44,13 +44,13 @@ class TrainSolver:
 
     by_steps = True
 
-    def __init__(self, config: Config, iteration: int, labels: Labels = IDS) -> None:
+    def __init__(self, config: CoevolutionConfig, iteration: int, labels: Labels = IDS) -> None:
         self.iteration = iteration
         self.report = solver_report(labels)
         self.steps = at_iteration(config.solver.steps, iteration)
         self._label = labels[SOLVER]
 
-    def cost(self, config: Config) -> PhaseCost:
+    def cost(self, config: CoevolutionConfig) -> PhaseCost:
         """Every answer is trained on."""
         prompts = self.steps * config.solver.tasks
         answers = prompts * config.solver.group_size
@@ -100,11 +100,19 @@ class TrainSolver:
         state.progress.step(step + 1, shown_facts(facts))
 
     def _update(
-        self, config: Config, policy: Policy, batch: Sequence[Answered], rewards: Sequence[np.ndarray], step: int
+        self,
+        config: CoevolutionConfig,
+        policy: Policy,
+        batch: Sequence[Answered],
+        rewards: Sequence[np.ndarray],
+        step: int,
     ) -> tuple[list[TrainStats], int]:
         """Advantages per group, minibatches over the shuffled batch; returns statistics and zero-variance groups."""
         section = config.solver
-        groups = [lessons(config, task, group, r) for (task, group), r in zip(batch, rewards, strict=True)]
+        groups = [
+            lessons(shape_of(config.objective, section, config.adpo, task.p_hat), task, group, reward)
+            for (task, group), reward in zip(batch, rewards, strict=True)
+        ]
         zero = sum(not any(x.advantage for x in group) for group in groups)
         entropy = sampled_entropy([x for _, group in batch for x in group])
         groups = above_the_floor(groups, entropy, section.entropy_floor)
@@ -121,12 +129,12 @@ class TrainSolver:
         return policy.update(batches, lrs), zero
 
 
-def lessons(config: Config, task: LabelledTask, group: Sequence[Trajectory], rewards: np.ndarray) -> list[Lesson]:
-    """What the trajectories of one task are told; the objective depends on the task's p_hat.
+def lessons(shape: Shape, task: LabelledTask, group: Sequence[Trajectory], rewards: np.ndarray) -> list[Lesson]:
+    """What the trajectories of one task are told; ``shape`` is what the objective makes of the task's p_hat.
 
     A trajectory lost to the infrastructure teaches nothing, and its reward moves no baseline.
     """
-    scale, clip_low, clip_high = shape_of(config, task.p_hat)
+    scale, clip_low, clip_high = shape
     advantages = np.zeros(len(group))
     usable = np.array([not x.lost for x in group])
     advantages[usable] = group_relative(rewards[usable]) * scale

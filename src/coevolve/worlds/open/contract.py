@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from coevolve.engine.chat import ChatTemplate
 from coevolve.engine.vocabulary import Vocabulary
 from coevolve.grading.extract import last_boxed
-from coevolve.types import PROPOSER, SOLVER
+from coevolve.types import PROPOSER
 from coevolve.worlds.base import NO_CONTEXT, PromptContext
 
 BOX = "\\boxed{}"
@@ -176,7 +176,7 @@ class OpenContract:
         body = line[1]
         start = body.rfind("\\boxed{")
         boxed_last = start >= 0 and "\n" not in body[start:] and last_boxed(body) is not None
-        asked = agent == SOLVER or CLOSE_QUESTION in body[:start]
+        asked = agent != PROPOSER or CLOSE_QUESTION in body[:start]
         return body if boxed_last and asked else None
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
