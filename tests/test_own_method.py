@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from coevolve.cli import app
+from coevolve.report.live import live_state
+from coevolve.store.records import RunRecords
 
 METHOD = '''
 import random
@@ -74,7 +76,8 @@ class Shorten(Phase):
 
     def step(self, state, policy, section, step):
         seed = seed_of(state.config.seed, "shorten", self.iteration, step)
-        groups = solve(state.rollouts, policy.weights(), state.world.draw(self.answers, seed), 1, seed=seed)
+        tasks = state.world.draw(self.answers, seed)
+        groups = solve(state.rollouts, policy.weights(), tasks, 1, seed=seed, agent="speaker")
         spoken = [answer for (answer,) in groups]
         length = sum(answer.sampled for answer in spoken) / len(spoken)
         lessons = [Lesson(x, 1 - x.sampled / length, section.clip_low, section.clip_high) for x in spoken]
@@ -164,6 +167,12 @@ def test_its_agent_answers_a_question(folder: Path) -> None:
     assert "answer:" in coevolve(folder, "solve", "run", "Let a = 12 + 30. Find a.")
 
 
+def test_its_agent_is_exported_with_a_card(folder: Path) -> None:
+    coevolve(folder, "export", "run", "--to", "out", "--what", "models")
+    assert (folder / "out/speaker/model.safetensors").is_file()
+    assert "terse speaker" in (folder / "out/speaker/README.md").read_text(encoding="utf-8")
+
+
 def test_after_a_kill_it_resumes_to_the_same_bytes(folder: Path) -> None:
     run = folder / "killed"
     process = subprocess.Popen(
@@ -178,6 +187,11 @@ def test_after_a_kill_it_resumes_to_the_same_bytes(folder: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert json.loads((run / "manifest.json").read_text(encoding="utf-8"))["status"] == "running"
+    live = live_state(RunRecords.open(run), None)
+    assert [phase["name"] for phase in live["phases"]] == ["evaluate", *["shorten", "evaluate"] * 2]
+    assert live["current"] == {"iteration": 1, "name": "shorten", "steps": 3}
+    assert 1 <= live["done"] <= 3
+    assert live["left_s"] > 0
     coevolve(folder, "resume", "killed", "--quiet")
     assert metrics.read_bytes() == (folder / "run/metrics.jsonl").read_bytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from coevolve.evaluation.figures import evaluation_figures
 from coevolve.evaluation.suites import MAJ_AT_K, MEAN_AT_K
@@ -31,6 +32,7 @@ from coevolve.worlds.base import HELD_OUT
 
 EVALUATE, EVALUATION, CONTROL = "evaluate", "evaluation", "control"
 _HELD_OUT = (MEAN_AT_K, MAJ_AT_K, "greedy", "by_level", "tool_calls", "n", "ci95")
+_FORCED = ("controls", "fence_forced_base", MEAN_AT_K)
 _OF_POOLS = ("first_executor_pass_rate", "fixed_executor_tool_calls")  # a later evaluation may measure a pool again
 
 
@@ -43,7 +45,7 @@ def evaluation_report(solver: str) -> PhaseReport:
         headline=_headline,
         summary=_parts,
         whole=_controls,
-        quantities=(*_held_out_quantities(), *_pool_quantities(solver), *_dialogue_quantities(), _FORCED),
+        quantities=_quantities(solver),
         figures=(partial(evaluation_figures, EVALUATION),),
         findings=(partial(_progress, solver), partial(_difficulty, solver)),
     )
@@ -95,127 +97,49 @@ def _first_levels(by_level: object) -> float | None:
     return _mean([number_at(by_level, level) for level in "123"])
 
 
-HELD_OUT_ACCURACY = Quantity(
-    key=MEAN_AT_K,
-    heading="mean@k by iteration",
-    path=(HELD_OUT, MEAN_AT_K),
-    unit=Unit.SHARE,
+def _held_out(name: str, key: str, heading: str, unit: Unit, column: str, meaning: str, **more: Any) -> Quantity:
+    """A number that every evaluation has under ``name`` among those of the held-out questions."""
+    metric = f"{EVALUATION}/{HELD_OUT}/{name}"
+    return Quantity(key, heading, (HELD_OUT, name), unit, column=column, meaning=meaning, metric=metric, **more)
+
+
+def _dialogue(key: str, heading: str, *path: str, **more: Any) -> Quantity:
+    """Accuracy on held-out dialogues."""
+    return Quantity(key, heading, ("transfer", *path), Unit.SHARE, Better.HIGHER, default=False, **more)
+
+
+HELD_OUT_ACCURACY = _held_out(
+    MEAN_AT_K,
+    MEAN_AT_K,
+    "mean@k by iteration",
+    Unit.SHARE,
+    "held-out",
+    "accuracy of single answers on held-out questions of one turn",
     better=Better.HIGHER,
-    column="held-out",
-    meaning="accuracy of single answers on held-out questions of one turn",
     interval=(HELD_OUT, "ci95"),
-    metric=f"evaluation/{HELD_OUT}/{MEAN_AT_K}",
 )
 
 
-FIRST_LEVELS = Quantity(
-    key="levels_1_to_3",
-    heading="levels 1-3, last",
-    path=(HELD_OUT, "by_level"),
-    unit=Unit.SHARE,
-    better=Better.HIGHER,
-    span=Span.LAST,
-    value=_first_levels,
-)
-
-
-def _held_out_quantities() -> tuple[Quantity, ...]:
+def _quantities(solver: str) -> tuple[Quantity, ...]:
+    higher, share, calls = Better.HIGHER, Unit.SHARE, Unit.PER_ANSWER
+    majority, greedy = "held-out accuracy of the majority answer of k", "held-out accuracy of the greedy answer"
+    levels = (HELD_OUT, "by_level")
+    (rate, used), first = [(POOL, name) for name in _OF_POOLS], f"first {solver}"
+    harder = f"pass rate of the {solver} of iteration 1 on each pool"
+    dialogues = "mean@k on held-out dialogues of 2, 3 and 4 turns"
+    forced = "mean@k of the base model with its first tool call forced"
     return (
         HELD_OUT_ACCURACY,
-        Quantity(
-            key="majority",
-            heading="majority",
-            path=(HELD_OUT, MAJ_AT_K),
-            unit=Unit.SHARE,
-            better=Better.HIGHER,
-            default=False,
-            column="maj@k",
-            meaning="held-out accuracy of the majority answer of k",
-            metric=f"evaluation/{HELD_OUT}/{MAJ_AT_K}",
-        ),
-        Quantity(
-            key="greedy",
-            heading="greedy, last",
-            path=(HELD_OUT, "greedy"),
-            unit=Unit.SHARE,
-            better=Better.HIGHER,
-            span=Span.LAST,
-            column="greedy",
-            meaning="held-out accuracy of the greedy answer",
-            metric="evaluation/held_out/greedy",
-        ),
-        FIRST_LEVELS,
-        Quantity(
-            key="calls",
-            heading="tool calls, held-out",
-            path=(HELD_OUT, "tool_calls"),
-            unit=Unit.PER_ANSWER,
-            column="tool calls",
-            meaning="in one held-out answer",
-            metric="evaluation/held_out/tool_calls",
-        ),
+        _held_out(MAJ_AT_K, "majority", "majority", share, "maj@k", majority, better=higher, default=False),
+        _held_out("greedy", "greedy", "greedy, last", share, "greedy", greedy, better=higher, span=Span.LAST),
+        Quantity("levels_1_to_3", "levels 1-3, last", levels, share, higher, span=Span.LAST, value=_first_levels),
+        _held_out("tool_calls", "calls", "tool calls, held-out", calls, "tool calls", "in one held-out answer"),
+        Quantity("first_executor", first, rate, share, Better.LOWER, first=1, column=first, meaning=harder),
+        Quantity("pool_calls", "tool calls, pools", used, calls, first=1, meaning="its tool calls there"),
+        _dialogue("dialogues", "dialogues", meaning=dialogues, value=_dialogues),
+        *(_dialogue(f"dialogue_{n}", f"{n} user turns", f"dialogue_{n}", "mean") for n in (2, 3, 4)),
+        Quantity("forced", "tool forced", _FORCED, share, span=Span.BASE, default=False, meaning=forced),
     )
-
-
-def _pool_quantities(solver: str) -> tuple[Quantity, ...]:
-    return (
-        Quantity(
-            key="first_executor",
-            heading=f"first {solver}",
-            path=(POOL, "first_executor_pass_rate"),
-            unit=Unit.SHARE,
-            better=Better.LOWER,
-            first=1,
-            column=f"first {solver}",
-            meaning=f"pass rate of the {solver} of iteration 1 on each pool",
-        ),
-        Quantity(
-            key="pool_calls",
-            heading="tool calls, pools",
-            path=(POOL, "fixed_executor_tool_calls"),
-            unit=Unit.PER_ANSWER,
-            first=1,
-            meaning="its tool calls there",
-        ),
-    )
-
-
-def _dialogue_quantities() -> tuple[Quantity, ...]:
-    of_turns = (
-        Quantity(
-            key=f"dialogue_{turns}",
-            heading=f"{turns} user turns",
-            path=("transfer", f"dialogue_{turns}", "mean"),
-            unit=Unit.SHARE,
-            better=Better.HIGHER,
-            default=False,
-        )
-        for turns in (2, 3, 4)
-    )
-    return (
-        Quantity(
-            key="dialogues",
-            heading="dialogues",
-            path=("transfer",),
-            unit=Unit.SHARE,
-            better=Better.HIGHER,
-            default=False,
-            meaning="mean@k on held-out dialogues of 2, 3 and 4 turns",
-            value=_dialogues,
-        ),
-        *of_turns,
-    )
-
-
-_FORCED = Quantity(
-    key="forced",
-    heading="tool forced",
-    path=("controls", "fence_forced_base", MEAN_AT_K),
-    unit=Unit.SHARE,
-    span=Span.BASE,
-    default=False,
-    meaning="mean@k of the base model with its first tool call forced",
-)
 
 
 def _dialogues(transfer: object) -> float | None:

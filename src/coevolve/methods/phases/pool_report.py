@@ -227,7 +227,7 @@ def pool_report(labels: Labels) -> PhaseReport:
         activity="writing and voting on tasks",
         headline=_headline,
         summary=lambda rows, iteration: {POOL: part_of(Seen(rows, iteration).last(POOL), _FIRST)},
-        quantities=(*_QUANTITIES, _kept_quantity(solver)),
+        quantities=_quantities(solver),
         alarms={
             "repeats": partial(_repeats, proposer),
             "one kind": _one_kind,
@@ -243,53 +243,23 @@ def pool_report(labels: Labels) -> PhaseReport:
     )
 
 
-def _share(key: str, heading: str, name: str, better: Better, meaning: str, **more: Any) -> Quantity:
-    """A share that the row of a pool holds under ``name``."""
-    path, metric = (POOL, name), f"{POOL}/{name}"
-    return Quantity(key, heading, path, Unit.SHARE, better, first=1, meaning=meaning, metric=metric, **more)
+def _quantities(solver: str) -> tuple[Quantity, ...]:
+    def share(key: str, heading: str, name: str, better: Better, meaning: str, **more: Any) -> Quantity:
+        path, metric = (POOL, name), f"{POOL}/{name}"
+        return Quantity(key, heading, path, Unit.SHARE, better, first=1, meaning=meaning, metric=metric, **more)
 
-
-_QUANTITIES = (
-    _share(
-        "labels",
-        "pseudo-label accuracy",
-        "label_accuracy_kept",
-        Better.HIGHER,
-        "kept pseudo-labels that are true",
-        column="label accuracy",
-    ),
-    _share(
-        "well_formed",
-        "well-formed",
-        "well_formed",
-        Better.HIGHER,
-        "proposed questions that pass the format check",
-        default=False,
-        column="well formed",
-    ),
-    _share("duplicates", "duplicates", "duplicates", Better.LOWER, "questions asked before", default=False),
-    _share(
-        "novelty",
-        "near the archive",
-        "archive_near_share",
-        Better.LOWER,
-        "questions near one of an earlier pool",
-        default=False,
-    ),
-)
-
-
-def _kept_quantity(solver: str) -> Quantity:
-    return Quantity(
-        key="kept",
-        heading="kept",
-        path=(POOL, "kept"),
-        unit=Unit.COUNT,
-        first=1,
-        default=False,
-        column="kept",
-        meaning=f"tasks of the pool that the gate keeps to train the {solver}",
-        total=(POOL, "size"),
+    higher, lower, count = Better.HIGHER, Better.LOWER, Unit.COUNT
+    labels, written = "kept pseudo-labels that are true", "proposed questions that pass the format check"
+    near, kept = "questions near one of an earlier pool", f"tasks of the pool that the gate keeps to train the {solver}"
+    total = (POOL, "size")
+    return (
+        share("labels", "pseudo-label accuracy", "label_accuracy_kept", higher, labels, column="label accuracy"),
+        share("well_formed", "well-formed", "well_formed", higher, written, column="well formed", default=False),
+        share("duplicates", "duplicates", "duplicates", lower, "questions asked before", default=False),
+        share("novelty", "near the archive", "archive_near_share", lower, near, default=False),
+        Quantity(
+            "kept", "kept", (POOL, "kept"), count, first=1, column="kept", meaning=kept, total=total, default=False
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from coevolve.curriculum.archive import Archive
@@ -115,18 +115,7 @@ def proposer_report(labels: Labels) -> PhaseReport:
         share=3.0,
         headline=_headline,
         summary=lambda rows, iteration: {CURRICULUM: part_of(Seen(rows, iteration).last(STEP), _PART, rest=False)},
-        quantities=(
-            Quantity(
-                key="proposer_reward",
-                heading=f"reward of the {proposer}",
-                path=(CURRICULUM, "reward"),
-                unit=Unit.NUMBER,
-                first=1,
-                default=False,
-                meaning="mean over the last step's texts",
-                metric=f"{STEP}/reward",
-            ),
-        ),
+        quantities=(replace(_REWARD, heading=f"reward of the {proposer}"),),
         step_event=STEP,
         step_facts=(("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
         alarms=training_alarms(STEP, CURRICULUM, proposer),
@@ -135,6 +124,16 @@ def proposer_report(labels: Labels) -> PhaseReport:
     )
 
 
+_REWARD = Quantity(
+    "proposer_reward",
+    "reward",
+    (CURRICULUM, "reward"),
+    Unit.NUMBER,
+    first=1,
+    default=False,
+    meaning="mean over the last step's texts",
+    metric=f"{STEP}/reward",
+)
 _PART = ("reward", "r_unc", "r_tool", "r_rep", "format", "step", "steps")
 
 

@@ -182,28 +182,15 @@ def _parts(rows: Sequence[Row], iteration: int) -> dict[str, object]:
     }
 
 
+def _quantity(key: str, name: str, heading: str, better: Better, meaning: str) -> Quantity:
+    path, metric = (EXECUTOR, name), f"{STEP}/{name}"
+    return Quantity(key, heading, path, Unit.SHARE, better, 1, default=False, meaning=meaning, metric=metric)
+
+
+_OF_LAST = "answers of the last training step that"
 _QUANTITIES = (
-    Quantity(
-        key="solver_reward",
-        heading="reward",
-        path=(EXECUTOR, "reward"),
-        unit=Unit.SHARE,
-        first=1,
-        default=False,
-        meaning="answers of the last training step that agree with the pseudo-label",
-        metric=f"{STEP}/reward",
-    ),
-    Quantity(
-        key="true_accuracy",
-        heading="true accuracy",
-        path=(EXECUTOR, "true_accuracy"),
-        unit=Unit.SHARE,
-        better=Better.HIGHER,
-        first=1,
-        default=False,
-        meaning="answers of the last training step that are right",
-        metric=f"{STEP}/true_accuracy",
-    ),
+    _quantity("solver_reward", "reward", "reward", Better.NEITHER, f"{_OF_LAST} agree with the pseudo-label"),
+    _quantity("true_accuracy", "true_accuracy", "true accuracy", Better.HIGHER, f"{_OF_LAST} are right"),
 )
 
 
