@@ -11,6 +11,8 @@ Every ablation of the paper is one key: ``proposer.train``, ``reward.lambda_tool
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from coevolve.methods.agents import proposer, solver
 from coevolve.methods.base import Paper, Phase
 from coevolve.methods.config import CoevolutionConfig
@@ -20,9 +22,8 @@ from coevolve.methods.phases.proposer_report import proposer_report
 from coevolve.methods.phases.solver_report import solver_report
 from coevolve.methods.phases.train_proposer import TrainProposer
 from coevolve.methods.phases.train_solver import TrainSolver
+from coevolve.methods.reporting import Labels, PhaseReport
 from coevolve.types import PROPOSER, SOLVER, AgentSpec
-
-LABELS = {PROPOSER: "curriculum agent", SOLVER: "executor"}
 
 
 class Agent0:
@@ -32,26 +33,28 @@ class Agent0:
     paper = Paper("Agent0", "2511.16043")
     default_preset = "mini"
     answerer = SOLVER
-    reports = (proposer_report(LABELS), pool_report(LABELS), solver_report(LABELS))
     config = CoevolutionConfig
+    labels: ClassVar[Labels] = {PROPOSER: "curriculum agent", SOLVER: "executor"}
+
+    @property
+    def reports(self) -> tuple[PhaseReport, ...]:
+        """Of the three phases."""
+        return proposer_report(self.labels), pool_report(self.labels), solver_report(self.labels)
 
     def agents(self, config: CoevolutionConfig) -> tuple[AgentSpec, ...]:
         """The curriculum agent and the executor."""
+        tool = config.tool.enabled
         return (
-            proposer(
-                LABELS,
-                trained=config.proposer.train,
-                for_tool=config.tool.enabled and config.reward.lambda_tool > 0,
-            ),
-            solver(LABELS, trained=config.solver.train, tool=config.tool.enabled),
+            proposer(self.labels, trained=config.proposer.train, for_tool=tool and config.reward.lambda_tool > 0),
+            solver(self.labels, trained=config.solver.train, tool=tool),
         )
 
     def phases(self, config: CoevolutionConfig, iteration: int) -> list[Phase]:
         """The phases of one iteration, in order."""
         out: list[Phase] = []
         if config.proposer.train:
-            out.append(TrainProposer(config, iteration, LABELS))
-        out.append(FillPool(config, iteration, LABELS))
+            out.append(TrainProposer(config, iteration, self.labels))
+        out.append(FillPool(config, iteration, self.labels))
         if config.solver.train:
-            out.append(TrainSolver(config, iteration, LABELS))
+            out.append(TrainSolver(config, iteration, self.labels))
         return out

@@ -1,13 +1,20 @@
-"""Training statistics as metrics rows."""
+"""What the training of any agent tells alike: its statistics as rows, alarms about its updates, and their figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from coevolve.learning.guard import largest_finite
+from coevolve.methods.figures import LineFigure, RunView, Series
+from coevolve.methods.reporting import Alarm, Seen, Unit, number
 from coevolve.types import TrainStats, Trajectory
+
+ENTROPY_LEFT = 0.02  # of the agent's entropy in its first training step
+KL = 1.0  # nats per token
+SKIPPED = 0.25  # updates left out per training step
 
 
 def mean(values: Sequence[float]) -> float | None:
@@ -53,3 +60,71 @@ def clip_by_bin(stats: Sequence[TrainStats], bins: int) -> dict[str, object]:
             tokens[b] += s.tokens_by_bin[b]
     shares = [c / n if n else None for c, n in zip(clipped, tokens, strict=True)]
     return {"clip_fraction_by_p_hat": shares, "tokens_by_p_hat": tokens}
+
+
+def training_alarms(event: str, name: str, label: str) -> Mapping[str, Alarm]:
+    """Checks of an agent's training steps, by kind.
+
+    Args:
+        event: of the rows that its steps log.
+        name: in the kind of its alarm about entropy.
+        label: what the method calls the agent.
+    """
+    return {
+        f"{name} entropy": partial(_entropy, event, label),
+        "KL": partial(_kl, event, label),
+        "updates left out": partial(_skipped, event, label),
+    }
+
+
+def _entropy(event: str, label: str, seen: Seen) -> str:
+    known, now = _numbers(seen, event, "entropy")
+    if not now or now[-1] >= ENTROPY_LEFT * known[0]:
+        return ""
+    return f"the entropy of the {label} collapsed: {now[-1]:.2g} nats per token, {known[0]:.2g} at first"
+
+
+def _kl(event: str, label: str, seen: Seen) -> str:
+    last = number(seen.last(event), "kl")
+    return f"the {label} ran away from its reference: a KL of {last:.2g} nats per token" if last > KL else ""
+
+
+def _skipped(event: str, label: str, seen: Seen) -> str:
+    counts = [number(row, "skipped_updates") for row in seen.now(event)]
+    if sum(counts) <= SKIPPED * len(counts):
+        return ""
+    return (
+        f"{sum(counts):.0f} updates of the {label} were left out in {len(counts)} steps: "
+        "they were not finite, or exploded"
+    )
+
+
+def _numbers(seen: Seen, event: str, key: str) -> tuple[Sequence[float], Sequence[float]]:
+    """What was measured so far, and in this iteration."""
+    so_far, now = seen.all(event), seen.now(event)
+    return [r[key] for r in so_far if r.get(key) is not None], [r[key] for r in now if r.get(key) is not None]
+
+
+def training_figures(run: RunView, event: str, agent: str) -> Iterator[LineFigure]:
+    """What every training phase shows of its steps: entropy, KL and updates that were skipped; one line per agent.
+
+    Args:
+        event: of its rows in metrics.jsonl.
+        agent: who is trained.
+    """
+
+    def of(title: str, note: str, key: str, digits: int, unit: Unit) -> LineFigure:
+        line = Series(run.label(agent), run.over_steps(event, key), agent, tasks={})
+        return LineFigure(title, note, "health", (line,), unit, x="step", digits=digits)
+
+    yield of("Entropy", "nats per sampled token; near zero an agent always writes the same", "entropy", 1, Unit.NATS)
+    yield of(
+        "KL to the reference",
+        "nats per token, to the reference policy of each agent; measured where its coefficient is not 0",
+        "kl",
+        3,
+        Unit.NATS,
+    )
+    if any(row.get("skipped_updates") for row in run.rows):
+        note = "the loss or gradient was not finite, or exploded: the weights stayed as they were"
+        yield of("Skipped updates", note, "skipped_updates", 0, Unit.COUNT)

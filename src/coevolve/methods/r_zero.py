@@ -8,22 +8,15 @@ What differs otherwise are keys: presets ``r-zero`` (the paper) and ``r-zero-cod
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from coevolve.methods.agents import proposer, solver
-from coevolve.methods.base import Paper, Phase
+from coevolve.methods.agent0 import Agent0
+from coevolve.methods.base import Paper
 from coevolve.methods.config import CoevolutionConfig
-from coevolve.methods.phases.fill_pool import FillPool
-from coevolve.methods.phases.pool_report import pool_report
-from coevolve.methods.phases.proposer_report import proposer_report
-from coevolve.methods.phases.solver_report import solver_report
-from coevolve.methods.phases.train_proposer import TrainProposer
-from coevolve.methods.phases.train_solver import TrainSolver
-from coevolve.types import PROPOSER, SOLVER, AgentSpec
-
-LABELS = {PROPOSER: "challenger", SOLVER: "solver"}
+from coevolve.methods.reporting import Labels
+from coevolve.types import PROPOSER, SOLVER
 
 
 class RZeroConfig(CoevolutionConfig):
@@ -38,24 +31,11 @@ class RZeroConfig(CoevolutionConfig):
         return self
 
 
-class RZero:
+class RZero(Agent0):
     """Challenger and solver; implements :class:`coevolve.methods.base.Method`."""
 
     name = "r-zero"
     paper = Paper("R-Zero", "2508.05004")
     default_preset = "r-zero"
-    answerer = SOLVER
-    reports = (proposer_report(LABELS), pool_report(LABELS), solver_report(LABELS))
     config = RZeroConfig
-
-    def agents(self, config: RZeroConfig) -> tuple[AgentSpec, ...]:
-        """Both agents are always trained."""
-        return proposer(LABELS, trained=True, for_tool=False), solver(LABELS, trained=True, tool=False)
-
-    def phases(self, config: RZeroConfig, iteration: int) -> list[Phase]:
-        """The phases of one iteration, in order."""
-        return [
-            TrainProposer(config, iteration, LABELS),
-            FillPool(config, iteration, LABELS),
-            TrainSolver(config, iteration, LABELS),
-        ]
+    labels: ClassVar[Labels] = {PROPOSER: "challenger", SOLVER: "solver"}

@@ -21,7 +21,7 @@ from coevolve.methods.figures import (
     known,
     percent,
 )
-from coevolve.methods.phases.training_report import training_figures
+from coevolve.methods.metrics import training_figures
 from coevolve.methods.reporting import Row, Unit
 from coevolve.types import PROPOSER, SOLVER
 

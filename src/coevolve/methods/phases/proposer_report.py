@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote_entropy
-from coevolve.methods.metrics import mean, train_facts
+from coevolve.methods.metrics import mean, training_alarms
 from coevolve.methods.phases.figures import proposer_figures
-from coevolve.methods.phases.training_report import training_alarms
 from coevolve.methods.polling import ByVoter
 from coevolve.methods.questions import Written
 from coevolve.methods.reporting import (
@@ -25,58 +24,44 @@ from coevolve.methods.reporting import (
     percent,
     two_digits,
 )
-from coevolve.types import PROPOSER, Group, TrainStats
+from coevolve.types import PROPOSER, Group
 
 CURRICULUM = "curriculum"
 STEP = f"{CURRICULUM}_step"
 
 
-@dataclass(frozen=True, slots=True)
-class ProposerStep:
-    """One step of training.
+def step_facts(
+    texts: Sequence[Written],
+    by_voter: ByVoter,
+    groups: Sequence[Group],
+    rewards: Sequence[RewardParts],
+    zero_groups: int,
+    gap: float | None,
+) -> dict[str, object]:
+    """What a step found before its update.
 
     Args:
-        step: counted from 1.
         texts: everything that the proposer wrote.
         by_voter: the answers to its questions, by voter and task.
         groups: the questions with the vote of all voters.
+        rewards: of the texts.
         zero_groups: groups of texts that all had the same reward.
         gap: the largest difference between the sampler's and the trainer's log-probability; None where not checked.
     """
-
-    iteration: int
-    step: int
-    steps: int
-    texts: Sequence[Written]
-    by_voter: ByVoter
-    groups: Sequence[Group]
-    rewards: Sequence[RewardParts]
-    stats: Sequence[TrainStats]
-    zero_groups: int
-    gap: float | None
-
-
-def step_facts(made: ProposerStep, kl: float) -> dict[str, object]:
-    """The row of a step; ``kl`` is the coefficient of the KL term."""
-    votes = [g.vote for g in made.groups]
-    written = [w.trajectory for w in made.texts]
+    votes = [g.vote for g in groups]
+    written = [w.trajectory for w in texts]
     return {
-        "event": STEP,
-        "iteration": made.iteration,
-        "step": made.step,
-        "steps": made.steps,
-        **reward_facts(made.rewards),
-        "duplicates": Archive().duplicate_share([w.question for w in made.texts if w.task]),
+        **reward_facts(rewards),
+        "duplicates": Archive().duplicate_share([w.question for w in texts if w.task]),
         "p_hat": mean([v.p_hat for v in votes]),
         "vote_entropy": mean([vote_entropy(v) for v in votes]),
         "pairs_unfinished": sum(v.timeouts for v in votes),
-        "tool_calls": mean([len(x.tool_calls) for g in made.groups for x in g.trajectories]),
+        "tool_calls": mean([len(x.tool_calls) for g in groups for x in g.trajectories]),
         "own_tool_calls": mean([len(x.tool_calls) for x in written]),
-        "zero_groups": made.zero_groups,
+        "zero_groups": zero_groups,
         "tokens_sampled": sum(x.sampled for x in written)
-        + sum(x.sampled for answers in made.by_voter for group in answers for x in group),
-        "max_logp_gap": made.gap,
-        **train_facts(made.stats, kl),
+        + sum(x.sampled for answers in by_voter for group in answers for x in group),
+        "max_logp_gap": gap,
     }
 
 

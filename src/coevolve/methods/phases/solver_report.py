@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from coevolve.methods.metrics import clip_by_bin, mean, sampled_entropy, train_facts
+from coevolve.methods.metrics import mean, sampled_entropy, training_alarms
 from coevolve.methods.phases.figures import solver_figures
-from coevolve.methods.phases.training_report import training_alarms
 from coevolve.methods.reporting import (
     Better,
     Finding,
@@ -29,59 +27,37 @@ from coevolve.methods.reporting import (
     two_digits,
 )
 from coevolve.statistics import PAIRED_COVERAGE, Comparison
-from coevolve.types import SOLVER, LabelledTask, TrainStats, Trajectory
+from coevolve.types import SOLVER, LabelledTask, Trajectory
 
 EXECUTOR = "executor"
 STEP, SKIPPED, PROBE, ROLLBACK = f"{EXECUTOR}_step", f"{EXECUTOR}_skipped", "probe", "rollback"
 CI = f"ci{100 * PAIRED_COVERAGE:.0f}"
 
+Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
+
 TOOL_LEFT = 0.1  # of the tool calls per answer of the best step so far
 TOOL_USED = 0.2  # tool calls per answer, below which the tool was hardly used in the first place
 
 
-@dataclass(frozen=True, slots=True)
-class SolverStep:
-    """One step of training.
+def step_facts(
+    batch: Sequence[Answered], rewards: Sequence[np.ndarray], zero_groups: int, gap: float | None
+) -> dict[str, object]:
+    """What a step found before its update, without what a meter adds.
 
     Args:
-        step: counted from 1.
         batch: tasks with their answers.
         rewards: of the answers, by task.
         zero_groups: tasks of which no answer was better than another.
         gap: the largest difference between the sampler's and the trainer's log-probability; None where not checked.
     """
-
-    iteration: int
-    step: int
-    steps: int
-    batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]]
-    rewards: Sequence[np.ndarray]
-    stats: Sequence[TrainStats]
-    zero_groups: int
-    gap: float | None
-
-
-def step_facts(made: SolverStep, kl: float, bins: int) -> dict[str, object]:
-    """The row of a step without what a meter adds.
-
-    Args:
-        kl: coefficient of the KL term.
-        bins: of p_hat, by which clipping is counted.
-    """
-    answers = [x for _, group in made.batch for x in group]
+    answers = [x for _, group in batch for x in group]
     return {
-        "event": STEP,
-        "iteration": made.iteration,
-        "step": made.step,
-        "steps": made.steps,
-        "reward": float(np.mean(np.concatenate(made.rewards))),
-        "zero_groups": made.zero_groups,
+        "reward": float(np.mean(np.concatenate(rewards))),
+        "zero_groups": zero_groups,
         "tool_calls": mean([len(x.tool_calls) for x in answers]),
         "infrastructure": sum(x.lost for x in answers),
         "tokens_sampled": sum(x.sampled for x in answers),
-        "max_logp_gap": made.gap,
-        **train_facts(made.stats, kl),
-        **clip_by_bin(made.stats, bins),
+        "max_logp_gap": gap,
     }
 
 

@@ -19,9 +19,10 @@ from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.config import CoevolutionConfig, RewardSection
 from coevolve.methods.config import CoevolutionState as State
+from coevolve.methods.metrics import train_facts
 from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
-from coevolve.methods.phases.proposer_report import ProposerStep, proposer_report, shown_facts, step_facts
+from coevolve.methods.phases.proposer_report import STEP, proposer_report, shown_facts, step_facts
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
@@ -79,8 +80,9 @@ class TrainProposer:
             rewards = score_questions(config.reward, t, written, groups, archive)
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
-        made = ProposerStep(t, step + 1, self.steps, written, by_voter, groups, rewards, stats, zero_groups, gap)
-        facts = step_facts(made, config.proposer.kl)
+        facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
+        facts |= step_facts(written, by_voter, groups, rewards, zero_groups, gap)
+        facts |= train_facts(stats, config.proposer.kl)
         state.store.log(facts)
         scored = sum(len(group) for answers in by_voter for group in answers)
         state.progress.step(step + 1, shown_facts(facts, scored))

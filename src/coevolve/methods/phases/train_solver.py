@@ -17,13 +17,14 @@ from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, relabelled
-from coevolve.methods.metrics import sampled_entropy
+from coevolve.methods.metrics import clip_by_bin, sampled_entropy, train_facts
 from coevolve.methods.own import Shape, shape_of
 from coevolve.methods.phases.fill_pool import kept_tasks
 from coevolve.methods.phases.solver_report import (
     EXECUTOR,
     SKIPPED,
-    SolverStep,
+    STEP,
+    Answered,
     shown_facts,
     solver_report,
     step_facts,
@@ -36,7 +37,6 @@ from coevolve.rollout.seeds import seed_of
 from coevolve.types import SOLVER, Batch, LabelledTask, TrainStats, Trajectory
 
 P_HAT_EDGES = (0.3, 0.5, 0.7, 0.8)  # bins of the clip fraction: [0,.3) [.3,.5) [.5,.7) [.7,.8] (.8,1]
-Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
 
 
 class TrainSolver:
@@ -94,8 +94,9 @@ class TrainSolver:
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
-        made = SolverStep(t, step + 1, self.steps, batch, rewards, stats, zero_groups, gap)
-        facts = step_facts(made, config.solver.kl, len(P_HAT_EDGES) + 1)
+        facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
+        facts |= step_facts(batch, rewards, zero_groups, gap) | train_facts(stats, config.solver.kl)
+        facts |= clip_by_bin(stats, len(P_HAT_EDGES) + 1)
         state.observer.on_answers(EXECUTOR, t, batch, facts)
         state.progress.step(step + 1, shown_facts(facts))
 
