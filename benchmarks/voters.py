@@ -86,7 +86,7 @@ def asked_again(path: Path, iterations: Sequence[int], votes: int) -> list[Pool]
     config = folder.config.model_copy(update={"engine": engine})
     assert isinstance(config, CoevolutionConfig)
     fetch_base(config.world, config.model.path)
-    world = open_world(config)
+    world = open_world(config.world_settings)
     base = base_model(world)
     checkpoints = RunCheckpoints(folder, base)
     out = []

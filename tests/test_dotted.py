@@ -123,7 +123,7 @@ def test_a_world_of_ones_own_is_opened_by_its_class(write: Write) -> None:
         "    name = 'small'\n    example = 'Let a = 1 + 1. Find a.'\n    prompt_tokens = 32\n"
     )
     config = load_config("nano", None, [f"world={name}:Small"])
-    world = open_world(config)
+    world = open_world(config.world_settings)
     assert isinstance(world, MiniatureWorld)
     assert world.name == "small"
     assert (world_named(config.world).example, world_named(config.world).prompt_tokens) == (

@@ -83,13 +83,13 @@ def test_a_missing_model_is_named_with_its_remedy(tmp_path, monkeypatch: pytest.
 
 def test_a_base_model_is_reached_by_its_name_and_a_missing_one_is_named() -> None:
     for name, folder in BASES.items():
-        assert open_world(load_config(overrides=[f"model.path={name}"])).base_model() == folder
-    assert open_world(load_config()).base_model() == ASSETS
+        assert open_world(load_config(overrides=[f"model.path={name}"]).world_settings).base_model() == folder
+    assert open_world(load_config().world_settings).base_model() == ASSETS
 
 
 def test_the_preset_for_dialogues_is_mini_with_turns_and_the_base_model_that_has_read_some() -> None:
     config, mini = load_config("dialogues"), load_config("mini")
-    assert open_world(config).base_model() == BASES["miniature-dialogues"]
+    assert open_world(config.world_settings).base_model() == BASES["miniature-dialogues"]
     assert (config.dialogue.turns, config.evaluation.dialogues, config.sampling.max_tokens) == (4, 40, 320)
     ours = {key: getattr(mini, key) for key in ("preset", "model", "dialogue")}
     sections = {

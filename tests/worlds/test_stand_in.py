@@ -168,7 +168,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_open_worlds_own_model_is_in_the_cache() -> None:
-    assert open_world(Config(world="open")).base_model() == small_folder()
+    assert open_world(Config(world="open").world_settings).base_model() == small_folder()
 
 
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def _fault_of_base() -> list[str]:
     from coevolve.worlds.registry import open_world
 
     try:
-        base_model(open_world(load_config()))
+        base_model(open_world(load_config().world_settings))
     except CoevolveError as error:
         return [str(error).replace("\n", "  ")]
     return []

@@ -5,7 +5,7 @@ overrides both.
 Every field says what it is; ``coevolve config SECTION`` prints these sentences.
 """
 
-from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
+from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection, WorldSettings
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
 from coevolve.config.resources import (
     EngineSection,
@@ -38,5 +38,6 @@ __all__ = [
     "TrainingSection",
     "VllmSection",
     "Voter",
+    "WorldSettings",
     "at_iteration",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from coevolve.config.resources import ModelSection
 from coevolve.config.section import Section
 
 
@@ -78,3 +80,19 @@ class SamplingSection(Section):
     )
     max_tokens: int = Field(200, ge=8, description="tokens of one solver trajectory, observations included")
     question_tokens: int = Field(128, ge=8, description="tokens of one written question")
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSettings:
+    """What a world may know of the configuration.
+
+    Args:
+        name: of the world, or a dotted path.
+        composing: the proposer has the tool while it writes.
+    """
+
+    name: str
+    model: ModelSection
+    dialogue: DialogueSection
+    tool: ToolSection
+    composing: bool

@@ -9,13 +9,12 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from coevolve.config.keys import WRITTEN_AS_PATH, config_keys, values_by_key
-from coevolve.config.root import Config
+from coevolve.config.keys import WRITTEN_AS_PATH, ConfigKey
 from coevolve.errors import ConfigError
 
 DottedPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -62,10 +61,14 @@ def load_object(path: str, key: str, *, needs: Sequence[str] = ()) -> Any:
     return found
 
 
-def functions_named(config: Config) -> Iterator[tuple[str, str]]:
-    """Keys whose values are functions of one's own, each with its path."""
-    values = values_by_key(config)
-    for key in config_keys(type(config)).values():
+def functions_named(keys: Iterable[ConfigKey], values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Keys whose values are functions of one's own, each with its path.
+
+    Args:
+        keys: of the method's configuration.
+        values: of all of them, by dotted name.
+    """
+    for key in keys:
         if WRITTEN_AS_PATH in key.allowed:
             value = values[key.name]
             for one in value if isinstance(value, list) else [value]:

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection
+from coevolve.config.acting import DialogueSection, SamplingSection, SandboxSection, ToolSection, WorldSettings
 from coevolve.config.measuring import EvaluationSection, GradingSection, HealthSection
 from coevolve.config.resources import (
     EngineSection,
@@ -53,6 +53,11 @@ class Config(Section):
         return EngineSettings(
             self.model, self.engine, self.lora, self.vllm, temperature=self.sampling.temperature, seed=self.seed
         )
+
+    @property
+    def world_settings(self) -> WorldSettings:
+        """What the learner's view of the world needs."""
+        return WorldSettings(self.world, self.model, self.dialogue, self.tool, self.has_tool(PROPOSER))
 
     @property
     def probe_tolerance(self) -> float:

@@ -131,7 +131,7 @@ def _model_writers(
 ) -> dict[str, Callable[[Path], None]]:
     """By agent, the one that answers first."""
     config = folder.config
-    world, example = open_world(config), world_named(config.world).example
+    world, example = open_world(config.world_settings), world_named(config.world).example
     origin = Origin(facts, world.contract, example, world.base_model(), config.model, config.lora.enabled)
     writers: dict[str, Callable[[Path], None]] = {}
     for agent in sorted(facts.agents, key=lambda agent: agent.id != facts.answerer):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.config.dotted import functions_named, is_dotted, load_object
-from coevolve.config.keys import config_keys, unknown
+from coevolve.config.keys import config_keys, unknown, values_by_key
 from coevolve.config.loading import Layer, file_layer, override_layer, preset_layer, resolved
 from coevolve.errors import ConfigError
 from coevolve.methods.agent0 import Agent0
@@ -90,7 +90,7 @@ def check_names(config: Config) -> None:
         ValueError: sections do not fit the world.
     """
     world_named(config.world).check(config.model, config.tool)
-    for key, path in functions_named(config):
+    for key, path in functions_named(config_keys(type(config)).values(), values_by_key(config)):
         load_object(path, key)
 
 

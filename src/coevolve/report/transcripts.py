@@ -33,7 +33,7 @@ _canonical = lru_cache(maxsize=1 << 16)(canonical)
 def run_pieces(folder: RunRecords) -> TokenPieces | None:
     """The tokenizer of a run: that of a checkpoint, or of the base model; None when neither is there any more."""
     kept = [folder.path / name for name in folder.recorded("checkpoints/") if name.endswith("/tokenizer.json")]
-    base = open_world(folder.config).base_model()
+    base = open_world(folder.config.world_settings).base_model()
     for file in (*kept[-1:], base / "tokenizer.json"):
         if file.is_file():
             try:

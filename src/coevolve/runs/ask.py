@@ -35,7 +35,7 @@ def solve(path: Path, question: str) -> Trajectory:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
     newest = trained[-1] if trained else 0
     fetch_base(config.world, config.model.path)
-    world = open_world(config)
+    world = open_world(config.world_settings)
     base = base_model(world)
     task = Task("asked", (question,), "asked", Origin(config.method, PROPOSER, newest))
     prompt, example = world.contract.prompt(answerer, PromptContext(question)), world_named(config.world).example

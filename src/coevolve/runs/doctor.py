@@ -68,7 +68,7 @@ def diagnose(path: Path) -> Diagnosis:
     start = repaired = fault = older = None
     if state is not None:
         config = settings.parsed(state.config, state, path / manifest.NAME)
-        fault = base_fault(open_world(config).base_model(), (state.model_extra or {}).get("base"))
+        fault = base_fault(open_world(config.world_settings).base_model(), (state.model_extra or {}).get("base"))
         older = _refusal(path, state)
         repaired = _start(run_phases(config), _stepped_back(state, findings))
         hurt = [one for one in findings if one.fault is not None and one.file != manifest.COPY]

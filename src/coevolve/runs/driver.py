@@ -46,7 +46,7 @@ def start(config: Config, progress: Progress) -> Path:
     for line in forewords(shape_of(config), workload(config), config.world):
         progress.note(line)
     fetch_base(config.world, config.model.path)
-    base_model(open_world(config))  # before a folder is made
+    base_model(open_world(config.world_settings))  # before a folder is made
     symbolic_version(config.grading.symbolic)
     require_installed(config.track.to)
     name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}-{config.seed}"
@@ -115,7 +115,7 @@ def _refuse_shortage(error: Exception, run: Path) -> None:
 def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
     config = folder.config
     fetch_base(config.world, config.model.path)
-    world, meter = open_world(config), open_meter(config.world, config.dialogue)
+    world, meter = open_world(config.world_settings), open_meter(config.world, config.dialogue)
     base = base_model(world)
     check_same_base(folder.records.facts.get("base"), base)
     with (

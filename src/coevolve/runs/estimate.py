@@ -102,7 +102,7 @@ def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitabili
     on_gpu = config.engine.device == "cuda"
     shape = shape_of(config)
     fit = fit_of(shape, workload(config), gpu if on_gpu else None)
-    missing = config.model.path is not None and not open_world(config).base_model().exists()
+    missing = config.model.path is not None and not open_world(config.world_settings).base_model().exists()
     fetched = shape.parameters * 2 if shape and missing else 0  # models are published in bfloat16
     device = "CPU" if not on_gpu else "GPU" if config.engine.gpus == 1 else f"{config.engine.gpus} GPUs"
     needs = f"{device}, {_gigabytes(fit.memory.peak)}" if fit else device

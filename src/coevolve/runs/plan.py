@@ -29,7 +29,7 @@ def shape_of(config: Config) -> ModelShape | None:
     Raises:
         ModelError: its config.json cannot be read.
     """
-    file = open_world(config).base_model() / "config.json"
+    file = open_world(config.world_settings).base_model() / "config.json"
     if file.is_file():
         try:
             content = json.loads(file.read_text(encoding="utf-8"))

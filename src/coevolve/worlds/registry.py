@@ -5,29 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from coevolve.config import Config, DialogueSection, ModelSection, ToolSection
+from coevolve.config import ModelSection, ToolSection, WorldSettings
 from coevolve.config.dotted import is_dotted, load_object
 from coevolve.config.keys import unknown
 from coevolve.engine.hub import model_folder
-from coevolve.types import PROPOSER
 from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.learner import OpenWorld
 from coevolve.worlds.open.stand_in.build import make_small
-
-
-@dataclass(frozen=True, slots=True)
-class WorldSections:
-    """What a world may know of the configuration.
-
-    Args:
-        composing: the proposer has the tool while it writes.
-    """
-
-    model: ModelSection
-    dialogue: DialogueSection
-    tool: ToolSection
-    composing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +39,7 @@ class WorldEntry:
         note: said at the start of a run with the world's own base model.
     """
 
-    open: Callable[[WorldSections], World]
+    open: Callable[[WorldSettings], World]
     example: str = "your question"
     prompt_tokens: int = 512
     sizes: TextSizes | None = None
@@ -75,19 +60,19 @@ def _check_open(model: ModelSection, tool: ToolSection) -> None:
         )
 
 
-def _open_miniature(sections: WorldSections) -> World:
-    path = sections.model.path
+def _open_miniature(settings: WorldSettings) -> World:
+    path = settings.model.path
     return MiniatureWorld(None if path is None else BASES[path] if path in BASES else model_folder(path))
 
 
-def _open_open(sections: WorldSections) -> World:
-    model = sections.model
+def _open_open(settings: WorldSettings) -> World:
+    model = settings.model
     return OpenWorld(
         model.path,
         model.contract,
-        turns=sections.dialogue.turns,
-        composing=sections.composing,
-        state=sections.tool.state,
+        turns=settings.dialogue.turns,
+        composing=settings.composing,
+        state=settings.tool.state,
     )
 
 
@@ -114,7 +99,8 @@ def world_named(name: str) -> WorldEntry:
     """The entry of a world, or of a class of one's own by dotted path.
 
     Such a class implements :class:`coevolve.worlds.base.World`. It is made without arguments, unless it has a class
-    method ``opened`` that takes :class:`WorldSections`; ``example``, ``prompt_tokens`` and ``sizes`` may stand in it.
+    method ``opened`` that takes :class:`coevolve.config.WorldSettings`; ``example``, ``prompt_tokens`` and ``sizes``
+    may stand in it.
 
     Raises:
         ConfigError: there is none.
@@ -125,10 +111,9 @@ def world_named(name: str) -> WorldEntry:
         raise unknown("world", name, list(WORLDS))
     found = load_object(name, "world", needs=_OF_A_WORLD)
     given = {key: getattr(found, key) for key in ("example", "prompt_tokens", "sizes") if hasattr(found, key)}
-    return WorldEntry(getattr(found, "opened", lambda sections: found()), **given)
+    return WorldEntry(getattr(found, "opened", lambda settings: found()), **given)
 
 
-def open_world(config: Config) -> World:
-    """The learner's view of ``config.world`` with the base model that ``model.path`` names, or with its own."""
-    sections = WorldSections(config.model, config.dialogue, config.tool, config.has_tool(PROPOSER))
-    return world_named(config.world).open(sections)
+def open_world(settings: WorldSettings) -> World:
+    """The learner's view of a world with the base model that ``model.path`` names, or with its own."""
+    return world_named(settings.name).open(settings)
