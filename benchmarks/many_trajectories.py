@@ -23,7 +23,7 @@ from time import perf_counter
 
 import numpy as np
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import StopReason, ToolCall, Trajectory
@@ -71,7 +71,7 @@ def make(path: Path, count: int, tokens: int) -> None:
     """A run whose phases stored ``count`` trajectories in all; one iteration's pool alone when they are long."""
     iterations = ITERATIONS if count > 100_000 else 1
     kinds = ("pool", "evaluate") if iterations > 1 else ("pool",)
-    folder = RunFolder.create(path, Config(iterations=iterations))
+    folder = RunFolder.create(path, CoevolutionConfig(iterations=iterations))
     share, rest = divmod(count, iterations * len(kinds))
     for t in range(1, iterations + 1):
         for kind in kinds:

@@ -27,7 +27,7 @@ from chromium import start_browser
 from many_trajectories import measured
 from tokenizers import Tokenizer
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
@@ -112,7 +112,7 @@ def trajectory_rows(iteration: int, count: int) -> Iterator[dict[str, Any]]:
 
 def make(path: Path, trajectories: int) -> None:
     """A run with this many trajectories, rounded to whole tasks."""
-    folder = RunFolder.create(path, Config(iterations=ITERATIONS))
+    folder = RunFolder.create(path, CoevolutionConfig(iterations=ITERATIONS))
     count = trajectories // (ITERATIONS * SAMPLES)
     for t in range(1, ITERATIONS + 1):
         folder.begin(f"iteration-{t}/pool")

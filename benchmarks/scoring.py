@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from coevolve.config import EngineSection
 from coevolve.engine.base import Folder
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.asking import solve
 from coevolve.rollout.base import RolloutSettings, Snapshot
 from coevolve.rollout.service import LocalRollouts
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10)
     options = parser.parse_args()
     world = MiniatureWorld()
-    config = Config(engine=EngineSection(workers=1))
+    config = CoevolutionConfig(engine=EngineSection(workers=1))
     rollouts = LocalRollouts(RolloutSettings.of(config, world.contract), world.base_model())
     policy = Snapshot("base", 0, Folder(world.base_model()))
     per_level = -(-options.questions // CORPUS_LEVELS)

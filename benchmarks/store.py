@@ -26,7 +26,7 @@ from typing import Any
 from many_trajectories import Questions, measured, trajectories
 
 from coevolve.config import TrackSection
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.monitor.summary import summarise
 from coevolve.monitor.tracking.processes import PACKAGES, Trackers
 from coevolve.store.folder import RunFolder
@@ -60,7 +60,7 @@ def default_run(path: Path) -> Path:
 
 def writes(path: Path) -> list[dict[str, object]]:
     """Median seconds of each kind of write that a run makes."""
-    folder, number = RunFolder.create(path, Config()), count()
+    folder, number = RunFolder.create(path, CoevolutionConfig()), count()
     answers = list(trajectories(2048, 35, seed=0))
     weights, moments = os.urandom(2_460_000), os.urandom(4_940_000)
 
@@ -128,7 +128,7 @@ def trackers(path: Path, rows: int) -> list[dict[str, object]]:
 
 def follower(run: Path, name: str, rows: int) -> dict[str, float]:
     """What the process of a tracker costs that logs so many rows of a finished run."""
-    folder = RunFolder.create(run, Config())
+    folder = RunFolder.create(run, CoevolutionConfig())
     folder.begin("a")
     for _ in range(rows):
         folder.log(ROW)

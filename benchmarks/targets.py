@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from coevolve.evaluation.report import FIRST_LEVELS
+from coevolve.evaluation.report import first_levels
 from coevolve.methods.reporting import ABSENT, Summary, at, iterations, number_at
 
 LABELS_MUST, LABELS_AIM = (0.80, 0.80, 0.75), (0.90, 0.95, 0.90)
@@ -55,7 +55,7 @@ def _rising(runs: Sequence[Summary]) -> Row:
 
 
 def _first_levels(runs: Sequence[Summary]) -> Row:
-    value = _mean([[_number(FIRST_LEVELS.of(iterations(run)[-1]))] for run in runs], 0)
+    value = _mean([[_number(first_levels(at(iterations(run)[-1], "held_out", "by_level")))] for run in runs], 0)
     return _at_least("mean@8 of levels 1-3 after iteration 3", value, 0.75, 0.90)
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from page import make
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 
 GOAL_IDLE = 2.0  # percent of a core
@@ -96,7 +96,7 @@ def share_of_a_core(server: subprocess.Popen[str], port: int, seconds: float) ->
 
 def in_progress(path: Path, stop: threading.Event) -> None:
     """A run that logs a training step every second."""
-    folder = RunFolder.create(path, Config(iterations=1))
+    folder = RunFolder.create(path, CoevolutionConfig(iterations=1))
     folder.begin("iteration-0/evaluate")
     folder.finish("iteration-0/evaluate", [])
     folder.begin("iteration-1/curriculum")

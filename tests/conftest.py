@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import coevolve
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 
 # A shell starts what runs in the background with Ctrl-C ignored, and every process below inherits that.
@@ -122,7 +122,7 @@ def fabricated() -> Fabricated:
         finished: bool = True,
         **config: Any,
     ) -> Path:
-        folder = RunFolder.create(path, Config(**{"seed": seed, **config}))
+        folder = RunFolder.create(path, CoevolutionConfig(**{"seed": seed, **config}))
         generator = np.random.default_rng(seed)
         hardness = np.random.default_rng(99).normal(0, 0.15, 3 * per_level)
         for t, mean in enumerate(means):

@@ -168,7 +168,9 @@ def test_its_agent_answers_a_question(folder: Path) -> None:
 
 
 def test_its_agent_is_exported_with_a_card(folder: Path) -> None:
-    coevolve(folder, "export", "run", "--to", "out", "--what", "models")
+    said = coevolve(folder, "export", "run", "--to", "out")
+    assert "no pools of tasks, so there is no data set" in said
+    assert not (folder / "out/dataset").exists()
     assert (folder / "out/speaker/model.safetensors").is_file()
     assert "terse speaker" in (folder / "out/speaker/README.md").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ import pytest
 
 from coevolve.commands.watch import newest_run, tunnel
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 
 Cli = Callable[..., Any]
@@ -26,7 +26,7 @@ Cli = Callable[..., Any]
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
     """A run that has just begun."""
-    RunFolder.create(tmp_path / "agent0-mini-0", Config(iterations=1)).close()
+    RunFolder.create(tmp_path / "agent0-mini-0", CoevolutionConfig(iterations=1)).close()
     return tmp_path / "agent0-mini-0"
 
 
@@ -70,7 +70,7 @@ def test_ctrl_c_ends_it_at_once_and_cleanly_while_pages_listen(begun: Path, tmp_
 
 def test_without_a_run_it_takes_the_newest(tmp_path: Path) -> None:
     for number, name in enumerate(("older", "newest")):
-        RunFolder.create(tmp_path / "runs" / name, Config(iterations=1)).close()
+        RunFolder.create(tmp_path / "runs" / name, CoevolutionConfig(iterations=1)).close()
         moment = time.time() - 100 + number
         os.utime(tmp_path / "runs" / name / "manifest.json", (moment, moment))
     with watching(cwd=tmp_path) as (_, url):

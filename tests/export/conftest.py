@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import StopReason, ToolCall, Trajectory
@@ -51,10 +51,10 @@ def make_run(tmp_path: Path) -> MakeRun:
         name: str,
         *phases: str,
         text: str = "Find a.",
-        config: Config | None = None,
+        config: CoevolutionConfig | None = None,
         write: Callable[[Path], None] = copy_base,
     ) -> Path:
-        folder = RunFolder.create(tmp_path / name, config or Config(iterations=2))
+        folder = RunFolder.create(tmp_path / name, config or CoevolutionConfig(iterations=2))
         for phase in phases:
             folder.begin(f"iteration-1/{phase}")
             files = []

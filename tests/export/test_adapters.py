@@ -20,7 +20,7 @@ from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import ConfigError
 from coevolve.export.folders import export
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.runs.ask import solve
 from coevolve.worlds.miniature.learner import ASSETS
 
@@ -42,7 +42,9 @@ def write_adapter(path: Path) -> None:
 
 @pytest.fixture
 def run(make_run: Callable[..., Path]) -> Path:
-    return make_run("lora", "curriculum", "executor", config=Config(iterations=2, lora=LORA), write=write_adapter)
+    return make_run(
+        "lora", "curriculum", "executor", config=CoevolutionConfig(iterations=2, lora=LORA), write=write_adapter
+    )
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:

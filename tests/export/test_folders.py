@@ -12,7 +12,7 @@ import pytest
 from coevolve.errors import ConfigError, RunError
 from coevolve.export import folders
 from coevolve.export.folders import export
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 
 MakeRun = Callable[..., Path]
 
@@ -58,8 +58,8 @@ def test_an_iteration_without_agents_is_refused_with_those_that_there_are(make_r
 
 
 def test_an_agent_that_was_not_trained_is_named_and_left_out(make_run: MakeRun, tmp_path: Path) -> None:
-    still = Config().proposer.model_copy(update={"train": False})
-    run = make_run("run", "pool", "executor", config=Config(iterations=1, proposer=still))
+    still = CoevolutionConfig().proposer.model_copy(update={"train": False})
+    run = make_run("run", "pool", "executor", config=CoevolutionConfig(iterations=1, proposer=still))
     done = export(run, tmp_path / "out", ["models"])
     assert list(done.folders) == ["solver"]
     assert any("the curriculum agent was not trained" in note for note in done.notes)

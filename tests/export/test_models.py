@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from coevolve.export.folders import Exported, export
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.registry import load_config
 from coevolve.monitor.summary import summarise
 from coevolve.runs.ask import solve
@@ -91,7 +91,7 @@ def test_the_configuration_on_a_card_is_the_runs_without_what_speaks_of_the_mach
     shown = yaml.safe_load(found[1])
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert shown["reward"] == config["reward"]
-    assert Config.model_validate(shown).solver == Config.model_validate(config).solver
+    assert CoevolutionConfig.model_validate(shown).solver == CoevolutionConfig.model_validate(config).solver
     assert "run" not in shown
 
 
@@ -101,7 +101,9 @@ def test_the_licence_of_another_base_model_is_the_one_that_its_card_states(
     base = tmp_path / "my-base"
     base.mkdir()
     (base / "LICENSE").write_text("The terms.")
-    config = Config(iterations=2).model_copy(update={"model": Config().model.model_copy(update={"path": str(base)})})
+    config = CoevolutionConfig(iterations=2).model_copy(
+        update={"model": CoevolutionConfig().model.model_copy(update={"path": str(base)})}
+    )
     run = make_run("unknown", "curriculum", "executor", config=config)
     silent = export(run, tmp_path / "silent", ["models"]).folders["solver"]
     assert ModelCard.load(silent / "README.md").data.license is None

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coevolve.commands.results import print_summary
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.monitor.summary import reports_of, summarise
 from coevolve.store.folder import RunFolder
 
@@ -27,7 +27,7 @@ POOL = {
 
 
 def run_of_one_iteration(path: Path) -> None:
-    folder = RunFolder.create(path, Config(iterations=2, seed=7))
+    folder = RunFolder.create(path, CoevolutionConfig(iterations=2, seed=7))
     folder.begin("iteration-0/evaluate")
     folder.log({"event": "evaluation", "iteration": 0, "held_out": {"mean_at_8": 0.1}, "transfer": {}})
     folder.log({"event": "control", "name": "fence_forced_base", "mean_at_8": 0.2, "n": 300})
@@ -45,7 +45,7 @@ def run_of_one_iteration(path: Path) -> None:
 
 
 def test_a_run_without_any_phase_has_all_keys_and_nulls(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config(iterations=2)).close()
+    RunFolder.create(tmp_path, CoevolutionConfig(iterations=2)).close()
     summary = summarise(tmp_path)
     required = ["method", "preset", "seed", "wall_s", "cpu_s", "iterations", "time", "tokens", "controls"]
     assert set(required) <= set(summary)
@@ -77,7 +77,7 @@ def test_numbers_come_from_the_last_step_the_newest_evaluation_and_all_timings(t
 
 
 def test_what_went_wrong_stands_in_its_iteration(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config(iterations=2))
+    folder = RunFolder.create(tmp_path, CoevolutionConfig(iterations=2))
     folder.begin("iteration-1/executor")
     folder.log({"event": "curriculum_step", "iteration": 1, "skipped_updates": 1})
     folder.log({"event": "executor_step", "iteration": 1, "skipped_updates": 2})

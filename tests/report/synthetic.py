@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from coevolve.config import EvaluationSection
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
 from coevolve.types import Trajectory
@@ -30,7 +30,7 @@ SKILL = [0.45, 0.8, 0.9]  # how often one step is right when a pool is made
 
 def synthetic_run(path: Path, *, iterations: int = 3, pool: int = 64, votes: int = 8, until: str | None = None) -> Path:
     """Write a run; with ``until`` the run stops before that phase, as one in progress would."""
-    config = Config(iterations=iterations, evaluation=EvaluationSection(samples=8))
+    config = CoevolutionConfig(iterations=iterations, evaluation=EvaluationSection(samples=8))
     folder = RunFolder.create(path, config)
     folder.set_status("running", sandbox={"landlock": "abi 6", "seccomp": "on", "rlimits": "on"}, contract="9f2c41d0")
     for phase, work in _plan(folder, iterations, pool, votes):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.runs.doctor import Start, diagnose, repair
 from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
@@ -116,7 +116,7 @@ def test_a_finished_run_is_looked_at_as_well(runs: dict[str, Path], tmp_path: Pa
 
 def filled(path: Path) -> Path:
     """Two finished phases with a table each, and a third with a step."""
-    folder = RunFolder.create(path, Config())
+    folder = RunFolder.create(path, CoevolutionConfig())
     for n, phase in enumerate(("iteration-0/evaluate", "iteration-1/curriculum")):
         folder.begin(phase)
         folder.log({"event": "one", "value": n})
@@ -218,7 +218,7 @@ sys.stdin.read()
 
 
 def test_another_base_model_is_said(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path / "run", Config())
+    folder = RunFolder.create(tmp_path / "run", CoevolutionConfig())
     folder.set_status("running", base="0" * 12)
     folder.close()
     assert "not the one this run began with" in str(diagnose(tmp_path / "run").base_fault)

@@ -13,7 +13,7 @@ import pytest
 from coevolve.config import RunSection
 from coevolve.engine.base import Arrays, Sampling
 from coevolve.methods.base import Spent
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.asking import solve, write
 from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Seat, Snapshot
 from coevolve.rollout.environments import WritingSpec
@@ -35,7 +35,7 @@ class Drawn:
     lost: bool = False
     asked: list[list[str]] = field(default_factory=list)  # ids of the tasks
     cost: RolloutCost = RolloutCost()  # noqa: RUF009, frozen
-    settings: RolloutSettings = RolloutSettings.of(Config(), MiniatureContract())  # noqa: RUF009, frozen
+    settings: RolloutSettings = RolloutSettings.of(CoevolutionConfig(), MiniatureContract())  # noqa: RUF009, frozen
 
     def play(self, policies: Mapping[str, Snapshot], episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
         self.asked.append(list(dict.fromkeys(e.id for e in episodes)))
@@ -72,7 +72,7 @@ def folder_of(path: Path, size: int) -> RunFolder:
     if (path / "manifest.json").exists():
         folder = RunFolder.open(path)
     else:
-        folder = RunFolder.create(path, Config(run=RunSection(save_tasks=size)))
+        folder = RunFolder.create(path, CoevolutionConfig(run=RunSection(save_tasks=size)))
     folder.begin("iteration-1/pool")
     return folder
 

@@ -14,7 +14,7 @@ from coevolve.store.records import RunRecords
 WORK = """
 import os, signal, sys
 from pathlib import Path
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 path, instant = Path(sys.argv[1]), sys.argv[2]
 
@@ -28,7 +28,7 @@ def replace(self, target):
     rename(self, target)
 Path.replace = replace
 
-folder = RunFolder.open(path) if (path / "manifest.json").exists() else RunFolder.create(path, Config())
+folder = RunFolder.open(path) if (path / "manifest.json").exists() else RunFolder.create(path, CoevolutionConfig())
 
 def weights(inner):
     (inner / "model.bin").write_bytes(b"weights" * 1000)

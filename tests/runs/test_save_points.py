@@ -9,7 +9,7 @@ import pytest
 
 from coevolve.errors import RunError
 from coevolve.methods.base import Spent
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.base import RolloutCost
 from coevolve.runs.clock import PhaseClock
 from coevolve.store.folder import RunFolder
@@ -29,7 +29,7 @@ def point(folder: RunFolder, step: int, content: bytes = b"w") -> None:
 
 
 def test_what_came_after_the_save_point_is_forgotten(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.begin(PHASE)
     point(folder, 1)
     point(folder, 2)
@@ -55,7 +55,7 @@ def test_what_came_after_the_save_point_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_save_point_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.begin(PHASE)
     point(folder, 1)
 
@@ -75,7 +75,7 @@ def test_a_save_point_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
 
 
 def test_a_changed_save_point_or_line_is_refused(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.begin(PHASE)
     point(folder, 1, b"weights")
     folder.close()
@@ -96,7 +96,7 @@ def test_a_changed_save_point_or_line_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_phase_cannot_begin_while_one_is_in_progress(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.begin(PHASE)
     point(folder, 1)
     with pytest.raises(RunError, match="in progress"):
@@ -111,7 +111,7 @@ class Cost:
 
 
 def test_the_seconds_of_a_phase_add_up_over_processes_and_leave_nothing_out(tmp_path: Path) -> None:
-    folder, rollouts, spent = RunFolder.create(tmp_path, Config()), Cost(), Spent()
+    folder, rollouts, spent = RunFolder.create(tmp_path, CoevolutionConfig()), Cost(), Spent()
     begin = time.perf_counter()
     clock = PhaseClock(folder, rollouts, spent)  # type: ignore[arg-type]
     clock.begin({"wall_s": 100.0, "sample_s": 40.0, "tokens_sampled": 7})

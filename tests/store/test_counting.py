@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.monitor.summary import summarise
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import count_trajectories, trajectory_rows
@@ -69,7 +69,7 @@ def store(folder: RunFolder, name: str, phases: dict[tuple[int, str], list[Traje
 
 def test_counts_are_those_of_the_trajectories_one_by_one(tmp_path: Path) -> None:
     pool, first, second, nothing = drawn(9_000, 1), drawn(300, 2), drawn(50, 3), list[Trajectory]()
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     store(folder, "a", {(1, "pool"): pool, (1, "evaluate"): first})
     store(folder, "b", {(2, "evaluate"): second})
     store(folder, "c", {(2, "pool"): nothing})
@@ -87,7 +87,7 @@ def test_counts_are_those_of_the_trajectories_one_by_one(tmp_path: Path) -> None
 
 
 def test_only_finished_phases_count_and_a_run_that_keeps_none_has_none(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     assert count_trajectories(folder.records) is None
     folder.begin("a")
     folder.write_table(
@@ -98,7 +98,7 @@ def test_only_finished_phases_count_and_a_run_that_keeps_none_has_none(tmp_path:
 
 
 def test_a_lost_table_of_trajectories_is_named(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     store(folder, "a", {(1, "pool"): drawn(3, 1)})
     (tmp_path / "trajectories" / "a.parquet").unlink()
     with pytest.raises(RunError, match="missing"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
 
@@ -32,19 +32,19 @@ def three_parts(error: RunError) -> None:
 
 
 def test_a_new_run_has_its_configuration_and_a_manifest(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path / "run", Config(seed=3, iterations=2))
+    folder = RunFolder.create(tmp_path / "run", CoevolutionConfig(seed=3, iterations=2))
     folder.close()
     again = RunRecords.open(tmp_path / "run")
-    assert again.config == Config(seed=3, iterations=2)
+    assert again.config == CoevolutionConfig(seed=3, iterations=2)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["schema"] == 3
     assert again.status == "running"
     assert again.finished_phases == []
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config()).close()
+    RunFolder.create(tmp_path, CoevolutionConfig()).close()
     with pytest.raises(RunError, match="already holds a run") as caught:
-        RunFolder.create(tmp_path, Config())
+        RunFolder.create(tmp_path, CoevolutionConfig())
     three_parts(caught.value)
     assert "resume" in caught.value.fix
 
@@ -52,18 +52,18 @@ def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_the_user_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("mine")
     with pytest.raises(RunError, match="not empty"):
-        RunFolder.create(tmp_path, Config())
+        RunFolder.create(tmp_path, CoevolutionConfig())
     assert (tmp_path / "config.yaml").read_text() == "mine"
 
 
 def test_a_run_that_was_killed_before_its_manifest_says_so_and_can_begin_again(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config()).close()
+    RunFolder.create(tmp_path, CoevolutionConfig()).close()
     for name in ("manifest.json", "manifest.copy.json"):
         (tmp_path / name).unlink()
     with pytest.raises(RunError, match="before it had begun") as caught:
         RunFolder.open(tmp_path)
     three_parts(caught.value)
-    RunFolder.create(tmp_path, Config(seed=1)).close()
+    RunFolder.create(tmp_path, CoevolutionConfig(seed=1)).close()
     assert RunRecords.open(tmp_path).config.seed == 1
 
 
@@ -76,7 +76,7 @@ def test_opening_a_folder_without_a_run_leaves_it_untouched(tmp_path: Path) -> N
 
 
 def test_a_second_writer_is_refused_while_readers_are_not(tmp_path: Path) -> None:
-    first = RunFolder.create(tmp_path, Config())
+    first = RunFolder.create(tmp_path, CoevolutionConfig())
     code = f"""
 from pathlib import Path
 from coevolve.store.folder import RunFolder
@@ -99,9 +99,9 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     code = f"""
 import os, sys
 from pathlib import Path
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
-folder = RunFolder.create(Path({str(tmp_path / "run")!r}), Config())
+folder = RunFolder.create(Path({str(tmp_path / "run")!r}), CoevolutionConfig())
 awake, wake = os.pipe()
 if os.fork() == 0:
     os.write(wake, b"!")
@@ -120,7 +120,7 @@ os._exit(0)
 
 
 def test_who_gave_the_lock_back_cannot_change_the_run(tmp_path: Path) -> None:
-    closed = RunFolder.create(tmp_path, Config())
+    closed = RunFolder.create(tmp_path, CoevolutionConfig())
     closed.close()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for change in (
@@ -134,7 +134,7 @@ def test_who_gave_the_lock_back_cannot_change_the_run(tmp_path: Path) -> None:
 
 
 def test_a_reader_has_no_way_to_write_and_keeps_what_it_read(tmp_path: Path) -> None:
-    writer = RunFolder.create(tmp_path, Config())
+    writer = RunFolder.create(tmp_path, CoevolutionConfig())
     reader = RunRecords.open(tmp_path)
     assert not [name for name in dir(RunFolder) if not name.startswith("_") and hasattr(reader, name)
                 and name not in {"open", "path", "config", "read_table"}]  # fmt: skip
@@ -144,7 +144,7 @@ def test_a_reader_has_no_way_to_write_and_keeps_what_it_read(tmp_path: Path) -> 
 
 
 def test_what_an_unfinished_phase_logged_is_cut_off(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     fill(folder, "a", 0.25)
     folder.begin("b")
     folder.log({"event": "curriculum_step", "reward": 0.125})
@@ -193,12 +193,12 @@ def test_a_run_killed_at_any_step_ends_with_the_bytes_of_an_unbroken_one(tmp_pat
         files = (file for file in path.rglob("*") if file.is_file() and file.name != ".lock")
         return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
 
-    whole = RunFolder.create(tmp_path / "whole", Config())
+    whole = RunFolder.create(tmp_path / "whole", CoevolutionConfig())
     work(whole, None)
     whole.close()
     for killed_at in range(1, 15):
         path = tmp_path / f"killed-{killed_at}"
-        folder = RunFolder.create(path, Config())
+        folder = RunFolder.create(path, CoevolutionConfig())
         with pytest.raises(Killed):
             work(folder, killed_at)
         folder.close()
@@ -210,7 +210,7 @@ def test_a_run_killed_at_any_step_ends_with_the_bytes_of_an_unbroken_one(tmp_pat
 
 
 def test_floats_are_stored_with_six_digits_and_nan_as_null(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.begin("a")
     folder.log({"x": 1 / 3, "n": math.nan, "f": np.float32(0.1), "i": np.int64(3), "a": np.ones(2), "b": True})
     text = (tmp_path / "metrics.jsonl").read_text()
@@ -218,7 +218,7 @@ def test_floats_are_stored_with_six_digits_and_nan_as_null(tmp_path: Path) -> No
 
 
 def test_a_line_outside_a_phase_is_refused_because_it_would_be_cut_off(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     with pytest.raises(RunError, match="only while a phase"):
         folder.log({"event": "pool"})
     fill(folder, "a")
@@ -227,7 +227,7 @@ def test_a_line_outside_a_phase_is_refused_because_it_would_be_cut_off(tmp_path:
 
 
 def test_a_finished_phase_is_neither_redone_nor_overwritten(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.begin("a")
     table = folder.write_table("tasks/iteration-1.parquet", [{"task_id": "t"}])
     saved = folder.save_folder("checkpoints/iteration-1/solver", lambda path: (path / "w").touch())
@@ -242,7 +242,7 @@ def test_a_finished_phase_is_neither_redone_nor_overwritten(tmp_path: Path) -> N
 
 
 def test_the_last_half_written_line_is_not_read(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     fill(folder, "a")
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write('{"event":"po')
@@ -251,7 +251,7 @@ def test_the_last_half_written_line_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema":2}', '{"coevolve":"0.1.0"}'])
 def test_a_damaged_manifest_is_named(tmp_path: Path, damage: str) -> None:
-    RunFolder.create(tmp_path, Config()).close()
+    RunFolder.create(tmp_path, CoevolutionConfig()).close()
     (tmp_path / "manifest.json").write_text(damage)
     with pytest.raises(RunError, match="manifest is damaged") as caught:
         RunRecords.open(tmp_path)
@@ -259,7 +259,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_manifest_that_is_replaced_while_it_is_read_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     read, states = Path.read_bytes, iter(range(100))
 
     def and_then_replaced(path: Path) -> bytes:
@@ -276,7 +276,7 @@ def test_a_manifest_that_is_replaced_while_it_is_read_is_whole(tmp_path: Path, m
 
 
 def test_a_manifest_of_a_newer_schema_names_the_version_to_install(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config()).close()
+    RunFolder.create(tmp_path, CoevolutionConfig()).close()
     for name in ("manifest.json", "manifest.copy.json"):
         path = tmp_path / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 9, "coevolve": "7.0"}))
@@ -286,7 +286,7 @@ def test_a_manifest_of_a_newer_schema_names_the_version_to_install(tmp_path: Pat
 
 
 def test_a_changed_or_missing_configuration_is_refused(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config()).close()
+    RunFolder.create(tmp_path, CoevolutionConfig()).close()
     path = tmp_path / "config.yaml"
     path.write_text(path.read_text().replace("seed: 0", "seed: 1"))
     with pytest.raises(RunError, match="configuration was changed"):
@@ -297,7 +297,7 @@ def test_a_changed_or_missing_configuration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_shortened_or_damaged_log_is_named(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     fill(folder, "a")
     folder.close()
     log = tmp_path / "metrics.jsonl"
@@ -312,7 +312,7 @@ def test_a_shortened_or_damaged_log_is_named(tmp_path: Path) -> None:
 
 
 def test_a_lost_or_altered_checkpoint_is_found(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     with pytest.raises(RunError, match="no finished checkpoint"):
         folder.records.checkpoint(1, "solver")
     folder.begin("iteration-1/executor")
@@ -329,7 +329,7 @@ def test_a_lost_or_altered_checkpoint_is_found(tmp_path: Path) -> None:
 
 
 def test_a_table_keeps_its_types_even_when_empty_and_damage_is_named(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     rows = [{"task_id": "t", "counts": (("7", 5), ("8", 1)), "p_hat": 0.5, "added": 2}, {"task_id": "u"}]
     folder.write_table("tasks/iteration-1.parquet", rows)
     first, second = folder.read_table("tasks/iteration-1.parquet")
@@ -345,7 +345,7 @@ def test_a_table_keeps_its_types_even_when_empty_and_damage_is_named(tmp_path: P
 
 
 def test_facts_and_status_are_kept(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.set_status("interrupted", sandbox={"landlock": True}, contract="abc")
     folder.close()
     again = RunRecords.open(tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 
 
@@ -20,7 +20,7 @@ def no_space(*_: object) -> int:
 
 
 def started(path: Path) -> RunFolder:
-    folder = RunFolder.create(path, Config())
+    folder = RunFolder.create(path, CoevolutionConfig())
     folder.begin("iteration-0/evaluate")
     folder.log({"event": "evaluation", "iteration": 0})
     folder.finish("iteration-0/evaluate", [])
@@ -80,10 +80,10 @@ def test_a_process_that_meets_a_real_limit_can_be_resumed(tmp_path: Path) -> Non
     code = f"""
 import resource
 from pathlib import Path
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.errors import RunError
 from coevolve.store.folder import RunFolder
-folder = RunFolder.create(Path({str(path)!r}), Config())
+folder = RunFolder.create(Path({str(path)!r}), CoevolutionConfig())
 folder.begin("a"); folder.log({{"event": "one"}}); folder.finish("a", [])
 folder.begin("b")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -107,7 +107,7 @@ except RunError as error:
 def test_no_room_for_the_first_file_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", no_space)
     with pytest.raises(RunError, match="disk is full") as caught:
-        RunFolder.create(tmp_path / "run", Config())
+        RunFolder.create(tmp_path / "run", CoevolutionConfig())
     assert "same command again" in caught.value.fix
     monkeypatch.undo()
-    RunFolder.create(tmp_path / "run", Config()).close()
+    RunFolder.create(tmp_path / "run", CoevolutionConfig()).close()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store import tables
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectories_from_rows, trajectory_rows
@@ -42,7 +42,7 @@ def test_what_was_stored_comes_back_exactly(tmp_path: Path) -> None:
     call = ToolCall(code="print(1)", observation="1", status="ok")
     stored = [trajectory(1, (call, call), "7"), trajectory(2, (), None), trajectory(0, (), None)]
     rows = trajectory_rows(stored, iteration=1, phase="iteration-1/pool", set="pool", questions={"t1": "Find c."})
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.write_table("trajectories/pool-1.parquet", rows)
     read = folder.read_table("trajectories/pool-1.parquet")
     assert {row["question"] for row in read} == {"Find c."}
@@ -60,7 +60,7 @@ def test_what_was_stored_comes_back_exactly(tmp_path: Path) -> None:
 def test_all_versions_of_the_weights_come_back_and_the_one_of_an_older_table_is_read(tmp_path: Path) -> None:
     stored = [dataclasses.replace(trajectory(1, (), "7"), policy_versions=versions) for versions in ((4,), (4, 5))]
     rows = list(trajectory_rows(stored, iteration=1, phase="pool", set="pool", questions={"t1": "Find c."}))
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.write_table("trajectories/new.parquet", iter(rows))
     read = folder.read_table("trajectories/new.parquet")
     assert [t.policy_versions for t in trajectories_from_rows(read)] == [(4,), (4, 5)]
@@ -73,7 +73,7 @@ def test_all_versions_of_the_weights_come_back_and_the_one_of_an_older_table_is_
 def test_a_table_in_several_row_groups_holds_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = [trajectory(n % 40, (), str(n)) for n in range(500)]
     rows = list(trajectory_rows(stored, iteration=1, phase="pool", set="pool", questions={"t1": "Find c."}))
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     whole = folder.write_table("trajectories/whole.parquet", iter(rows))
     monkeypatch.setattr(tables, "GROUP_BYTES", 10_000)
     parts = folder.write_table("trajectories/parts.parquet", iter(rows))
@@ -90,7 +90,7 @@ def test_a_column_that_begins_after_the_first_row_group_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "GROUP_ROWS", 2)
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     with pytest.raises(ValueError, match="late begins only after"):
         folder.write_table("meter/tasks-1.parquet", [{"task_id": "a"}] * 2 + [{"task_id": "b", "late": 1}])
     assert not any((tmp_path / "meter").iterdir())
@@ -109,7 +109,7 @@ def test_writing_holds_a_small_part_of_a_large_table(tmp_path: Path) -> None:
     bytes_of_one = tokens.nbytes * 2 + 20_000
     arrow = pa.default_memory_pool()
     peak = 0
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
 
     def watched() -> Iterator[dict[str, object]]:
         nonlocal peak
@@ -124,7 +124,7 @@ def test_writing_holds_a_small_part_of_a_large_table(tmp_path: Path) -> None:
 
 
 def test_damage_is_named_while_a_table_is_scanned(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, Config())
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
     stored = [trajectory(3, (), "7")] * 3_000
     path = folder.write_table(
         "trajectories/pool-1.parquet",

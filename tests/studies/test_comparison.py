@@ -10,7 +10,7 @@ import pytest
 
 from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.statistics import crossed, estimate
 from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import (
@@ -140,7 +140,7 @@ def test_only_the_keys_that_differ_are_told(fabricated: Fabricated, tmp_path: Pa
         [fabricated(tmp_path / "a-s0"), fabricated(tmp_path / "b-s1", seed=1, objective="grpo", gate={"lower": 0.2})]
     )
     assert config_differences(runs) == {"objective": ["adpo", "grpo"], "gate.lower": [0.3, 0.2]}
-    assert differing([values_by_key(Config()), values_by_key(Config(run={"dir": "x"}))]) == {}  # type: ignore[arg-type]
+    assert differing([values_by_key(CoevolutionConfig()), values_by_key(CoevolutionConfig(run={"dir": "x"}))]) == {}  # type: ignore[arg-type]
     assert levels_of(runs) == ["1", "2", "3"]
 
 

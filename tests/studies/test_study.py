@@ -11,7 +11,7 @@ import yaml
 from coevolve.commands.study import study_markdown
 from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError, RunError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.registry import load_config
 from coevolve.store import settings
 from coevolve.store.folder import RunFolder
@@ -154,7 +154,7 @@ def test_a_folder_that_was_moved_is_still_the_cell(tmp_path: Path) -> None:
 
 def test_a_folder_with_another_configuration_is_refused_with_what_differs(tmp_path: Path) -> None:
     cell = cells(tmp_path)[1]
-    RunFolder.create(cell.path, Config(**cell.config.model_dump() | {"gate": {"enabled": True}})).close()
+    RunFolder.create(cell.path, CoevolutionConfig(**cell.config.model_dump() | {"gate": {"enabled": True}})).close()
     with pytest.raises(RunError, match=r"gate\.enabled is true, not false; gate\.lower is 0\.3, not 0\.25") as caught:
         state_of(cell)
     assert caught.value.where == str(cell.path)

@@ -16,7 +16,7 @@ from coevolve.engine.local.runtime import use_threads
 from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import ConfigError, ModelError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.protocol import written_question
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
@@ -168,7 +168,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_open_worlds_own_model_is_in_the_cache() -> None:
-    assert open_world(Config(world="open").world_settings).base_model() == small_folder()
+    assert open_world(CoevolutionConfig(world="open").world_settings).base_model() == small_folder()
 
 
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _first_levels(by_level: object) -> float | None:
+def first_levels(by_level: object) -> float | None:
     """mean@k over levels 1 to 3, which hold equally many problems."""
     return _mean([number_at(by_level, level) for level in "123"])
 
@@ -132,7 +132,7 @@ def _quantities(solver: str) -> tuple[Quantity, ...]:
         HELD_OUT_ACCURACY,
         _held_out(MAJ_AT_K, "majority", "majority", share, "maj@k", majority, better=higher, default=False),
         _held_out("greedy", "greedy", "greedy, last", share, "greedy", greedy, better=higher, span=Span.LAST),
-        Quantity("levels_1_to_3", "levels 1-3, last", levels, share, higher, span=Span.LAST, value=_first_levels),
+        Quantity("levels_1_to_3", "levels 1-3, last", levels, share, higher, span=Span.LAST, value=first_levels),
         _held_out("tool_calls", "calls", "tool calls, held-out", calls, "tool calls", "in one held-out answer"),
         Quantity("first_executor", first, rate, share, Better.LOWER, first=1, column=first, meaning=harder),
         Quantity("pool_calls", "tool calls, pools", used, calls, first=1, meaning="its tool calls there"),

@@ -72,7 +72,9 @@ def export(
         if chosen < folder.config.iterations:
             notes.append(f"the agents are those of iteration {chosen} of {folder.config.iterations}")
         writers |= _model_writers(folder, facts, chosen, notes, merge=merge)
-    if DATASET in what:
+    if DATASET in what and writers and folder.status == "finished" and not folder.recorded("tasks/"):
+        notes.append("this method writes no pools of tasks, so there is no data set")
+    elif DATASET in what:
         writers[DATASET] = _dataset_writer(folder, facts, chosen if iteration is None else iteration, notes)
 
     def write_all(path: Path) -> None:

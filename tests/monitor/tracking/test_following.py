@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.monitor.tracking.base import TrackedRun, Value
 from coevolve.monitor.tracking.following import Tail, follow
 from coevolve.monitor.tracking.state import TrackerState, read_state, write_state
@@ -41,7 +41,7 @@ class Memory:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = RunFolder.create(tmp_path / "my-run", Config(seed=5))
+    folder = RunFolder.create(tmp_path / "my-run", CoevolutionConfig(seed=5))
     folder.begin("a")
     for n in range(4):
         folder.log({"event": "curriculum_step", "step": n})

@@ -18,7 +18,7 @@ import pytest
 import coevolve
 from coevolve.config import TrackSection
 from coevolve.errors import ConfigError
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.monitor.tracking import processes
 from coevolve.monitor.tracking.base import Histogram
 from coevolve.monitor.tracking.flattening import flat
@@ -81,7 +81,7 @@ def test_a_resumed_run_is_one_run_with_every_row_once_and_no_network(
     monkeypatch.setenv("CONNECTIONS", str(tmp_path / "connections"))
     run, made, notes = tmp_path / "run", rows(9), list[str]()
     section = TrackSection(to=[name], wait_s=120)  # type: ignore[list-item]
-    folder = RunFolder.create(run, Config(track=section))
+    folder = RunFolder.create(run, CoevolutionConfig(track=section))
     first = Trackers(run, section, notes.append)
     folder.begin("a")
     for row in made[:4]:
@@ -111,7 +111,7 @@ def test_rows_that_were_stored_just_before_a_crash_are_not_there_twice(name: str
     """The state was not written any more: it is two rows behind what the tracker holds."""
     run, made, notes = tmp_path / "run", rows(5), list[str]()
     section = TrackSection(to=[name], wait_s=120)  # type: ignore[list-item]
-    folder = RunFolder.create(run, Config(track=section))
+    folder = RunFolder.create(run, CoevolutionConfig(track=section))
     folder.begin("a")
     for row in made:
         folder.log(row)
@@ -133,11 +133,11 @@ def test_a_killed_run_leaves_its_tracker_whole_and_alone(tmp_path: Path) -> None
 import sys, time
 from pathlib import Path
 from coevolve.config import TrackSection
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 from coevolve.monitor.tracking.processes import Trackers
 section = TrackSection(to=["tensorboard"])
-folder = RunFolder.create(Path({str(run)!r}), Config(track=section))
+folder = RunFolder.create(Path({str(run)!r}), CoevolutionConfig(track=section))
 trackers = Trackers(folder.path, section, print)
 folder.begin("a")
 folder.log({{"event": "pool", "kept": 7}})
@@ -159,7 +159,7 @@ time.sleep(600)
 def test_a_tracker_that_cannot_write_is_told_once_and_the_rows_are_kept(tmp_path: Path) -> None:
     run, notes = tmp_path / "run", list[str]()
     section = TrackSection(to=["tensorboard"], wait_s=60)
-    folder = RunFolder.create(run, Config(track=section))
+    folder = RunFolder.create(run, CoevolutionConfig(track=section))
     (run / "track").mkdir()
     (run / "track" / "tensorboard").write_text("a file where its folder should be")
     with tracking(run, section, notes.append) as trackers:
@@ -184,7 +184,7 @@ def test_a_full_disk_stops_the_tracker_and_is_told(tmp_path: Path) -> None:
     """No file of the tracker's process may grow beyond 8 kB: as where the disk has no more room."""
     run, notes = tmp_path / "run", list[str]()
     section = TrackSection(to=["tensorboard"], wait_s=60)
-    folder = RunFolder.create(run, Config(track=section))
+    folder = RunFolder.create(run, CoevolutionConfig(track=section))
     folder.begin("a")
     for n in range(200):
         folder.log({"event": "curriculum_step", "reward": n, "kl": n, "entropy": n})

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
@@ -146,7 +146,7 @@ def test_the_index_leads_to_the_runs_and_back_with_the_token(
     with served(runs, host="0.0.0.0", token="secret-of-the-page") as client:
         browser.show(address(client, "/?token=secret-of-the-page"))
         browser.until("document.querySelectorAll('.runs tbody tr').length === 1")
-        folder = RunFolder.create(runs / "<b>new</b>", Config(iterations=1))
+        folder = RunFolder.create(runs / "<b>new</b>", CoevolutionConfig(iterations=1))
         browser.until("document.querySelectorAll('.runs tbody tr').length === 2")
         assert "<b>new</b>" in browser.run("return document.querySelector('.runs').innerText")
         assert browser.run("return document.querySelector('#headline').textContent") == "2 runs, 1 in progress"

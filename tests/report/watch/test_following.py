@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from coevolve.methods.config import CoevolutionConfig as Config
-from coevolve.methods.config import ProposerSection
+from coevolve.methods.config import CoevolutionConfig, ProposerSection
 from coevolve.report.live import live_state
 from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
@@ -30,7 +29,7 @@ def tree(path: Path) -> dict[str, tuple[int, int]]:
 @pytest.fixture
 def begun(tmp_path: Path) -> Iterator[RunFolder]:
     """A run in its first curriculum phase, with this process for its writer."""
-    folder = RunFolder.create(tmp_path / "run", Config(iterations=1, proposer=ProposerSection(steps=10)))
+    folder = RunFolder.create(tmp_path / "run", CoevolutionConfig(iterations=1, proposer=ProposerSection(steps=10)))
     folder.set_status("running", sandbox={"seccomp": "on", "cgroup": "not available"})
     folder.begin("iteration-0/evaluate")
     folder.log_timing({"phase": "iteration-0/evaluate", "wall_s": 8.0})
@@ -99,7 +98,7 @@ def test_a_run_that_begins_while_somebody_waits(served: Served, tmp_path: Path) 
         with client.listening() as news:
             assert next(news)["state"] == "waiting"
             assert not path.exists()
-            folder = RunFolder.create(path, Config(iterations=1))
+            folder = RunFolder.create(path, CoevolutionConfig(iterations=1))
             assert next(told for told in news if told["versions"]["data"])["state"] == "running"
         assert b"The run has begun" in client.get("/").body
         folder.close()
@@ -109,8 +108,8 @@ def test_a_killed_run_is_told_from_one_that_works(served: Served, tmp_path: Path
     path = tmp_path / "run"
     script = (
         "import sys; from pathlib import Path\n"
-        "from coevolve.methods.config import CoevolutionConfig as Config; from coevolve.store.folder import RunFolder\n"
-        "folder = RunFolder.create(Path(sys.argv[1]), Config(iterations=1))\n"
+        "from coevolve.methods.config import CoevolutionConfig; from coevolve.store.folder import RunFolder\n"
+        "folder = RunFolder.create(Path(sys.argv[1]), CoevolutionConfig(iterations=1))\n"
         "folder.begin('iteration-0/evaluate'); print('ready', flush=True); sys.stdin.read()\n"
     )
     arguments = [sys.executable, "-c", script, str(path)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coevolve.methods.config import CoevolutionConfig as Config
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.store.folder import RunFolder
 
 Served = Callable[..., Any]
@@ -22,7 +22,7 @@ def runs(make_run: Callable[..., Path], tmp_path: Path) -> Path:
     make_run(iterations=2, pool=8).rename(place / "agent0-mini-0")
     make_run(until="iteration-1/pool", iterations=2, pool=8).rename(place / "half")
     (place / "study").mkdir()
-    RunFolder.create(place / "study" / "a b&c#<i>", Config(iterations=1, seed=3)).close()
+    RunFolder.create(place / "study" / "a b&c#<i>", CoevolutionConfig(iterations=1, seed=3)).close()
     (place / "notes").mkdir()
     return place
 
@@ -62,7 +62,7 @@ def test_every_run_is_under_its_own_name(served: Served, runs: Path) -> None:
 def test_a_run_that_begins_appears(served: Served, runs: Path) -> None:
     with served(runs) as client, client.listening() as news:
         first = next(news)
-        folder = RunFolder.create(runs / "new", Config(iterations=1))
+        folder = RunFolder.create(runs / "new", CoevolutionConfig(iterations=1))
         assert next(news) != first
         assert lines(client)["new"]["state"] == "running"
         folder.close()
@@ -79,13 +79,13 @@ def test_a_damaged_run_has_a_line_that_says_so(served: Served, runs: Path) -> No
 def test_an_empty_folder_waits_for_its_first_run(served: Served, tmp_path: Path) -> None:
     with served(tmp_path) as client:
         assert client.get("/data").json()["runs"] == []
-        RunFolder.create(tmp_path / "first", Config(iterations=1)).close()
+        RunFolder.create(tmp_path / "first", CoevolutionConfig(iterations=1)).close()
         with client.listening() as news:
             next(told for told in news if client.get("/data").json()["runs"])
 
 
 def test_the_index_holds_names_as_data(served: Served, runs: Path) -> None:
-    RunFolder.create(runs / "<" / "script><b>", Config(iterations=1)).close()
+    RunFolder.create(runs / "<" / "script><b>", CoevolutionConfig(iterations=1)).close()
     with served(runs) as client:
         body = client.get("/").body.decode()
     data = re.search(r'id="data">(.*?)</script>', body, re.DOTALL)
