@@ -121,7 +121,7 @@ def over_vllm(config: Config, args: argparse.Namespace, rate: float) -> None:
         args.model, dtype=args.dtype, device=args.device, lora=config.lora if config.lora.enabled else None
     )
     trained = trainer._trained
-    trained.load({name: torch.from_numpy(x) for name, x in moved(trained.numpy(), 0.02 * trained.adapter).items()})
+    trained.load({name: torch.from_numpy(x) for name, x in moved(trained.numpy(), by=0.02 * trained.adapter).items()})
     policy = trainer.snapshot("p", 1)
     kind = "an adapter" if config.lora.enabled else "whole weights"
     report(f"sync of {kind}, s", f"{seconds(lambda: sampler.load_weights(policy), args.device):.2f}")
