@@ -34,7 +34,7 @@ def shape_of(config: Config) -> ModelShape | None:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ModelError(f"config.json is no JSON: {error}", where=str(file), fix="restore the file") from error
+            raise ModelError(f"config.json is damaged: {error}", where=str(file), fix="restore the file") from error
         known = isinstance(content, dict) and content.get("model_type") in KINDS
         return ModelShape.from_config(content, where=str(file)) if known else None
     published = published_config(config.model.path or "")
