@@ -163,11 +163,11 @@ def test_the_key_of_a_key_is_itself(text: str) -> None:
     ],
 )
 def test_hostile_text_is_bounded(text: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     key = canonical(text)
     assert key is not None
     assert canonical(key) == key
-    assert time.process_time() - started < 0.5
+    assert time.thread_time() - started < 2.0
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_the_last_box_is_the_answer(text: str, answer: str | None) -> None:
 
 
 def test_a_box_of_deep_braces_is_read_in_linear_time() -> None:
-    started = time.process_time()
+    started = time.thread_time()
     assert last_boxed("\\boxed{" + "{" * 200_000) is None
     assert last_boxed("\\boxed{" * 50_000) is None
-    assert time.process_time() - started < 2.0
+    assert time.thread_time() - started < 2.0

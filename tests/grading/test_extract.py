@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import process_time
+from time import thread_time
 
 import pytest
 
@@ -50,6 +50,6 @@ def test_a_stated_answer_is_the_rest_of_its_line(text: str, answer: str | None) 
 @pytest.mark.parametrize("piece", ["\\boxed{", "{", "}", "\\", "\\boxed{1}", "\n", "Final Answer:"])
 def test_long_texts_take_no_long_time(find: object, piece: str) -> None:
     assert callable(find)
-    began = process_time()
+    began = thread_time()
     find(piece * 200_000)
-    assert process_time() - began < 10
+    assert thread_time() - began < 10

@@ -83,14 +83,14 @@ TEXTS = st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES), max_si
 @settings(max_examples=500, deadline=None)
 @given(TEXTS, TEXTS)
 def test_any_two_texts_get_a_symmetric_verdict_soon(first: str, second: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     a, b = parsed(first), parsed(second)
     assert decide(a, b) == decide(b, a)
     if a.key is not None:
         itself = decide(a, a)
         assert itself is not None
         assert itself.same
-    assert time.process_time() - started < 2.0
+    assert time.thread_time() - started < 2.0
 
 
 @pytest.mark.parametrize("decimal", ["3.1416", "3.14159", "3.1415"])

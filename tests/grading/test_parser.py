@@ -73,10 +73,10 @@ def test_what_goes_beyond_the_bounds_is_too_large(text: str) -> None:
     st.lists(st.sampled_from([*"0123456789xyeni+-*/^_(){}[]|!%' ", r"\frac", r"\sqrt", r"\pi", r"\sin "]), max_size=60)
 )
 def test_any_text_is_read_or_refused_in_bounded_time(pieces: list[str]) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     try:
         again = parse(plain(latex(parse("".join(pieces)))))
         assert isinstance(again, object)
     except Refused:
         pass
-    assert time.process_time() - started < 2.0
+    assert time.thread_time() - started < 2.0

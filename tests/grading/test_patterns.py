@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import coevolve.grading
 from coevolve.grading.pairs import MOST_LETTERS, decide, parsed
 
-CPU_S = 0.5  # of this process; what backtracks exponentially needs minutes for texts of this length
+CPU_S = 3.0  # of this thread; what backtracks exponentially needs minutes for texts of this length
 PUMPS = [
     *"aAeE01 .,;:-+/(){}[]|=<'\"&\\%$^_*",
     "a ",
@@ -121,11 +121,11 @@ def test_no_pattern_backtracks_for_long(name: str) -> None:
     run = getattr(pattern, method)
     more = ("",) if method in ("sub", "subn") else ()
     for text in TEXTS:
-        started = time.process_time()
+        started = time.thread_time()
         found = run(*more, text)
         if method == "finditer":
             list(found)
-        assert time.process_time() - started < CPU_S, text[:60]
+        assert time.thread_time() - started < CPU_S, text[:60]
 
 
 PIECES = st.lists(st.sampled_from([*PUMPS, *STARTS]), min_size=1, max_size=4).map("".join)
@@ -136,7 +136,7 @@ PIECES = st.lists(st.sampled_from([*PUMPS, *STARTS]), min_size=1, max_size=4).ma
 def test_no_repeated_text_is_slow_to_read(start: str, pump: str, end: str) -> None:
     for length in (60, MOST_LETTERS - len(start) - len(end)) if pump else ():
         text = start + pump * (length // len(pump)) + end
-        started = time.process_time()
+        started = time.thread_time()
         one = parsed(text)
         decide(one, parsed("2x+1"))
-        assert time.process_time() - started < 6 * CPU_S, text[:80]
+        assert time.thread_time() - started < CPU_S, text[:80]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coevolve.config import SandboxSection
 from coevolve.errors import ConfigError
-from coevolve.sandbox.remote.dialects import require_aiohttp
+from coevolve.sandbox.factory import require_aiohttp
 
 
 def serve_sandbox(

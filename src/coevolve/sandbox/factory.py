@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from coevolve.config import SandboxSection
+from coevolve.errors import SandboxUnavailable
 from coevolve.sandbox.base import Limits, Tool
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: in
     """
     if sandbox.backend == "local":
         return open_pool(sandbox, cache=cache, sessions=sessions)
-    from coevolve.sandbox.remote.dialects import require_aiohttp
-
     require_aiohttp()
     from coevolve.sandbox.remote.client import RemoteTool
 
@@ -48,6 +47,21 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: in
         requests=sandbox.requests,
         cache_size=cache,
     )
+
+
+def require_aiohttp() -> None:
+    """Say how to install what the remote sandbox needs, before anything imports it.
+
+    Raises:
+        SandboxUnavailable: aiohttp is not installed.
+    """
+    try:
+        import aiohttp  # noqa: F401
+    except ModuleNotFoundError:
+        raise SandboxUnavailable(
+            "The remote sandbox needs the package aiohttp, which is not installed.",
+            fix="pip install 'coevolve[remote]'",
+        ) from None
 
 
 def open_pool(

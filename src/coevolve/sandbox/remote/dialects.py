@@ -71,21 +71,6 @@ class SandboxFusion:
             raise Undelivered(f"it could not run a snippet: {error}") from error
 
 
-def require_aiohttp() -> None:
-    """Say how to install what is missing, before anything imports it.
-
-    Raises:
-        SandboxUnavailable: aiohttp is not installed.
-    """
-    try:
-        import aiohttp  # noqa: F401
-    except ModuleNotFoundError:
-        raise SandboxUnavailable(
-            "The remote sandbox needs the package aiohttp, which is not installed.",
-            fix="pip install 'coevolve[remote]'",
-        ) from None
-
-
 _OPTION = {"cpu_s": "--cpu", "wall_s": "--wall", "memory_mb": "--memory", "output_bytes": "--output"}
 
 
