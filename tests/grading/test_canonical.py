@@ -182,7 +182,7 @@ def test_hostile_text_is_bounded(text: str) -> None:
         (r"\boxed{a} and \boxed{}", None),
         (r"\boxed{  }", None),
         (r"\boxed{a\}", None),
-        (r"\boxed 5", None),
+        (r"\boxed 5", "5"),
         ("no box", None),
         ("", None),
     ],

@@ -128,6 +128,14 @@ def test_a_box_that_a_snippet_prints_is_no_answer() -> None:
     assert done.answer is None  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("end", ["", "```", "```\n"])
+def test_a_box_in_a_program_that_never_ran_is_no_answer(end: str) -> None:
+    for before, answer in (("", None), ("I guess \\boxed{5}\n", "5")):
+        environment = PythonToolEnvironment(MiniatureContract(), 2, str)
+        done = environment.step(f"{before}```python\nprint('\\\\boxed{{8}}')\n{end}", Pause.EOS)
+        assert done.answer == answer  # type: ignore[union-attr]
+
+
 def test_every_other_end_has_its_name_and_carries_no_answer() -> None:
     boxed_call = ([*ANSWER, "\n", *CALL[1:]], Pause.STOP)
     lost = ["a:\n", "```python\n", "print(", "9", ")", "\n```\n", "```output\n"]

@@ -102,6 +102,8 @@ BOX = "so it is \\boxed{\\frac{1}{2}}"
         (f"**{BOX}**\n", f"**{BOX}**"),
         ("\\[ \\boxed{7} \\]\n", "\\[ \\boxed{7} \\]"),
         ("\\[\\boxed{7}\\]\n", "\\[\\boxed{7}\\]"),
+        ("\\boxed {7}\n", "\\boxed {7}"),
+        ("```python\n# the answer is \\boxed{7}\n", None),
         ("x = {1}\n", None),
         ("\\boxed{7} and then {8}\n", "\\boxed{7} and then {8}"),
         ("\\boxed{7} or\nrather {8}\n", None),

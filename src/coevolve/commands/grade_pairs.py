@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from coevolve.errors import ConfigError
-from coevolve.grading.extract import last_boxed
+from coevolve.grading.extract import holds_box, last_boxed
 
 STANDARD_INPUT = Path("-")
 LONGEST_LINE = 64 * 2**20  # bytes; a file without line ends must not fill the memory
@@ -40,7 +40,7 @@ class Pair:
         """What is compared; empty where a text holds no answer."""
         if not self.text:
             return self.gold, self.pred
-        gold = last_boxed(self.gold) if "\\boxed{" in self.gold else self.gold
+        gold = last_boxed(self.gold) if holds_box(self.gold) else self.gold
         return gold or "", last_boxed(self.pred) or ""
 
 

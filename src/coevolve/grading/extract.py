@@ -3,10 +3,61 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 _OPENER = "\\boxed{"
 _TOKEN = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
 _STATED = ("Final Answer:", "The answer is:")
+
+# With braces, or before one symbol: \boxed{5}, \boxed {5}, \boxed 5, \boxed\frac{1}{2}, \fbox{5}
+_BOX = re.compile(
+    r"\\boxed\s{0,4}(?P<brace>\{)|\\boxed(?P<bare>\s{0,4}(?=-?\.?[0-9]|\\[A-Za-z])|\s{1,4}(?=[A-Za-z](?![A-Za-z])))"
+)
+_FRAME = re.compile(r"\\f(?:rame)?box\s{0,4}(?P<brace>\{)")
+_SYMBOL = re.compile(
+    r"-?(?:[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?|\.[0-9]+|[A-Za-z])|"
+    r"\\[dtc]?frac ?[0-9] ?[0-9]|\\sqrt ?[0-9]+|\\[A-Za-z]+"
+)
+_PROGRAM = re.compile(r"```(?i:python3?|py)(?![A-Za-z0-9]).*?(?:```|\Z)", re.DOTALL)
+# A sign that belongs to the box: behind a relation or where mathematics begins. "- \boxed{7}" is an item of a list,
+# and 3 - \boxed{7} a difference.
+_SIGN = re.compile(
+    r"(?:(?:[=<>(:*$]|\\\(|\\\[|\\(?:approx|le|ge|leq|geq)|\bis) ?|(?:^|\n)[ \t]{0,4})(?P<sign>[-−]|\\pm|\\mp) ?\Z"
+)
+_ITEM = re.compile(r"(?:^|\n)[ \t]*[-−] \Z")
+_PERCENT = re.compile(
+    r" ?(?:\$|\\\)|\\\])? ?(?:\\%|(?:\\text ?\{ ?)?(?:percent|per cent|pct)(?![a-z])|(?<! )%|%(?= ?(?:[.,;)$*]|\n|\Z)))"
+)
+_TERMS, _ONE_TERM = re.compile(r"[^,;=<>&]*"), re.compile(r"[^-+]*")
+_NUMBER_END = re.compile(r"[0-9)}]\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box in a text: the indices of its first and last character, the last one excluded, and what it holds."""
+
+    start: int
+    end: int
+    content: str
+
+
+def last_box(text: str) -> Box | None:
+    r"""The last box of a text, as :func:`last_boxed` finds it; None where it never closes or there is none."""
+    if "\\" not in text:
+        return None
+    programs = [match.span() for match in _PROGRAM.finditer(text)] if "```" in text else []
+    found = _last(_BOX, text, programs) or _last(_FRAME, text, programs)
+    if found is None:
+        return None
+    start, after = found.end(), found.end()
+    if found["brace"]:
+        closing = _closing_brace(text, start)
+        if closing is None:
+            return None
+        end, after = closing, closing + 1
+    else:
+        end = after = _symbol_end(text, start)
+    return Box(found.start(), after, text[start:end].strip())
 
 
 def last_boxed(text: str) -> str | None:
@@ -15,15 +66,50 @@ def last_boxed(text: str) -> str | None:
     The last opener decides. If its braces never close (the text was truncated) or contain only whitespace there is no
     answer, even if an earlier box is complete: the model took that one back. ``\{`` and ``\}`` are literal braces of a
     set and do not count. The answer is always None or a non-empty text, never a stand-in word such as "None", which
-    would become a class of its own in a vote."""
-    start = text.rfind(_OPENER)
-    if start < 0:
+    would become a class of its own in a vote.
+
+    A box may also stand before one symbol (``\boxed 5``), and is called ``\fbox`` in a text without ``\boxed``. A sign
+    before it (``x = -\boxed{7}``) and a percent sign behind it are part of the answer. One inside a program, a block
+    fenced as Python, is none: what stands there is not said but computed, and was never run."""
+    box = last_box(text)
+    if box is None or not box.content:
         return None
-    start += len(_OPENER)
-    end = _closing_brace(text, start)
-    if end is None:
-        return None
-    return text[start:end].strip() or None
+    content = box.content
+    if not content.endswith("%") and _NUMBER_END.search(content) and _PERCENT.match(text, box.end):
+        content += r"\%"
+    before = text[max(0, box.start - 16) : box.start]
+    sign = _SIGN.search(before) if not _ITEM.search(before) else None
+    if sign is None or not _TERMS.fullmatch(content):
+        return content
+    return f"{sign['sign']}{content}" if _ONE_TERM.fullmatch(content) else f"{sign['sign']}({content})"
+
+
+def holds_box(text: str) -> bool:
+    """Whether there is the beginning of a box anywhere in a text."""
+    return "\\" in text and (_BOX.search(text) or _FRAME.search(text)) is not None
+
+
+def _last(opener: re.Pattern[str], text: str, programs: list[tuple[int, int]]) -> re.Match[str] | None:
+    """The last match outside all programs."""
+    found = None
+    spans = iter(programs)
+    begin, end = next(spans, (len(text), len(text)))
+    for match in opener.finditer(text):
+        while match.start() >= end and end < len(text):
+            begin, end = next(spans, (len(text), len(text)))
+        if match.start() < begin:
+            found = match
+    return found
+
+
+def _symbol_end(text: str, start: int) -> int:
+    """Where the symbol that begins at ``start`` ends: a number, a letter, or a command with its arguments."""
+    symbol = _SYMBOL.match(text, start)
+    end = symbol.end() if symbol else start
+    if symbol and symbol[0].startswith("\\"):
+        while end < len(text) and text[end] == "{" and (closing := _closing_brace(text, end + 1)) is not None:
+            end = closing + 1
+    return start + len(text[start:end].rstrip(","))
 
 
 def first_boxed(text: str) -> str | None:

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from coevolve.grading.extract import last_boxed
+from coevolve.grading.extract import holds_box, last_boxed
 
 ROW = "\ue000"  # stands for LaTeX's \\, the end of a matrix row
 
@@ -145,8 +145,8 @@ def _binomial(match: re.Match[str]) -> str:
 
 
 def outer_box(answer: str) -> str:
-    r"""The content of an answer's last ``\boxed``, or the answer itself without one; empty for an empty box."""
-    return last_boxed(answer) or "" if r"\boxed{" in answer else answer
+    r"""The answer in an answer's last ``\boxed``, or the answer itself without one; empty for an empty box."""
+    return last_boxed(answer) or "" if holds_box(answer) else answer
 
 
 def _without_dollars(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from coevolve.engine.chat import ChatTemplate
 from coevolve.engine.vocabulary import Vocabulary
-from coevolve.grading.extract import last_boxed
+from coevolve.grading.extract import last_box
 from coevolve.types import PROPOSER
 from coevolve.worlds.base import NO_CONTEXT, PromptContext
 
@@ -174,10 +174,10 @@ class OpenContract:
         if line is None:
             return None
         body = line[1]
-        start = body.rfind("\\boxed{")
-        boxed_last = start >= 0 and "\n" not in body[start:] and last_boxed(body) is not None
-        asked = agent != PROPOSER or CLOSE_QUESTION in body[:start]
-        return body if boxed_last and asked else None
+        box = last_box(body)
+        if box is None or not box.content or "\n" in body[box.start :]:
+            return None
+        return body if agent != PROPOSER or CLOSE_QUESTION in body[: box.start] else None
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
         """The printed output, then the last line of the error; a note if there is neither."""
