@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 
 import pytest
 
@@ -87,3 +89,22 @@ def name(pool: SandboxPool) -> Iterator[str]:
     name = new_name()
     yield name
     pool.end_session(name)
+
+
+@pytest.fixture
+def crowded() -> Iterator[None]:
+    """This process and all that it starts have one core, which five other programs use up.
+
+    Each in a session of its own, which the kernel may share the core out by.
+    """
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with ExitStack() as stack:
+            for _ in range(5):
+                busy = [sys.executable, "-c", "while True: pass"]
+                program = stack.enter_context(subprocess.Popen(busy, start_new_session=True))
+                stack.callback(program.kill)
+            yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import pytest
 
 from coevolve.errors import ConfigError
@@ -52,21 +46,6 @@ def test_waiting_too_long_is_timeout_and_keeps_the_output(code: str) -> None:
         assert (result.status, result.stdout) == (Status.TIMEOUT, "so far\n")
         assert 400 <= result.wall_ms < 1500
         assert pool.run("print(6*7)").stdout == "42\n"
-
-
-@pytest.fixture
-def crowded() -> Iterator[None]:
-    """This process and all that it starts have one core, which eight other programs use up."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        with ExitStack() as stack:
-            for _ in range(8):
-                program = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
-                stack.callback(program.kill)
-            yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 _COMPUTES = """

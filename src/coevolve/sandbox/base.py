@@ -39,8 +39,8 @@ class Limits:
 
     Args:
         cpu_s: CPU seconds, user and system, all threads together.
-        wall_s: seconds from the start of the snippet. Time in the queue does not count, nor does time in which it was
-            runnable but other programs had the cores, up to ``PATIENCE`` times the limit in total.
+        wall_s: seconds from the start of the snippet. Time in the queue does not count, nor does time in which threads
+            of it were runnable but other programs had the cores, up to ``PATIENCE`` times the limit in total.
         memory_mb: address space in MiB beyond that of an idle interpreter with its preloads.
         output_bytes: bytes of stdout and stderr together; exceeding them ends the snippet.
         code_bytes: longest snippet in UTF-8 bytes; a longer one is an ERROR and is not started (65,000 at

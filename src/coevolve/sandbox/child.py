@@ -10,10 +10,12 @@ import sys
 import termios
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 
 from coevolve.sandbox.base import Limits, Status, ToolResult
 
 _CHUNK = 65536
+_MOST_THREADS = 256  # that are looked at: a snippet with thousands of them must not keep the supervisor busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,20 @@ class Death:
     identifier: int
     status: int
     cpu_s: float
+
+
+def _is_runnable(thread: str) -> bool:
+    """Whether a thread runs or waits for a core, by its folder in /proc."""
+    try:
+        stat = os.open(f"{thread}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it has ended
+        return False
+    try:
+        return os.read(stat, 512).rpartition(b") ")[2].startswith(b"R")  # a name can have parentheses too
+    except OSError:
+        return False
+    finally:
+        os.close(stat)
 
 
 def pid_of(watch: int) -> int:
@@ -165,15 +181,13 @@ class Child:
         except OSError:
             return 0.0
 
-    def waited_seconds(self) -> float:
-        """Seconds of its life in which it was runnable without a core; 0 where the kernel does not report it.
-
-        Covers only its first thread, so with several threads it is a lower bound."""
+    def is_runnable(self) -> bool:
+        """Whether one of its threads runs or waits for a core; False if the kernel does not tell, or it has ended."""
         try:
-            with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as schedule:
-                return int(schedule.read().split()[1]) / 1e9
-        except (OSError, IndexError):
-            return 0.0
+            with os.scandir(f"/proc/{self.pid}/task") as threads:
+                return any(_is_runnable(thread.path) for thread in islice(threads, _MOST_THREADS))
+        except OSError:
+            return False
 
     def hang_up(self) -> None:
         """No snippet will come: an idle child ends by itself, even if it is too young to be killed."""

@@ -83,17 +83,46 @@ def closed() -> SandboxInfraError:
 
 _QUIET_S = 0.005  # a snippet runs for this long before its output is watched
 _STEP_S = 0.02  # the shortest interval between two checks of a running snippet's clocks
+_LONGEST_STEP_S = 0.25
+_LOOKS = 64  # at a snippet up to its wall limit: from these it is known how long it was blocked
 _CORES = os.cpu_count() or 1
 
 
 @dataclass(slots=True)
 class Run:
-    """A job in a child, when to look at its clocks next, and how long it had waited for a core at the first look."""
+    """A job in a child, and what is known of its time.
+
+    Args:
+        job: what runs.
+        child: where.
+        check_at: when to look at its clocks next.
+        seen_at: when they were looked at last.
+        blocked_s: seconds in which none of its threads could have used a core.
+    """
 
     job: Job
     child: Child
     check_at: float
-    waited_s: float | None = None
+    seen_at: float
+    blocked_s: float = 0.0
+
+    def own_seconds(self, now: float, cpu_s: float) -> float:
+        """The seconds that it would have taken on a machine of its own: those in which it used a core or was blocked.
+
+        What is left out is its waiting for a core, of whichever thread, also of those that have ended since. Summing
+        up what the kernel says about each thread's waiting would lose the latter, and would count what two threads
+        wait for together twice. So the clock is put together from the rest: CPU, which the kernel counts for the whole
+        process, and being blocked, which is looked at from time to time: each look stands for the time since the
+        last one, so that the looks are right on average.
+
+        Args:
+            now: seconds of the monotonic clock.
+            cpu_s: what it has used.
+        """
+        if not self.child.is_runnable():
+            self.blocked_s += now - self.seen_at
+        self.seen_at = now
+        return min(now - self.child.sent_at, cpu_s + self.blocked_s)
 
 
 class Running:
@@ -118,7 +147,7 @@ class Running:
 
     def add(self, identifier: int, job: Job, child: Child) -> None:
         """Start watching a child that was just sent a job."""
-        self._runs[identifier] = Run(job, child, child.sent_at + _QUIET_S)
+        self._runs[identifier] = Run(job, child, child.sent_at + _QUIET_S, child.sent_at)
         if isinstance(child, SessionChild):
             self._channels[child.channel] = identifier
             self._poll.register(child.channel, select.POLLIN)
@@ -182,23 +211,16 @@ class Running:
         child = run.child
         if child.verdict:
             return 1.0
-        if run.waited_s is None:
-            run.waited_s = child.waited_seconds()
-        wall_left = self._wall_left(child, run.waited_s, now)
-        cpu_left = self._limits.cpu_s + child.cpu_before_s - child.cpu_seconds()
+        cpu_s = child.cpu_seconds() - child.cpu_before_s
+        cpu_left = self._limits.cpu_s - cpu_s
+        wall_left = min(
+            self._limits.wall_s - run.own_seconds(now, cpu_s), self._limits.longest_wall_s - (now - child.sent_at)
+        )
         if wall_left <= 0 or cpu_left <= 0:
             child.kill(Status.CPU_LIMIT if cpu_left <= 0 else Status.TIMEOUT)
         elif child.pipes[0] not in self._watched:
             self._watch(child)
-        return max(_STEP_S, min(wall_left, cpu_left / _CORES))
-
-    def _wall_left(self, child: Child, waited_before_s: float, now: float) -> float:
-        """Wall seconds left. Time spent waiting for a core is credited only once the limit is reached."""
-        ran = now - child.sent_at
-        left = self._limits.wall_s - ran
-        if left <= 0:
-            left += max(0.0, child.waited_seconds() - waited_before_s)
-        return min(left, self._limits.longest_wall_s - ran)
+        return max(_STEP_S, min(wall_left, cpu_left / _CORES, self._limits.wall_s / _LOOKS, _LONGEST_STEP_S))
 
     def _unlisten(self, child: SessionChild) -> None:
         if self._channels.pop(child.channel, None) is not None:

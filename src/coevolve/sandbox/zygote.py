@@ -26,7 +26,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from . import confine, library, namespaces, snippet
+from . import confine, library, namespaces, semaphores, snippet
 from .layers import MISSING, ON
 
 STDLIB_PRELOADS = (
@@ -84,6 +84,7 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
     # deterministic) or rebuild locks would only cost, and double the price of a child.
     for name in STDLIB_PRELOADS:
         importlib.import_module(name)
+    semaphores.install()
     library.preload(configuration["preload"], configuration["packages"])
     os.register_at_fork = real_register
     sys.modules["random"].seed(0)
