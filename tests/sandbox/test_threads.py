@@ -96,7 +96,7 @@ def test_threads_do_not_keep_a_snippet_for_ever(crowded: None, monkeypatch: pyte
         ("from multiprocessing.pool import ThreadPool\nwith ThreadPool(2) as p: print(p.map(abs, [-3, -4]))", "[3, 4]"),
         ("from multiprocessing.dummy import Pool\nprint(sum(Pool(3).imap_unordered(abs, range(-5, 1))))", "15"),
         ("from multiprocessing import Queue\nq = Queue(); q.put('x'); print(q.get())", "x"),
-        ("from multiprocessing import JoinableQueue as Q\nq = Q()\nq.put(8); print(q.get()); q.task_done(); q.join()", "8"),
+        ("import multiprocessing as m\nq = m.JoinableQueue(); q.put(8); print(q.get()); q.task_done(); q.join()", "8"),
         ("import multiprocessing as m\nwith m.Lock(), m.RLock() as r: print(r)", "True"),
         ("import multiprocessing as m\nprint(m.get_context('spawn').Semaphore(4).get_value())", "4"),
         ("import multiprocessing as m\ne = m.Event(); e.set(); print(e.wait())", "True"),
