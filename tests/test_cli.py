@@ -87,9 +87,10 @@ def printed(show: Callable[[Console], None]) -> str:
 def driver(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A driver that makes a run folder and then does what the test sets as ``then``."""
 
-    def start(config: Config, progress: object) -> Path:
+    def start(config: Config, progress: object, began: Callable[[Path], None]) -> Path:
         path = Path(config.run.dir or "runs/agent0-0")
         RunFolder.create(path, config).close()
+        began(path)
         fake.then()
         return path
 
@@ -187,6 +188,8 @@ def test_a_fault_that_only_we_can_mend_keeps_its_traceback(driver: SimpleNamespa
 def test_resume_takes_the_newest_run_that_is_not_finished(driver: SimpleNamespace) -> None:
     for age, name in enumerate(("newest", "done", "older")):
         folder = RunFolder.create(Path("runs") / name, load_config())
+        folder.begin("iteration-0/evaluate")
+        folder.finish("iteration-0/evaluate", [])
         folder.set_status("finished" if name == "done" else "interrupted")
         folder.close()
         os.utime(Path("runs") / name / "manifest.json", (1000 - age, 1000 - age))

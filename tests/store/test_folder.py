@@ -42,7 +42,9 @@ def test_a_new_run_has_its_configuration_and_a_manifest(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, CoevolutionConfig()).close()
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
+    fill(folder, "iteration-0/evaluate")
+    folder.close()
     with pytest.raises(RunError, match="already holds a run") as caught:
         RunFolder.create(tmp_path, CoevolutionConfig())
     three_parts(caught.value)

@@ -59,16 +59,23 @@ def _say(message: str) -> None:
 
 
 def _after_interruption() -> str:
-    if "run" not in _current:
+    if not _has_begun():
         return "interrupted"
     return f"interrupted; what was finished is kept\n  resume with: coevolve resume {_current['run']}"
+
+
+def _has_begun() -> bool:
+    """Whether there is a run to go on with: a start that fails takes its folder away again."""
+    from coevolve.store.manifest import NAME
+
+    return "run" in _current and (_current["run"] / NAME).exists()
 
 
 def _environment_fault(error: OSError) -> str | None:
     """A message for a fault of the machine, None for one that can only be ours."""
     place = f"\n  in {error.filename}" if error.filename else ""
     if error.errno in DISK_FULL:
-        again = f"coevolve resume {_current['run']}" if "run" in _current else "the same command"
+        again = f"coevolve resume {_current['run']}" if _has_begun() else "the same command"
         return f"the disk is full{place}\n  fix: make room, then: {again} (what was finished is kept)"
     if error.errno in FORBIDDEN and error.filename:
         return f"{error.strerror}{place}\n  fix: choose a place that you can write to"

@@ -14,6 +14,7 @@ from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.monitor.progress import progress_for
 from coevolve.store import manifest
+from coevolve.store.places import is_stub
 from coevolve.system import usable_cores
 
 RUNS = Path("runs")
@@ -42,14 +43,8 @@ def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:
     from coevolve.runs import driver
 
     progress = progress_for(Console(), quiet=quiet or as_json)
-    before = unfinished_runs()
     try:
-        run = driver.start(config, progress)
-    except BaseException:
-        begun = [Path(config.run.dir)] if config.run.dir else [r for r in unfinished_runs() if r not in before]
-        for folder in begun[:1]:
-            faults.working_on(folder)
-        raise
+        run = driver.start(config, progress, faults.working_on)
     finally:
         progress.close()
     _conclude(run, quiet=quiet, as_json=as_json)
@@ -79,12 +74,12 @@ def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
 
 
 def unfinished_runs() -> list[Path]:
-    """Runs under ``runs/`` that can go on, the one that was written to last first."""
+    """Runs under ``runs/`` that can go on, the one that was written to last first; no starts that came to nothing."""
     found = []
     for path in RUNS.glob(f"*/{manifest.NAME}"):
         try:
             state = manifest.read(path.parent)
-            if state.status != "finished" and state.schema_ == manifest.SCHEMA:
+            if state.status != "finished" and state.schema_ == manifest.SCHEMA and not is_stub(path.parent):
                 found.append((path.stat().st_mtime, path.parent))
         except RunError:
             continue  # a damaged run cannot go on; naming it says why

@@ -47,6 +47,15 @@ class LocalRollouts:
         self._inline = RolloutWorker(settings, model_path) if count == 1 else None
         self._remote = [_Remote(settings, model_path) for _ in range(count)] if count > 1 else []
 
+    def wait(self) -> None:
+        """Wait until every worker has its model and its sandbox.
+
+        Raises:
+            CoevolveError: one of them cannot.
+        """
+        for remote in self._remote:
+            remote.layers()
+
     @property
     def layers(self) -> dict[str, str]:
         """The sandbox layers that the workers found."""
@@ -202,12 +211,12 @@ def _played(outcome: _Answer) -> Played:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM reach this process after the block, and the processes that the block starts never.
+    """Signals that stop a run reach this process after the block, and the processes that the block starts never.
 
     They finish what they are at: the main process alone decides when a run stops, and their pipe ends with it.
     """
     resource_tracker.ensure_running()  # its start would lift the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

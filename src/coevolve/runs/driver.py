@@ -2,101 +2,157 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from coevolve.config import Config
-from coevolve.engine.factory import Trainers, require_engine
-from coevolve.errors import CoevolveError, EngineError, RunError
+from coevolve.engine.factory import Trainers
+from coevolve.errors import EngineError, RunError
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.phase import labels_of, run_phases, run_reports
 from coevolve.evaluation.recorder import Recorder
-from coevolve.grading.equivalence import open_judge
-from coevolve.grading.symbolic import symbolic_version
+from coevolve.grading.equivalence import Judge, open_judge
 from coevolve.methods.base import Phase, Spent, State
 from coevolve.methods.registry import check_names
 from coevolve.monitor.alarms import alarms
 from coevolve.monitor.forecast import Stage
 from coevolve.monitor.progress import Progress
-from coevolve.monitor.tracking.processes import require_installed, tracking
+from coevolve.monitor.tracking.processes import tracking
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts, worker_count
-from coevolve.runs.base_model import base_digest, base_model, check_same_base, fetch_base
+from coevolve.runs import preflight
+from coevolve.runs.base_model import base_digest, check_same_base
 from coevolve.runs.clock import PhaseClock
-from coevolve.runs.estimate import forewords
 from coevolve.runs.journal import Journal, RunSavePoints
-from coevolve.runs.plan import name_of, shape_of, workload
+from coevolve.runs.plan import name_of
+from coevolve.runs.preflight import Launch
 from coevolve.runs.stopping import StopRequest
+from coevolve.store import places
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
+from coevolve.worlds.base import Meter, World
 from coevolve.worlds.registry import open_world, world_named
 
 
-def start(config: Config, progress: Progress) -> Path:
+def start(config: Config, progress: Progress, began: Callable[[Path], None] = lambda folder: None) -> Path:
     """A new run in a new folder; returns the folder.
+
+    The folder is made when everything else is ready, so that a start that fails leaves nothing behind.
+
+    Args:
+        began: told the folder as soon as there is one.
 
     Raises:
         CoevolveError: whatever makes the run impossible; what was finished stays in the folder.
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
-    require_engine(config.engine_settings)
-    for line in forewords(shape_of(config), workload(config), config.world):
-        progress.note(line)
-    fetch_base(config.world, config.model.path)
-    base_model(open_world(config.world_settings))  # before a folder is made
-    symbolic_version(config.grading.symbolic)
-    require_installed(config.track.to)
-    name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}-{config.seed}"
-    path = Path(config.run.dir) if config.run.dir else _free_folder(name)
-    _execute(RunFolder.create(path, config), progress)
-    return path
+    preflight.require(Launch(config, _place(config), progress.note))
+    return _execute(config, progress, None, began)
 
 
 def resume(path: Path, progress: Progress) -> Path:
     """Go on with a run at the phase it was in. A finished run is left as it is."""
     folder = RunFolder.open(path)
-    if folder.records.status == "finished":
-        folder.close()
-        progress.note(f"{path} is finished already")
-        return path
     try:
+        if folder.records.status == "finished":
+            progress.note(f"{path} is finished already")
+            return path
         check_names(folder.config)
         folder.records.verify_all()
-    except CoevolveError:
+        finished = frozenset(folder.records.finished_phases)
+        preflight.require(Launch(folder.config, path, progress.note, finished))
+        return _execute(folder.config, progress, folder)
+    finally:
         folder.close()
-        raise
-    _execute(folder, progress)
-    return path
 
 
-def _free_folder(name: str) -> Path:
+def _place(config: Config) -> Path:
+    """The folder of a new run: the one that was asked for, else the first free one of its name."""
+    if config.run.dir:
+        return Path(config.run.dir)
+    name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}-{config.seed}"
     path, n = Path("runs") / name, 1
-    while path.exists():
+    while not places.is_free(path):
         n += 1
         path = Path("runs") / f"{name}-{n}"
     return path
 
 
-def _execute(folder: RunFolder, progress: Progress) -> None:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a run needs besides its folder."""
+
+    world: World
+    meter: Meter
+    base: Path
+    base_digest: str
+    judge: Judge
+    rollouts: LocalRollouts
+
+
+@contextmanager
+def _parts(config: Config) -> Iterator[_Parts]:
+    """Everything that can fail without a folder, workers with their models and sandboxes included."""
+    world, meter = open_world(config.world_settings), open_meter(config.world, config.dialogue)
+    base = world.base_model()
+    with (
+        open_judge(config.grading) as judge,
+        closing(LocalRollouts(RolloutSettings.of(config, world.contract, labels_of(config)), base)) as rollouts,
+    ):
+        digest = base_digest(base)  # while the workers start
+        rollouts.wait()
+        yield _Parts(world, meter, base, digest, judge, rollouts)
+
+
+def _execute(
+    config: Config,
+    progress: Progress,
+    folder: RunFolder | None,
+    began: Callable[[Path], None] = lambda folder: None,
+) -> Path:
+    """Do the phases that are not finished, in a new folder where none is given."""
+    finished = folder.records.finished_phases if folder else []
+    todo = [phase for phase in run_phases(config) if name_of(phase) not in finished]
+    progress.start(
+        _title(config.method, config.preset, config.seed, config.engine.workers), [Stage.of(phase) for phase in todo]
+    )
     stop = StopRequest()
     try:
-        with stop.active():
-            _work(folder, progress, stop)
+        with stop.active(), _parts(config) as parts:
+            if folder is None:
+                folder = RunFolder.create(_place(config), config)
+                began(folder.path)
+            _work(folder, parts, todo, progress, stop)
+            return folder.path
     except KeyboardInterrupt:
-        _mark(folder, "interrupted")
+        _leave(folder, "interrupted")
         raise
     except Exception as error:
-        _mark(folder, "failed")
-        _refuse_shortage(error, folder.path)
+        _leave(folder, "failed")
+        _refuse_shortage(error, folder.path if folder else None)
         raise
     finally:
-        folder.close()
+        if folder:
+            folder.close()
 
 
-def _refuse_shortage(error: Exception, run: Path) -> None:
+def _leave(folder: RunFolder | None, status: str) -> None:
+    """Write down how the run ended, and leave nothing of one that never began.
+
+    Where the disk forbids that, the fault that ended it is still the one to tell.
+    """
+    with suppress(RunError):
+        if folder and folder.is_new and not folder.has_begun:
+            folder.discard()
+        elif folder:
+            folder.set_status(status)
+
+
+def _refuse_shortage(error: Exception, run: Path | None) -> None:
     """
     Raises:
         EngineError: there was no memory where nothing could be done again in smaller parts.
@@ -106,50 +162,38 @@ def _refuse_shortage(error: Exception, run: Path) -> None:
     if out_of_memory(error):
         raise EngineError(
             f"memory ran out: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            where=str(run),
-            fix=f"where there is more memory: coevolve resume {run}   or a new run with lora.enabled=true, "
+            where=str(run) if run else "",
+            fix=f"where there is more memory: {f'coevolve resume {run}' if run else 'the same command'}   or a new run "
+            "with lora.enabled=true, "
             "engine.optimizer=adamw-8bit, engine.checkpointing=true or a smaller engine.max_rows",
         ) from error
 
 
-def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
-    config = folder.config
-    fetch_base(config.world, config.model.path)
-    world, meter = open_world(config.world_settings), open_meter(config.world, config.dialogue)
-    base = base_model(world)
-    check_same_base(folder.records.facts.get("base"), base)
-    with (
-        open_judge(config.grading) as judge,
-        closing(LocalRollouts(RolloutSettings.of(config, world.contract, labels_of(config)), base)) as rollouts,
-        tracking(folder.path, config.track, progress.note) as trackers,
-    ):
-        todo = [phase for phase in run_phases(config) if not folder.records.is_done(name_of(phase))]
-        progress.start(
-            _title(config.method, config.preset, config.seed, config.engine.workers),
-            [Stage.of(phase) for phase in todo],
-        )
+def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Progress, stop: StopRequest) -> None:
+    config, rollouts = folder.config, parts.rollouts
+    check_same_base(folder.records.facts.get("base"), parts.base)
+    with tracking(folder.path, config.track, progress.note) as trackers:
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
-        folder.set_status("running", contract=rollouts.settings.hash, base=base_digest(base))
-        recorder = Recorder(folder, meter, judge)
-        checkpoints = RunCheckpoints(folder.records, base)
-        open_trainer = Trainers(config.engine_settings, base, progress.note).open_trainer
-        folder.set_status("running", sandbox=rollouts.layers)
+        folder.set_status("running", contract=rollouts.settings.hash, base=parts.base_digest, sandbox=rollouts.layers)
+        recorder = Recorder(folder, parts.meter, parts.judge)
+        checkpoints = RunCheckpoints(folder.records, parts.base)
+        open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer
         spent = Spent()
         clock = PhaseClock(folder, rollouts, spent)
         save_points = RunSavePoints(folder, clock, stop)
         journal = Journal(rollouts, folder, clock, stop)
         state = State(
             config,
-            world,
+            parts.world,
             rollouts,
             checkpoints,
             open_trainer,
             folder,
             recorder,
             progress,
-            judge,
+            parts.judge,
             save_points,
             spent,
         )
@@ -161,12 +205,6 @@ def _work(folder: RunFolder, progress: Progress, stop: StopRequest) -> None:
             trackers.notice()
             stop.check()
         folder.set_status("finished")
-
-
-def _mark(folder: RunFolder, status: str) -> None:
-    """Write down how the run ended; when the disk forbids that, the fault that ended it is still the one to tell."""
-    with suppress(RunError):
-        folder.set_status(status)
 
 
 def _run_phase(

@@ -49,6 +49,22 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: in
     )
 
 
+def require_tool(sandbox: SandboxSection) -> None:
+    """See that what a run's sandbox needs on this machine is there, before any model is loaded; starts nothing.
+
+    The folder of packages for snippets is built here if it is not there yet.
+
+    Raises:
+        SandboxUnavailable: a package is missing, or the folder of packages cannot be used or built.
+    """
+    if sandbox.backend != "local":
+        require_aiohttp()
+        return
+    from coevolve.sandbox.environment import folder_for
+
+    folder_for(tuple(sandbox.preload), sandbox.environment)
+
+
 def require_aiohttp() -> None:
     """Say how to install what the remote sandbox needs, before anything imports it.
 

@@ -50,6 +50,19 @@ def _full_disk(error: BaseException | None) -> str | None:
     return None
 
 
+def require_writable(path: Path) -> None:
+    """See that a file or folder could be made or changed; nothing is.
+
+    Raises:
+        OSError: the nearest folder that exists may not be written to.
+    """
+    place = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(place))
+    if not os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0), effective_ids=True):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+
 def write_all(descriptor: int, data: Buffer) -> None:
     """Write every byte; one call of ``os.write`` may take only a part of them.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -19,7 +19,7 @@ import coevolve
 from coevolve.config import Config
 from coevolve.errors import RunError
 from coevolve.rollout.policy import ExtraState
-from coevolve.store import atomic, manifest, settings, tables
+from coevolve.store import atomic, manifest, places, settings, tables
 from coevolve.store.lock import FolderLock
 from coevolve.store.logs import OpenLog, line_of
 from coevolve.store.manifest import METRICS, TIMINGS, Cursor, Manifest, PhaseRecord
@@ -42,22 +42,27 @@ class RunFolder:
         self.store_s = 0.0  # seconds spent on writing, in this process
         self._storing = False
         self._lock: FolderLock | None = lock
+        self.is_new = False  # whether this process made the run
+        self._made: list[Path] = []  # folders that ``create`` made, the innermost first
         self._phase: str | None = None
         self._logs: dict[str, OpenLog] = {}
 
     @classmethod
     def create(cls, path: Path, config: Config) -> RunFolder:
-        """Begin a run in a new or empty folder, or in one that a run left before it had begun.
+        """Begin a run in a new or empty folder, or in one that a run left before anything of it counted.
 
         Raises:
             RunError: the folder holds something already, is in use, or cannot be written.
         """
         with atomic.writing(path, "choose a place that you can write to: --set run.dir=..."):
+            places.refuse_occupied(path)
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
-            settings.refuse_occupied(path)
             lock = FolderLock(path)
         try:
-            settings.refuse_occupied(path)
+            with atomic.writing(path, "choose a place that you can write to: --set run.dir=..."):
+                places.refuse_occupied(path)
+                places.clear(path)
             values = config.model_dump()
             text = settings.to_yaml(values)
             state = Manifest(
@@ -73,10 +78,12 @@ class RunFolder:
             with atomic.writing(path, "make room on the disk, then run the same command again"):
                 atomic.replace_file(path / settings.NAME, text)
                 manifest.save(path, state)
-            return cls(RunRecords(path, config, state), lock)
+            folder = cls(RunRecords(path, config, state), lock)
         except BaseException:
             lock.release()
             raise
+        folder.is_new, folder._made = True, made
+        return folder
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -260,6 +267,27 @@ class RunFolder:
         """
         cursor = self.records.cursor
         return self.read_table(_batch_file(name)) if cursor and _batch_file(name) in cursor.files else None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a phase was begun, in this process or in an earlier one."""
+        return self._phase is not None or bool(self.records.state.phases) or self.records.cursor is not None
+
+    def discard(self) -> None:
+        """Leave nothing of a run that has not begun, and close it; folders that it found are not removed.
+
+        Raises:
+            RunError: it has begun, or the system refuses.
+        """
+        if self.has_begun:
+            raise self._misuse("the run has begun", "it stays")
+        with self._writing(self.path):
+            places.clear(self.path)
+            (self.path / places.LOCK).unlink(missing_ok=True)
+        self.close()
+        for folder in self._made:
+            with suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
 
     def close(self) -> None:
         """Give the lock back; what has not been finished is redone by the next writer."""

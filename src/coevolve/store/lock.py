@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from coevolve.errors import RunError
@@ -32,18 +33,9 @@ class FolderLock:
             RunError: another process holds it.
             OSError: the lock file cannot be made.
         """
-        path = folder / ".lock"
-        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(self._descriptor, 32).decode(errors="replace").strip()
-            os.close(self._descriptor)
-            raise RunError(
-                f"another process is writing to this run{owner and f' (process {owner})'}",
-                where=str(path),
-                fix="wait until it has ended or stop it with Ctrl-C, then: coevolve resume " + str(folder),
-            ) from None
+        self._descriptor: int | None = None
+        while self._descriptor is None:  # again where a start that came to nothing has just removed the file
+            self._descriptor = _locked(folder / ".lock")
         _held.add(self._descriptor)
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -54,6 +46,31 @@ class FolderLock:
             _held.remove(self._descriptor)
             os.close(self._descriptor)
         self._descriptor = None
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor of the locked file; None where the path names another file by now, or none.
+
+    Raises:
+        RunError: another process holds the lock.
+        OSError: the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(descriptor, 32).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise RunError(
+            f"another process is writing to this run{owner and f' (process {owner})'}",
+            where=str(path),
+            fix="wait until it has ended or stop it with Ctrl-C, then: coevolve resume " + str(path.parent),
+        ) from None
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 def holder(folder: Path) -> int | None:

@@ -17,7 +17,6 @@ from coevolve.store import manifest
 from coevolve.store.manifest import Manifest
 
 NAME = "config.yaml"
-_OURS_BEFORE_A_RUN = {".lock", NAME, f".{NAME}.partial", f".{manifest.NAME}.partial"}
 
 
 def to_yaml(config: Mapping[str, Any]) -> bytes:
@@ -62,18 +61,3 @@ def read(folder: Path, state: Manifest) -> Config:
     if hashlib.sha256(text).hexdigest() != state.config_sha256:
         raise RunError("the configuration was changed after the run had begun", where=str(file), fix=fix)
     return parsed(yaml.safe_load(text), state, file)
-
-
-def refuse_occupied(folder: Path) -> None:
-    """Let a run begin only in an empty folder, or in one that a run left before it had begun.
-
-    Raises:
-        RunError: the folder holds a run or anything else.
-    """
-    names = {entry.name for entry in folder.iterdir()}
-    other = "choose another folder: --set run.dir=NEW"
-    if manifest.NAME in names:
-        fix = f"go on with it: coevolve resume {folder}   or {other}"
-        raise RunError("this folder already holds a run", where=str(folder), fix=fix)
-    if names and (".lock" not in names or names - _OURS_BEFORE_A_RUN):
-        raise RunError("the folder is not empty", where=str(folder), fix=other)

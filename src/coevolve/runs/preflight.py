@@ -1,0 +1,80 @@
+"""What is asked of this machine before a run begins or goes on, so that a start that fails leaves nothing behind.
+
+Everything that can be known without a run folder is checked here, the cheapest first. A check raises; what it returns
+is forgotten. A further one is a function in ``CHECKS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from coevolve.config import Config
+from coevolve.engine.factory import require_engine
+from coevolve.grading.symbolic import symbolic_version
+from coevolve.monitor.tracking.processes import require_installed
+from coevolve.runs.base_model import base_model, fetch_base
+from coevolve.runs.estimate import forewords
+from coevolve.runs.plan import shape_of, workload
+from coevolve.sandbox.factory import require_tool
+from coevolve.store.places import require_place
+from coevolve.worlds.registry import open_world
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A run that is about to begin or to go on.
+
+    Args:
+        config: resolved, with the number of rollout workers.
+        folder: where the run is, or will be.
+        note: told what a person should know before anything is loaded.
+        finished: names of the phases that are not done again; None for a new run.
+    """
+
+    config: Config
+    folder: Path
+    note: Callable[[str], None]
+    finished: frozenset[str] | None = None
+
+
+Check = Callable[[Launch], object]
+
+
+def require(launch: Launch) -> None:
+    """Pass every check.
+
+    Raises:
+        CoevolveError: this machine, or what is installed on it, cannot carry the run; no folder was made.
+    """
+    for check in CHECKS:
+        check(launch)
+
+
+def _place(launch: Launch) -> None:
+    if launch.finished is None:
+        require_place(launch.folder)
+
+
+def _foretell(launch: Launch) -> None:
+    if launch.finished is None:
+        config = launch.config
+        for line in forewords(shape_of(config), workload(config), config.world):
+            launch.note(line)
+
+
+def _base(launch: Launch) -> None:
+    fetch_base(launch.config.world, launch.config.model.path)
+    base_model(open_world(launch.config.world_settings))
+
+
+CHECKS: tuple[Check, ...] = (
+    lambda launch: require_engine(launch.config.engine_settings),
+    _foretell,
+    lambda launch: symbolic_version(launch.config.grading.symbolic),
+    lambda launch: require_installed(launch.config.track.to),
+    _place,
+    lambda launch: require_tool(launch.config.sandbox),
+    _base,  # may download: after all that could make it useless
+)

@@ -1,0 +1,82 @@
+"""Where a run may begin: in a new or empty folder, or where an earlier start came to nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from coevolve.errors import RunError
+from coevolve.store import atomic, manifest, settings
+from coevolve.store.lock import holder_if_known
+
+LOCK = ".lock"
+_BEFORE_A_RUN = {LOCK, settings.NAME, f".{settings.NAME}.partial", f".{manifest.NAME}.partial"}
+_MANIFESTS = {manifest.NAME, manifest.COPY, f".{manifest.NAME}.partial", f".{manifest.COPY}.partial"}
+# What a run has before anything of it counts. Everything else is somebody's work, also what a repair moved away.
+_OF_A_STUB = _BEFORE_A_RUN | _MANIFESTS | {manifest.METRICS, manifest.TIMINGS, "partial", "track", "report"}
+
+
+def is_stub(folder: Path) -> bool:
+    """Whether a run began here and came to nothing: no phase of it is finished, and nothing of one is kept."""
+    try:
+        state = manifest.read(folder)
+        names = {entry.name for entry in folder.iterdir()}
+    except (RunError, OSError):
+        return False
+    return not state.phases and state.cursor is None and not names - _OF_A_STUB
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in a folder, which need not exist, and no process is beginning one there."""
+    try:
+        refuse_occupied(folder)
+    except (RunError, OSError):
+        return False
+    return holder_if_known(folder) is None
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Let a run begin only in a new or empty folder, or in one that a run left before anything of it counted.
+
+    Raises:
+        RunError: the folder holds a run or anything else, or a process is beginning a run there.
+        OSError: it cannot be looked into.
+    """
+    if not folder.exists():
+        return
+    names = {entry.name for entry in folder.iterdir()}
+    other = "choose another folder: --set run.dir=NEW"
+    if manifest.NAME in names and not is_stub(folder):
+        fix = f"go on with it: coevolve resume {folder}   or {other}"
+        raise RunError("this folder already holds a run", where=str(folder), fix=fix)
+    if manifest.NAME not in names and names and (LOCK not in names or names - _BEFORE_A_RUN):
+        raise RunError("the folder is not empty", where=str(folder), fix=other)
+
+
+def require_place(folder: Path) -> None:
+    """See that a run could begin in a folder, which need not exist; nothing is made.
+
+    Raises:
+        RunError: it is occupied, in use, or cannot be written.
+    """
+    with atomic.writing(folder, "choose a place that you can write to: --set run.dir=..."):
+        refuse_occupied(folder)
+        atomic.require_writable(folder)
+    process = holder_if_known(folder)
+    if process is not None:
+        what = f"another process is writing to this run (process {process})"
+        raise RunError(what, where=str(folder), fix="wait until it has ended, or choose another folder: run.dir=NEW")
+
+
+def clear(folder: Path) -> None:
+    """Remove what a start left that came to nothing; its manifest goes last, so that it can be done again.
+
+    Raises:
+        OSError: the system refused.
+    """
+    names = {entry.name for entry in folder.iterdir()} & _OF_A_STUB - {LOCK}
+    for name in sorted(names, key=lambda name: (name in _MANIFESTS, name == manifest.NAME)):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink()
