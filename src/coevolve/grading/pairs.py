@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from coevolve.grading import values
+from coevolve.grading.bends import differ
 from coevolve.grading.canonical import canonical
 from coevolve.grading.forms import form
 from coevolve.grading.plain import plain
@@ -34,8 +35,13 @@ class Parsed:
 
     @property
     def class_key(self) -> str | None:
-        """Answers with equal class keys are exactly the same; None when the answer has none."""
-        return self.form.key if self.form is not None else None
+        """Answers with equal class keys are exactly the same; None when the answer has none.
+
+        An expression that follows different rules in different places has none: what is the same as it depends on the
+        numbers that occur in both."""
+        if self.form is None or (self.form.tree is not None and values.bent(self.form.tree)):
+            return None
+        return self.form.key
 
     @property
     def kind(self) -> str | None:
@@ -69,6 +75,10 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
         why = f"one is too long or too deep to be looked into, and the texts are {'the same' if same else 'different'}"
         return Verdict(same, Stage.TEXT if same else Stage.LIMIT, why)
     stage = Stage.LIMIT if a.bounded or b.bounded else _stage(a, b)
+    if a.key == b.key and first.key != second.key and _differ_elsewhere(a, b):
+        return Verdict(
+            False, stage, f"the {a.kind} {min(a.shown, b.shown)} is not the {b.kind} {max(a.shown, b.shown)}"
+        )
     if a.key == b.key:
         return Verdict(True, stage, f"both are the {a.kind} {min(a.shown, b.shown)}")
     if first.key == second.key and a.unit == b.unit:
@@ -86,7 +96,7 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
         return large
     if a.bounded and b.bounded:
         return None
-    if _agree_where_real(a, b):
+    if _agree_where_real(a, b) and not _differ_elsewhere(a, b):
         return Verdict(True, Stage.DOMAIN, "they agree wherever both have real values")
     one, other = sorted((a, b), key=lambda form: (form.shown, form.key))
     return Verdict(False, stage, f"the {one.kind} {one.shown} is not the {other.kind} {other.shown}")
@@ -133,15 +143,26 @@ def _by_residues(a: Form, b: Form) -> Verdict | None:
     )
 
 
+def _differ_elsewhere(a: Form, b: Form) -> bool:
+    """Whether two expressions that agree at the fixed points do not between the numbers that occur in them."""
+    return a.tree is not None and b.tree is not None and a.tree != b.tree and differ(a.tree, b.tree)
+
+
 def _agree_where_real(a: Form, b: Form) -> bool:
-    """Whether two expressions agree where all variables are positive, and elsewhere where both have values."""
+    r"""Whether two expressions agree wherever both have values.
+
+    One that has values in more places because of an absolute value has to agree wherever all names are positive:
+    ``\ln|x|`` may stand for ``\ln x``, but not ``\ln|x-3|`` for ``\ln(3-x)``."""
     if a.numbers is None or b.numbers is None or a.unit or b.unit:
         return False
-    first, second = a.numbers.keys, b.numbers.keys
-    if len(first) == 1 or len(second) == 1:  # a constant agrees where the other is defined: it has no further points
-        first, second = (keys * 3 if len(keys) == 1 else keys for keys in (first, second))
-    others = list(zip(first[1:], second[1:], strict=True))
-    return first[0] == second[0] and all(x == y or values.UNDEFINED in (x, y) for x, y in others)
+    if len(a.numbers.keys) == len(b.numbers.keys) == 1:
+        return False
+    first, second = a.numbers.at_points(), b.numbers.at_points()
+    common = [values.UNDEFINED not in pair for pair in zip(first, second, strict=True)]
+    if not any(common) or any(both and x != y for both, x, y in zip(common, first, second, strict=True)):
+        return False
+    wider = a if first.count(values.UNDEFINED) < second.count(values.UNDEFINED) else b
+    return (common[0] and common[-1]) or (wider.tree is not None and not values.folds(wider.tree))
 
 
 def _rounds(one: Form, other: Form) -> bool:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from coevolve.grading import values
 from coevolve.grading.expression import Constant, Expression, Variable, latex, negated, structure, times, variables
 from coevolve.grading.parser import parse
+from coevolve.grading.points import OutOfBounds, Undefined
 from coevolve.grading.tokens import Refused, TooLarge
 from coevolve.grading.units import counted, quantities
 
@@ -98,9 +99,9 @@ def of_tree(tree: Expression, text: str) -> Form:
     names = sorted(variables(tree))
     try:
         numbers = values.evaluate(tree, names)
-    except values.Undefined:
+    except Undefined:
         return Form("expression", "undefined " + structure(tree), text, tree=tree)
-    except values.OutOfBounds:
+    except OutOfBounds:
         return Form("expression", "large " + structure(tree), text, tree=tree, bounded=True)
     if numbers.exact is not None:
         shown = str(numbers.exact) if numbers.keys[0].__len__() < 80 else text
