@@ -12,7 +12,8 @@ import pytest
 from coevolve.sandbox.bpf import base_filter, child_filter
 from coevolve.sandbox.syscalls import AUDIT_ARCH, numbers
 
-ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+ALLOW, EPERM, EAGAIN, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x0005000B, 0x00050026, 0x80000000
+NOTHING_DONE = 0x00050000  # the call returns 0
 MACHINES = ("x86_64", "aarch64")
 CHILD_PID = 4321
 
@@ -58,7 +59,7 @@ def test_calls_outside_the_list_are_refused(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_everyday_calls_are_allowed_by_both_filters(machine: str) -> None:
-    for name in ("read", "write", "mmap", "futex", "exit_group", "clock_gettime", "getrandom", "recvmsg"):
+    for name in ("read", "write", "mmap", "exit_group", "clock_gettime", "getrandom", "recvmsg"):
         assert _base(machine, name) == _child(machine, name) == ALLOW
 
 
@@ -162,3 +163,47 @@ def test_a_child_passes_no_descriptors_and_no_urgent_bytes(machine: str) -> None
         assert _base(machine, name, *arguments) == EPERM
     assert _base(machine, "close_range", 3, 9, 0) == ALLOW
     assert _base(machine, "close_range", 3, 9, 2) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_waiting_and_waking_stay_within_a_process(machine: str) -> None:
+    wait, wake, requeue, compare_and_requeue, wake_op, wait_bits, wake_bits = 0, 1, 3, 4, 5, 9, 10
+    private, realtime = 128, 256
+    for operation in (wait, wake, requeue, compare_and_requeue, wake_op, wait_bits, wake_bits):
+        assert _base(machine, "futex", 0, operation | private) == ALLOW
+        assert _base(machine, "futex", 0, operation | private | realtime) == ALLOW
+    for operation in (wait, wait_bits, wait | realtime, wait_bits | realtime):
+        assert _base(machine, "futex", 0, operation) == EAGAIN
+    for operation in (wake, wake_bits):
+        assert _base(machine, "futex", 0, operation) == NOTHING_DONE
+    for operation in (requeue, compare_and_requeue, wake_op, 2, 6, 7, 8, 11, 12, 13, 6 | private, 12 | private, 512):
+        assert _base(machine, "futex", 0, operation) == EPERM
+    assert not {"futex_waitv", "futex_wake", "futex_wait", "futex_requeue"} & numbers(machine).keys()
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_child_asks_about_itself_only(machine: str) -> None:
+    for name, refusal in (
+        ("getpgid", EPERM),
+        ("getsid", EPERM),
+        ("sched_getparam", EPERM),
+        ("sched_getscheduler", EPERM),
+        ("sched_getaffinity", ENOSYS),
+    ):
+        assert _child(machine, name, 0) == _child(machine, name, CHILD_PID) == ALLOW
+        for pid in (1, CHILD_PID + 1, 2**32 - 1):
+            assert _child(machine, name, pid) == refusal
+    assert _child(machine, "getpriority", 0, 0) == ALLOW
+    assert _child(machine, "getpriority", 0, CHILD_PID - 1) == _child(machine, "getpriority", 2, 1) == EPERM
+    for name in ("clock_gettime", "clock_getres", "clock_nanosleep"):
+        assert _base(machine, name, 0) == _base(machine, name, 11) == ALLOW
+        assert _base(machine, name, (~1 << 3 | 2) % 2**32) == _base(machine, name, -3 % 2**64) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_advice_about_memory_is_what_others_do_not_notice(machine: str) -> None:
+    for advice, verdict in ((4, ALLOW), (8, ALLOW), (14, ALLOW), (12, EPERM), (20, EPERM), (21, EPERM), (100, EPERM)):
+        assert _base(machine, "madvise", 0, 4096, advice) == verdict
+    for command, verdict in ((0, ALLOW), (8, ALLOW), (1, EPERM), (2, EPERM), (4, EPERM)):
+        assert _base(machine, "membarrier", command) == verdict
+    assert "mincore" not in numbers(machine)

@@ -165,6 +165,7 @@ def test_a_cache_folder_that_cannot_be_written_is_named(installed: Path, monkeyp
     [
         ("import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "a thread"),
         ("import os; os.dup2(0, 900)", "a file that snippets would keep open"),
+        ("import mmap; board = mmap.mmap(-1, 4096)", "memory that all snippets would share"),
         ("raise OSError('no luck')", "OSError: no luck"),
     ],
 )

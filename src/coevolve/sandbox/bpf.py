@@ -22,11 +22,12 @@ Instruction = tuple[int, int, int, int]
 _LOAD, _AND, _JEQ, _JGE, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
 _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _ENOSYS = 1, 38
+_EPERM, _EAGAIN, _ENOSYS = 1, 11, 38
 _X32_BIT = 0x40000000
 
 ALLOW: Instruction = (_RETURN, 0, 0, _ALLOW)
 DENY: Instruction = (_RETURN, 0, 0, _ERRNO | _EPERM)
+NOT_THERE: Instruction = (_RETURN, 0, 0, _ERRNO | _ENOSYS)
 
 # O_WRONLY | O_RDWR | O_CREAT | O_TRUNC, O_TMPFILE without the O_DIRECTORY it contains
 _OPEN_FOR_WRITING = 0o3 | 0o100 | 0o1000 | 0o20000000
@@ -42,9 +43,23 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME = 1, 15, 16
 # the limit on them.
 _CLONE_THREAD_WITH_ALL = 0x00010F00
 _CLOSE_RANGE_UNSHARE = 2  # descriptors of its own, again
+# NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE DONTFORK DOFORK HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK
+# KEEPONFORK POPULATE_READ POPULATE_WRITE GUARD_INSTALL GUARD_REMOVE; not MERGEABLE (another's pages are compared with
+# one's own), not COLD, PAGEOUT (others notice)
+_MADVISE = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
+# Negative numbers are the clocks of other processes, and of files
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
+# QUERY, and those among the threads of one process
+_MEMBARRIER = (0, 8, 16, 32, 64, 128, 256)
+# WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET, and two bits of each
+_FUTEX = (0, 1, 3, 4, 5, 9, 10)
+_FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_WAKE, _FUTEX_WAKE_BITSET = 0, 9, 1, 10
+_FUTEX_PRIVATE, _FUTEX_REALTIME = 128, 256
 # Out-of-band bytes on Unix sockets: nobody needs them, and their code in the kernel was a way out (CVE-2025-38236)
 _MSG_OOB = 1
 _NOT_FOR_CHILDREN = ("seccomp", "pidfd_open", "sendmsg")
+# Of the process itself only: whether there is another of some number, and what it does, is nobody's business
+_ABOUT_ITSELF = ("getpgid", "getsid", "sched_getparam", "sched_getscheduler", "sched_getaffinity")
 _CLONE_NEW_NAMESPACE = 0x7E020080  # NEWNS NEWTIME NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET
 _CLONE_THREAD, _CLONE_PARENT, _CLONE_PTRACE, _CLONE_UNTRACED = 0x10000, 0x8000, 0x2000, 0x800000
 
@@ -74,6 +89,27 @@ def _require_null(argument: int) -> list[Instruction]:
     return [_low(argument), (_JEQ, 1, 0, 0), DENY, _high(argument), (_JEQ, 1, 0, 0), DENY]
 
 
+def _require_positive(argument: int) -> list[Instruction]:
+    """Deny when the low half of the argument is a negative number."""
+    return [_low(argument), (_JGE, 0, 1, 0x80000000), DENY]
+
+
+def _futex() -> list[Instruction]:
+    """Waiting and waking among the threads of one process.
+
+    Without the private flag the kernel finds those who wait by what is mapped there. Every snippet has pages of the
+    same files, so that one could wake another; a thread that ends does so too, at an address of its own choice. So
+    nobody may wait in this way, and waking finds nobody. Some libraries do both (libc where it waits for the end of a
+    thread, libstdc++ for a future): they are told that the value has changed, look again, and go on without sleeping.
+    """
+    answers: list[Instruction] = [DENY, (_RETURN, 0, 0, _ERRNO | _EAGAIN), (_RETURN, 0, 0, _ERRNO), ALLOW]
+    tests = {operation | _FUTEX_PRIVATE: 3 for operation in _FUTEX}
+    tests |= {_FUTEX_WAIT: 1, _FUTEX_WAIT_BITSET: 1, _FUTEX_WAKE: 2, _FUTEX_WAKE_BITSET: 2}
+    last = len(tests) - 1
+    jumps = [(_JEQ, last - at + answer, 0, number) for at, (number, answer) in enumerate(tests.items())]
+    return [_low(1), (_AND, 0, 0, 0xFFFFFFFF ^ _FUTEX_REALTIME), *jumps, *answers]
+
+
 def _when(number: int, body: list[Instruction]) -> list[Instruction]:
     """Run the body, which ends in a return, for one system call. The number is in the accumulator and stays
     there.
@@ -89,6 +125,7 @@ def _conditional(calls: dict[str, int]) -> list[tuple[str, list[Instruction]]]:
     """The calls of the base filter that are allowed for some arguments only."""
     new_process = _CLONE_NEW_NAMESPACE | _CLONE_PARENT | _CLONE_PTRACE | _CLONE_UNTRACED
     rules = [
+        ("futex", _futex()),
         ("openat", [*_require_bits(2, _OPEN_FOR_WRITING, 0), ALLOW]),
         ("fcntl", [*_require_one_of(1, _FCNTL), ALLOW]),
         ("ioctl", [*_require_one_of(1, _IOCTL), ALLOW]),
@@ -100,7 +137,10 @@ def _conditional(calls: dict[str, int]) -> list[tuple[str, list[Instruction]]]:
         ("prctl", [*_require_one_of(0, (_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME)), ALLOW]),
         ("prlimit64", [*_require_one_of(0, (0,)), ALLOW]),
         ("clone", [*_require_bits(0, new_process, 0), ALLOW]),
-        ("clone3", [(_RETURN, 0, 0, _ERRNO | _ENOSYS)]),  # its flags are out of reach; libc then uses clone
+        ("madvise", [*_require_one_of(2, _MADVISE), ALLOW]),
+        ("membarrier", [*_require_one_of(0, _MEMBARRIER), ALLOW]),
+        *((name, [*_require_positive(0), ALLOW]) for name in _CLOCKS),
+        ("clone3", [NOT_THERE]),  # its flags are out of reach; libc then uses clone
     ]
     if "open" in calls:
         rules.append(("open", [*_require_bits(1, _OPEN_FOR_WRITING, 0), ALLOW]))
@@ -131,21 +171,24 @@ def base_filter(machine: str) -> bytes:
 def child_filter(machine: str) -> tuple[bytes, int]:
     """What a snippet's process gives up on top of the base filter, and the byte offset of its own pid.
 
-    Threads are allowed, processes are not; it may signal itself only (``abort`` needs that). It may not
-    pass descriptors (``sendmsg``): those under way are counted per user, and the zygote has to pass some too.
+    Threads are allowed, processes are not; it may signal itself only (``abort`` needs that), and ask about itself
+    only. It may not pass descriptors (``sendmsg``): those under way are counted per user, and the zygote has to pass
+    some too.
     """
     calls = numbers(machine)
     thread = _require_bits(0, _CLONE_THREAD_WITH_ALL, _CLONE_THREAD_WITH_ALL)
-    own_pid = [_low(0), (_JEQ, 1, 0, 0), DENY, ALLOW]
     program: list[Instruction] = [
         (_LOAD, 0, 0, _NUMBER_AT),
-        (_JEQ, 0, len(own_pid), calls["tgkill"]),
-        *own_pid,
         *_when(calls["clone"], [*thread, ALLOW]),
         *_when(calls["prctl"], [*_require_one_of(0, (_PR_SET_NAME, _PR_GET_NAME)), ALLOW]),
         *_when(calls["prlimit64"], [*_require_null(2), ALLOW]),
+        *_when(calls["getpriority"], [*_require_one_of(1, (0,)), ALLOW]),
         *(instruction for name in _NOT_FOR_CHILDREN for instruction in _when(calls[name], [DENY])),
-        ALLOW,
     ]
-    pid_instruction = 3
+    asks = [(_JEQ, len(_ABOUT_ITSELF) - at, 0, calls[name]) for at, name in enumerate(_ABOUT_ITSELF)]
+    program += [(_JEQ, len(asks) + 3, 0, calls["tgkill"]), *asks, ALLOW]
+    program += [_low(0), (_JEQ, 2, 0, 0), _low(0), (_JEQ, 0, 1, 0), ALLOW]
+    pid_instruction = len(program) - 2
+    # libc takes "not there" for an answer when a thread asks for its cores
+    program += [(_LOAD, 0, 0, _NUMBER_AT), *_when(calls["sched_getaffinity"], [NOT_THERE]), DENY]
     return _assemble(program), pid_instruction * 8 + 4

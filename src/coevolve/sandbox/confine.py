@@ -81,6 +81,8 @@ def limit_resources(proc: int, memory_bytes: int, open_files: int) -> str:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
+        # Signals that keep what was sent with them: counted per user, so that one snippet would notice another's
+        resource.RLIMIT_SIGPENDING: 0,
     }
     for kind, value in limits.items():
         hard = resource.getrlimit(kind)[1]

@@ -35,7 +35,6 @@ pipe 22 -
 select 23 -
 sched_yield 24 124
 mremap 25 216
-mincore 27 232
 madvise 28 233
 dup 32 23
 dup2 33 -

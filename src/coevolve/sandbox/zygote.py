@@ -96,6 +96,8 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError("a preload started a thread, which the confinement would not reach")
     if max(map(int, os.listdir(opened))) >= configuration["descriptors"]:
         raise RuntimeError("a preload opened a file that snippets would keep open")
+    if _shares_memory(proc):
+        raise RuntimeError("a preload made memory that all snippets would share and could write to")
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
@@ -106,6 +108,12 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
     layers = _enter(configuration, machine, readable, proc)
     _forget_ourselves()
     return layers
+
+
+def _shares_memory(proc: int) -> bool:
+    with open(confine.entry(proc, "maps"), "rb") as maps:
+        modes = [line.split(None, 2)[1] for line in maps]
+    return any(mode.endswith(b"s") and mode[1:2] == b"w" for mode in modes)
 
 
 def _ignore(**_: object) -> None:

@@ -34,6 +34,8 @@ fanotify_init:300:262 fanotify_mark:301:263 inotify_init1:294:26 inotify_add_wat
 landlock_create_ruleset:444:444 landlock_restrict_self:446:446 prctl:157:167 arch_prctl:158:- mlock:149:228
 mlockall:151:230 mbind:237:235 set_mempolicy:238:237 remap_file_pages:216:234 pkey_alloc:330:289
 map_shadow_stack:453:453 cachestat:451:451 lsm_get_self_attr:459:459 lsm_set_self_attr:460:460 ioctl:16:29
+futex_waitv:449:449 futex_wake:454:454 futex_wait:455:455 futex_requeue:456:456 mincore:27:232 madvise:28:233
+membarrier:324:283 fadvise64:221:223 readahead:187:213
 fcntl:72:25 close_range:436:436 getpid:39:172 socketpair:53:199 pause:34:- nanosleep:35:101
 """
 _COLUMN = {"x86_64": 1, "aarch64": 2}[platform.machine()]
