@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from coevolve.config import at_iteration
+from coevolve.config.acting import Distribution
 from coevolve.config.keys import config_keys, nearest, section_names
 from coevolve.config.loading import parse_yaml, preset_names
 from coevolve.errors import ConfigError
@@ -291,3 +292,51 @@ def test_keys_may_be_taken_over_from_another_mapping_and_still_stand_once() -> N
     assert parse_yaml(text, "a file") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
     with pytest.raises(ConfigError, match="<< stands twice"):
         parse_yaml(f"{text}c: {{<<: *a, <<: *a}}", "a file")
+
+
+def test_a_section_inside_a_section_is_set_by_its_dotted_name_or_nested(write: Write) -> None:
+    dotted = load_config(overrides=["sampling.solver.top_p=0.9", "sampling.votes.top_k=40"])
+    nested = load_config(None, write("sampling:\n  solver: {top_p: 0.9}\n  votes:\n    top_k: 40\n"))
+    mixed = load_config(None, write("sampling.solver: {top_p: 0.9}\nsampling.votes.top_k: 40\n"))
+    assert dotted.sampling == nested.sampling == mixed.sampling
+    assert (dotted.sampling.solver.top_p, dotted.sampling.votes.top_k) == (0.9, 40)
+    assert load_config(None, write("sampling:\n  solver:\n")) == load_config()
+    path = write(yaml.safe_dump(dotted.model_dump()))
+    assert load_config(None, path) == dotted
+
+
+def test_faults_in_a_section_inside_a_section_name_the_key(write: Write) -> None:
+    error = fault("sampling.solver.topp=0.9")
+    assert error.what == "unknown key sampling.solver.topp (did you mean sampling.solver.top_p?)"
+    error = fault("sampling.solver.top_p=1.5")
+    assert error.what == "sampling.solver.top_p = 1.5 is not allowed"
+    assert error.fix == "allowed: number above 0 and at most 1 or null"
+    assert fault("sampling.solver=0.9").what == "sampling.solver is a section, not a value"
+    file = write("sampling.solver.top_p: 0.5\nsampling: {solver: {top_p: 0.5}}\n")
+    assert fault(file=file).what == "the key sampling.solver.top_p stands twice"
+
+
+def test_keys_of_an_agent_go_before_those_of_both_and_keys_of_a_use_before_those_of_its_agent() -> None:
+    sampling = load_config(
+        overrides=["sampling.temperature=0.8", "sampling.solver.top_p=0.9", "sampling.labels.temperature=1.2"]
+    ).sampling
+    assert sampling.of("proposer") == sampling.of("proposer", "pool") == Distribution(0.8)
+    assert sampling.of("solver") == sampling.of("solver", "votes") == Distribution(0.8, 0.9)
+    assert sampling.of("solver", "labels") == Distribution(1.2, 0.9)
+    assert sampling.of("judge") == Distribution(0.8)  # an agent of another method
+
+
+def test_vllm_bounds_the_temperature_of_every_use() -> None:
+    error = fault("engine.sampler=vllm", "sampling.votes.temperature=2.5")
+    assert "sampling.votes.temperature above 2" in error.what
+    assert load_config(overrides=["sampling.votes.temperature=2.5"]).sampling.of("solver", "votes").temperature == 2.5
+
+
+@pytest.mark.parametrize("value", ["1", "0.5", "0"])
+def test_a_dual_clip_lies_above_one(value: str) -> None:
+    assert fault(f"solver.dual_clip={value}").fix == "allowed: number above 1 or null"
+
+
+def test_micro_batches_divide_a_mean_over_tokens_only() -> None:
+    error = fault("solver.micro_batch=2", "solver.loss=sequence")
+    assert error.where == "solver.loss = sequence (--set), solver.micro_batch = 2 (--set)"

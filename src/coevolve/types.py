@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+KLGradient = Literal["k3", "k2", "corrected"]  # see coevolve.learning.objectives.kl_term
 
 # Ids of the agents that most methods have; what a method calls them on screen is in its AgentSpec.
 PROPOSER, SOLVER = "proposer", "solver"
@@ -162,11 +164,13 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one optimiser step and the coefficient of the KL term to the reference policy."""
+    """The rows of one optimiser step, and what holds for all of their tokens."""
 
     rows: tuple[TrainRow, ...]
-    kl: float = 0.0
+    kl: float = 0.0  # coefficient of the KL term to the reference policy
     bins: int = 1
+    dual_clip: float | None = None  # the largest ratio that counts where the advantage is negative
+    kl_gradient: KLGradient = "k3"
 
 
 @dataclass(slots=True)
@@ -180,6 +184,7 @@ class TrainStats:
     ratio: float = 0.0
     clipped_low: int = 0
     clipped_high: int = 0
+    clipped_dual: int = 0
     clipped_by_bin: list[int] = field(default_factory=list)
     tokens_by_bin: list[int] = field(default_factory=list)
     grad_norm: float = 0.0

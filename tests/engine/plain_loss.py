@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from coevolve.config.acting import Distribution
 from coevolve.engine.base import Arrays
 from coevolve.engine.local.models import load_model
 from coevolve.engine.local.trainer import LocalTrainer
@@ -81,12 +82,43 @@ def plain_logp(model: torch.nn.Module, row: TrainRow, temperature: float) -> tor
     return torch.log_softmax(logits, -1)[torch.arange(len(row.tokens) - 1), tokens[0, 1:]]
 
 
+def kept_tokens(logp: Sequence[float], top_p: float, top_k: int, token: int) -> list[int]:
+    """Which tokens are drawn from, and the one at hand, one after the other by their probability."""
+    order = sorted(range(len(logp)), key=lambda i: -logp[i])[: top_k or None]
+    total = sum(np.exp(logp[i]) for i in order)
+    kept, held = {token}, 0.0
+    for i in order:
+        if held >= top_p * total:
+            break
+        kept.add(i)
+        held += np.exp(logp[i])
+    return sorted(kept)
+
+
+def truncated_logp(
+    model: torch.nn.Module, row: TrainRow, drawn: Distribution, policy: torch.nn.Module | None = None
+) -> torch.Tensor:
+    """As ``plain_logp``, among the tokens that the policy (default: the model itself) draws from."""
+    tokens = torch.from_numpy(row.tokens.astype(np.int64))[None]
+    logits = model(input_ids=tokens).logits[0, :-1] / drawn.temperature
+    whose = logits if policy is None else policy(input_ids=tokens).logits[0, :-1] / drawn.temperature
+    out = []
+    for at, token in enumerate(row.tokens[1:].tolist()):
+        kept = kept_tokens(whose[at].detach().log_softmax(-1).tolist(), drawn.top_p, drawn.top_k, token)
+        out.append(logits[at, token] - logits[at, kept].logsumexp(-1))
+    return torch.stack(out)
+
+
 def plain_loss(
-    model: torch.nn.Module, batch: Batch, temperature: float = 1.0, reference: torch.nn.Module | None = None
+    model: torch.nn.Module,
+    batch: Batch,
+    temperature: float = 1.0,
+    reference: torch.nn.Module | None = None,
+    drawn: Distribution | None = None,
 ) -> torch.Tensor:
     total = torch.zeros((), dtype=next(model.parameters()).dtype)
     for row in batch.rows:
-        logp = plain_logp(model, row, temperature)
+        logp = plain_logp(model, row, temperature) if drawn is None else truncated_logp(model, row, drawn)
         old, gain, low, high, weight = (
             torch.from_numpy(getattr(row, name)[1:])
             for name in ("old_logp", "advantage", "clip_low", "clip_high", "weight")
@@ -94,8 +126,15 @@ def plain_loss(
         ratio = torch.exp(logp - old)
         bounded = torch.max(torch.min(ratio, 1 + high), 1 - low)
         loss = -torch.min(ratio * gain, bounded * gain)
+        if batch.dual_clip is not None:
+            loss = torch.where(gain < 0, torch.min(loss, -batch.dual_clip * gain), loss)
         if reference is not None:
-            gap = plain_logp(reference, row, temperature).detach() - logp
+            other = (
+                plain_logp(reference, row, temperature)
+                if drawn is None
+                else truncated_logp(reference, row, drawn, policy=model)
+            )
+            gap = other.detach() - logp
             loss = loss + batch.kl * (gap.exp() - gap - 1)
         total = total + (weight * loss).sum()
     return total

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import coevolve
-from coevolve.config import Config
+from coevolve.config import Config, TrainingSection
+from coevolve.config.acting import Distribution
 from coevolve.engine.base import Trainer
 from coevolve.engine.factory import Trainers, require_engine
 from coevolve.engine.local.trainer import LocalTrainer
@@ -108,14 +109,14 @@ def test_a_trainer_opens_on_a_checkpoint_with_its_moments_and_the_reference_of_a
 ) -> None:
     base = request.getfixturevalue(fixture)
     trainers = opener(base, [], lora={"enabled": lora, "rank": 4})
-    how = {"weight_decay": 0.1, "max_grad_norm": 1.0}
-    one = trainers.open_trainer(base, **how, resume=False, reference=None)
+    how = (TrainingSection(weight_decay=0.1), Distribution())
+    one = trainers.open_trainer(base, *how, resume=False, reference=None)
     folder = moved_checkpoint(one, tmp_path / "one")
     earlier = moved_checkpoint(one, tmp_path / "two")  # the second step
     batch = Batch(some_rows(seed=3), kl=0.5)
     for other in (base, folder, earlier):
-        policy = trainers.open_trainer(earlier, **how, resume=True, reference=other)
-        reference = trainers.open_trainer(other, **how, resume=False, reference=None)
+        policy = trainers.open_trainer(earlier, *how, resume=True, reference=other)
+        reference = trainers.open_trainer(other, *how, resume=False, reference=None)
         expected = divergence(policy, reference, batch)
         assert (expected > 1e-3) == (other != earlier)
         assert policy.forward_backward(batch).kl == pytest.approx(expected, rel=1e-3, abs=1e-6)
@@ -131,8 +132,8 @@ def test_a_trainer_opens_on_a_checkpoint_with_its_moments_and_the_reference_of_a
 def test_a_trainer_begins_with_the_micro_batch_that_fitted_the_ones_before(tiny_folder: Path) -> None:
     notes: list[str] = []
     trainers = opener(tiny_folder, notes, engine={"threads": 1, "micro_batch_tokens": 512})
-    how = {"weight_decay": 0.0, "max_grad_norm": 1.0, "resume": False, "reference": None}
-    first = trainers.open_trainer(tiny_folder, **how)
+    how = {"section": TrainingSection(), "drawn": Distribution(), "resume": False, "reference": None}
+    first = trainers.open_trainer(tiny_folder, **how)  # type: ignore[arg-type]
     assert isinstance(first, LocalTrainer)
     assert first.micro_batch_tokens == 512
     assert first._on_halved is not None

@@ -235,6 +235,33 @@ def test_top_p_keeps_the_smallest_set_and_renormalises() -> None:
     np.testing.assert_allclose(truncate(logp, 0.49).exp().numpy(), [[1, 0, 0, 0]], atol=1e-6)
 
 
+def test_top_k_keeps_the_most_probable_and_top_p_takes_its_share_of_what_they_hold() -> None:
+    logp = torch.log(torch.tensor([[0.1, 0.5, 0.25, 0.15]]))
+    np.testing.assert_allclose(truncate(logp, 1.0, 2).exp().numpy(), [[0, 2 / 3, 1 / 3, 0]], atol=1e-6)
+    np.testing.assert_allclose(truncate(logp, 0.66, 2).exp().numpy(), [[0, 1, 0, 0]], atol=1e-6)  # 0.66 of 0.75
+    np.testing.assert_allclose(truncate(logp, 0.66).exp().numpy(), [[0, 2 / 3, 1 / 3, 0]], atol=1e-6)
+    for size in (0, 4, 9):
+        np.testing.assert_allclose(truncate(logp, 1.0, size).exp().numpy(), logp.exp().numpy(), atol=1e-6)
+
+
+def test_of_equally_probable_tokens_at_the_end_of_the_top_k_none_is_left_out() -> None:
+    logp = torch.log(torch.tensor([[0.4, 0.2, 0.2, 0.2]]))
+    np.testing.assert_allclose(truncate(logp, 1.0, 2).exp().numpy(), [[0.4, 0.2, 0.2, 0.2]], atol=1e-6)
+
+
+def test_draws_among_some_tokens_follow_their_share_and_say_its_logarithm() -> None:
+    logits = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1]])).expand(20000, -1)
+    u = uniforms(np.full(20000, 3, np.uint64), np.arange(20000))
+    for sampling, expected in (
+        (Sampling(top_k=3), [4 / 9, 3 / 9, 2 / 9, 0]),
+        (Sampling(top_p=0.69), [4 / 7, 3 / 7, 0, 0]),
+        (Sampling(0.5, top_k=2), [16 / 25, 9 / 25, 0, 0]),
+    ):
+        tokens, logp = draw(logits, u, sampling)
+        np.testing.assert_allclose(np.bincount(tokens.numpy(), minlength=4) / 20000, expected, atol=0.012)
+        np.testing.assert_allclose(logp.exp().numpy(), np.array(expected)[tokens.numpy()], atol=1e-6)
+
+
 def test_a_stop_string_is_found_across_tokens_and_only_at_its_end() -> None:
     stops = StopStrings(["st", "op", "stop it", "x", "opa"], ("stop",))
     assert stops.completed([3, 0, 1])

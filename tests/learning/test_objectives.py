@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative
-from coevolve.learning.objectives import clipped_policy_loss, k3
+from coevolve.learning.objectives import clipped_policy_loss, k3, kl_term
 from coevolve.learning.rows import token_weights
 
 P_HAT = np.array([0.3, 0.5, 0.8])  # of three tasks with four trajectories of five tokens each
@@ -168,3 +170,102 @@ def test_k3_is_the_expectation_of_the_divergence_and_never_negative() -> None:
     assert (estimate >= 0).all()
     torch.testing.assert_close((policy * estimate).sum(), divergence)
     assert k3(policy.log(), policy.log()).abs().max() == 0
+
+
+def dual_loss(ratio: list[float], advantage: list[float], c: float | None) -> tuple[Tensor, list[float], int]:
+    """The loss of tokens of weight 1 with bounds of 0.2 and 0.3, its gradient by token, and the dual-clipped ones."""
+    logp = torch.tensor(ratio, dtype=torch.float64).log().requires_grad_(True)
+    ones = torch.ones(len(ratio), dtype=torch.float64)
+    loss, stats = clipped_policy_loss(
+        logp,
+        torch.zeros_like(ones),
+        advantage=torch.tensor(advantage, dtype=torch.float64),
+        clip_low=0.2 * ones,
+        clip_high=0.3 * ones,
+        weight=ones,
+        dual_clip=c,
+    )
+    (gradient,) = torch.autograd.grad(loss, logp)
+    return loss.detach(), gradient.tolist(), int(stats.clipped_dual.sum())
+
+
+def test_the_dual_clip_bounds_what_a_token_with_a_negative_advantage_can_weigh() -> None:
+    # A = -2, c = 3: -A r up to r = 3, from there on -A c and no gradient; below 1 - 0.2 as without it.
+    for r, expected, slope in ((0.5, 1.6, 0.0), (1.0, 2.0, 2.0), (2.9, 5.8, 5.8), (3.1, 6.0, 0.0), (50.0, 6.0, 0.0)):
+        loss, gradient, clipped = dual_loss([r], [-2.0], 3.0)
+        assert loss.item() == pytest.approx(expected, rel=1e-12)
+        assert gradient[0] == pytest.approx(slope, rel=1e-12)
+        assert clipped == (r > 3)
+
+
+def test_the_dual_clip_leaves_positive_advantages_and_small_ratios_as_they_are() -> None:
+    ratio, advantage = [0.1, 0.7, 1.0, 1.2, 2.0, 9.0, 0.1, 0.9, 2.9], [1.0] * 6 + [-1.0] * 3
+    assert dual_loss(ratio, advantage, 3.0) == dual_loss(ratio, advantage, None)
+    rng = np.random.default_rng(7)
+    parts, (old, logp) = streams(rng, 0.6, 0.1), policies(rng, 0.3)
+    assert float((logp - old).exp().max()) < 5
+    assert torch.equal(*(clipped_policy_loss(logp, old, **parts, dual_clip=c)[0] for c in (5.0, None)))
+
+
+# Divergences over five tokens, where everything is a sum: expectations and the gradients of both directions by logits.
+POLICY = torch.tensor([1.2, -0.3, 0.4, -1.0, 0.1], dtype=torch.float64)
+OLD = torch.tensor([0.9, 0.2, 0.1, -0.6, 0.3], dtype=torch.float64)
+REFERENCE = torch.tensor([-0.2, 0.8, 0.3, 0.5, -1.1], dtype=torch.float64)
+
+
+def divergence_gradient(forward: bool) -> Tensor:
+    """Of KL(reference || policy) if ``forward``, else of KL(policy || reference), by the logits of the policy."""
+    logits = POLICY.clone().requires_grad_(True)
+    logp, ref = logits.log_softmax(0), REFERENCE.log_softmax(0)
+    divergence = (ref.exp() * (ref - logp)).sum() if forward else (logp.exp() * (logp - ref)).sum()
+    (gradient,) = torch.autograd.grad(divergence, logits)
+    return gradient
+
+
+def expected_gradient(term: Callable[[Tensor, Tensor, Tensor], Tensor], sampler: Tensor) -> Tensor:
+    """Over tokens of the sampler: the mean gradient of a term that takes the token as given."""
+    total = torch.zeros_like(POLICY)
+    for token, probability in enumerate(sampler.softmax(0)):
+        logits = POLICY.clone().requires_grad_(True)
+        own, old, ref = (x.log_softmax(0)[token] for x in (logits, sampler, REFERENCE))
+        (gradient,) = torch.autograd.grad(term(own, old, ref), logits)
+        total += probability * gradient
+    return total
+
+
+def test_the_gradient_of_k3_is_that_of_the_reverse_of_what_it_estimates() -> None:
+    found = expected_gradient(kl_term, POLICY)
+    torch.testing.assert_close(found, divergence_gradient(forward=True), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found, POLICY.softmax(0) - REFERENCE.softmax(0), rtol=1e-12, atol=1e-14)
+    assert not torch.allclose(found, divergence_gradient(forward=False), atol=0.01)
+
+
+def test_the_gradient_of_k2_is_that_of_the_divergence_from_the_reference() -> None:
+    found = expected_gradient(lambda *x: kl_term(*x, gradient="k2"), POLICY)
+    torch.testing.assert_close(found, divergence_gradient(forward=False), rtol=1e-12, atol=1e-14)
+
+
+def test_the_gradient_of_k1_is_zero() -> None:
+    found = expected_gradient(lambda own, _, ref: own - ref, POLICY)
+    torch.testing.assert_close(found, torch.zeros_like(found), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("sampler", [POLICY, OLD])
+def test_k3_times_the_ratio_has_the_gradient_of_the_divergence_whoever_sampled(sampler: Tensor) -> None:
+    found = expected_gradient(lambda *x: kl_term(*x, gradient="corrected"), sampler)
+    torch.testing.assert_close(found, divergence_gradient(forward=False), rtol=1e-12, atol=1e-14)
+    if sampler is OLD:
+        for gradient in ("k2", "k3"):
+            plain = expected_gradient(lambda *x, g=gradient: kl_term(*x, gradient=g), OLD)
+            assert not torch.allclose(plain, divergence_gradient(forward=False), atol=0.01)
+            assert not torch.allclose(plain, divergence_gradient(forward=True), atol=0.01)
+
+
+def test_k1_and_k3_estimate_the_divergence_from_the_reference_and_k2_does_not() -> None:
+    own, ref = POLICY.log_softmax(0), REFERENCE.log_softmax(0)
+    divergence = (own.exp() * (own - ref)).sum()
+    means = [(own.exp() * x).sum() for x in (own - ref, kl_term(own, own, ref, "k2"), k3(own, ref))]
+    torch.testing.assert_close(means[0], divergence)
+    torch.testing.assert_close(means[2], divergence)
+    assert abs(means[1] - divergence) > 0.05
+    torch.testing.assert_close((own.exp() * kl_term(own, own, ref, "corrected")).sum(), divergence)

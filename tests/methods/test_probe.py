@@ -71,7 +71,7 @@ class Run(TablesInMemory, Answering):
     def weights(self, agent: str, iteration: int) -> Snapshot:
         return Snapshot(self.folders.get(self.folder(agent, iteration), "base"), -1, Arrays({}))
 
-    def open_trainer(self, folder: Any, **how: Any) -> Saved:
+    def open_trainer(self, folder: Any, *how: Any, **more: Any) -> Saved:
         return Saved(self, self.folders.get(folder, "base"))
 
     def state(self) -> State:

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from coevolve.config.acting import Distribution
+from coevolve.engine.base import Completion, SampleRequest, Sampling
+from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard
@@ -29,6 +32,38 @@ def make() -> Make:
         return Policy("solver-2", trainer, tolerance=1e-5, guard=UpdateGuard(explosion, max_skipped)), trainer
 
     return policy
+
+
+def test_where_tokens_are_left_out_one_in_a_hundred_may_lie_on_the_other_side_of_the_bound() -> None:
+    drawn = Distribution(top_p=0.9)
+    trainer, sampler = LocalTrainer(ASSETS, drawn=drawn), LocalSampler(ASSETS)
+    sampler.load_weights(trainer.snapshot("solver-2", 0))
+    prompt = np.array([20, 21, 22], np.int32)
+    for i in range(4):
+        sampler.submit(SampleRequest(i, prompt, Sampling(top_p=0.9, max_tokens=30), seed=i))
+    done: list[Completion] = []
+    while sampler.active:
+        done += sampler.step()
+
+    def drawn_texts(off: float) -> list[Trajectory]:
+        texts = []
+        for c in done:
+            logp = c.logprobs.copy()
+            logp[0] += off if c.id == 0 else 0
+            mask = np.ones(len(c.tokens), bool)
+            played = ("t", 0, prompt, c.tokens, mask, logp, "", (), None, StopReason.EOS, "solver-2", (0,), "c")
+            texts.append(Trajectory(*played))
+        return texts
+
+    for truncated in (True, False):
+        guard = UpdateGuard(5.0, 3)
+        policy = Policy("solver-2", trainer, tolerance=1e-5, guard=guard, truncated=truncated)
+        assert policy.check_logprobs(drawn_texts(0.0)) < 1e-4
+        if truncated:
+            assert policy.check_logprobs(drawn_texts(0.3)) < 1e-4
+        else:
+            with pytest.raises(EngineError, match="sampler and trainer disagree"):
+                policy.check_logprobs(drawn_texts(0.3))
 
 
 def rows(trainer: LocalTrainer, scale: float = 1.0, count: int = 3) -> tuple[TrainRow, ...]:

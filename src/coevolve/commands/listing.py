@@ -11,7 +11,7 @@ from coevolve.methods.registry import method_named
 
 
 def print_keys(console: Console, section: str | None, method: str) -> None:
-    """Print all keys of a method's configuration, or those of one section.
+    """Print all keys of a method's configuration, or those of one section and of the sections inside it.
 
     Raises:
         ConfigError: no method or section has this name.
@@ -23,6 +23,6 @@ def print_keys(console: Console, section: str | None, method: str) -> None:
     for heading in ("key", "default", "allowed", "meaning"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "key")
     for key in config_keys(schema).values():
-        if section in (None, key.section):
+        if section is None or f"{key.section}.".startswith(f"{section}."):
             table.add_row(*(Text(cell) for cell in (key.name, shown(key.default), key.allowed, key.description)))
     console.print(table)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from coevolve.config.resources import ModelSection
 from coevolve.config.section import Section
+from coevolve.types import PROPOSER, SOLVER
 
 
 class ToolSection(Section):
@@ -74,12 +75,80 @@ class SandboxSection(Section):
         return "off" if value is False else value
 
 
-class SamplingSection(Section):
-    temperature: float = Field(
-        1.0, gt=0, description="temperature of all rollouts, always with top-p 1: ratios stay exact"
+class DrawingSection(Section):
+    """How the tokens of some texts are drawn; what is null is as in the wider section."""
+
+    temperature: Annotated[float, Field(gt=0)] | None = Field(None, description="temperature; null: as elsewhere")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="only the most probable tokens that together hold this share of the probability, after top_k; "
+        "1 = all, null: as elsewhere",
     )
+    top_k: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="only so many most probable tokens; 0 = all, null: as elsewhere"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What the next token is drawn from: the model's probabilities at a temperature, of some tokens only, rescaled."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0  # 0: of all tokens
+
+    @property
+    def truncated(self) -> bool:
+        """Whether some tokens are left out."""
+        return self.top_p < 1 or self.top_k > 0
+
+    def within(self, section: DrawingSection) -> Distribution:
+        """This one with what a section says otherwise."""
+        return replace(self, **section.model_dump(exclude_none=True))
+
+
+Use = Literal["votes", "labels", "pool"]  # of texts that nobody is trained on
+
+
+class SamplingSection(Section):
+    """How texts are sampled. Keys of an agent go before those for both, keys of a use before those of its agent."""
+
+    temperature: float = Field(1.0, gt=0, description="temperature of all rollouts that no key below says otherwise of")
     max_tokens: int = Field(200, ge=8, description="tokens of one solver trajectory, observations included")
     question_tokens: int = Field(128, ge=8, description="tokens of one written question")
+    proposer: DrawingSection = Field(DrawingSection(), description="questions of the proposer")
+    solver: DrawingSection = Field(DrawingSection(), description="answers of the solver, also where it is measured")
+    votes: DrawingSection = Field(DrawingSection(), description="answers that vote for the proposer's reward")
+    labels: DrawingSection = Field(DrawingSection(), description="answers that label the pool")
+    pool: DrawingSection = Field(DrawingSection(), description="questions of the pool")
+
+    def of(self, agent: str, use: Use | None = None) -> Distribution:
+        """What the tokens of an agent's texts are drawn from.
+
+        Args:
+            agent: the proposer, the solver, or one of another method, for which only the temperature of all is set.
+            use: what the texts are for, where the agent is not trained on them.
+        """
+        out = Distribution(self.temperature)
+        agents = {PROPOSER: self.proposer, SOLVER: self.solver}
+        uses = {"votes": self.votes, "labels": self.labels, "pool": self.pool}
+        for section in (agents.get(agent), uses[use] if use else None):
+            out = out if section is None else out.within(section)
+        return out
+
+    def everywhere(self) -> dict[str, Distribution]:
+        """All that tokens are drawn from, by the section of ``sampling`` that has the last word on it."""
+        return {
+            "proposer": self.of(PROPOSER),
+            "solver": self.of(SOLVER),
+            "votes": self.of(SOLVER, "votes"),
+            "labels": self.of(SOLVER, "labels"),
+            "pool": self.of(PROPOSER, "pool"),
+        }
+
+    def said(self) -> dict[str, object]:
+        """The keys that say something: those that stand as null in a section inside are left out."""
+        return {name: value for name, value in self.model_dump(exclude_none=True).items() if value != {}}
 
 
 @dataclass(frozen=True, slots=True)

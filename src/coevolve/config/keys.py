@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from coevolve.config import Config, Section
@@ -19,7 +19,7 @@ RENAMED_SECTIONS = {"curriculum": "proposer", "executor": "solver"}
 
 @dataclass(frozen=True, slots=True)
 class ConfigKey:
-    """One line of ``coevolve config``. ``name`` is dotted: ``reward.lambda_tool``."""
+    """One line of ``coevolve config``. ``name`` is dotted: ``reward.lambda_tool``, ``sampling.solver.top_p``."""
 
     name: str
     allowed: str
@@ -29,7 +29,7 @@ class ConfigKey:
 
     @property
     def section(self) -> str:
-        """The part before the dot; empty for a key at the top."""
+        """The part before the last dot; empty for a key at the top."""
         return self.name.rpartition(".")[0]
 
 
@@ -37,28 +37,17 @@ class ConfigKey:
 def config_keys(schema: type[Config]) -> dict[str, ConfigKey]:
     """All keys of a method's configuration by dotted name: those at the top first, then section by section."""
     described = schema.model_json_schema()
-    top: dict[str, ConfigKey] = {}
-    inner: dict[str, ConfigKey] = {}
-    for name, field in schema.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, Section):
-            inner.update(_section_keys(name + ".", section, described["$defs"][section.__name__]))
-        else:
-            top.update(_section_keys("", schema, described, only=name))
-    return top | inner
+    return _section_keys("", schema, described, described.get("$defs", {}))
 
 
 def values_by_key(config: Config) -> dict[str, object]:
     """The value of every key of a configuration, by dotted name."""
     nested = config.model_dump()
-    return {
-        name: nested[key.section][name.rpartition(".")[2]] if key.section else nested[name]
-        for name, key in config_keys(type(config)).items()
-    }
+    return {name: reduce(dict.__getitem__, name.split("."), nested) for name in config_keys(type(config))}
 
 
 def section_names(schema: type[Config]) -> list[str]:
-    """Sections in the order of the schema; keys at the top belong to none."""
+    """Sections in the order of the schema, each before those inside it; keys at the top belong to none."""
     return list(dict.fromkeys(key.section for key in config_keys(schema).values() if key.section))
 
 
@@ -89,20 +78,25 @@ def shown(value: object) -> str:
 
 
 def _section_keys(
-    prefix: str, section: type[Section], schema: Mapping[str, Any], only: str | None = None
+    prefix: str, section: type[Section], described: Mapping[str, Any], definitions: Mapping[str, Any], about: str = ""
 ) -> dict[str, ConfigKey]:
-    keys = {}
+    """The keys of a section, then those of the sections inside it; ``about`` goes before what is said of each key."""
+    own: dict[str, ConfigKey] = {}
+    inner: dict[str, ConfigKey] = {}
     for name, field in section.model_fields.items():
-        if only is not None and name != only:
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Section):
+            what = f"{field.description}: " if field.description else ""
+            inner |= _section_keys(f"{prefix}{name}.", part, definitions[part.__name__], definitions, what)
             continue
-        keys[prefix + name] = ConfigKey(
+        own[prefix + name] = ConfigKey(
             name=prefix + name,
-            allowed=_allowed(schema["properties"][name]),
+            allowed=_allowed(described["properties"][name]),
             default=field.get_default(call_default_factory=True),
-            description=field.description or "",
+            description=about + (field.description or ""),
             is_text=field.annotation is str or field.annotation == (str | None),
         )
-    return keys
+    return own | inner
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:

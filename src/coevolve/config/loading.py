@@ -67,7 +67,7 @@ def resolved(schema: type[C], stack: Sequence[Layer], check: Callable[[C], None]
     Raises:
         ConfigError: an unknown section or key; a value of the wrong type or out of range; an impossible combination.
     """
-    sections = section_names(schema)
+    sections, stack = section_names(schema), [expanded(schema, layer) for layer in stack]
     for layer in stack:
         _check_keys(schema, layer)
     merged = {
@@ -127,6 +127,28 @@ def layer_of(content: object, source: str) -> Layer:
     return Layer(source, _flat(content, source))
 
 
+def expanded(schema: type[Config], layer: Layer) -> Layer:
+    """The layer with every key of a section inside a section by its own dotted name.
+
+    Raises:
+        ConfigError: a key stands twice.
+    """
+    sections = set(section_names(schema))
+    values: dict[str, object] = {}
+    for name, value in layer.values.items():
+        inner = value if name in sections and isinstance(value, dict) and value else None
+        pairs = {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
+        for key, one in pairs.items():
+            if key in values:
+                raise _twice(key, layer.source)
+            values[key] = one
+    return Layer(layer.source, values)
+
+
+def _twice(key: str, source: str) -> ConfigError:
+    return ConfigError(f"the key {key} stands twice", where=source, fix="keep one of the two")
+
+
 def _layer_of_text(text: str, source: str) -> Layer:
     return layer_of(parse_yaml(text, source), source)
 
@@ -174,13 +196,13 @@ def parse_yaml(text: str, source: str) -> object:
 
 
 def _flat(content: Mapping[object, object], source: str) -> dict[str, object]:
-    """Dotted keys. A value below the second level stays as it is and fails its type check."""
+    """Dotted keys of two levels; the schema says later which mapping below them is a section (``expanded``)."""
     flat: dict[str, object] = {}
     for name, value in content.items():
         pairs = {f"{name}.{inner}": one for inner, one in value.items()} if isinstance(value, dict) else {name: value}
         for key, one in pairs.items():
             if key in flat:
-                raise ConfigError(f"the key {key} stands twice", where=source, fix="keep one of the two")
+                raise _twice(key, source)
             flat[str(key)] = one
     return flat
 
@@ -213,8 +235,11 @@ def _check_keys(schema: type[Config], layer: Layer) -> None:
 def _validated(schema: type[C], merged: Mapping[str, tuple[object, str]]) -> C:
     nested: dict[str, Any] = {}
     for name, (value, _) in merged.items():
-        section, _, leaf = name.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[leaf] = value
+        *sections, leaf = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
     try:
         return schema.model_validate(nested)
     except ValidationError as error:
@@ -248,5 +273,5 @@ def _impossible(schema: type[Config], message: str, merged: Mapping[str, tuple[o
 
 def _key_at(schema: type[Config], loc: tuple[int | str, ...]) -> str:
     """The key that a location of pydantic lies in; empty for the configuration as a whole."""
-    dotted = [".".join(map(str, loc[:parts])) for parts in (2, 1)]
+    dotted = [".".join(map(str, loc[:parts])) for parts in (3, 2, 1)]
     return next((name for name in dotted if name in config_keys(schema)), "")

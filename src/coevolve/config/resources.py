@@ -113,5 +113,4 @@ class EngineSettings:
     engine: EngineSection
     lora: LoraSection
     vllm: VllmSection
-    temperature: float  # of the distribution that training samples from
     seed: int

@@ -50,9 +50,7 @@ class Config(Section):
     @property
     def engine_settings(self) -> EngineSettings:
         """What samplers and trainers need."""
-        return EngineSettings(
-            self.model, self.engine, self.lora, self.vllm, temperature=self.sampling.temperature, seed=self.seed
-        )
+        return EngineSettings(self.model, self.engine, self.lora, self.vllm, seed=self.seed)
 
     @property
     def world_settings(self) -> WorldSettings:

@@ -19,8 +19,11 @@ def check_engine(engine: EngineSection, sampling: SamplingSection) -> None:
         return
     if engine.workers > 1:
         raise ValueError("engine.sampler vllm decodes everything in the main process: engine.workers is 0 or 1")
-    if sampling.temperature > 2:
-        raise ValueError("engine.sampler vllm knows no sampling.temperature above 2")
+    for name, drawn in sampling.everywhere().items():
+        if drawn.temperature > 2:
+            own = getattr(sampling, name).temperature is not None
+            key = f"sampling.{name}.temperature" if own else "sampling.temperature"
+            raise ValueError(f"engine.sampler vllm knows no {key} above 2")
 
 
 def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:

@@ -17,10 +17,14 @@ ADAPTER_FILE, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. ``temperature`` 0 means greedy (log-probabilities are then those at temperature 1)."""
+    """How tokens are drawn. ``temperature`` 0 means greedy (log-probabilities are then those at temperature 1).
+
+    ``top_p`` and ``top_k`` leave out tokens; log-probabilities are those of the tokens that are left.
+    """
 
     temperature: float = 1.0
-    top_p: float = 1.0
+    top_p: float = 1.0  # of the tokens that top_k leaves
+    top_k: int = 0  # 0: all
     max_tokens: int = 200  # of the whole sequence after its first prompt, appended tokens included
     stop: tuple[str, ...] = ()  # decoding pauses when one of these strings is complete
 
@@ -144,7 +148,7 @@ class Trainer(Protocol):
     micro_batch_tokens: int  # of one forward and backward pass; becomes smaller when memory runs out
 
     def forward_backward(self, batch: Batch) -> TrainStats:
-        """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch."""
+        """Accumulate the gradient of sum(weight * (clipped loss + kl * KL term)) over the batch."""
 
     def step(self, lr: float, limit: float = math.inf) -> float:
         """Clip, update, zero the gradient; returns the gradient norm before clipping.
@@ -156,7 +160,10 @@ class Trainer(Protocol):
         """Zero the gradient without an update."""
 
     def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
-        """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""
+        """Log-probabilities [L] of each row's tokens as the policy draws them; index 0 is 0.
+
+        That is at its temperature, and among the tokens that its top-p and top-k leave.
+        """
 
     def snapshot(self, name: str, version: int) -> Snapshot:
         """The present weights, for a sampler; later steps do not change them."""

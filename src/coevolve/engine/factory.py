@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coevolve.config import TrainingSection
+from coevolve.config.acting import Distribution
 from coevolve.config.resources import EngineSettings
 from coevolve.engine.base import Sampler, Trainer
 from coevolve.engine.planning.devices import require_device
@@ -92,12 +94,14 @@ class Trainers:
         self._micro_batch_tokens = settings.engine.micro_batch_tokens
 
     def open_trainer(
-        self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
+        self, folder: Path, section: TrainingSection, drawn: Distribution, *, resume: bool, reference: Path | None
     ) -> Trainer:
         """A trainer on the weights of a folder: a model, or with LoRA an adapter or the base model.
 
         Args:
-            weight_decay, max_grad_norm: of its optimiser.
+            folder: the weights to begin with.
+            section: of its optimiser.
+            drawn: what the tokens are drawn from that it is trained on.
             resume: take the optimiser's state from the folder too.
             reference: folder of the KL term's policy; None where there is no such term.
 
@@ -107,14 +111,14 @@ class Trainers:
             ModelError: a folder cannot be used.
         """
         gc.collect()  # what the last phase left in cycles may be the weights and moments of a whole model
-        trainer = self._open(folder, weight_decay, max_grad_norm)
+        trainer = self._open(folder, section, drawn)
         if resume:
             trainer.load_optimizer(folder)
         if reference is not None:
             trainer.set_reference(None if reference == folder else reference)
         return trainer
 
-    def _open(self, folder: Path, weight_decay: float, max_grad_norm: float) -> LocalTrainer:
+    def _open(self, folder: Path, section: TrainingSection, drawn: Distribution) -> LocalTrainer:
         from coevolve.engine.local.trainer import LocalTrainer
 
         engine, lora = self._settings.engine, self._settings.lora
@@ -122,9 +126,10 @@ class Trainers:
             self._base if lora.enabled else folder,
             dtype=self._settings.model.dtype,
             device=engine.device,
-            temperature=self._settings.temperature,
-            weight_decay=weight_decay,
-            max_grad_norm=max_grad_norm,
+            drawn=drawn,
+            betas=(section.beta1, section.beta2),
+            weight_decay=section.weight_decay,
+            max_grad_norm=section.max_grad_norm,
             micro_batch_tokens=self._micro_batch_tokens,
             autocast=engine.autocast,
             optimizer=engine.optimizer,

@@ -16,11 +16,17 @@ Normalisation = Literal["token", "sequence", "fixed"]
 
 
 def token_weights(
-    masks: Sequence[Bools], normalisation: Normalisation = "token", *, max_tokens: int | None = None
+    masks: Sequence[Bools],
+    normalisation: Normalisation = "token",
+    *,
+    max_tokens: int | None = None,
+    micro_batch: int = 0,
 ) -> list[Floats]:
     """The weight of every token of a minibatch; 0 where the mask is false.
 
-    - ``token``: 1 / (trained tokens of the minibatch). Long answers count more. Weights add up to 1.
+    - ``token``: 1 / (trained tokens of the minibatch). Long answers count more. Weights add up to 1. With
+      ``micro_batch`` = m, as EasyR1 and verl do it: the mean over tokens of each m sequences in turn, and the mean of
+      these means, in which fewer than m at the end count by their number. m = 1 is ``sequence``.
     - ``sequence``: 1 / (sequences * trained tokens of the sequence), over the sequences that have any: the
       mean over sequences of the mean over tokens, as in GRPO. Weights add up to 1.
     - ``fixed``: 1 / (sequences * max_tokens): no dependence on lengths, as in Dr. GRPO (arXiv 2503.20783).
@@ -29,6 +35,7 @@ def token_weights(
         masks: one array [L_i] per sequence, true for the tokens that are trained on; lengths may differ.
         normalisation: one of the three above.
         max_tokens: token limit of a sequence, for ``fixed`` only.
+        micro_batch: sequences that share a mean, for ``token`` only; 0: all. Those without trained tokens do not count.
 
     Returns:
         One array [L_i] per sequence.
@@ -38,7 +45,7 @@ def token_weights(
     """
     trained = [int(mask.sum()) for mask in masks]
     if normalisation == "token":
-        shares = [1.0 / max(sum(trained), 1)] * len(masks)
+        shares = _shares_of_means(trained, micro_batch or max(len(masks), 1))
     elif normalisation == "sequence":
         sequences = sum(count > 0 for count in trained)
         shares = [1.0 / max(sequences * count, 1) for count in trained]
@@ -47,6 +54,18 @@ def token_weights(
             raise ValueError("the fixed normalisation needs the token limit of a sequence: max_tokens >= 1")
         shares = [1.0 / (len(masks) * max_tokens)] * len(masks)
     return [np.where(mask, share, 0.0).astype(np.float32) for mask, share in zip(masks, shares, strict=True)]
+
+
+def _shares_of_means(trained: Sequence[int], size: int) -> list[float]:
+    """Of each sequence's tokens, where each ``size`` sequences that have any share a mean."""
+    some = [i for i, count in enumerate(trained) if count]
+    shares = [1.0] * len(trained)  # of sequences without a trained token: their weights are 0
+    for begin in range(0, len(some), size):
+        part = some[begin : begin + size]
+        tokens = sum(trained[i] for i in part)
+        for i in part:
+            shares[i] = 1.0 / tokens if len(part) == len(some) else len(part) / (len(some) * tokens)
+    return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +79,18 @@ class Lesson:
     bin: int = 0
 
 
-def minibatch_rows(lessons: Sequence[Lesson], normalisation: Normalisation, max_tokens: int) -> list[TrainRow]:
+def minibatch_rows(
+    lessons: Sequence[Lesson], normalisation: Normalisation, max_tokens: int, micro_batch: int = 0
+) -> list[TrainRow]:
     """Rows of one optimiser step; the weights are those of this minibatch as a whole.
 
     Args:
         lessons: the trajectories of the minibatch.
-        normalisation: see :func:`coevolve.learning.rows.token_weights`.
+        normalisation, micro_batch: see :func:`coevolve.learning.rows.token_weights`.
         max_tokens: token budget of a trajectory, for the ``fixed`` normalisation.
     """
-    weights = token_weights([x.trajectory.mask for x in lessons], normalisation, max_tokens=max_tokens)
+    masks = [x.trajectory.mask for x in lessons]
+    weights = token_weights(masks, normalisation, max_tokens=max_tokens, micro_batch=micro_batch)
     return [_row(lesson, weight) for lesson, weight in zip(lessons, weights, strict=True)]
 
 

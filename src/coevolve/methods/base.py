@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
 from coevolve.config import Config, TrainingSection
+from coevolve.config.acting import Distribution
 from coevolve.engine.base import Trainer
 from coevolve.grading.equivalence import Judge
 from coevolve.learning.guard import UpdateGuard
@@ -62,9 +63,10 @@ class TrainerFactory(Protocol):
     """Opens a trainer on the weights of a model folder."""
 
     def __call__(
-        self, folder: Path, *, weight_decay: float, max_grad_norm: float, resume: bool, reference: Path | None
+        self, folder: Path, section: TrainingSection, drawn: Distribution, *, resume: bool, reference: Path | None
     ) -> Trainer:
-        """``resume`` takes the optimiser's state from the folder too; ``reference`` is the model of the KL term."""
+        """``section`` is of the optimiser, and ``resume`` takes its state from the folder too; ``drawn`` is what tokens
+        are drawn from, and ``reference`` the model of the KL term."""
 
 
 class Checkpoints(Protocol):
@@ -144,16 +146,23 @@ def open_policy(
         reference: model of the KL term.
     """
     state.rollouts.release_memory()
+    drawn = state.config.sampling.of(agent)
     trainer = state.open_trainer(
         state.checkpoints.folder(agent, iteration - 1),
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
+        section,
+        drawn,
         resume=resume,
         reference=reference,
     )
     health = state.config.health
     guard = UpdateGuard(health.explosion, health.max_skipped)
-    return Policy(f"{agent}-{iteration}", trainer, tolerance=state.config.probe_tolerance, guard=guard)
+    return Policy(
+        f"{agent}-{iteration}",
+        trainer,
+        tolerance=state.config.probe_tolerance,
+        guard=guard,
+        truncated=drawn.truncated,
+    )
 
 
 def train_steps(state: State[C], policy: Policy, steps: int, do: Callable[[int], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from coevolve.config import Config, Section, TrainingSection, at_iteration
 from coevolve.config.dotted import DottedPath
 from coevolve.config.section import Probability, ProbabilityPerIteration, StepsPerIteration, Voter
 from coevolve.methods.base import State
-from coevolve.types import PROPOSER, Origin
+from coevolve.types import PROPOSER, KLGradient, Origin
 
 
 class RewardSection(Section):
@@ -40,7 +40,29 @@ class RewardSection(Section):
         return [value] if isinstance(value, str) else value
 
 
-class ProposerSection(TrainingSection):
+class LearnerSection(TrainingSection):
+    """How the loss of the proposer or the solver is made of its tokens."""
+
+    dual_clip: Annotated[float, Field(gt=1)] | None = Field(
+        None, description="where the advantage is negative, the largest ratio that counts; null = none"
+    )
+    loss: Literal["token", "sequence", "fixed"] = Field(
+        "token", description="mean over tokens, per sequence, or fixed length"
+    )
+    micro_batch: int = Field(
+        0,
+        ge=0,
+        description="with the mean over tokens: so many sequences share one, and the loss is the mean of these means; "
+        "0 = all of an optimiser step",
+    )
+    kl_gradient: KLGradient = Field(
+        "k3",
+        description="of the KL term: that of k3, which is the gradient of KL(reference || policy); or that of k2 or, "
+        "corrected, of k3 times the ratio, which are those of KL(policy || reference)",
+    )
+
+
+class ProposerSection(LearnerSection):
     train: bool = Field(True, description="train the curriculum agent; false = the untrained-curriculum ablation")
     steps: StepsPerIteration = Field(5, description="GRPO steps of one iteration")
     questions: int = Field(64, ge=2, description="questions written in one step")
@@ -54,7 +76,13 @@ class ProposerSection(TrainingSection):
     voters: list[Voter] = Field(
         default=["current"], min_length=1, description="executors whose answers make p_hat (paper: current only)"
     )
-    kl: float = Field(0.05, ge=0, description="coefficient of the k3 term to the base model")
+    kl: float = Field(0.05, ge=0, description="coefficient of the KL term to the reference")
+    reference: Literal["base", "phase"] = Field(
+        "base", description="model of the KL term: the base model, or the agent as it was at the start of the iteration"
+    )
+    fresh_optimizer: bool = Field(
+        False, description="a new optimiser in every iteration, as the executor has one; false: it is kept"
+    )
 
 
 class PoolSection(Section):
@@ -98,12 +126,12 @@ class GateSection(Section):
         return at_iteration(self.lower, iteration), at_iteration(self.upper, iteration)
 
 
-class SolverSection(TrainingSection):
+class SolverSection(LearnerSection):
     train: bool = Field(True, description="train the executor; false leaves the base model as it is")
     steps: StepsPerIteration = Field(10, description="rollout batches of one iteration")
     tasks: int = Field(32, ge=1, description="kept tasks in one rollout batch")
     group_size: int = Field(8, ge=2, description="answers per task (paper: G = 16)")
-    kl: float = Field(0.0, ge=0, description="coefficient of the k3 term to the iteration's first executor")
+    kl: float = Field(0.0, ge=0, description="coefficient of the KL term to the iteration's first executor")
     replay: float = Field(
         0.0, ge=0, lt=1, description="share of a batch that comes from the pools of earlier iterations"
     )
@@ -114,9 +142,6 @@ class SolverSection(TrainingSection):
         0.0,
         ge=0,
         description="while the answers have less entropy (nats per token), only those that miss the label teach",
-    )
-    loss: Literal["token", "sequence", "fixed"] = Field(
-        "token", description="mean over tokens, per sequence, or fixed length"
     )
 
 
@@ -173,6 +198,9 @@ class CoevolutionConfig(Config):
         if self.proposer.tool and not self.tool.enabled:
             raise ValueError("proposer.tool is true, but tool.enabled is false: there is no tool")
         _check_batches(self.proposer, self.solver)
+        for name, section in (("proposer", self.proposer), ("solver", self.solver)):
+            if section.micro_batch and section.loss != "token":
+                raise ValueError(f"{name}.micro_batch divides a mean over tokens, but {name}.loss is {section.loss}")
         return self
 
 

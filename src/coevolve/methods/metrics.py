@@ -22,20 +22,25 @@ def mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def train_facts(stats: Sequence[TrainStats], kl: float) -> dict[str, object]:
+def train_facts(stats: Sequence[TrainStats], kl: float, dual_clip: float | None = None) -> dict[str, object]:
     """Means over all trained tokens of one rollout batch, None where there was none to train on.
 
     Means are those of the updates that were made. The gradient norm is the largest of the batch's updates, those
-    left out included, None where none is finite. ``micro_batch_halvings`` is there only where memory ran out.
+    left out included, None where none is finite. ``micro_batch_halvings`` is there only where memory ran out,
+    ``dual_clip_fraction``, a part of the clip fraction, only with a dual clip.
     """
     made = [s for s in stats if not s.skipped]
     tokens = sum(s.tokens for s in made)
     halvings = sum(s.halvings for s in stats)
     shortage: dict[str, object] = {"micro_batch_halvings": halvings} if halvings else {}
+    clipped = [sum(s.clipped_low + s.clipped_high + s.clipped_dual for s in made), sum(s.clipped_dual for s in made)]
+    shares = [count / tokens if tokens else None for count in clipped]
+    dual: dict[str, object] = {} if dual_clip is None else {"dual_clip_fraction": shares[1]}
     return shortage | {
         "entropy": sum(s.entropy for s in made) / tokens if tokens else None,
         "kl": sum(s.kl for s in made) / tokens if tokens and kl else None,
-        "clip_fraction": sum(s.clipped_low + s.clipped_high for s in made) / tokens if tokens else None,
+        "clip_fraction": shares[0],
+        **dual,
         "grad_norm": largest_finite(s.grad_norm for s in stats),
         "skipped_updates": len(stats) - len(made),
         "tokens_trained": sum(s.tokens for s in stats),

@@ -69,7 +69,7 @@ def poll(state: State, tasks: Sequence[Task], iteration: int) -> ByVoter:
             policy = state.checkpoints.weights(SOLVER, voter)
             names = ("votes", voter, begin) if begin else ("votes", voter)
             seed = seed_of(seed_of(config.seed, "pool", iteration), *names)
-            more = solve(state.rollouts, policy, [tasks[n] for n in waiting], count, seed=seed)
+            more = solve(state.rollouts, policy, [tasks[n] for n in waiting], count, seed=seed, use="labels")
             for n, group in zip(waiting, more, strict=True):
                 answers[n] += tuple(replace(x, sample=begin + x.sample) for x in group)
         if begin + count < votes:
@@ -87,7 +87,7 @@ def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: i
     newest, *older = _asked(state, section.voters, iteration)
     seeds = {newest: seed} | {voter: seed_of(seed, voter) for voter in older}
     return [
-        solve(state.rollouts, state.checkpoints.weights(SOLVER, voter), tasks, section.votes, seed=number)
+        solve(state.rollouts, state.checkpoints.weights(SOLVER, voter), tasks, section.votes, seed=number, use="votes")
         for voter, number in seeds.items()
     ]
 

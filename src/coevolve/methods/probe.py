@@ -89,11 +89,10 @@ def keep_or_roll_back(state: State, iteration: int, policy: Policy, folder: str,
     files, rejected = _compare(state, iteration, policy.weights(), label) if state.config.health.probe else ([], False)
     if not rejected:
         return [*files, state.store.save_folder(folder, lambda path: policy.save(path, optimizer=False))]
-    section = state.config.solver
     last_good = state.open_trainer(
         state.checkpoints.folder(SOLVER, iteration - 1),
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
+        state.config.solver,
+        state.config.sampling.of(SOLVER),
         resume=False,
         reference=None,
     )

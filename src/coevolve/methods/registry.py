@@ -8,7 +8,7 @@ from pathlib import Path
 from coevolve.config import Config
 from coevolve.config.dotted import functions_named, is_dotted, load_object
 from coevolve.config.keys import config_keys, unknown, values_by_key
-from coevolve.config.loading import Layer, file_layer, override_layer, preset_layer, resolved
+from coevolve.config.loading import Layer, expanded, file_layer, override_layer, preset_layer, resolved
 from coevolve.errors import ConfigError
 from coevolve.methods.agent0 import Agent0
 from coevolve.methods.base import Method
@@ -97,7 +97,8 @@ def check_names(config: Config) -> None:
 def _of_another_method(preset: Layer, schema: type[Config]) -> Layer:
     """What a method of one's own takes over from a packaged preset: the keys that it has."""
     keys = config_keys(schema)
-    return Layer(preset.source, {k: v for k, v in preset.values.items() if k in keys and k != "method"})
+    values = expanded(schema, preset).values
+    return Layer(preset.source, {k: v for k, v in values.items() if k in keys and k != "method"})
 
 
 def stored_config(values: Mapping[str, object]) -> Config:

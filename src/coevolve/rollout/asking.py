@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from coevolve.config.acting import Distribution, Use
 from coevolve.engine.base import Sampling
 from coevolve.rollout.base import Episode, Rollouts, RolloutSettings, Seat, Snapshot
 from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpec, WritingSpec
@@ -23,6 +24,7 @@ def solve(
     greedy: bool = False,
     opening: str = "",
     agent: str = SOLVER,
+    use: Use | None = None,
 ) -> list[tuple[Trajectory, ...]]:
     """``samples`` answers to each task, with the tool.
 
@@ -35,10 +37,12 @@ def solve(
         greedy: decode at temperature 0.
         opening: text forced at the start of each answer.
         agent: whose policy it is.
+        use: what the answers are for, where nobody is trained on them and ``sampling`` has keys for it.
     """
-    temperature = 0.0 if greedy else rollouts.settings.sampling.temperature
+    drawn = rollouts.settings.sampling.of(agent, use)
+    drawn = Distribution(temperature=0.0) if greedy else drawn
     episodes = [
-        _answer(rollouts.settings, Seat(agent, None, opening), task, k, seed_of(seed, n, k), temperature)
+        _answer(rollouts.settings, Seat(agent, None, opening), task, k, seed_of(seed, n, k), drawn)
         for n, task in enumerate(tasks)
         for k in range(samples)
     ]
@@ -47,25 +51,34 @@ def solve(
 
 
 def write(
-    rollouts: Rollouts, policy: Snapshot, n: int, *, seed: int, context: PromptContext = NO_CONTEXT
+    rollouts: Rollouts,
+    policy: Snapshot,
+    n: int,
+    *,
+    seed: int,
+    context: PromptContext = NO_CONTEXT,
+    use: Use | None = None,
 ) -> list[Trajectory]:
-    """``n`` texts of the proposer, all after the one prompt that it has in this context."""
+    """``n`` texts of the proposer, all after the one prompt that it has in this context; ``use`` as in ``solve``."""
     settings = rollouts.settings
     seat = Seat(PROPOSER, settings.contract.prompt(PROPOSER, context))
     place = _text(settings, PROPOSER)
-    # Training and scoring always sample with top-p 1: the log-probabilities are those of the policy.
-    sampling = Sampling(settings.sampling.temperature, max_tokens=settings.sampling.question_tokens)
+    sampling = _sampling(settings.sampling.of(PROPOSER, use), settings.sampling.question_tokens)
     episodes = [Episode(f"q{i}", 0, (seat,), place, sampling, seed_of(seed, i, 0)) for i in range(n)]
     return [only for (only,) in rollouts.play({PROPOSER: policy}, episodes)]
 
 
-def _answer(settings: RolloutSettings, seat: Seat, task: Task, sample: int, seed: int, temperature: float) -> Episode:
+def _answer(settings: RolloutSettings, seat: Seat, task: Task, sample: int, seed: int, drawn: Distribution) -> Episode:
     place, (first, *more) = _text(settings, seat.agent), task.turns
     if more:
         place = DialogueSpec(place, tuple(more), all_turns=settings.dialogue.judged == "all")
     prompt = settings.contract.prompt(seat.agent, PromptContext(first, kind=task.kind))
-    sampling = Sampling(temperature, max_tokens=settings.sampling.max_tokens)
+    sampling = _sampling(drawn, settings.sampling.max_tokens)
     return Episode(task.id, sample, (replace(seat, prompt=prompt),), place, sampling, seed)
+
+
+def _sampling(drawn: Distribution, max_tokens: int) -> Sampling:
+    return Sampling(drawn.temperature, drawn.top_p, drawn.top_k, max_tokens)
 
 
 def _text(settings: RolloutSettings, agent: str) -> EnvironmentSpec:

@@ -94,7 +94,7 @@ class RolloutSettings:
     def hash(self) -> str:
         """Twelve hex digits over what decides what an answer means; logged with every trajectory and p_hat."""
         parts = [self.contract.name, self.contract.prompt(PROPOSER), self.tool.model_dump(exclude={"cache"})]
-        parts += [self.sampling.model_dump(), self.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
+        parts += [self.sampling.said(), self.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
         parts += [{"timeout_s": self.grading.timeout_s, "math-verify": symbolic_version(self.grading.symbolic)}]
         parts += [self.dialogue.model_dump()] if self.dialogue.judged == "all" else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -75,6 +75,18 @@ def test_logprobs_under_top_p_are_those_of_the_tokens_that_are_left(sampler: Vll
     assert gain.max() > 0.05
 
 
+def test_top_k_leaves_the_most_probable_tokens_with_their_log_probabilities(sampler: VllmSampler, untied: Path) -> None:
+    p = prompt(9, 3)
+    everything = np.array([forward(untied, prompt(9, 3, t))[-1] for t in range(64)])
+    best = np.argsort(-everything)[:3]
+    expected = everything[best] - np.log(np.exp(everything[best]).sum())
+    for i in range(200):
+        sampler.submit(SampleRequest(i, p, Sampling(top_k=3, max_tokens=1), seed=i))
+    for c in finish(sampler).values():
+        assert c.tokens[0] in best
+        np.testing.assert_allclose(c.logprobs[0], expected[list(best).index(c.tokens[0])], atol=1e-4)
+
+
 def test_draws_follow_the_distribution(sampler: VllmSampler, untied: Path) -> None:
     p, n = prompt(11, 12, 13), 4000
     for i in range(n):

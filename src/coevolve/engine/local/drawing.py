@@ -23,13 +23,26 @@ def uniforms(seeds: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray
     return out
 
 
-def truncate(logp: Tensor, top_p: float) -> Tensor:
-    """Renormalised log-probabilities [R, V] of the smallest set of tokens that holds ``top_p`` of the mass."""
-    ordered, order = logp.sort(dim=-1, descending=True)
-    before = ordered.exp().cumsum(-1) - ordered.exp()
-    ordered = ordered.masked_fill(before >= top_p, float("-inf"))
-    kept = torch.full_like(logp, float("-inf")).scatter(-1, order, ordered)
-    return kept.log_softmax(-1)
+def likely(logits: Tensor, top_p: float, top_k: int = 0) -> Tensor:
+    """Which tokens [R, V] are drawn from: of the ``top_k`` most probable (0: all) the fewest that hold ``top_p``.
+
+    The probability that ``top_p`` is a share of is that of the ``top_k`` tokens. Tokens as probable as the last of the
+    ``top_k`` are kept with it.
+    """
+    if top_k and top_k < logits.shape[-1]:
+        least = logits.topk(top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    kept = logits > -torch.inf
+    if top_p < 1.0:
+        ordered, order = logits.softmax(-1).sort(dim=-1, descending=True, stable=True)
+        enough = ordered.cumsum(-1) - ordered >= top_p  # what comes before holds it already
+        kept &= ~torch.zeros_like(kept).scatter(-1, order, enough)
+    return kept
+
+
+def truncate(logp: Tensor, top_p: float, top_k: int = 0) -> Tensor:
+    """Log-probabilities [R, V] rescaled over the tokens that are drawn from; of the others -inf."""
+    return logp.masked_fill(~likely(logp, top_p, top_k), -torch.inf).log_softmax(-1)
 
 
 def draw(logits: Tensor, uniform: NDArray[np.float64], sampling: Sampling) -> tuple[Tensor, Tensor]:
@@ -39,8 +52,8 @@ def draw(logits: Tensor, uniform: NDArray[np.float64], sampling: Sampling) -> tu
     if greedy:
         best = logp.max(-1)
         return best.indices, best.values
-    if sampling.top_p < 1.0:
-        logp = truncate(logp, sampling.top_p)
+    if sampling.top_p < 1.0 or sampling.top_k:
+        logp = truncate(logp, sampling.top_p, sampling.top_k)
     cumulative = logp.double().exp().cumsum(-1)
     target = torch.from_numpy(uniform).to(logits.device)[:, None] * cumulative[:, -1:]
     # right=True: the first token whose cumulative mass exceeds the target, so tokens of zero mass are never drawn

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coevolve.config.acting import Distribution
+from coevolve.engine.local.drawing import likely
 from coevolve.engine.local.packing import MicroBatch, pack
 from coevolve.errors import EngineError
-from coevolve.learning.objectives import ClipStats, clipped_policy_loss, k3
-from coevolve.types import Batch, TrainStats
+from coevolve.learning.objectives import ClipStats, clipped_policy_loss, k3, kl_term
+from coevolve.types import Batch, KLGradient, TrainStats
 
 _ATTENTION = "coevolve_tree"
 
@@ -137,15 +139,38 @@ def output_head(model: nn.Module) -> nn.Linear:
     return model.get_output_embeddings()  # type: ignore[operator, no-any-return]
 
 
-def token_logprobs(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [N] of the targets and entropies [N] (nats, no gradient) from logits [N, V]."""
+class Scores(NamedTuple):
+    """What the logits [N, V] of a model say of N tokens."""
+
+    logp: Tensor  # [N]
+    entropy: Tensor  # [N], nats, of the whole distribution; no gradient
+    kept: Tensor | None  # [N, V], which tokens could have been drawn; None: all
+
+
+def token_logprobs(logits: Tensor, target: Tensor, drawn: Distribution, kept: Tensor | None = None) -> Scores:
+    """Log-probabilities of the targets under what tokens are drawn from, given logits [N, V].
+
+    Where that leaves out tokens, the others share the probability. The target is never left out: it was drawn, and
+    would be on the other side of the bound only by a rounding error or a later update, with a ratio of zero or none.
+
+    Args:
+        target: [N].
+        drawn: temperature, top-p and top-k.
+        kept: which tokens to keep instead, such as those of another model [N, V].
+    """
     logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    if temperature != 1.0:
-        logits = logits / temperature
+    if drawn.temperature != 1.0:
+        logits = logits / drawn.temperature
+    if drawn.truncated:
+        if kept is None:
+            with torch.no_grad():
+                kept = likely(logits, drawn.top_p, drawn.top_k).scatter(-1, target.unsqueeze(-1), True)
+        logits = logits.masked_fill(~kept, -torch.inf)
     everything = F.log_softmax(logits, dim=-1)
     with torch.no_grad():
-        entropy = -(everything.exp() * everything).sum(-1)
-    return everything.gather(-1, target.unsqueeze(-1)).squeeze(-1), entropy
+        finite = everything if kept is None else everything.masked_fill(~kept, 0.0)
+        entropy = -(everything.exp() * finite).sum(-1)
+    return Scores(everything.gather(-1, target.unsqueeze(-1)).squeeze(-1), entropy, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +185,8 @@ class Streams:
     bin: Tensor
     bins: int
     kl: float
+    dual_clip: float | None
+    kl_gradient: KLGradient
 
     @classmethod
     def gather(cls, batch: Batch, micro: MicroBatch, device: torch.device) -> Self:
@@ -180,6 +207,8 @@ class Streams:
             bin=to_device(bins, device),
             bins=batch.bins,
             kl=batch.kl,
+            dual_clip=batch.dual_clip,
+            kl_gradient=batch.kl_gradient,
         )
 
     def loss(self, part: slice, logp: Tensor, entropy: Tensor, ref_logp: Tensor | None, tally: Tally) -> Tensor:
@@ -194,12 +223,13 @@ class Streams:
             weight,
             self.bin[part],
             self.bins,
+            self.dual_clip,
         )
         kl = torch.zeros_like(loss.detach())
         if ref_logp is not None:
-            divergence = k3(logp, ref_logp)
-            loss = loss + self.kl * (weight * divergence).sum()
-            kl = divergence.detach().sum()
+            term = kl_term(logp, old_logp, ref_logp, self.kl_gradient)
+            loss = loss + self.kl * (weight * term).sum()
+            kl = (term if self.kl_gradient == "k3" else k3(logp, ref_logp)).detach().sum()
         tally.add(loss.detach(), kl, entropy.sum(), (logp.detach() - old_logp).abs().max(), clip)
         return loss
 
@@ -210,18 +240,19 @@ class Tally:
     def __init__(self, bins: int, device: torch.device) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, kl, entropy, ratio
         self._gap = torch.zeros((), dtype=torch.float64, device=device)
-        self._counts = torch.zeros(3, bins, dtype=torch.int64, device=device)  # tokens, clipped low, clipped high
+        # tokens, clipped low, high and by the dual clip
+        self._counts = torch.zeros(4, bins, dtype=torch.int64, device=device)
 
     def add(self, loss: Tensor, kl: Tensor, entropy: Tensor, gap: Tensor, clip: ClipStats) -> None:
         """Count the tokens of one chunk of logits; all but ``clip`` are scalars."""
         self._sums += torch.stack([x.double() for x in (loss, kl, entropy, clip.ratio.sum())])
         self._gap = torch.fmax(self._gap, gap.double())
-        self._counts += torch.stack([clip.tokens, clip.clipped_low, clip.clipped_high])
+        self._counts += torch.stack([clip.tokens, clip.clipped_low, clip.clipped_high, clip.clipped_dual])
 
     def stats(self) -> TrainStats:
         """What was counted."""
         loss, kl, entropy, ratio = self._sums.tolist()
-        tokens, low, high = self._counts.tolist()
+        tokens, low, high, dual = self._counts.tolist()
         return TrainStats(
             loss=loss,
             tokens=sum(tokens),
@@ -230,7 +261,8 @@ class Tally:
             ratio=ratio,
             clipped_low=sum(low),
             clipped_high=sum(high),
-            clipped_by_bin=[a + b for a, b in zip(low, high, strict=True)],
+            clipped_dual=sum(dual),
+            clipped_by_bin=[sum(bounds) for bounds in zip(low, high, dual, strict=True)],
             tokens_by_bin=tokens,
             max_logp_gap=float(self._gap),
         )

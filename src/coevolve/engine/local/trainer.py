@@ -2,7 +2,7 @@
 
 The trainer knows no method. It turns rows of per-token numbers into a gradient of
 
-    sum over tokens t of weight_t * (clipped policy loss_t + kl * k3_t)
+    sum over tokens t of weight_t * (clipped policy loss_t + kl * KL term_t)
 
 and keeps memory and time low: rows are packed by length, padding stays on the right so that causal attention
 needs no mask, and logits exist only for the tokens that teach, a bounded number at a time.
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from coevolve.config import LoraSection
+from coevolve.config.acting import Distribution
 from coevolve.engine.base import Arrays, Snapshot
 from coevolve.engine.local.full import Trained, WholeModel
 from coevolve.engine.local.lora import Adapter
@@ -50,6 +51,7 @@ from coevolve.errors import EngineError
 from coevolve.types import Batch, Floats, TrainRow, TrainStats
 
 OPTIMIZER_FILE = "optimizer.pt"
+ALL_TOKENS = Distribution()
 
 
 def warmup_lr(step: int, lr: float, warmup: int) -> float:
@@ -69,7 +71,9 @@ class LocalTrainer:
         model_path: Hugging Face folder the weights start from; its tokenizer goes into every saved folder.
         dtype: precision that the model computes in; of the weights as well, where they are not trained.
         device: where the model lives, as torch names it.
-        temperature: of the distribution the tokens were sampled from; logits are divided by it.
+        drawn: what tokens are drawn from. Log-probabilities of the policy and of its reference are those of this
+            distribution: at its temperature, over the tokens that the policy itself keeps (and the one at hand), which
+            share the probability of the rest.
         optimizer: AdamW with moments of 32 or of 8 bits.
         betas: of AdamW.
         weight_decay: of AdamW.
@@ -93,7 +97,7 @@ class LocalTrainer:
         *,
         dtype: str = "float32",
         device: str = "cpu",
-        temperature: float = 1.0,
+        drawn: Distribution = ALL_TOKENS,
         optimizer: Kind = "adamw",
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
@@ -115,7 +119,7 @@ class LocalTrainer:
         else:
             self._trained = Adapter(model_path, lora, seed=seed, dtype=dtype, device=device)
         self.model = self._trained.model
-        self._temperature = temperature
+        self._drawn = drawn
         self._max_grad_norm = max_grad_norm
         self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
         self._halvings = 0  # since the last statistics
@@ -128,7 +132,7 @@ class LocalTrainer:
             checkpoint_layers(self.model)
 
     def forward_backward(self, batch: Batch) -> TrainStats:
-        """Accumulate the gradient of sum(weight * (clipped loss + kl * k3)) over the batch.
+        """Accumulate the gradient of sum(weight * (clipped loss + kl * KL term)) over the batch.
 
         Old log-probabilities are those of the rows; ``max_logp_gap`` is their largest change. Where memory runs out the
         gradient is thrown away and the whole batch done again with micro-batches of half the size, which stays; the
@@ -175,7 +179,7 @@ class LocalTrainer:
         self._optimizer.zero_grad(set_to_none=True)
 
     def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
-        """Log-probabilities [L] of each row's tokens at the training temperature; index 0 is 0."""
+        """Log-probabilities [L] of each row's tokens as the policy draws them; index 0 is 0."""
         scored: list[Index] = [np.arange(1, len(row.tokens)) for row in rows]
         while True:
             result = [np.zeros(len(row.tokens), dtype=np.float32) for row in rows]
@@ -294,10 +298,7 @@ class LocalTrainer:
     def _micro_step(self, batch: Batch, micro: MicroBatch, tally: Tally) -> None:
         """Forward of one micro-batch, and backward where gradients are enabled; adds to ``tally``."""
         streams = Streams.gather(batch, micro, self._device)
-        reference = None
-        if batch.kl > 0:
-            with self._trained.reference() as model:
-                reference = self._score(model, micro)
+        reference = self._reference(micro) if batch.kl > 0 else None
         with self._precision():
             hidden = hidden_states(self.model, micro, self._device)
         # The head runs chunk by chunk, each with its own backward pass: only one chunk of logits is alive.
@@ -308,14 +309,33 @@ class LocalTrainer:
             part = slice(start, start + len(leaf))
             with self._precision():
                 logits = output_head(self.model)(leaf)[:, : self._vocabulary]  # the sampler draws from these alone
-            logp, entropy = token_logprobs(logits, target[part], self._temperature)
-            loss = streams.loss(part, logp, entropy, None if reference is None else reference[part], tally)
+            own = token_logprobs(logits, target[part], self._drawn)
+            referred = None if reference is None else reference(part, own.kept)
+            loss = streams.loss(part, own.logp, own.entropy, referred, tally)
             if loss.requires_grad:
                 loss.backward()
             start += len(leaf)
-        del logits, logp, entropy, loss  # of the last chunk: they would stay for the whole backward pass
+        del logits, own, loss  # of the last chunk: they would stay for the whole backward pass
         if hidden.requires_grad:
             hidden.backward(torch.cat([leaf.grad for leaf in leaves if leaf.grad is not None]))
+
+    def _reference(self, micro: MicroBatch) -> Callable[[slice, Tensor | None], Tensor]:
+        """The log-probabilities of the reference, for a part of the scored tokens and what the policy keeps there."""
+        if not self._drawn.truncated:
+            with self._trained.reference() as model:
+                everything = self._score(model, micro)
+            return lambda part, kept: everything[part]
+        target = to_device(micro.target, self._device)
+        with torch.no_grad(), self._trained.reference() as model, self._precision():
+            states = hidden_states(model, micro, self._device)
+
+        @torch.no_grad()
+        def among(part: slice, kept: Tensor | None) -> Tensor:
+            with self._trained.reference() as model, self._precision():
+                logits = output_head(model)(states[part])[:, : self._vocabulary]
+            return token_logprobs(logits, target[part], self._drawn, kept).logp
+
+        return among
 
     @torch.no_grad()
     def _score(self, model: nn.Module, micro: MicroBatch) -> Tensor:
@@ -325,13 +345,15 @@ class LocalTrainer:
             hidden = hidden_states(model, micro, self._device)
             pieces = torch.split(hidden, self._chunk()), torch.split(target, self._chunk())
             parts = [
-                token_logprobs(output_head(model)(piece)[:, : self._vocabulary], at, self._temperature)[0]
+                token_logprobs(output_head(model)(piece)[:, : self._vocabulary], at, self._drawn).logp
                 for piece, at in zip(*pieces, strict=True)
             ]
         return torch.cat(parts)
 
     def _chunk(self) -> int:
-        return max(1, LOGITS // int(output_head(self.model).out_features))
+        """Tokens whose logits are alive at once. To leave out tokens takes their order, and the reference's logits."""
+        size = LOGITS // 4 if self._drawn.truncated else LOGITS
+        return max(1, size // int(output_head(self.model).out_features))
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, torch.bfloat16) if self._autocast else nullcontext()

@@ -157,6 +157,7 @@ class VllmSampler:
         return SamplingParams(
             temperature=sequence.sampling.temperature,
             top_p=sequence.sampling.top_p,
+            top_k=sequence.sampling.top_k,
             max_tokens=sequence.limit - len(sequence.tokens),
             seed=int(seed >> np.uint64(1)),
             stop_token_ids=sorted(self.eos),

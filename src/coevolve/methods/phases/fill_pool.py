@@ -56,7 +56,7 @@ class FillPool:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "pool", t)
         agent, last = (PROPOSER, t) if config.proposer.train else (PROPOSER, 0)
-        texts = write(state.rollouts, state.checkpoints.weights(agent, last), config.pool.size, seed=seed)
+        texts = write(state.rollouts, state.checkpoints.weights(agent, last), config.pool.size, seed=seed, use="pool")
         written = read_questions(
             state.world,
             texts,

@@ -50,10 +50,17 @@ class TrainProposer:
         return PhaseCost(texts, prompts * section.votes, prompts, questions_trained=texts, checkpoint_copies=3)
 
     def run(self, state: State) -> list[Path]:
-        """Train from the last iteration's curriculum agent and its optimiser, and save both."""
+        """Train from the last iteration's curriculum agent, and with its optimiser unless a new one is asked for."""
         section, t = state.config.proposer, self.iteration
-        base = state.checkpoints.folder(PROPOSER, 0)
-        policy = open_policy(state, PROPOSER, t, section, resume=t > 1, reference=base if section.kl > 0 else None)
+        reference = state.checkpoints.folder(PROPOSER, 0 if section.reference == "base" else t - 1)
+        policy = open_policy(
+            state,
+            PROPOSER,
+            t,
+            section,
+            resume=t > 1 and not section.fresh_optimizer,
+            reference=reference if section.kl > 0 else None,
+        )
         archive = Archive(earlier_questions(state.store, t))
         train_steps(state, policy, self.steps, lambda step: self._step(state, policy, archive, step))
         folder = f"checkpoints/iteration-{t}/proposer"
@@ -82,7 +89,7 @@ class TrainProposer:
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts(written, by_voter, groups, rewards, zero_groups, gap)
-        facts |= train_facts(stats, config.proposer.kl)
+        facts |= train_facts(stats, config.proposer.kl, config.proposer.dual_clip)
         state.store.log(facts)
         scored = sum(len(group) for answers in by_voter for group in answers)
         state.progress.step(step + 1, shown_facts(facts, scored))
@@ -107,10 +114,12 @@ class TrainProposer:
         order = np.random.default_rng(seed_of(config.seed, "order", self.iteration, step)).permutation(len(lessons))
         batches, lrs = [], []
         for n, part in enumerate(np.array_split(order, section.minibatches)):
-            rows = minibatch_rows([lessons[i] for i in part], "token", config.sampling.question_tokens)
-            batches.append(Batch(tuple(rows), kl=section.kl))
+            chosen = [lessons[i] for i in part]
+            rows = minibatch_rows(chosen, section.loss, config.sampling.question_tokens, section.micro_batch)
+            batches.append(Batch(tuple(rows), section.kl, dual_clip=section.dual_clip, kl_gradient=section.kl_gradient))
             done = step * section.minibatches + n
-            lrs.append(warmup_lr(done, section.lr, section.warmup if self.iteration == 1 else 0))
+            new = self.iteration == 1 or section.fresh_optimizer
+            lrs.append(warmup_lr(done, section.lr, section.warmup if new else 0))
         return policy.update(batches, lrs), zero
 
 

@@ -95,7 +95,9 @@ class TrainSolver:
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
-        facts |= step_facts(batch, rewards, zero_groups, gap) | train_facts(stats, config.solver.kl)
+        facts |= step_facts(batch, rewards, zero_groups, gap) | train_facts(
+            stats, config.solver.kl, config.solver.dual_clip
+        )
         facts |= clip_by_bin(stats, len(P_HAT_EDGES) + 1)
         state.observer.on_answers(EXECUTOR, t, batch, facts)
         state.progress.step(step + 1, shown_facts(facts))
@@ -122,10 +124,13 @@ class TrainSolver:
         batches, lrs = [], []
         for n, part in enumerate(np.array_split(order, section.minibatches)):
             chosen = [flat[i] for i in part]
-            rows = minibatch_rows(chosen, section.loss, config.sampling.max_tokens)
+            rows = minibatch_rows(chosen, section.loss, config.sampling.max_tokens, section.micro_batch)
             if section.kl == 0:  # without a KL term a row without advantage has no gradient: weighted, not computed
                 rows = [row for row, x in zip(rows, chosen, strict=True) if x.advantage]
-            batches.append(Batch(tuple(rows), kl=section.kl, bins=len(P_HAT_EDGES) + 1))
+            bins = len(P_HAT_EDGES) + 1
+            batches.append(
+                Batch(tuple(rows), section.kl, bins, dual_clip=section.dual_clip, kl_gradient=section.kl_gradient)
+            )
             lrs.append(warmup_lr(step * section.minibatches + n, section.lr, section.warmup))
         return policy.update(batches, lrs), zero
 
