@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from coevolve.statistics import Estimate, estimate, mean, mean_at_k, mean_by
+from coevolve.statistics import (
+    Estimate,
+    crossed,
+    crossed_difference,
+    deviating,
+    estimate,
+    mean,
+    mean_at_k,
+    mean_by,
+    share_of,
+)
 
 RATES = st.lists(st.integers(0, 8).map(lambda right: right / 8), min_size=1, max_size=60)
 
@@ -66,11 +76,11 @@ def test_interval_covers_the_true_rate_as_often_as_it_says() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(RATES, st.integers(0, 2**32 - 1))
-def test_interval_contains_the_mean_and_stays_within_the_data(values: list[float], seed: int) -> None:
+def test_interval_contains_the_mean_and_is_one_of_rates(values: list[float], seed: int) -> None:
     found = estimate(values, resamples=2000, seed=seed)
     assert found.n == len(values)
     assert found.mean == pytest.approx(np.mean(values), abs=1e-12)
-    assert min(values) - 1e-12 <= found.low <= found.mean <= found.high <= max(values) + 1e-12
+    assert 0 <= found.low <= found.mean <= found.high <= 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,16 +91,98 @@ def test_interval_does_not_depend_on_the_order_of_problems(values: list[float], 
     assert estimate(shuffled) == estimate(values)
 
 
+@pytest.mark.parametrize("truth", [0.5, 0.9, 0.99, 0.999])
+def test_interval_covers_every_truth_up_to_the_ends(truth: float) -> None:
+    """Exactly: the chance of every number of right answers, summed over those whose interval holds the truth."""
+    for n in (60, 81, 177, 400):
+        outcomes = [x for x in range(n + 1) if stats.binom.pmf(x, n, truth) > 1e-7]
+        found = [estimate([1.0] * x + [0.0] * (n - x), resamples=4000) for x in outcomes]
+        held = [x for x, one in zip(outcomes, found, strict=True) if one.low <= truth <= one.high]
+        assert stats.binom.pmf(held, n, truth).sum() >= 0.93, n
+
+
+def test_interval_of_clustered_answers_covers_a_truth_near_the_end() -> None:
+    """Two problems in a hundred are too hard, and eight answers to each agree: no narrower than of single answers."""
+    rng = np.random.default_rng(11)
+    hits = 0
+    for _ in range(400):
+        difficulty = np.where(rng.random((60, 1)) < 0.02, 0.1, 1.0)
+        found = estimate(mean_at_k(rng.random((60, 8)) < difficulty), resamples=2000)
+        hits += found.low <= 0.982 <= found.high
+    assert hits / 400 >= 0.93
+
+
+@pytest.mark.parametrize(("right", "n"), [(60, 60), (59, 60), (0, 20), (1, 300), (390, 400)])
+def test_interval_near_the_ends_is_that_of_clopper_and_pearson(right: int, n: int) -> None:
+    exact = stats.binomtest(right, n).proportion_ci(0.95, method="exact")
+    found = estimate([1.0] * right + [0.0] * (n - right))
+    assert [found.low, found.high] == pytest.approx([exact.low, exact.high], abs=1e-4)
+    assert [share_of(right, n).low, share_of(right, n).high] == pytest.approx([exact.low, exact.high])
+
+
+def test_a_problem_that_is_partly_right_counts_as_that_part() -> None:
+    whole, partly = estimate([1.0] * 59 + [0.0]), estimate([1.0] * 59 + [0.5])
+    assert whole.low < partly.low < estimate([1.0] * 60).low
+    assert (partly.mean, partly.high <= 1) == (pytest.approx(59.5 / 60), True)
+
+
+def test_numbers_that_are_no_rates_keep_the_bootstrap() -> None:
+    calls = [2.0] * 59 + [3.0]
+    assert (estimate(calls).low, estimate(calls).high) == pytest.approx((2.0, 2 + 3 / 60))
+
+
+@pytest.mark.parametrize("differing", range(3, 9))
+def test_a_difference_of_few_problems_is_found_when_mcnemars_exact_test_finds_it(differing: int) -> None:
+    before, after = np.zeros((1, 60)), np.zeros((1, 60))
+    after[0, :differing] = 1
+    found = crossed_difference(before, after, same_problems=True, same_seeds=True)
+    assert (found.low > 0) == (stats.binomtest(differing, differing).pvalue < 0.05)
+    lost = crossed_difference(after, before, same_problems=True, same_seeds=True)
+    assert (lost.mean, lost.high < 0) == (-found.mean, found.low > 0)
+
+
+def test_equal_policies_near_the_end_are_seldom_called_different() -> None:
+    rng = np.random.default_rng(12)
+    found = [
+        crossed_difference(*(rng.random((2, 1, 200)) < 0.98).astype(float), same_problems=True, same_seeds=True)
+        for _ in range(400)
+    ]
+    assert sum(x.low > 0 or x.high < 0 for x in found) <= stats.binom.ppf(0.999, 400, 0.05)
+
+
+def test_seeds_do_not_take_a_rate_beyond_its_ends() -> None:
+    found = crossed(np.array([[1.0] * 50, [0.96] * 50, [1.0] * 50]))
+    assert found.low < 0.96
+    assert found.high == 1.0
+    apart = crossed_difference([[0.0] * 9, [0.4] * 9], [[1.0] * 9, [1.0] * 9], same_problems=True, same_seeds=False)
+    assert (apart.mean, apart.high) == (pytest.approx(0.8), 1.0)
+
+
+def test_one_collapsed_seed_of_three_leaves_nearly_everything_possible() -> None:
+    found = crossed(np.array([[0.9] * 60, [0.91] * 60, [0.15] * 60]))
+    assert (found.low, found.high) == (0.0, 1.0)
+    share = share_of(1, 3)
+    assert (share.low, share.high) == (pytest.approx(0.0084, abs=1e-4), pytest.approx(0.9057, abs=1e-4))
+    assert share_of(0, 3).high == pytest.approx(1 - 0.025 ** (1 / 3))
+
+
+def test_problems_that_deviate_are_counted() -> None:
+    assert deviating([0.0, 1.0] * 30) == pytest.approx(60)
+    assert deviating([1.0] * 397 + [0.0] * 3) == pytest.approx(3, rel=0.02)
+    assert deviating(np.random.default_rng(13).normal(0, 1, 3000)) == pytest.approx(1000, rel=0.1)
+    assert deviating([0.3] * 5) == 0
+
+
 def test_paired_differences_give_a_narrower_interval_than_two_unpaired_ones() -> None:
     rng = np.random.default_rng(6)
     difficulty = rng.random(200)
     before, after = difficulty * 0.8, difficulty * 0.8 + 0.1 + 0.01 * rng.standard_normal(200)
-    paired = estimate(after - before)
+    paired = crossed_difference([before], [after], same_problems=True, same_seeds=True)
     assert paired.mean == pytest.approx(0.1, abs=0.01)
     assert paired.high - paired.low < 0.1 * (estimate(after).high - estimate(after).low)
 
 
-def test_equal_values_have_an_interval_of_no_width() -> None:
+def test_values_that_are_all_equal_inside_the_ends_have_an_interval_of_no_width() -> None:
     assert estimate([0.1] * 7) == Estimate(0.1, 0.1, 0.1, 7)
 
 

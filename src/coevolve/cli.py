@@ -167,7 +167,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare runs, with intervals over problems and seeds; folders <label>-s<seed> are seeds of one label."""
+    """Compare runs, with intervals over problems and seeds; runs that differ in their seed alone are one setting."""
     from coevolve.commands import compare as comparing
 
     comparing.compare(runs, as_json=as_json, html=html, into=into)

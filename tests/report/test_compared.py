@@ -90,13 +90,18 @@ def test_a_difference_is_painted_where_the_axis_says(browser: Browser, page: tup
 
 
 def test_the_headline_names_who_can_be_told_apart(fabricated: Fabricated, tmp_path: Path) -> None:
-    same = [fabricated(tmp_path / "a"), fabricated(tmp_path / "b")]
+    def three(name: str, **how: object) -> list[Path]:
+        return [fabricated(tmp_path / f"{name}-s{seed}", seed=seed, **how) for seed in (0, 1, 2)]
+
+    same = [*three("a"), *three("b")]
     assert headline(compared(same, tmp_path / "x.html")[1]) == "b and a cannot be told apart."
-    worse = [fabricated(tmp_path / f"c{i}", means=(0.1, 0.1 + i / 50)) for i in range(5)]
-    five = compared([*same, *worse], tmp_path / "x.html")[1]
-    assert headline(five) == "5 of 6 settings differ from a (one seed each)."
+    worse = [three(f"c{i}", means=(0.1, 0.1 + i / 50)) for i in range(5)]
+    five = compared([*same, *(folder for row in worse for folder in row)], tmp_path / "x.html")[1]
+    assert headline(five) == "5 of 6 settings differ from a."
     assert re.fullmatch(
-        r"c0 is [0-9]+\.[0-9] points below a \(one seed each\); 1 other cannot be told apart from it\.",
-        headline(compared([*same, *worse[:1]], tmp_path / "x.html")[1]),
+        r"c0 is [0-9]+\.[0-9] points below a; 1 other cannot be told apart from it\.",
+        headline(compared([*same, *worse[0]], tmp_path / "x.html")[1]),
     )
     assert headline(compared(same[:1], tmp_path / "x.html")[1]) == "a, over 1 seed."
+    alone = compared([same[0], worse[4][0]], tmp_path / "x.html")[1]
+    assert headline(alone) == "No verdict against a: that takes two seeds or more of each setting."

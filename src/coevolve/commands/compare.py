@@ -146,14 +146,7 @@ def difference_cells(difference: Difference | None) -> list[str]:
     if difference is None:
         return ["", ""]
     found = difference.estimate
-    return [f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]", verdict_text(difference)]
-
-
-def verdict_text(difference: Difference) -> str:
-    """The verdict, and of what it holds where that is one seed: ``lower in seed 0``."""
-    told = difference.verdict != "not told apart"
-    one = f" in seed {difference.seeds[0]}" if difference.seeds else " in these runs"
-    return difference.verdict + (one if told and not difference.over_seeds else "")
+    return [f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]", difference.verdict]
 
 
 def sentence(result: SettingResult, reference: str) -> str:
@@ -165,15 +158,19 @@ def sentence(result: SettingResult, reference: str) -> str:
     pairs += (
         [f"seed{'s' if len(difference.seeds) > 1 else ''} {seeds_text(difference.seeds)}"] if difference.seeds else []
     )
-    over = "problems and seeds" if difference.over_seeds else "problems only: another seed may differ"
+    over = "problems and seeds" if difference.over_seeds else "problems only"
     paired = f"paired by {' and '.join(pairs)}, " if pairs else "not paired, "
     found = difference.estimate
     interval = f"{points(found.low)} to {points(found.high)}"
     size = f"{points(found.mean)} points (95 % interval {interval}, {paired}over {over})"
     if difference.verdict == "not told apart":
         return f"{result.label} and {reference} are not told apart, the interval includes 0: {size}"
-    verdict = verdict_text(difference).replace(difference.verdict, f"{difference.verdict} than {reference}", 1)
-    return f"{result.label} is {verdict}, the interval excludes 0: {size}"
+    if difference.verdict == "no verdict":
+        return (
+            f"no verdict on {result.label} against {reference}, which takes two seeds or more of each: {size}; another"
+            " seed may differ by more"
+        )
+    return f"{result.label} is {difference.verdict} than {reference}, the interval excludes 0: {size}"
 
 
 def points(share: float) -> str:
@@ -195,7 +192,8 @@ def bar_line(shares: Sequence[float]) -> str:
 def _held_out_note(runs: Runs) -> str:
     words = (
         "Held-out accuracy in %, by iteration from the base model on; differences in points. Intervals (95 %) are over"
-        " problems and, where there are several, seeds; not told apart: the interval includes 0."
+        " problems and, where there are several, seeds; not told apart: the interval includes 0; no verdict: of one"
+        " seed."
     )
     return words + "".join(f" Note: {note}." for note in notes(runs))
 

@@ -144,6 +144,7 @@ def _note(study: Study, table: Sequence[SettingResult]) -> str:
     return (
         f"{what}; differences in points, problem by"
         f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval includes 0."
+        f"{'' if several else ' No verdict: it takes two seeds or more of each row.'}"
         f"{meanings} ± in the last columns is half the t-interval over seeds of the last number."
     )
 

@@ -49,18 +49,19 @@ def headline(data: Mapping[str, Any]) -> str:
     if not others:
         seeds = len(first["seeds"])
         return f"{first['label']}, over {seeds} seed{'s' if seeds > 1 else ''}."
-    told = [x for x in others if x["difference"]["verdict"] != "not told apart"]
+    told = [x for x in others if x["difference"]["verdict"] in ("higher", "lower")]
+    alone = sum(not x["difference"]["over_seeds"] for x in others)
     if not told:
+        if alone == len(others):
+            return f"No verdict against {first['label']}: that takes two seeds or more of each setting."
         many = f"None of {len(others)} settings can be told apart from {first['label']}."
         return many if len(others) > 1 else f"{others[0]['label']} and {first['label']} cannot be told apart."
-    alone = sum(not x["difference"]["over_seeds"] for x in told)
-    caveat = "" if not alone else " (one seed each)" if alone == len(told) else " (some with one seed)"
     if len(told) > 3:
-        return f"{len(told)} of {len(others)} settings differ from {first['label']}{caveat}."
+        return f"{len(told)} of {len(others)} settings differ from {first['label']}."
     words = [f"{x['label']} is {_points(x['difference']['mean'])} {first['label']}" for x in told]
     rest = len(others) - len(told)
     more = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart from it" if rest else ""
-    return f"{' and '.join(words)}{caveat}{more}."
+    return f"{' and '.join(words)}{more}."
 
 
 def _points(difference: float) -> str:

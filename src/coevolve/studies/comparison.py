@@ -1,8 +1,7 @@
-"""Runs side by side: read by label, cut where all have data, compared problem by problem and seed by seed."""
+"""Runs side by side: put together by setting, cut where all have data, compared problem by problem and by seed."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coevolve.config import Config
-from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.suites import part_and_key
@@ -20,14 +18,14 @@ from coevolve.methods.reporting import Summary
 from coevolve.monitor.summary import summarise
 from coevolve.statistics import Estimate, crossed, crossed_difference
 from coevolve.store.records import RunRecords
+from coevolve.studies.grouping import grouped
 from coevolve.worlds.base import HELD_OUT, TRANSFER
 
-Verdict = Literal["higher", "lower", "not told apart"]
+Verdict = Literal["higher", "lower", "not told apart", "no verdict"]
 Column = Literal["right", "greedy", "calls"]
 
-_SEEDED = re.compile(r"(?P<label>.+)-s[0-9]+")
-# What a seed's run may have of its own.
-_OWN = {"seed", "run.dir", "run.name"}
+# Where a run's folder is says nothing about its setting.
+_PLACES = {"run.dir", "run.name"}
 Problems = Literal["held_out", "dialogues"]
 # The part of an evaluation, and how the keys of its suites begin; what follows is the level, or the number of turns.
 _SUITES: dict[Problems, tuple[str, str]] = {"held_out": (HELD_OUT, ""), "dialogues": (TRANSFER, "dialogue_")}
@@ -53,6 +51,7 @@ class ReadRun:
     config: Config
     summary: Summary
     held_out: tuple[HeldOut, ...]  # by iteration, as many as are evaluated
+    base: object = None  # digest of the base model; None where it was not recorded
 
     @property
     def finished(self) -> bool:
@@ -70,25 +69,25 @@ class Difference:
     estimate: Estimate
     seeds: tuple[int, ...]  # that both have; empty: none, and the seeds were not paired
     same_problems: bool
-    over_seeds: bool  # whether the interval speaks of seeds as well
+    over_seeds: bool  # whether the interval speaks of seeds as well: both sides have two or more
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval excludes 0, and on which side."""
+        """Whether the interval excludes 0, and on which side; none where one side has a single seed.
+
+        Two seeds of one setting differ as well: an interval over problems alone would call that a difference.
+        """
+        if not self.over_seeds:
+            return "no verdict"
         if self.estimate.low > 0:
             return "higher"
         return "lower" if self.estimate.high < 0 else "not told apart"
 
 
-def label_of(folder: Path) -> str:
-    """The folder's name without ``-s<seed>``."""
-    name = folder.resolve().name
-    seeded = _SEEDED.fullmatch(name)
-    return seeded["label"] if seeded else name
-
-
 def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[str, list[ReadRun]]:
-    """Runs by label, labels in the order given, seeds ascending. A run that has not finished is read as far as it is.
+    """Runs by label, labels in the order given, seeds ascending; see :func:`coevolve.studies.grouping.grouped`.
+
+    A run that has not finished is read as far as it is.
 
     Args:
         problems: what the runs are compared on.
@@ -97,21 +96,7 @@ def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[
         RunError: a run is missing, damaged or has evaluated nothing, or no such problems; or two runs of a label share
             their seed or differ in more than their seed.
     """
-    found: dict[str, list[ReadRun]] = {}
-    for folder in folders:
-        run = _read(folder, problems)
-        label = label_of(folder)
-        others = found.setdefault(label, [])
-        if any(other.seed == run.seed for other in others):
-            what = f"both runs of {label} have seed {run.seed}: the same measurement twice"
-            raise RunError(what, where=str(folder), fix="name each seed once")
-        pair = [values_by_key(one.config) for one in (*others[:1], run)]
-        different = [key for key in differing(pair) if key not in _OWN]
-        if different:
-            what = f"the runs of {label} differ in more than their seed: {', '.join(different)}"
-            raise RunError(what, where=str(folder), fix="give runs of other settings a name of their own")
-        others.append(run)
-    return {label: sorted(runs, key=lambda run: run.seed) for label, runs in found.items()}
+    return grouped([_read(folder, problems) for folder in folders])
 
 
 def last_common_iteration(runs: Runs) -> int:
@@ -122,7 +107,7 @@ def last_common_iteration(runs: Runs) -> int:
 def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
     """The keys whose values differ, each with its value in every configuration; places of folders left out."""
     rows = {key: [one[key] for one in values] for key in values[0]} if values else {}
-    return {key: row for key, row in rows.items() if key not in _OWN - {"seed"} and any(x != row[0] for x in row)}
+    return {key: row for key, row in rows.items() if key not in _PLACES and any(x != row[0] for x in row)}
 
 
 def held_out(runs: Sequence[ReadRun], iteration: int, column: Column = "right", level: str | None = None) -> Estimate:
@@ -139,7 +124,7 @@ def held_out_difference(
     *,
     first_iteration: int | None = None,
 ) -> Difference:
-    """A label against the first: on the seeds that both have, or on all where they share none.
+    """A label against the first: on the seeds that both have, or on all where they share too few to tell scatter.
 
     Args:
         iteration: after which both are measured.
@@ -147,6 +132,8 @@ def held_out_difference(
     """
     at = (iteration if first_iteration is None else first_iteration, iteration)
     seeds = tuple(sorted({run.seed for run in first} & {run.seed for run in second}))
+    if len(seeds) == 1 and min(len(first), len(second)) > 1:
+        seeds = ()
     a, b = ([run for run in runs if not seeds or run.seed in seeds] for runs in (first, second))
     same_problems = a[0].held_out[at[0]].problems == b[0].held_out[at[1]].problems
     values = [[_values(run, t, column, level) for run in runs] for t, runs in zip(at, (a, b), strict=True)]
@@ -178,7 +165,7 @@ def _read(folder: Path, problems: Problems) -> ReadRun:
         raise RunError(
             "the run has not evaluated anything yet", where=str(folder), fix=f"let it go on: coevolve resume {folder}"
         )
-    return ReadRun(folder, run.config.seed, run.config, summarise(folder), tuple(tables))
+    return ReadRun(folder, run.config.seed, run.config, summarise(folder), tuple(tables), run.facts.get("base"))
 
 
 def _held_out_table(run: RunRecords, name: str, problems: Problems) -> HeldOut:

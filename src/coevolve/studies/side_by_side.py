@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from coevolve.config.keys import values_by_key
 from coevolve.evaluation.phase import run_reports
 from coevolve.methods.reporting import Quantity, Span, Summary, iterations
-from coevolve.statistics import Estimate
+from coevolve.statistics import Estimate, share_of
 from coevolve.studies.comparison import (
     Difference,
     ReadRun,
@@ -19,7 +19,11 @@ from coevolve.studies.comparison import (
     last_common_iteration,
     levels_of,
 )
+from coevolve.studies.grouping import equal_settings
 from coevolve.studies.quantities import over_runs, quantities_of
+
+# A seed that ends this far from the nearest of the others, and this many times as far as they are from each other.
+_APART, _TIMES = 0.1, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +117,37 @@ def notes(runs: Runs) -> list[str]:
         verb = "have" if len(single) > 1 else "has"
         out.append(
             f"{', '.join(single)} {verb} one seed: such intervals are over problems only, and say nothing about another"
-            " seed"
+            " seed; a verdict needs two seeds or more of each setting"
         )
+    out += [text for label, mine in runs.items() if (text := _stray_seed(label, mine, last))]
+    labels = list(runs)
+    out += [
+        f"{labels[i]} and {labels[j]} have the same configuration: what differs between them does not stand in it"
+        for i, j in equal_settings(list(runs.values()))
+    ]
     first, *others = runs.values()
     unlike = [label for label, mine in list(runs.items())[1:] if not _same_problems(first, mine, last)]
     if others and unlike:
         out.append(f"{', '.join(unlike)}: other held-out problems than {next(iter(runs))}, so not paired by problem")
     return out
+
+
+def _stray_seed(label: str, runs: Sequence[ReadRun], iteration: int) -> str | None:
+    """What a seed that ends far from all others means for the interval over seeds."""
+    ends = sorted((float(run.held_out[iteration].right.mean()), run.seed) for run in runs)
+    if len(ends) < 3:
+        return None
+    for (one, seed), others in ((ends[0], ends[1:]), (ends[-1], ends[:-1])):
+        low, high = others[0][0], others[-1][0]
+        if max(low - one, one - high) > max(_APART, _TIMES * (high - low)):
+            share = share_of(1, len(ends))
+            return (
+                f"seed {seed} of {label} ends at {100 * one:.1f} %, the others at {100 * low:.1f} to"
+                f" {100 * high:.1f} %: seeds do not scatter normally, so the interval over seeds is a rough guide; that"
+                f" {100 * share.low:.0f} to {100 * share.high:.0f} % of all seeds end like it is all that"
+                f" {len(ends)} seeds say (95 %)"
+            )
+    return None
 
 
 def estimate_json(estimate: Estimate) -> dict[str, float | int | None]:

@@ -53,7 +53,7 @@ function forest() {
     put(chart, [svg("line", { x1: at(0), x2: at(0), y1: 4, y2: height - 24, style: "stroke:var(--soft);stroke-width:1.5" })]);
     rows.forEach(({ label, difference: d }, i) => {
       const y = gap * (i + 0.5);
-      const told = d.verdict !== "not told apart";
+      const told = d.verdict === "higher" || d.verdict === "lower";
       const { colour } = look[settings.findIndex((setting) => setting.label === label)];
       put(chart, [svg("text", { class: "label", x: 0, y: y + 4, style: `fill:${colour}` }, label),
         mark(`${label}: ${points(d.mean)} points\n95 % interval ${points(d.low)} to ${points(d.high)}\n${d.verdict}`, null,
@@ -64,7 +64,7 @@ function forest() {
     return chart;
   };
   return figure({
-    title: `Difference to ${settings[0].label}`, note: `points of held-out accuracy after ${after(data.iteration)}, with 95 % interval; filled: the interval excludes 0`,
+    title: `Difference to ${settings[0].label}`, note: `points of held-out accuracy after ${after(data.iteration)}, with 95 % interval; filled: the interval over problems and seeds excludes 0`,
     head: ["setting", "difference", "95 % low", "95 % high", "verdict"], rows: rows.map(({ label, difference: d }) => [label, d.mean, d.low, d.high, d.verdict]), draw,
   });
 }
