@@ -87,7 +87,7 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
         return Verdict(False, Stage.UNIT, " and ".join(sorted((a.unit, b.unit))) + " are different units")
     if a.unit != b.unit and (a.bare or a.key) == (b.bare or b.key):
         return Verdict(True, Stage.UNIT, f"the same number, and only one has a unit ({a.unit or b.unit})")
-    if b.key == a.alias or a.key == b.alias:
+    if (b.key == a.alias or a.key == b.alias) and not (a.named and b.named):
         return Verdict(True, Stage.UNIT, "the same, and only one has names")
     if _rounds(a, b) or _rounds(b, a):
         return Verdict(True, Stage.ROUNDED, "one is the other to the digits given")

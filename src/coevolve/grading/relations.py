@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
 
-from coevolve.grading import values
+from coevolve.grading import systems, values
 from coevolve.grading.expression import Expression, Number, Sum, Variable, negated, variables
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import split, top_level
@@ -18,6 +20,7 @@ from coevolve.grading.words import products
 _RELATION = re.compile(r"\s*(<=|>=|!=|==|:=|=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])|\\approx|\\equiv)\s*")
 _SPELLED = {r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\approx": "=", "==": "=", ":=": "=", r"\equiv": "=="}
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "==": "=="}
+_RELATION_OR_MEMBER = re.compile(rf"{_RELATION.pattern}|\s*\\in(?![a-z])\s*")
 _MEMBER = re.compile(r"\s*\\in(?![a-z])\s*")
 _LETTER = r"(?:[A-Za-z]|\\[A-Za-z]+)"
 _VARIABLE = re.compile(rf"{_LETTER}(?: ?_ ?(?:\w|\{{[^{{}}]*\}}))?")
@@ -30,6 +33,8 @@ _NAME = re.compile(
 )
 _RESIDUE = re.compile(rf"(?:({_LETTER}(?: ?_ ?\w)?) ?(?:\\equiv|=)(?![a-z]) ?)?(.+?),? ?\\mod (.+)")
 _OR = re.compile(r" ?,? ?(?<![A-Za-z\\])or(?![A-Za-z]) ?")
+_SEMICOLON = re.compile(r"\s?;\s?")
+_UNKNOWNS = ("x", "y", "z", "t", r"\theta")
 _LETTERS = re.compile(r"[A-Za-z]{2,3}")
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
 
@@ -58,16 +63,21 @@ def relation(text: str, read: Read) -> Form | None:
         forms = [read(part) for part in split(member[1], _OR)]
         intervals = len(forms) > 1 and all(form.kind in ("interval", "tuple") for form in forms)
         return joined(forms) if intervals else read(member[1])
+    several = len(split(text, LIST)) > 1
     if next(top_level(text, _RELATION), None) is None or text.startswith("<"):
-        return None
-    if len(split(text, LIST)) > 1:
-        return _related(text, read)
+        return _about_names(text, read) if several and len(member) > 1 else None
+    if several:
+        return _alternatives(text, read) or _related(text, read)
     sides = parts_of(text, _RELATION)
     signs = [_SPELLED.get(match[1], match[1]) for match in top_level(text, _RELATION)]
     if set(signs) == {"="}:
         return _equality(sides, read)
-    if len(sides) == 3 and "=" not in signs:
+    if len(sides) == 3 and "=" not in signs and _is_inside(sides):
         return _between(sides, signs)
+    if len(sides) > 2 and (set(signs) <= {"<", "<="} or set(signs) <= {">", ">="}):
+        return read(
+            ", ".join(f"{left} {sign} {right}" for (left, right), sign in zip(pairwise(sides), signs, strict=True))
+        )
     if len(sides) != 2:
         raise Refused("a chain of relations")
     return _inequality(sides[0], sides[1], signs[0], read)
@@ -82,6 +92,10 @@ def _equality(sides: list[str], read: Read) -> Form:
     left, right = sides
     if _named(right) and not _named(left):
         left, right = right, left
+    if systems.is_function(left) and (equation := _equation(left, right, "=")):
+        value = read(right)
+        constant = value.tree is not None and not variables(value.tree)
+        return replace(equation, alias=value.key, named=True) if constant else equation
     if not _named(left) or (_LETTERS.fullmatch(left) and _LETTERS.search(right)):
         return _equation(left, right, "=") or _result(left, right, read)
     found = elements(right, read)
@@ -90,11 +104,13 @@ def _equality(sides: list[str], read: Read) -> Form:
         equation = _equation(left, right, "=")
         if equation is not None and len(variables(value.tree) | {left}) > 1:
             return equation if left in variables(value.tree) else replace(equation, alias=value.key)
-    return value
+    return replace(value, named=True)
 
 
 def _named(text: str) -> bool:
-    """Whether a text names a value: ``x``, ``Area``, ``AB``, but not the product ``xy``."""
+    r"""Whether a text names a value: ``x``, ``Area``, ``AB``, but not the product ``xy`` nor ``\sin x``."""
+    if systems.is_function(text):
+        return False
     return bool(_NAME.fullmatch(text)) and not (text.islower() and len(text) > 1 and products(text))
 
 
@@ -114,15 +130,37 @@ def _result(left: str, right: str, read: Read) -> Form:
     return value
 
 
+def _alternatives(text: str, read: Read) -> Form | None:
+    """Systems of equations one of which holds, joined by ``or`` or semicolons; None for anything else."""
+    for separator in (_OR, _SEMICOLON):
+        texts = split(text, separator)
+        if len(texts) > 1 and all(len(split(part, LIST)) > 1 and list(top_level(part, _RELATION)) for part in texts):
+            return systems.alternatives(parts_of(text, separator), read)
+    return None
+
+
+def _about_names(text: str, read: Read) -> Form | None:
+    """Relations about more than one name, None for others."""
+    parts = []
+    for part in parts_of(text, LIST):
+        signs = [match[0].strip() for match in top_level(part, _RELATION_OR_MEMBER)]
+        sides = split(part, _RELATION_OR_MEMBER)
+        parts.append(systems.Part(part, tuple(sides), tuple(_SPELLED.get(sign, sign) for sign in signs)))
+    joints = frozenset(match[0].strip(" ,;").lower() for match in top_level(text, AND_OR))
+    return systems.about_several_names(parts, joints, read)
+
+
 def _related(text: str, read: Read) -> Form:
     r"""``x = 1 or x = 2`` is a list; ``x = 1, y = 2`` keeps its names; ``x < 1 or x > 2`` is a union."""
     parts = parts_of(text, LIST)
     pairs = [split(part, _RELATION) for part in parts]
     equal = [
-        len(pair) == 2 and "=" in part and _NAME.fullmatch(pair[0]) for pair, part in zip(pairs, parts, strict=True)
+        len(pair) == 2 and "=" in part and (_NAME.fullmatch(pair[0]) or systems.is_opaque(pair[0]))
+        for pair, part in zip(pairs, parts, strict=True)
     ]
-    names = [pair[0].replace(" ", "") for pair in pairs if len(pair) == 2]
-    if all(equal) and len(set(names)) == len(parts):
+    names = [systems.label(pair[0]) for pair in pairs if len(pair) == 2]
+    either = any("or" in match[0].lower() for match in top_level(text, AND_OR))
+    if all(equal) and len(set(names)) == len(parts) and not either:
         forms = [read(pair[1]) for pair in pairs]
         ordered = sorted(zip(names, forms, strict=True), key=lambda item: item[0])
         return Form(
@@ -133,6 +171,8 @@ def _related(text: str, read: Read) -> Form:
         )
     if equal[0] and all(len(pair) == 1 for pair in pairs[1:]):  # x = 1, 2
         return listed([form for part in (pairs[0][1], *parts[1:]) for form in elements(part, read)])
+    if (about := _about_names(text, read)) is not None:
+        return about
     forms = [form for part in parts for form in elements(part, read)]
     lines = all(form.kind in ("interval", "tuple") for form in forms)
     if lines and any("or" in match[0] for match in top_level(text, AND_OR)):
@@ -151,7 +191,21 @@ def _both(forms: list[Form], read: Read) -> Form | None:
     if below is None or above is None or below is above:
         return None
     low, high = above.key[: -len("; infinity)")], below.key[len("(-infinity; ") :]
+    if not _ascending(low[1:], high[:-1]):
+        return None
     return Form("interval", f"{low}; {high}", f"{above.shown} and {below.shown}")
+
+
+def _ascending(low: str, high: str) -> bool:
+    """Whether the keys of two ends are those of numbers of which the first is smaller."""
+    try:
+        first, second = (
+            Fraction(int(top, 16), int(bottom, 16)) if bottom else Fraction(top)
+            for top, _, bottom in (key.removeprefix("=").partition("/") for key in (low, high))
+        )
+    except ValueError:  # infinity, or a complex number
+        return True
+    return first < second
 
 
 def _inequality(left: str, right: str, sign: str, read: Read) -> Form:
@@ -180,11 +234,18 @@ def _half_line(end: Form, sign: str) -> Form:
     return replace(interval("[" if sign == ">=" else "(", end, infinity, ")"), kind="interval")
 
 
+def _is_inside(sides: list[str]) -> bool:
+    r"""Whether the middle of a chain is a name between two ends: ``0 < n < 5``, ``a < x < b``, not ``k < m < n``."""
+    if not _VARIABLE.fullmatch(sides[1]):
+        return False
+    return sides[1] in _UNKNOWNS or not any(variables(parse(side)) for side in (sides[0], sides[2]))
+
+
 def _between(sides: list[str], signs: list[str]) -> Form:
     if all(sign.startswith(">") for sign in signs):
         sides, signs = sides[::-1], [_FLIPPED[sign] for sign in signs[::-1]]
     if not all(sign.startswith("<") for sign in signs) or not isinstance(parse(sides[1]), Variable):
-        raise Refused("a chain of inequalities about more than one variable")
+        raise Refused("a chain of inequalities in both directions")
     return interval(
         "[" if signs[0] == "<=" else "(", scalar(sides[0]), scalar(sides[2]), "]" if signs[1] == "<=" else ")"
     )

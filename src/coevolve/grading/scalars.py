@@ -35,7 +35,7 @@ class Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of an answer: what kind of mathematical object it is.
+    r"""The form of an answer: what kind of mathematical object it is.
 
     Args:
         kind: its name: number, expression, list, interval, ...
@@ -47,6 +47,7 @@ class Form:
         numbers: the values of that tree.
         decimal: if it is written as one.
         alias: the key of what is left when the names are dropped from ``y = 2x`` or ``x = 1, y = 2``.
+        named: it was the right side of ``x = 5``, or it is an equation such as ``\ln x = 5``, whose alias that is not.
         bounded: it was too large to be computed, so its key is its structure.
     """
 
@@ -59,6 +60,7 @@ class Form:
     numbers: values.Values | None = None
     decimal: Decimal | None = None
     alias: str | None = None
+    named: bool = False
     bounded: bool = False
 
 
