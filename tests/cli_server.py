@@ -53,10 +53,18 @@ def kill_after(child: int, seconds: float) -> None:
 def preload() -> None:
     """Everything that a run imports late; nothing here starts a thread."""
     torch.set_num_threads(1)
+    "".encode("unicode-escape")  # this and the next for another user, who may not read where Python is installed
+    import importlib.readers  # noqa: F401
+
     import transformers.models.auto.modeling_auto
     import transformers.models.qwen3.modeling_qwen3  # noqa: F401
 
     import coevolve.cli
+    import coevolve.commands.answer
+    import coevolve.commands.compare
+    import coevolve.commands.doctor
+    import coevolve.commands.export
+    import coevolve.commands.results
     import coevolve.commands.running
     import coevolve.engine.local.sampler
     import coevolve.engine.local.trainer
@@ -74,6 +82,10 @@ def run(call: dict[str, Any]) -> None:
         os.dup2(os.open(call[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.update(call.get("environment", {}))
+    if "umask" in call:
+        os.umask(call["umask"])
+    if call.get("user"):
+        become(call["user"])
     if call.get("largest_file"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (call["largest_file"],) * 2)
     if call.get("fault"):
@@ -100,6 +112,13 @@ def run(call: dict[str, Any]) -> None:
 
     multiprocessing.util._exit_function()
     os._exit(code if isinstance(code, int) else 0)
+
+
+def become(user: int) -> None:
+    """Go on as another user, without the rights of root."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
 
 
 def install(method: str, phase: str | None, when: str, kind: str) -> None:

@@ -68,7 +68,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """``cli("run", ..., cwd=..., environment={}, fault={}, largest_file=bytes)``: see cli_server.py for the faults."""
+    """``cli("run", ..., cwd=..., environment={}, fault={}, largest_file=bytes, umask=0o027, user=65534)``.
+
+    See cli_server.py for the faults; only root can be another user.
+    """
     scratch = tmp_path_factory.mktemp("cli")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(coevolve.__file__).parents[1])}
     server = subprocess.Popen(

@@ -18,7 +18,7 @@ HEAVY = {"torch", "transformers"}
 ORACLE_MODULES = {f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")}
 LEARNING_SIDE = ("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox")
 FLOORS = (
-    {"types", "errors", "system", "statistics"},
+    {"types", "errors", "system", "permissions", "statistics"},
     {"config", "presets"},
     {"grading", "sandbox", "learning"},
     {"engine"},

@@ -83,7 +83,7 @@ def run(
 def resume(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder of a run; default: the newest unfinished one."),
+        typer.Argument(metavar="[RUN]", readable=False, help="Folder of a run; default: the newest unfinished one."),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -97,7 +97,8 @@ def resume(
 @app.command()
 def doctor(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run; default: examine this machine.")
+        Path | None,
+        typer.Argument(metavar="[RUN]", readable=False, help="Folder of a run; default: examine this machine."),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whether this preset works here; default: all of them.")
@@ -220,7 +221,9 @@ def export(
 def watch(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder of a run, or of several; default: the newest run."),
+        typer.Argument(
+            metavar="[RUN]", readable=False, help="Folder of a run, or of several; default: the newest run."
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback gets a token.")] = "127.0.0.1",

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-RunArguments = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
+# Whether a folder can be read is said by who reads it, with what to do.
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", readable=False, help="Folder of a run.")]
+RunArguments = Annotated[list[Path], typer.Argument(metavar="RUN...", readable=False, help="Folders of runs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Overrides = Annotated[

@@ -111,7 +111,9 @@ def test_a_finished_run_is_looked_at_as_well(runs: dict[str, Path], tmp_path: Pa
         ("checkpoints/iteration-1/solver/model.safetensors", "is missing")
     ]
     assert found.start is None
-    assert found.repaired == Start("iteration-1/executor", steps=2)
+    assert found.repair is not None
+    assert found.repair.start == Start("iteration-1/executor", steps=2)
+    assert found.repair.undone == ("iteration-1/executor", "iteration-1/evaluate")
 
 
 def filled(path: Path) -> Path:
@@ -132,8 +134,10 @@ def filled(path: Path) -> Path:
 def test_batches_do_not_need_each_other(tmp_path: Path) -> None:
     run = filled(tmp_path / "run")
     flip(run / "partial/texts-1.parquet")
-    moved = repair(run)
-    assert moved == [run / "damaged/1/partial/texts-1.parquet"]
+    done = repair(run)
+    assert done is not None
+    assert done.moved == ("partial/texts-1.parquet",)
+    assert (done.undone, done.aside) == ((), run / "damaged/1")
     folder = RunFolder.open(run)
     folder.records.verify_all()
     folder.begin("iteration-1/pool")
@@ -150,7 +154,7 @@ def test_the_earliest_damage_decides_and_nothing_is_deleted(tmp_path: Path) -> N
     repair(run)
     aside = run / "damaged/1"
     assert RunRecords.open(run).finished_phases == []
-    for name in ("meter/tasks-1.parquet", "partial/texts-2.parquet", "metrics.jsonl", "timings.jsonl"):
+    for name in ("meter/tasks-1.parquet", "partial/texts-2.parquet", "metrics.jsonl", "timings.jsonl", "manifest.json"):
         assert (aside / name).read_bytes() == before[Path(name)]
     assert (run / "metrics.jsonl").read_bytes() == b""
     flip(run / "config.yaml")
@@ -159,10 +163,50 @@ def test_the_earliest_damage_decides_and_nothing_is_deleted(tmp_path: Path) -> N
     assert (run / "config.yaml").read_bytes() == before[Path("config.yaml")]
 
 
+def test_a_repair_does_what_was_said_before_and_can_be_undone(cli: Cli, tmp_path: Path) -> None:
+    run = filled(tmp_path / "run")
+    flip(run / "meter/tasks-1.parquet")
+    before = {f.relative_to(run): f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != ".lock"}
+    looked = cli("doctor", run)
+    steps = [line for line in looked.stdout.splitlines() if line.startswith("          - ")]
+    assert "count 1 finished phase no longer (iteration-1/curriculum): resume does the work again" in steps[0]
+    assert "move 3 files to" in steps[1]
+    plan = diagnose(run).repair
+    assert {f.relative_to(run): f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != ".lock"} == before
+
+    mended = cli("doctor", run, "--repair")
+    assert mended.code == 0
+    lines = mended.stdout.splitlines()
+    assert lines[: 1 + len(steps)] == [f"repair    of {run}, now:", *steps]
+    assert plan is not None
+    for name in (*plan.moved, *plan.copied):
+        assert f"moved     {run}/damaged/1/{name}" in lines
+        assert (run / "damaged/1" / name).read_bytes() == before[Path(name)]
+    assert f"undo      before anything else: cp -a {run}/damaged/1/. {run}/" in lines
+
+    subprocess.run(["cp", "-a", f"{run}/damaged/1/.", f"{run}/"], check=True)
+    shutil.rmtree(run / "damaged")
+    assert {f.relative_to(run): f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != ".lock"} == before
+
+
+@pytest.mark.parametrize("operation", range(1, 40, 3))
+def test_a_repair_that_is_killed_anywhere_loses_nothing_and_can_be_done_again(
+    operation: int, cli: Cli, tmp_path: Path
+) -> None:
+    run = filled(tmp_path / "run")
+    flip(run / "meter/tasks-1.parquet")
+    before = {f.relative_to(run): f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != ".lock"}
+    cli("doctor", run, "--repair", "--json", kill_at={"operation": operation, "half": operation % 2 == 0})
+    assert cli("doctor", run, "--repair").code == 0
+    left = {f.read_bytes() for f in run.rglob("*") if f.is_file()}
+    assert set(before.values()) <= left
+    assert RunRecords.open(run).finished_phases == ["iteration-0/evaluate"]
+
+
 def test_what_is_intact_is_left_alone(tmp_path: Path) -> None:
     run = filled(tmp_path / "run")
     before = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
-    assert repair(run) == []
+    assert repair(run) is None
     assert {f: f.read_bytes() for f in run.rglob("*") if f.is_file()} == before
 
 
@@ -188,7 +232,7 @@ def test_without_any_manifest_there_is_no_way_back_and_that_is_said(tmp_path: Pa
     for name in ("manifest.json", "manifest.copy.json"):
         flip(run / name)
     found = diagnose(run)
-    assert (found.status, found.repaired) == (None, None)
+    assert (found.status, found.repair) == (None, None)
     with pytest.raises(RunError, match="damaged both") as caught:
         repair(run)
     assert f"coevolve run --config {run}/config.yaml" in caught.value.fix

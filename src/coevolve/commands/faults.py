@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from coevolve import permissions
 from coevolve.errors import CoevolveError
 from coevolve.runs.stopping import Stopped
 
@@ -78,7 +79,11 @@ def _environment_fault(error: OSError) -> str | None:
         again = f"coevolve resume {_current['run']}" if _has_begun() else "the same command"
         return f"the disk is full{place}\n  fix: make room, then: {again} (what was finished is kept)"
     if error.errno in FORBIDDEN and error.filename:
-        return f"{error.strerror}{place}\n  fix: choose a place that you can write to"
+        path = Path(os.fsdecode(error.filename))
+        if permissions.may_read(path):
+            return f"{error.strerror}{place}\n  fix: choose a place that you can write to"
+        refusal = permissions.reading(path, error, path)
+        return f"{path.name} {refusal.what}{place}\n  fix: {refusal.fix}"
     return None
 
 

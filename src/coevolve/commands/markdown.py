@@ -37,11 +37,12 @@ def write_between(file: Path, text: str) -> None:
         fix = f"put in a line {BEGIN} and below it a line {END}"
         raise RunError("there is no one place for the table", where=str(file), fix=fix)
     before, after = "".join(lines[: begin[0]]), "".join(lines[end[0] :])
-    with writing(file, "choose a file that you can write to"):
+    with writing(file, _ELSEWHERE, _ELSEWHERE):
         replace_file(file, f"{before}{BEGIN}\n{text}\n{after}".encode())
 
 
 # All control characters but tab and line feed, and those that turn the direction of a line.
+_ELSEWHERE = "choose a file that you can write to"
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

@@ -81,7 +81,8 @@ def export(
         for name, write in writers.items():
             write(path / name)
 
-    with atomic.writing(to, "make room on the disk or name another folder, then run the same command again"):
+    again = "make room on the disk or name another folder, then run the same command again"
+    with atomic.writing(to, again, "name another folder: --to DIR"):
         atomic.replace_folder(to, write_all)
     folders = {name: to / name for name in writers}
     return Exported(folders, chosen, tuple(notes), tuple(_push(run, name, path) for name, path in folders.items()))

@@ -68,7 +68,8 @@ def build_report(path: Path) -> Path:
     }
     page = render(page_data(folder), tasks, trajectories.chunks)
     target = path / "report" / "index.html"
-    with writing(target, f"make room on the disk, then: coevolve report {path}"):
+    again = f"make room on the disk, then: coevolve report {path}"
+    with writing(target, again, f"see the page without writing it: coevolve watch {path}"):
         replace_file(target, page.encode())
     return target
 

@@ -11,6 +11,7 @@ import coevolve
 from coevolve.report.filling import embedded_json, filled
 from coevolve.store.atomic import replace_file, writing
 
+_ELSEWHERE = "choose a file that you can write to"
 _STYLES = ("page.css", "compared.css")
 _SCRIPTS = ("dom.js", "charts.js", "theme.js", "compared.js")
 
@@ -25,7 +26,7 @@ def write_comparison(data: Mapping[str, Any], target: Path) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
-    with writing(target, "choose a file that you can write to"):
+    with writing(target, _ELSEWHERE, _ELSEWHERE):
         replace_file(target, render(data).encode())
     return target
 

@@ -146,8 +146,9 @@ class WatchedRun:
             self._settings = named
             self._problem = ""
         except RunError as error:
-            begun = (self.path / manifest.NAME).exists()
-            self._problem = str(error) if begun or self._snapshot else ""
+            begun = os.path.exists(self.path / manifest.NAME)
+            told = begun or isinstance(error, manifest.Unreadable)
+            self._problem = str(error) if told or self._snapshot else ""
         self._version = version
 
     def _feel(self) -> None:
@@ -179,8 +180,8 @@ class Shelf:
     @property
     def is_one_run(self) -> bool:
         """Whether the path is a run, or will be one: it holds one, was locked by one, or does not exist yet."""
-        begun = any((self.path / name).exists() for name in (manifest.NAME, ".lock"))
-        return begun or not self.path.is_dir()
+        begun = any(os.path.exists(self.path / name) for name in (manifest.NAME, ".lock"))
+        return begun or not os.path.isdir(self.path) or not os.access(self.path, os.X_OK, effective_ids=True)
 
     def run(self, name: str | None) -> WatchedRun | None:
         """The run of this name, or the one that the path itself is (None); None where there is no such run."""

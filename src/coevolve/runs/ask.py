@@ -40,9 +40,9 @@ def solve(path: Path, question: str) -> Trajectory:
     task = Task("asked", (question,), "asked", Origin(config.method, PROPOSER, newest))
     prompt, example = world.contract.prompt(answerer, PromptContext(question)), world_named(config.world).example
     _refuse_unreadable(task, prompt, base, config.sampling.max_tokens, example)
+    policy = RunCheckpoints(folder, base).weights(answerer, newest)
     rollouts = LocalRollouts(RolloutSettings.of(config, world.contract, {answerer}), base)
     try:
-        policy = RunCheckpoints(folder, base).weights(answerer, newest)
         return asking.solve(rollouts, policy, [task], 1, seed=config.seed, greedy=True, agent=answerer)[0][0]
     finally:
         rollouts.close()

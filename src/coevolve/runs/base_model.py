@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
+from coevolve import permissions
 from coevolve.engine.hub import fetch_model
 from coevolve.errors import RunError
 from coevolve.types import PROPOSER, SOLVER
@@ -72,10 +74,14 @@ def check_same_base(known: object, base: Path) -> None:
 
 def base_fault(base: Path, known: object) -> str | None:
     """What is wrong with the base model of a run, None where it is the one whose digest is known, if one is."""
+    if os.path.isdir(base) and not os.access(base, os.R_OK | os.X_OK, effective_ids=True):
+        return f"its folder may not be read: {base}"
     if not any(base.glob("*.safetensors")):
         return f"there are no weights in {base}"
     try:
         check_same_base(known, base)
+    except OSError as error:
+        return f"{error.filename} {permissions.reading(Path(str(error.filename)), error, base).what}"
     except RunError as error:
         return f"{error.what}: {base}"
     return None

@@ -1,12 +1,15 @@
 """What is wrong with a run folder, what ``coevolve resume`` would do, and the way back to its last good state.
 
-A repair deletes nothing: what is damaged, and what came after it, is moved to ``damaged/`` in the run folder.
+A repair deletes nothing: what is damaged, and what came after it, is moved to ``damaged/`` in the run folder, with the
+manifest of before. It is planned first, by what ``diagnose`` shows, and done as planned. What could not be read is not
+damaged: nothing is done about it, and nothing is repaired before it can be read.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,29 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """What ``repair`` does, in this order.
+
+    Args:
+        aside: the folder that takes what is moved or replaced; copied back over the run it undoes the repair.
+        copied: files that are kept there before they are replaced or cut off.
+        moved: files that are moved there.
+        shortened: logs that are cut off, with their new lengths.
+        rewritten: files that are written anew from what is known of them.
+        undone: names of finished phases that do not count any more.
+        start: where ``coevolve resume`` begins after it.
+    """
+
+    aside: Path
+    copied: tuple[str, ...]
+    moved: tuple[str, ...]
+    shortened: Mapping[str, int]
+    rewritten: tuple[str, ...]
+    undone: tuple[str, ...]
+    start: Start
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What was found."""
 
@@ -46,13 +72,18 @@ class Diagnosis:
     writer: int | None  # the process that holds the lock
     free_bytes: int
     base_fault: str | None  # of the base model
-    start: Start | None  # as the folder is; None while it has to be repaired first
-    repaired: Start | None  # after a repair; None where there is no way back
+    start: Start | None  # as the folder is; None while it has to be repaired, or made readable, first
+    repair: Repair | None  # None where nothing has to be repaired, or there is no way back, or something is unreadable
 
     @property
     def damage(self) -> list[Finding]:
         """What is not intact."""
-        return [one for one in self.findings if one.fault is not None]
+        return [one for one in self.findings if one.is_damaged]
+
+    @property
+    def unreadable(self) -> list[Finding]:
+        """What could not be read, so that nothing says whether it is intact."""
+        return [one for one in self.findings if one.access is not None]
 
 
 def diagnose(path: Path) -> Diagnosis:
@@ -65,14 +96,14 @@ def diagnose(path: Path) -> Diagnosis:
         state, findings = examine(path)
         if all(one.fault is None for one in findings) or holder_if_known(path) is None:
             break  # else what the manifest named may have been replaced meanwhile
-    start = repaired = fault = older = None
+    start = planned = fault = older = None
     if state is not None:
         config = settings.parsed(state.config, state, path / manifest.NAME)
         fault = base_fault(open_world(config.world_settings).base_model(), (state.model_extra or {}).get("base"))
         older = _refusal(path, state)
-        repaired = _start(run_phases(config), _stepped_back(state, findings))
+        planned = _planned(path, state, findings, run_phases(config))
         hurt = [one for one in findings if one.fault is not None and one.file != manifest.COPY]
-        start = None if hurt else repaired
+        start = None if hurt else _start(run_phases(config), state)
     return Diagnosis(
         run=path,
         status=state.status if state else None,
@@ -82,64 +113,101 @@ def diagnose(path: Path) -> Diagnosis:
         free_bytes=shutil.disk_usage(path).free,
         base_fault=fault,
         start=start,
-        repaired=repaired,
+        repair=planned,
     )
 
 
-def repair(path: Path) -> list[Path]:
+def repair(path: Path, announce: Callable[[Repair], None] = lambda plan: None) -> Repair | None:
     """Step back to before the earliest damage, so that ``coevolve resume`` makes the same bytes again.
 
+    Args:
+        announce: told what will be done before anything is.
+
     Returns:
-        what was moved away, as it lies in ``damaged/`` now; empty where all was intact.
+        what was done; None where all was intact.
 
     Raises:
-        RunError: no way back, a run of another version, or one that a process works on.
+        RunError: no way back, something that cannot be read, a run of another version, or one that a process works on.
     """
-    examine(path)  # before the lock file is made
+    _refuse_unreadable(path, examine(path)[1])  # before the lock file is made
     with atomic.writing(path, "the folder has to be writable"):
         lock = FolderLock(path)
     try:
         state, findings = examine(path)
+        _refuse_unreadable(path, findings)
         if state is None:
             raise _lost(path)
-        if all(one.fault is None for one in findings):
-            return []
-        with atomic.writing(path, f"make room on the disk, then: coevolve doctor {path} --repair"):
-            return _repair(path, state, findings)
+        config = settings.parsed(state.config, state, path / manifest.NAME)
+        plan = _planned(path, state, findings, run_phases(config))
+        if plan is not None:
+            announce(plan)
+            with atomic.writing(path, f"make room on the disk, then: coevolve doctor {path} --repair"):
+                _carry_out(path, plan, state, _stepped_back(state, findings))
+        return plan
     finally:
         lock.release()
 
 
-def _repair(path: Path, state: Manifest, findings: Sequence[Finding]) -> list[Path]:
-    """Copies of logs first, the manifest next, the rest last: cut off anywhere, it can be done again."""
+def _refuse_unreadable(path: Path, findings: Sequence[Finding]) -> None:
+    """
+    Raises:
+        RunError: something could not be read.
+    """
+    unknown = [one for one in findings if one.access is not None]
+    if unknown:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise manifest.Unreadable(
+            f"nothing was changed: {unknown[0].file} {unknown[0].fault}{more}; whether it is intact is not known",
+            where=str(path),
+            fix=str(unknown[0].access),
+        )
+
+
+def _planned(path: Path, state: Manifest, findings: Sequence[Finding], phases: Sequence[Phase]) -> Repair | None:
+    hurt = {one.file for one in findings if one.is_damaged}
+    if not hurt or any(one.access is not None for one in findings):
+        return None
     back = _stepped_back(state, findings)
-    aside = _free_name(path / DAMAGED)
-    moved = []
-    hurt = {one.file for one in findings if one.fault is not None}
     ends = {log: back.counted_bytes(log) for log in (METRICS, TIMINGS)}
-    for name in (METRICS, TIMINGS, settings.NAME, manifest.NAME, manifest.COPY):
-        file = path / name
-        if file.exists() and (name in hurt or (name in ends and file.stat().st_size > ends[name])):
-            atomic.replace_file(aside / name, file.read_bytes())
-            moved.append(aside / name)
-    if settings.NAME in hurt:
+    shortened = {log: end for log, end in ends.items() if _length(path / log) > end}
+    rewritten = [settings.NAME] if settings.NAME in hurt else []
+    rewritten += [name for name in (manifest.NAME, manifest.COPY) if name in hurt or back is not state]
+    counted = {name for phase in back.phases for name in phase.files} | set(back.cursor.files if back.cursor else ())
+    moved = dict.fromkeys(one.file for one in findings if one.phase is not None)
+    return Repair(
+        aside=_free_name(path / DAMAGED),
+        copied=tuple(name for name in (*shortened, *rewritten) if (path / name).exists()),
+        moved=tuple(
+            name for name in moved if name not in ends and name not in counted and os.path.lexists(path / name)
+        ),
+        shortened=shortened,
+        rewritten=tuple(rewritten),
+        undone=tuple(phase.name for phase in state.phases[len(back.phases) :]),
+        start=_start(phases, back),
+    )
+
+
+def _length(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _carry_out(path: Path, plan: Repair, state: Manifest, back: Manifest) -> None:
+    """Copies first, the manifest before logs are cut: cut off anywhere, it can be done again and nothing is lost."""
+    for name in plan.copied:
+        atomic.replace_file(plan.aside / name, (path / name).read_bytes())
+    for name in plan.moved:
+        (plan.aside / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).rename(plan.aside / name)
+    if settings.NAME in plan.rewritten:
         atomic.replace_file(path / settings.NAME, settings.to_yaml(state.config))
     manifest.save(path, back)
-    counted = {name for phase in back.phases for name in phase.files} | set(back.cursor.files if back.cursor else ())
-    for one in findings:
-        if one.phase is not None and one.file not in ends and one.file not in counted and (path / one.file).exists():
-            (aside / one.file).parent.mkdir(parents=True, exist_ok=True)
-            (path / one.file).rename(aside / one.file)
-            moved.append(aside / one.file)
-    for name, end in ends.items():
-        if (path / name).exists():
-            atomic.shorten(path / name, end)
-    return moved
+    for name, end in plan.shortened.items():
+        atomic.shorten(path / name, end)
 
 
 def _stepped_back(state: Manifest, findings: Sequence[Finding]) -> Manifest:
     """The manifest without the phases from the earliest damaged one on."""
-    hurt = [one for one in findings if one.fault is not None and one.phase is not None]
+    hurt = [one for one in findings if one.is_damaged and one.phase is not None]
     if not hurt:
         return state
     first = min(one.phase for one in hurt if one.phase is not None)

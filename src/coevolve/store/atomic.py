@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coevolve import permissions
 from coevolve.errors import RunError
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def writing(path: Path, fix: str) -> Iterator[None]:
+def writing(path: Path, fix: str, elsewhere: str = "") -> Iterator[None]:
     """Turn every failure to write ``path`` into a RunError with the given fix.
+
+    Where this user may not write, the fix is to be who may, or what ``elsewhere`` says.
 
     safetensors and torch report a full disk as exceptions of their own: the text of an error and the error that it
     followed count too.
@@ -31,6 +34,8 @@ def writing(path: Path, fix: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if permissions.is_denied(error):
+            raise _denied(path, error, elsewhere) from error
         what = "the disk is full" if error.errno in _FULL else "a file of the run cannot be written"
         raise RunError(f"{what}: {error.strerror or error}", where=str(path), fix=fix) from error
     except Exception as error:
@@ -38,6 +43,15 @@ def writing(path: Path, fix: str) -> Iterator[None]:
         if reason is None:
             raise
         raise RunError(f"the disk is full: {reason}", where=str(path), fix=fix) from error
+
+
+def _denied(path: Path, error: OSError, elsewhere: str) -> RunError:
+    """Who may write ``path``; or who may read what was to be written there."""
+    place = Path(str(error.filename)) if error.filename else path
+    ours = place.absolute().is_relative_to(path.absolute().parent)
+    refusal = permissions.writing(place) if ours else permissions.reading(place, error, place)
+    fix = f"{refusal.fix}   or {elsewhere}" if elsewhere else refusal.fix
+    return RunError(f"{place.name} {refusal.what}", where=str(place), fix=fix)
 
 
 def _full_disk(error: BaseException | None) -> str | None:
@@ -78,7 +92,7 @@ class Sink(io.RawIOBase):
     """A file that is being written and takes every byte it is given, or raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
     def writable(self) -> bool:
         return True
@@ -139,6 +153,7 @@ def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
     temporary.mkdir()
     try:
         write(temporary)
+        permissions.follow_umask(temporary)
         for child in sorted(temporary.rglob("*")):
             flush(child)
         flush(temporary)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from coevolve import permissions
 from coevolve.errors import RunError
 from coevolve.store import atomic, manifest, settings
 from coevolve.store.manifest import METRICS, TIMINGS, Manifest
@@ -19,14 +19,23 @@ _KINDS = {"checkpoints": "checkpoint", "partial": "kept of the phase in progress
 class Finding:
     """A file, or the lines that a phase added to a log, compared with its hash.
 
-    ``phase`` is the index of the phase that wrote it among the finished ones, their number for the phase in progress,
-    and None for what belongs to the run as a whole.
+    Args:
+        phase: index of the phase that wrote it among the finished ones, their number for the phase in progress, and
+            None for what belongs to the run as a whole.
+        fault: what is wrong; None where it is intact.
+        access: what to do so that it can be read, where it could not: then nothing says whether it is intact.
     """
 
     file: str
     kind: str
     phase: int | None
-    fault: str | None = None  # None: intact
+    fault: str | None = None
+    access: str | None = None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it is known not to be what was written."""
+        return self.fault is not None and self.access is None
 
 
 def examine(folder: Path) -> tuple[Manifest | None, list[Finding]]:
@@ -62,8 +71,8 @@ def verify_all(folder: Path, state: Manifest) -> None:
 def way_back(folder: Path) -> str:
     """What to do about damage."""
     return (
-        f"go back to before it: coevolve doctor {folder} --repair   and on from there to the same result: "
-        f"coevolve resume {folder}"
+        f"see what a repair would undo: coevolve doctor {folder}   then: coevolve doctor {folder} --repair   and on "
+        f"from there to the same result: coevolve resume {folder}"
     )
 
 
@@ -71,8 +80,10 @@ def _refuse_faults(folder: Path, state: Manifest, findings: Iterable[Finding]) -
     names = [phase.name for phase in state.phases] + ([state.cursor.phase] if state.cursor else [])
     for one in findings:
         if one.fault is not None and one.phase is not None:
-            what = f"what {names[one.phase]} wrote {one.fault}"
-            raise RunError(what, where=str(folder / one.file), fix=way_back(folder))
+            what, where = f"what {names[one.phase]} wrote {one.fault}", str(folder / one.file)
+            if one.access is not None:
+                raise manifest.Unreadable(what, where=where, fix=one.access)
+            raise RunError(what, where=where, fix=way_back(folder))
 
 
 def _manifests(folder: Path) -> tuple[Manifest | None, list[Finding]]:
@@ -83,6 +94,8 @@ def _manifests(folder: Path) -> tuple[Manifest | None, list[Finding]]:
         try:
             states.append(read(folder))
             found.append(Finding(name, "manifest", None))
+        except manifest.Unreadable as error:
+            found.append(Finding(name, "manifest", None, error.what.removeprefix(f"{name} "), error.fix))
         except manifest.DamagedManifest as error:
             if name == manifest.NAME or (folder / name).exists():
                 found.append(Finding(name, "manifest", None, error.what.partition(": ")[2]))
@@ -90,12 +103,7 @@ def _manifests(folder: Path) -> tuple[Manifest | None, list[Finding]]:
 
 
 def _configuration(folder: Path, state: Manifest) -> Finding:
-    try:
-        text = (folder / settings.NAME).read_bytes()
-    except OSError as error:
-        return Finding(settings.NAME, "configuration", None, f"cannot be read: {error.strerror}")
-    changed = hashlib.sha256(text).hexdigest() != state.config_sha256
-    return Finding(settings.NAME, "configuration", None, "was changed" if changed else None)
+    return Finding(settings.NAME, "configuration", None, *_fault(folder, settings.NAME, state.config_sha256))
 
 
 def _files(folder: Path, state: Manifest) -> Iterator[Finding]:
@@ -115,7 +123,7 @@ def _finished_files(folder: Path, state: Manifest, prefix: str = "") -> Iterator
 
 def _file(folder: Path, name: str, expected: str, phase: int) -> Finding:
     top = name.partition("/")[0]
-    return Finding(name, _KINDS.get(top, top), phase, _fault(folder / name, expected))
+    return Finding(name, _KINDS.get(top, top), phase, *_fault(folder, name, expected))
 
 
 def _logs(folder: Path, state: Manifest) -> Iterator[Finding]:
@@ -132,17 +140,24 @@ def _logs(folder: Path, state: Manifest) -> Iterator[Finding]:
 
 
 def _lines(folder: Path, log: str, begin: int, end: int, expected: str, phase: int) -> Finding:
-    return Finding(log, "log", phase, None if begin == end else _fault(folder / log, expected, begin, end))
+    return Finding(log, "log", phase, *(_INTACT if begin == end else _fault(folder, log, expected, begin, end)))
 
 
-def _fault(path: Path, expected: str, begin: int = 0, end: int | None = None) -> str | None:
-    """What is wrong with a file, or with its bytes from ``begin`` to ``end``; None where the hash is as expected."""
+_INTACT = (None, None)
+
+
+def _fault(
+    folder: Path, name: str, expected: str, begin: int = 0, end: int | None = None
+) -> tuple[str | None, str | None]:
+    """What is wrong with a file, or its bytes from ``begin`` to ``end``, and how it could be read if it was not."""
+    path = folder / name
     try:
         intact = atomic.digest(path, begin, end) == expected
     except FileNotFoundError:
-        return "is missing"
+        return "is missing", None
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        refusal = permissions.reading(path, error, folder)
+        return refusal.what, refusal.fix
     if intact:
-        return None
-    return "was changed" if end is None else "was changed or cut off"
+        return _INTACT
+    return ("was changed" if end is None else "was changed or cut off"), None

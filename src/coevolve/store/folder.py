@@ -54,13 +54,13 @@ class RunFolder:
         Raises:
             RunError: the folder holds something already, is in use, or cannot be written.
         """
-        with atomic.writing(path, "choose a place that you can write to: --set run.dir=..."):
+        with atomic.writing(path, places.ELSEWHERE, places.ELSEWHERE):
             places.refuse_occupied(path)
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(path)
         try:
-            with atomic.writing(path, "choose a place that you can write to: --set run.dir=..."):
+            with atomic.writing(path, places.ELSEWHERE, places.ELSEWHERE):
                 places.refuse_occupied(path)
                 places.clear(path)
             values = config.model_dump()
@@ -94,7 +94,7 @@ class RunFolder:
         """
         # Before the lock file is made: a folder without a run, or with an old one, is left untouched.
         manifest.refuse_older(path, manifest.read(path))
-        with atomic.writing(path, "choose a place that you can write to"):
+        with atomic.writing(path, "choose a place that you can write to", _new_run(path)):
             lock = FolderLock(path)
         try:
             return cls(RunRecords.open(path), lock)
@@ -383,6 +383,10 @@ class RunFolder:
 
     def _misuse(self, what: str, fix: str) -> RunError:
         return RunError(what, where=str(self.path), fix=fix)
+
+
+def _new_run(path: Path) -> str:
+    return f"begin a run of your own with its settings: coevolve run --config {path / settings.NAME} --set run.dir=NEW"
 
 
 def _files_of(entry: Path) -> list[Path]:

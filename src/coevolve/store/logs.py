@@ -80,7 +80,7 @@ class OpenLog:
     """
 
     def __init__(self, path: Path, begin: int, length: int) -> None:
-        self._descriptor = os.open(path, _OPEN, 0o644)
+        self._descriptor = os.open(path, _OPEN, 0o666)
         try:
             os.ftruncate(self._descriptor, length)
             self._hash = hashlib.sha256()

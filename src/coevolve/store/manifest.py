@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import coevolve
+from coevolve import permissions
 from coevolve.config.keys import RENAMED_SECTIONS
 from coevolve.errors import RunError
 from coevolve.store import atomic
@@ -27,6 +28,16 @@ READABLE = (2, SCHEMA)
 
 class DamagedManifest(RunError):
     """It is there, but it cannot be what was written."""
+
+
+class Unreadable(RunError):
+    """A file of a run that is there and cannot be read, by this user or just now: nothing says that it is damaged."""
+
+
+def unreadable(path: Path, error: OSError, folder: Path) -> Unreadable:
+    """What to say of a file of a run folder that could not be read."""
+    refusal = permissions.reading(path, error, folder)
+    return Unreadable(f"{path.name} {refusal.what}", where=str(path), fix=refusal.fix)
 
 
 class PhaseRecord(BaseModel):
@@ -136,7 +147,7 @@ def read(folder: Path) -> Manifest:
         RunError: there is none, it is damaged, or another version of coevolve wrote it.
     """
     path = folder / NAME
-    if not path.exists() and not (folder / COPY).exists():
+    if not _exists(path, folder) and not _exists(folder / COPY, folder):
         raise _absent(folder)
     data, content = _content(path)
     if content["schema"] in READABLE:
@@ -161,13 +172,22 @@ def read_copy(folder: Path) -> Manifest:
     return _checked(path, data, content)
 
 
+def _exists(path: Path, folder: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise unreadable(path, error, folder) from error
+
+
 def _content(path: Path) -> tuple[bytes, dict[str, Any]]:
     """The bytes of the file and what they say, from one reading: the run may replace the file at any moment."""
     try:
         data = path.read_bytes()
         content = json.loads(data)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise _damaged(path, error.strerror) from error
+    except OSError as error:
+        raise unreadable(path, error, path.parent) from error
     except ValueError as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):

@@ -10,6 +10,7 @@ from coevolve.store import atomic, manifest, settings
 from coevolve.store.lock import holder_if_known
 
 LOCK = ".lock"
+ELSEWHERE = "choose a place that you can write to: --set run.dir=..."
 _BEFORE_A_RUN = {LOCK, settings.NAME, f".{settings.NAME}.partial", f".{manifest.NAME}.partial"}
 _MANIFESTS = {manifest.NAME, manifest.COPY, f".{manifest.NAME}.partial", f".{manifest.COPY}.partial"}
 # What a run has before anything of it counts. Everything else is somebody's work, also what a repair moved away.
@@ -59,7 +60,7 @@ def require_place(folder: Path) -> None:
     Raises:
         RunError: it is occupied, in use, or cannot be written.
     """
-    with atomic.writing(folder, "choose a place that you can write to: --set run.dir=..."):
+    with atomic.writing(folder, ELSEWHERE, ELSEWHERE):
         refuse_occupied(folder)
         atomic.require_writable(folder)
     process = holder_if_known(folder)

@@ -130,7 +130,7 @@ class RunRecords:
         Raises:
             RunError: a line is damaged.
         """
-        return rows_of(self.path / METRICS, checking.way_back(self.path))
+        return self._rows(METRICS)
 
     def timings(self) -> list[dict[str, object]]:
         """All complete lines of timings.jsonl.
@@ -138,7 +138,13 @@ class RunRecords:
         Raises:
             RunError: a line is damaged.
         """
-        return rows_of(self.path / TIMINGS, checking.way_back(self.path))
+        return self._rows(TIMINGS)
+
+    def _rows(self, log: str) -> list[dict[str, object]]:
+        try:
+            return rows_of(self.path / log, checking.way_back(self.path))
+        except OSError as error:
+            raise manifest.unreadable(self.path / log, error, self.path) from error
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -146,7 +152,11 @@ class RunRecords:
             yield
         except FileNotFoundError:
             raise self._damage("a table of the run is missing", path) from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            if error.errno is not None:
+                raise manifest.unreadable(path, error, self.path) from error
+            raise self._damage(f"a table of the run is damaged: {str(error).splitlines()[0]}", path) from error
+        except ValueError as error:
             reason = str(error).splitlines()[0]
             raise self._damage(f"a table of the run is damaged: {reason}", path) from error
 

@@ -55,9 +55,11 @@ def read(folder: Path, state: Manifest) -> Config:
     )
     try:
         text = file.read_bytes()
-    except OSError as error:
-        what = f"the configuration cannot be read: {error.strerror}"
+    except FileNotFoundError as error:
+        what = "the configuration is missing"
         raise RunError(what, where=str(file), fix=f"write it again: coevolve doctor {folder} --repair") from error
+    except OSError as error:
+        raise manifest.unreadable(file, error, folder) from error
     if hashlib.sha256(text).hexdigest() != state.config_sha256:
         raise RunError("the configuration was changed after the run had begun", where=str(file), fix=fix)
     return parsed(yaml.safe_load(text), state, file)

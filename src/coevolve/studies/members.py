@@ -26,6 +26,7 @@ POLL_S = 0.2
 STATUS_S = 2.0
 # Beside the cells, out of the way of a pattern over their folders.
 NOTES = "cells"
+_ELSEWHERE = "choose a place that you can write to: --dir DIR"
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -129,7 +130,7 @@ def log_of(cell: Cell) -> Path:
 def _start(cell: Cell, view: CellView) -> _Running:
     resumed = (cell.path / manifest.NAME).exists()
     file = cell.path.parent / NOTES / f"{cell.name}.yaml"
-    with atomic.writing(file, "choose a place that you can write to: --dir DIR"):
+    with atomic.writing(file, _ELSEWHERE, _ELSEWHERE):
         atomic.replace_file(file, settings.to_yaml(cell.config.model_dump()))
         log = log_of(cell).open("ab")
     command = ["resume", str(cell.path)] if resumed else ["run", cell.config.method, "--config", str(file)]

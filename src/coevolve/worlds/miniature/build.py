@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
+from coevolve.permissions import follow_umask
 from coevolve.worlds.miniature.calibration import MAX_NEW_TOKENS, start_figures
 from coevolve.worlds.miniature.card import model_card
 from coevolve.worlds.miniature.corpus import Mixture
@@ -59,7 +60,7 @@ def write_model(out: Path, plan: Training, progress: Callable[[str], None] | Non
     )
     train(model, PreTrainedTokenizerFast.from_pretrained(out), plan, progress)
     model.save_pretrained(out)
-    (out / "model.safetensors").chmod(0o644)  # written for its owner only by default
+    follow_umask(out / "model.safetensors")
 
 
 def write_card(folder: Path, plan: Training) -> None:

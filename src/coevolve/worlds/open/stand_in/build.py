@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from coevolve.engine.hub import FAMILIES
 from coevolve.errors import ConfigError, ModelError
+from coevolve.permissions import follow_umask
 from coevolve.system import cache_folder
 from coevolve.worlds.open.stand_in.tokenizer import (
     END,
@@ -87,7 +88,7 @@ def build_stand_in(out: Path, what: StandIn) -> None:
         model.generation_config = GenerationConfig(eos_token_id=eos, bos_token_id=beginning, do_sample=True)
         model.save_pretrained(out)
     for file in out.glob("*.safetensors"):
-        file.chmod(0o644)  # written for its owner only by default
+        follow_umask(file)
 
 
 def small_folder() -> Path:
