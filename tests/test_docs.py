@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from coevolve.config.keys import config_keys, section_names
+from coevolve.config.loading import expanded, parse_yaml, preset_layer
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.registry import load_config
 
@@ -55,6 +56,12 @@ def test_python_files_exist(page: Path) -> None:
     assert not missing, f"{page.name} names {missing}"
 
 
+def value(config: object, key: str) -> object:
+    for name in key.split("."):
+        config = getattr(config, name)
+    return config
+
+
 @pytest.mark.parametrize(
     ("page", "presets"), [("methods", ("mini", "mini-paper")), ("r-zero", ("r-zero", "r-zero-code"))]
 )
@@ -63,12 +70,68 @@ def test_the_preset_table_holds_every_difference_with_its_values(page: str, pres
     shown = {key: (yaml.safe_load(first), yaml.safe_load(second)) for key, first, second in rows}
     one, other = (load_config(preset, None, []) for preset in presets)
 
-    def value(config: object, key: str) -> object:
-        for name in key.split("."):
-            config = getattr(config, name)
-        return config
-
     different = {
         key for key in config_keys(CoevolutionConfig) if key != "preset" and value(one, key) != value(other, key)
     }
     assert {key: (value(one, key), value(other, key)) for key in different} == shown
+
+
+def constants(page: str, method: str) -> tuple[list[str], list[list[str]]]:
+    """The presets in the heading of a page's table of constants, and its rows."""
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    table = text.partition(f"<!-- constants {method} -->")[2].partition(f"<!-- /constants {method} -->")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split(" |")] for line in table.strip().splitlines()]
+    head, _, *rows = lines
+    return [cell.strip("`") for cell in head[4:6]], [row for row in rows if row[1]]
+
+
+def held(config: CoevolutionConfig, expression: str) -> object:
+    """What a preset makes of a key, or of a product of keys; for sampling what tokens are drawn from in the end."""
+    if re.fullmatch(r"sampling\.\w+\.\w+", expression):
+        _, use, name = expression.split(".")
+        return getattr(config.sampling.everywhere()[use], name)
+    first, *others = expression.split()
+    number = value(config, first)
+    for sign, key in zip(others[::2], others[1::2], strict=True):
+        other = value(config, key)
+        assert isinstance(number, int | float)
+        assert isinstance(other, int)
+        number = number * other if sign == "*" else number / other
+    return number
+
+
+TABLES = [("methods", "agent0"), ("r-zero", "r-zero")]
+
+
+@pytest.mark.parametrize(("page", "method"), TABLES)
+def test_the_tables_of_constants_are_what_the_presets_load_to(page: str, method: str) -> None:
+    presets, rows = constants(page, method)
+    assert len(rows) > 50
+    for preset, column in zip(presets, (4, 5), strict=True):
+        config = load_config(preset)
+        assert isinstance(config, CoevolutionConfig)
+        shown = {row[1].strip("`"): parse_yaml(row[column].strip("`"), page) for row in rows}
+        assert {key: held(config, key) for key in shown} == shown
+
+
+@pytest.mark.parametrize(("page", "method"), TABLES)
+def test_ours_are_the_published_constants_or_the_table_says_why_not(page: str, method: str) -> None:
+    _, rows = constants(page, method)
+    for name, _, paper, code, ours_paper, ours_code, why in rows:
+        expected = paper if paper != "–" else code
+        for published, ours in ((expected, ours_paper), (code, ours_code)):
+            if published != "–" and not why:
+                assert parse_yaml(published, page) == parse_yaml(ours.strip("`"), page), name
+
+
+@pytest.mark.parametrize(("page", "method"), TABLES)
+def test_the_tables_of_constants_miss_no_key_that_a_preset_sets(page: str, method: str) -> None:
+    presets, rows = constants(page, method)
+    named = {key for row in rows for key in re.findall(r"[a-z]\w*(?:\.\w+)*", row[1])}
+    ours = {"pool.voters"}  # who answers: the current executor, as in both papers
+    for preset in presets:
+        keys = expanded(CoevolutionConfig, preset_layer(preset)).values
+        learning = {
+            key for key in keys if key.split(".")[0] in ("sampling", "reward", "proposer", "pool", "gate", "solver")
+        }
+        assert learning - named - ours <= {"sampling.temperature"}

@@ -115,9 +115,9 @@ def test_the_documented_memory_of_the_presets_is_that_of_their_plans() -> None:
 
 def test_the_paper_writes_and_answers_what_its_schedule_says() -> None:
     plan = {p.name: p for p in planned(load_config("qwen3-4b-paper"))}
-    questions, answers = 5 * 512, 5 * 512 * 10
+    questions, answers = 5 * 2048, 5 * 2048 * 10
     assert plan["iteration-1/curriculum"].trajectories == questions + answers
-    assert plan["iteration-1/curriculum"].tokens_sampled == questions * 1024 + answers * 2048  # half of what is allowed
+    assert plan["iteration-1/curriculum"].tokens_sampled == questions * 2048 + answers * 2048  # half of what is allowed
     assert plan["iteration-1/pool"].prompts == 8000
     assert plan["iteration-1/executor"].trajectories == 40 * 128 * 16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from coevolve.methods.phases.fill_pool import FillPool
 from coevolve.methods.phases.train_proposer import TrainProposer
 from coevolve.methods.phases.train_solver import TrainSolver
 from coevolve.methods.polling import poll, poll_for_reward
+from coevolve.methods.registry import load_config
 from coevolve.rollout.base import Episode, RolloutSettings, Snapshot
 from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
@@ -152,12 +154,68 @@ def test_without_keys_of_their_own_all_texts_are_sampled_alike(machine: Callable
     assert {how for _, how in drawn(machine("sampling.temperature=0.8"))} == {Distribution(0.8)}
 
 
+@dataclass
+class Reward:
+    """What a question earned."""
+
+    total: float
+
+
+@dataclass
+class Text:
+    """What was written."""
+
+    trajectory: Trajectory
+
+
 class Learner:
     """A policy that keeps the optimiser steps that it is given."""
 
     def update(self, batches: Sequence[Any], lrs: Sequence[float]) -> list[Any]:
         self.batches, self.lrs = batches, lrs
         return []
+
+
+@pytest.mark.parametrize(
+    ("preset", "questions", "answers", "first_rate"),
+    [
+        ("qwen3-4b-paper", (4, 512), (2, 1024), 1e-7),  # 128 prompts of 4; 128 tasks of 16 in two updates
+        ("qwen3-4b-code", (4, 512), (1, 2048), 1e-7),
+        ("r-zero-qwen3-4b-paper", (32, 64), (4, 640), 1e-6),  # 16 prompts of 4; 128 tasks of 5
+        ("r-zero-qwen3-4b-code", (32, 64), (4, 640), 1e-6),
+    ],
+)
+def test_a_step_of_the_published_batches_makes_the_published_updates(
+    preset: str,
+    questions: tuple[int, int],
+    answers: tuple[int, int],
+    first_rate: float,
+    trajectory: Callable[..., Trajectory],
+    labelled: Callable[..., Any],
+) -> None:
+    config: Any = load_config(preset)
+    learner: Any = Learner()
+
+    def check(updates: int, rows: int, size: int, rates: list[float]) -> None:
+        assert [len(batch.rows) for batch in learner.batches] == [rows] * updates
+        assert learner.lrs == pytest.approx(rates)
+        batch = learner.batches[0]
+        assert sum(float(row.weight.sum()) for row in batch.rows) == pytest.approx(1.0, rel=1e-4)
+        for begin in range(0, rows, size):  # each micro-batch counts alike, and all tokens in it
+            part = batch.rows[begin : begin + size]
+            tokens = sum(int((row.weight > 0).sum()) for row in part)
+            assert {round(float(w) * rows * tokens / size, 4) for row in part for w in row.weight if w} == {1.0}
+
+    texts = [trajectory(length=1 + i % 3) for i in range(config.proposer.questions)]
+    rewards: Any = [Reward(i % 2) for i in range(len(texts))]
+    written: Any = [Text(x) for x in texts]
+    TrainProposer(config, 1)._update(config, learner, written, rewards, 0)
+    check(*questions, 2, [1e-6] * questions[0])
+    size = config.solver.group_size
+    group = tuple(trajectory(length=1 + i % 3) for i in range(size))
+    batch: Any = [(labelled(f"t{i}"), group) for i in range(config.solver.tasks)]
+    TrainSolver(config, 1)._update(config, learner, batch, [np.arange(size) % 2.0] * config.solver.tasks, 0)
+    check(*answers, 1, [first_rate * (n + 1 if first_rate < 1e-6 else 1) for n in range(answers[0])])
 
 
 def test_dual_clip_kl_gradient_loss_and_warm_up_are_those_of_the_section(
@@ -175,16 +233,9 @@ def test_dual_clip_kl_gradient_loss_and_warm_up_are_those_of_the_section(
         assert sorted(float(row.weight.sum()) for row in batch.rows) == pytest.approx([0.5, 0.5])
         assert learner.lrs == [(step + 1) / 4]
 
-    class Reward:
-        total = 1.0
-
-    class Text:
-        def __init__(self, trajectory: Trajectory) -> None:
-            self.trajectory = trajectory
-
     written: Any = [Text(x) for x in texts]
     for t in (1, 2):  # the optimiser is new in each
-        TrainProposer(settings, t)._update(settings, learner, written, [Reward(), Reward()], 0)  # type: ignore[list-item]
+        TrainProposer(settings, t)._update(settings, learner, written, [Reward(1.0), Reward(1.0)], 0)  # type: ignore[list-item]
         check(0)
     TrainSolver(settings, 1)._update(settings, learner, [(labelled("a"), tuple(texts))], [np.array([1.0, 0.0])], 2)
     check(2)

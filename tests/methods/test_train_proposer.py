@@ -67,6 +67,20 @@ def test_the_rewards_of_r_zeros_code_go_below_zero(scored: Callable[..., list[Re
     assert bad.total == pytest.approx(-1 - 1 / 3)
 
 
+def test_agent0s_code_pays_uncertainty_only_where_the_writers_own_answer_is_the_majoritys(
+    scored: Callable[..., list[RewardParts]],
+) -> None:
+    texts = [f"{VALID[0]}</question>\\boxed{{{own}}}" for own in ("1", "2")] + [f"{VALID[1]}</question>"]
+    asked = [text.removesuffix("</question>") for text in texts]
+    on = scored(asked, HALF, "reward.own_answer=true", "reward.lambda_rep=0", calls=4)
+    off = scored(asked, HALF, "reward.lambda_rep=0", calls=4)
+    assert [r.uncertainty for r in on] == [1.0, 0.0, 0.0]
+    assert [r.total for r in on] == pytest.approx([1.6, 0.6, 0.6])  # the tool counts all the same
+    assert [r.uncertainty for r in off] == [1.0, 1.0, 1.0]
+    few = ["1", *(str(n) for n in range(2, 11))]  # p_hat is 0.1
+    assert [r.uncertainty for r in scored(asked, few, "reward.own_answer=true")] == [0.0, 0.0, 0.0]
+
+
 def test_a_batch_of_one_question_only_is_fully_repetitive(scored: Callable[..., list[RewardParts]]) -> None:
     for weight in (1.0, 0.4):
         rewards = scored([VALID[0]] * 6, HALF, f"reward.lambda_rep={weight}")

@@ -29,6 +29,11 @@ class RewardSection(Section):
     bleu_threshold: float = Field(0.5, gt=0, le=1.0, description="distance below which questions share a cluster")
     mask_numbers: bool = Field(False, description="compare questions with every number replaced by #")
     clip_at_zero: bool = Field(True, description="no reward is below 0; false = what R-Zero's code computes")
+    own_answer: bool = Field(
+        False,
+        description="no uncertainty reward unless the writer's own answer is the majority's and p_hat is above 0.1; "
+        "true = what Agent0's code computes",
+    )
     malformed: float = Field(0.0, le=0, description="what a text earns that is no well-formed question (R-Zero: -1)")
     extra: list[DottedPath] = Field(
         default_factory=list, description="functions of one's own whose values are added (docs/own-idea.md)"

@@ -20,6 +20,7 @@ CARDS = {  # bytes that torch finds on the smallest card of this size
     "octothinker-3b": 84.9e9,
     "octothinker-8b": 84.9e9,
     "qwen3-4b-paper": 84.9e9,
+    "qwen3-4b-code": 84.9e9,
     "qwen3-8b-paper": 84.9e9,
 }
 

@@ -13,6 +13,7 @@ from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
 from coevolve.curriculum.voting import agrees, pool_votes
+from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.learning.advantages import keyed
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
@@ -84,7 +85,7 @@ class TrainProposer:
         with state.spent.grading():
             votes = [pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge) for n in range(len(tasks))]
             groups = [Group(task, by_voter[0][n], votes[n]) for n, task in enumerate(tasks)]
-            rewards = score_questions(config.reward, t, written, groups, archive)
+            rewards = score_questions(config.reward, t, written, groups, archive, state.judge)
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
@@ -124,7 +125,12 @@ class TrainProposer:
 
 
 def score_questions(
-    section: RewardSection, iteration: int, written: Sequence[Written], groups: Sequence[Group], archive: Archive
+    section: RewardSection,
+    iteration: int,
+    written: Sequence[Written],
+    groups: Sequence[Group],
+    archive: Archive,
+    judge: Judge = OWN_RULES,
 ) -> list[RewardParts]:
     """The composite reward of every written text (methods: R_C).
 
@@ -132,6 +138,7 @@ def score_questions(
         written: the whole batch; texts without a task earn nothing.
         groups: voted trajectories, of the texts with a task, in their order.
         archive: questions of earlier iterations, for the novelty term.
+        judge: the one that made the votes.
     """
     asked = [i for i, w in enumerate(written) if w.task is not None]
     questions = [written[i].question for i in asked]
@@ -153,10 +160,12 @@ def score_questions(
     for n, (i, group, share, template) in enumerate(zip(asked, groups, shares, templates, strict=True)):
         heard = [x for x in group.trajectories if not x.lost] or group.trajectories
         agreed = [agrees(x.answer, group.vote) for x in heard]
+        own = group.task.proposed_answer
+        counts = not section.own_answer or (group.vote.p_hat > 0.1 and agrees(own, group.vote, judge=judge))
         calls = count_tool_calls([len(x.tool_calls) for x in heard], agreed, section.tool_count)
         out[i] = reward(
             well_formed=True,
-            uncertainty=r_unc(group.vote.p_hat, at_iteration(section.peak, iteration)),
+            uncertainty=r_unc(group.vote.p_hat, at_iteration(section.peak, iteration)) if counts else 0.0,
             tool=r_tool(calls, section.gamma, section.tool_cap),
             repetition=r_rep(float(share), section.lambda_rep),
             archive_share=float(template),
