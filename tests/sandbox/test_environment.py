@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coevolve.errors import SandboxInfraError, SandboxUnavailable
-from coevolve.sandbox.environment import folder_for
+from coevolve.sandbox.environment import _install_command, folder_for
 from coevolve.sandbox.pool import SandboxPool
 
 
@@ -146,6 +146,7 @@ def test_what_is_missing_is_named_with_the_fix(installed: Path, tmp_path: Path) 
     with pytest.raises(SandboxUnavailable, match="'nothing'") as caught:
         folder_for(("nothing",), str(installed))
     assert f"-m pip install --target {installed} nothing" in caught.value.fix
+    assert _install_command(Path("/libs")).endswith("-m pip install --target /libs")
     (installed / "inner-1.0.dist-info" / "RECORD").unlink()
     with pytest.raises(SandboxUnavailable, match=r"belong to inner 1\.0 is not recorded") as caught:
         folder_for(("inner",), None)

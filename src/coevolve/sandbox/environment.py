@@ -73,9 +73,10 @@ def _own(path: Path) -> Path:
 
 
 def _install_command(folder: Path) -> str:
-    own_python = folder.parents[2] / "bin" / "python"
-    if folder.name == "site-packages" and own_python.exists():
-        return f"{own_python} -m pip install"
+    if folder.name == "site-packages" and len(folder.parents) > 2:
+        own_python = folder.parents[2] / "bin" / "python"
+        if own_python.exists():
+            return f"{own_python} -m pip install"
     return f"{sys.executable} -m pip install --target {folder}"
 
 

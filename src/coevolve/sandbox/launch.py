@@ -20,6 +20,7 @@ from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import Limits
 from coevolve.sandbox.cgroups import Group
 from coevolve.sandbox.child import Birth, Death, pid_of
+from coevolve.sandbox.library import ONE_THREAD
 
 _START_SECONDS = 120.0
 _QUIT_SECONDS = 2.0
@@ -27,7 +28,6 @@ _REPORT = struct.Struct("=BIiQ")
 _SPAWNED = 1
 _MESSAGE_BYTES = 65536
 _CELLS = 1000  # a session's kernel limit of CPU, in cells: a backstop, the supervisor's own clock is the limit
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # The zygote's modules are imported as a package of their own, from this folder alone, so that neither
 # `coevolve` nor anything installed next to it is imported or importable there.
 _BOOT = """
@@ -49,12 +49,14 @@ class Setup:
         preload: packages to import before the first fork.
         packages: the folder to import them from (see :mod:`environment`); None for none.
         namespaces: use namespaces and a control group where that is possible.
+        libraries: the system's shared libraries that the packages need, by name.
     """
 
     limits: Limits
     preload: tuple[str, ...] = ()
     packages: Path | None = None
     namespaces: bool = True
+    libraries: tuple[str, ...] = ()
 
 
 class Zygote:
@@ -89,6 +91,7 @@ class Zygote:
             "session_cpu_seconds": math.ceil(setup.limits.cpu_s * _CELLS) + 1,
             "preload": setup.preload,
             "packages": str(setup.packages or ""),
+            "libraries": setup.libraries,
             "namespaces": setup.namespaces,
             "wrapped": bool(wrapper),
             "proc": proc,
@@ -113,7 +116,7 @@ class Zygote:
         # One arena: by default each thread reserves 64 MB of the address space that Limits.memory_mb is about.
         return subprocess.Popen(
             [*wrapper, interpreter(), *options, "-c", _BOOT, here, str(descriptors[0])],
-            env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", **dict.fromkeys(_ONE_THREAD, "1")},
+            env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", **dict.fromkeys(ONE_THREAD, "1")},
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

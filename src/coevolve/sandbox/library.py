@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Iterable
 
+# What numeric libraries read at import: more threads than one would take the address space of a snippet for themselves
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CONTENTS, NAMES = "contents", "names"
 _NOT_STANDARD = ("site-packages", "dist-packages")
 _TIME_ZONES = "/usr/share/zoneinfo"
@@ -34,17 +36,22 @@ def preload(names: Iterable[str], packages: str) -> None:
         sys.path.append(packages)
     for name in names:
         importlib.import_module(name)
-    if "numpy" in names:
-        _warm_numpy()
-    if "sympy" in names:
-        _warm_sympy()
+    warm = {"numpy": _warm_numpy, "sympy": _warm_sympy, "matplotlib": _warm_matplotlib}
+    for name in warm.keys() & set(names):
+        warm[name]()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(0)  # again: what was imported may have drawn numbers
 
 
 def _warm_numpy() -> None:
-    """Load its lazy parts, and seed it so that every snippet draws the same numbers, as with ``random``."""
+    """Load its lazy parts."""
     for part in ("numpy.random", "numpy.linalg", "numpy.fft"):
         importlib.import_module(part)
-    sys.modules["numpy.random"].seed(0)
+
+
+def _warm_matplotlib() -> None:
+    """Look for fonts, and get ready to draw."""
+    importlib.import_module("matplotlib.pyplot")
 
 
 def _warm_sympy() -> None:
@@ -60,22 +67,27 @@ def foreign_folders() -> list[str]:
     return [path for name in _NOT_STANDARD if os.path.isdir(path := os.path.join(directory(), name))]
 
 
-def readable(packages: str) -> list[tuple[str, str]]:
+def readable(packages: str, libraries: Iterable[str]) -> list[tuple[str, str]]:
     """Paths and what may be read of them: the CONTENTS (of a file or a whole tree) or the NAMES in a folder.
 
     The import system has to list the library folder, so the names of packages installed next to it can be
     listed too; their contents cannot be read.
+
+    Args:
+        packages: the folder of packages; "" for none.
+        libraries: names of the shared libraries outside of it that its extension modules are linked to.
     """
     home = directory()
     inside = [os.path.join(home, name) for name in os.listdir(home) if name not in _NOT_STANDARD]
     extensions = [path for path in sys.path if path not in (home, packages) and os.path.isdir(path)]
     zones = [_TIME_ZONES] if os.path.isdir(_TIME_ZONES) else []
-    contents = [*inside, *extensions, *zones, *_shared_libraries(extensions), packages]
+    contents = [*inside, *extensions, *zones, *_shared_libraries(extensions, libraries), packages]
     return [(home, NAMES), *((path, CONTENTS) for path in contents if os.path.exists(path))]
 
 
-def _shared_libraries(folders: list[str]) -> list[str]:
-    """Files outside the library that the standard extension modules are linked to (libssl, libffi ...).
+def _shared_libraries(folders: list[str], libraries: Iterable[str]) -> list[str]:
+    """Files outside the library that the standard extension modules are linked to (libssl, libffi ...), and those of
+    the given names.
 
     A short-lived process loads every extension's library and looks at what came with it.
     """
@@ -83,7 +95,7 @@ def _shared_libraries(folders: list[str]) -> list[str]:
     pid = os.fork()
     if pid == 0:
         try:
-            os.write(write_end, "\n".join(_mapped_after_loading(folders)).encode()[:65536])
+            os.write(write_end, "\n".join(_mapped_after_loading(folders, libraries)).encode()[:65536])
         finally:
             os._exit(0)
     os.close(write_end)
@@ -93,15 +105,15 @@ def _shared_libraries(folders: list[str]) -> list[str]:
     return [path for path in found if path]
 
 
-def _mapped_after_loading(folders: list[str]) -> list[str]:
+def _mapped_after_loading(folders: list[str], libraries: Iterable[str]) -> list[str]:
     """The names by which the loader found the libraries (often links), and the files these are."""
-    for folder in folders:
-        for name in os.listdir(folder):
-            if name.endswith(".so") and not name.startswith(_USELESS):
-                try:
-                    ctypes.CDLL(os.path.join(folder, name), os.RTLD_LAZY)
-                except OSError:  # an extension whose library is not installed cannot be imported anyway
-                    continue
+    names = [(folder, name) for folder in folders for name in os.listdir(folder)]
+    extensions = [os.path.join(*pair) for pair in names if pair[1].endswith(".so") and not pair[1].startswith(_USELESS)]
+    for library in (*extensions, *libraries):
+        try:
+            ctypes.CDLL(library, os.RTLD_LAZY)
+        except OSError:  # an extension whose library is not installed cannot be imported anyway
+            continue
     with open("/proc/self/maps", encoding="utf-8") as maps:
         fields = (line.rstrip("\n").split(None, 5) for line in maps)
         mapped = {field[5] for field in fields if len(field) == 6 and field[5].startswith("/")}

@@ -34,6 +34,7 @@ from coevolve.errors import SandboxInfraError, SandboxUnavailable
 from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits, Stats, ToolResult, too_long
 from coevolve.sandbox.cache import ResultCache
+from coevolve.sandbox.elf import libraries_of
 from coevolve.sandbox.environment import folder_for
 from coevolve.sandbox.launch import Setup
 from coevolve.sandbox.running import Counters, Job
@@ -97,7 +98,8 @@ class SandboxPool:
         self.layers: Mapping[str, str] = {}
         self.findings: tuple[selftest.Finding, ...] = ()  # what the self-test found, probe by probe
         self._sessions = Sessions(max_sessions, session_idle_s)
-        setup = Setup(limits, preload, folder_for(preload, environment), namespaces)
+        packages = folder_for(preload, environment)
+        setup = Setup(limits, preload, packages, namespaces, libraries_of(packages) if packages else ())
         self._supervisor = Supervisor(setup, workers, self._sessions)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()

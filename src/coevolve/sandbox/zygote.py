@@ -26,7 +26,7 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from . import confine, library, namespaces, semaphores, snippet
+from . import arrivals, confine, library, namespaces, semaphores, snippet
 from .layers import MISSING, ON
 
 STDLIB_PRELOADS = (
@@ -85,11 +85,12 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
     for name in STDLIB_PRELOADS:
         importlib.import_module(name)
     semaphores.install()
+    arrivals.watch()
     library.preload(configuration["preload"], configuration["packages"])
     os.register_at_fork = real_register
     sys.modules["random"].seed(0)
     wrapped = configuration["wrapped"]  # bubblewrap has taken away what is not readable
-    readable = [] if wrapped else library.readable(configuration["packages"])
+    readable = [] if wrapped else library.readable(configuration["packages"], configuration["libraries"])
     proc = configuration["proc"] if wrapped else os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     tasks, opened = (confine.entry(proc, name, os.O_DIRECTORY) for name in ("task", "fd"))
     if len(os.listdir(tasks)) > 1:
@@ -102,6 +103,8 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     os.environ.clear()
+    for name in library.ONE_THREAD:  # for libraries that snippets import: of which the variable says nothing secret
+        os.putenv(name, "1")
     _collect()  # what is not touched after this is shared with the process that waits for us, and with snippets
     os.close(tasks)
     os.close(opened)
