@@ -66,4 +66,4 @@ class Arrivals:
 
 def watch() -> None:
     """From now on, in this process and those forked from it."""
-    sys.meta_path.insert(0, Arrivals)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Arrivals)
