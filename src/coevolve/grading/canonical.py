@@ -19,6 +19,7 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from coevolve.grading.floats import float_key, holds_float
 from coevolve.grading.plain import VULGAR, outer_box
 from coevolve.grading.words import option, words
 
@@ -120,10 +121,12 @@ def _number(text: str) -> str | None:
         digits = integer[2].lstrip("0") or "0"
         return "-" + digits if integer[1] == "-" and digits != "0" else digits
     percent = text.endswith("%")
-    value = _rational(text.removesuffix("%").rstrip())
+    bare = text.removesuffix("%").rstrip()
+    value = _rational(bare)
     if value is None:
         return None
-    return str(value / 100 if percent else value)
+    value = value / 100 if percent else value
+    return float_key(value) if holds_float(bare) else str(value)
 
 
 def _rational(text: str) -> Fraction | None:

@@ -3,15 +3,20 @@
 Answers that are exactly the same form a class: those with the same class key, and the transitive closure of pairs that
 only math-verify can decide. Then a weak form joins the class of a strong one (5 that of 5 cm, 1.4142 that of the root
 of 2) if all strong forms that it matches belong to one class. A joined form is not a bridge: it never merges two
-classes."""
+classes.
+
+A float (0.30000000000000004) is a weak form as well. Of the exact classes that it matches only the nearest count;
+floats that match none are a class together with all that they are linked to by pairs of matching ones."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations, product
 
+from coevolve.grading.floats import holds_float
 from coevolve.grading.verdict import Stage, Verdict
 
 BRIDGES = (Stage.UNIT, Stage.ROUNDED, Stage.DOMAIN)  # the stages whose "same" is not transitive
@@ -24,7 +29,8 @@ class Classes:
 
     Args:
         members: indices into the answers.
-        keys: the canonical key that stands for a class: of its strong forms the shortest, ties by alphabet.
+        keys: the canonical key that stands for a class: of its strong forms the shortest that is no float, ties by
+            alphabet.
         forms: all canonical keys of a class, sorted.
         timeouts: pairs that counted as different because math-verify did not finish.
     """
@@ -44,12 +50,29 @@ class Rules:
         own: our own verdict on two, None when it is left open.
         weaker: whether the first carries less information than the second: no unit, or a rounded value.
         symbolic: the verdict of math-verify on two that are left open.
+        distance: between two that are the same to the precision of floats, None for others.
     """
 
     class_key: Callable[[str], str | None]
     own: Callable[[str, str], Verdict | None]
     weaker: Callable[[str, str], bool]
     symbolic: Callable[[str, str], Verdict]
+    distance: Callable[[str, str], Fraction | None] = lambda first, second: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bridge:
+    """Two keys that are the same over a bridge; the weak one may join the class of the strong one.
+
+    Args:
+        distance: where they are the same to the precision of floats.
+        mutual: both are floats, and neither is the weak one.
+    """
+
+    weak: str
+    strong: str
+    distance: Fraction | None = None
+    mutual: bool = False
 
 
 def largest_first(groups: Iterable[tuple[Sequence[str], Sequence[int]]], timeouts: int = 0) -> Classes:
@@ -74,7 +97,7 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
     for key in forest.keys:
         for class_key in filter(None, map(rules.class_key, spellings[key])):
             forest.join(key, by_class_key.setdefault(class_key, key))
-    weak_to_strong: list[tuple[str, str]] = []
+    bridges: list[_Bridge] = []
     open_pairs: dict[tuple[str, str], tuple[str, str]] = {}
     for a, b in combinations(forest.keys, 2):
         if forest.root(a) == forest.root(b):
@@ -85,12 +108,47 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
             forest.join(a, b)
         elif None in verdicts:
             open_pairs[a, b] = pairs[verdicts.index(None)]
-        elif all(
-            v is not None and v.same for v in verdicts
-        ):  # one key may have spellings with more information: $5 and 5
-            weak_to_strong.append((a, b) if rules.weaker(*pairs[0]) else (b, a))
+        elif all(v is not None and v.same for v in verdicts):
+            # one key may have spellings with more information: $5 and 5
+            bridges.append(_bridge(a, b, *pairs[0], verdicts[0], rules))
     timeouts = _close(forest, open_pairs, rules.symbolic)
-    return _with_weak_forms(forest, weak_to_strong), timeouts
+    return _with_weak_forms(forest, _of_floats(forest, bridges)), timeouts
+
+
+def _bridge(a: str, b: str, x: str, y: str, verdict: Verdict | None, rules: Rules) -> _Bridge:
+    """The bridge between two keys, by one spelling of each."""
+    rounded = verdict is not None and verdict.stage is Stage.ROUNDED
+    distance = rules.distance(x, y) if rounded else None
+    if rules.weaker(x, y):
+        return _Bridge(a, b, distance)
+    return _Bridge(b, a, distance, mutual=distance is not None and not rules.weaker(y, x))
+
+
+def _of_floats(forest: _Forest, bridges: Iterable[_Bridge]) -> list[tuple[str, str]]:
+    """Join floats that match nothing exact with each other; the weak and the strong key of all other bridges.
+
+    Of the exact classes that a float matches only the nearest ones are kept."""
+    weak_keys: dict[tuple[str, str], set[str]] = {}
+    kept: list[_Bridge] = []
+    mutual: list[_Bridge] = []
+    exact: list[_Bridge] = []
+    for bridge in bridges:
+        (mutual if bridge.mutual else kept if bridge.distance is None else exact).append(bridge)
+    for bridge in exact:
+        weak_keys.setdefault((forest.root(bridge.weak), forest.root(bridge.strong)), set()).add(bridge.weak)
+    size = Counter(map(forest.root, forest.keys))
+    nearest: dict[str, Fraction] = {}
+    for bridge in list(exact):
+        root, strong = forest.root(bridge.weak), forest.root(bridge.strong)
+        if root == strong or len(weak_keys[root, strong]) < size[root]:  # the class has an exact spelling, too
+            exact.remove(bridge)
+        elif bridge.distance is not None:
+            nearest[root] = min(nearest.get(root, bridge.distance), bridge.distance)
+    kept += [bridge for bridge in exact if bridge.distance == nearest[forest.root(bridge.weak)]]
+    loose = [b for b in mutual if not {forest.root(b.weak), forest.root(b.strong)} & nearest.keys()]
+    for bridge in loose:
+        forest.join(bridge.weak, bridge.strong)
+    return [(bridge.weak, bridge.strong) for bridge in kept]
 
 
 def _close(
@@ -127,7 +185,7 @@ def _with_weak_forms(forest: _Forest, weak_to_strong: Iterable[tuple[str, str]])
 
     own: dict[str, list[str]] = {root: [] for root in stronger}
     joined: dict[str, list[str]] = {root: [] for root in stronger}
-    for key in sorted(forest.keys, key=lambda key: (len(key), key)):
+    for key in sorted(forest.keys, key=lambda key: (holds_float(key), len(key), key)):
         root = forest.root(key)
         (own if find(root) == root else joined)[find(root)].append(key)
     return [own[root] + joined[root] for root in stronger if own[root]]

@@ -10,13 +10,14 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from types import TracebackType
 
 from coevolve.config import GradingSection
 from coevolve.grading.canonical import canonical
 from coevolve.grading.classes import Classes, Rules, largest_first, partition
-from coevolve.grading.pairs import decide, parsed, weaker
+from coevolve.grading.pairs import decide, distance, parsed, weaker
 from coevolve.grading.symbolic import Outcome, SymbolicPool, installed_version, symbolic_version
 from coevolve.grading.verdict import Stage, Verdict
 
@@ -69,7 +70,11 @@ class Judge:
         self._decided = lru_cache(REMEMBERED)(self._decide)
         self._asked = lru_cache(REMEMBERED)(self._ask)
         self._rules = Rules(
-            class_key=lambda x: self._parsed(x).class_key, own=self._own, weaker=self._weaker, symbolic=self._symbolic
+            class_key=lambda x: self._parsed(x).class_key,
+            own=self._own,
+            weaker=self._weaker,
+            symbolic=self._symbolic,
+            distance=self._distance,
         )
         self._lock = threading.Lock()  # of the counts
         self._by_stage: Counter[Stage] = Counter()
@@ -152,6 +157,9 @@ class Judge:
 
     def _weaker(self, first: str, second: str) -> bool:
         return weaker(self._parsed(first), self._parsed(second))
+
+    def _distance(self, first: str, second: str) -> Fraction | None:
+        return distance(self._parsed(first), self._parsed(second))
 
     def _decide(self, first: str, second: str) -> Verdict | None:
         a, b = self._parsed(first), self._parsed(second)

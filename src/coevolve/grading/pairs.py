@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from coevolve.grading import values
+from coevolve.grading.approximate import Way, standing
 from coevolve.grading.bends import differ
 from coevolve.grading.canonical import canonical
 from coevolve.grading.forms import form
 from coevolve.grading.plain import plain
 from coevolve.grading.residues import residues
-from coevolve.grading.scalars import Decimal, Form, rendered
+from coevolve.grading.scalars import Form, rendered
 from coevolve.grading.tokens import Refused
 from coevolve.grading.verdict import Stage, Verdict
 
 MOST_LETTERS = 1000  # longest answer that is parsed
-LEAST_DIGITS = 4  # significant digits of a decimal that may stand for an exact value
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def decide(first: Parsed, second: Parsed) -> Verdict | None:
         return Verdict(True, Stage.UNIT, f"the same number, and only one has a unit ({a.unit or b.unit})")
     if (b.key == a.alias or a.key == b.alias) and not (a.named and b.named):
         return Verdict(True, Stage.UNIT, "the same, and only one has names")
-    if _rounds(a, b) or _rounds(b, a):
+    if standing(a, b):
         return Verdict(True, Stage.ROUNDED, "one is the other to the digits given")
     large = _by_residues(a, b) if a.bounded or b.bounded else None
     if large is not None:
@@ -113,9 +113,17 @@ def weaker(first: Parsed, second: Parsed) -> bool:
         return a.unit is None and b.unit is not None
     if b.alias == a.key:
         return True
-    if a.decimal is not None or b.decimal is not None:
-        return b.decimal is None
+    found = standing(a, b)
+    if found is not None:
+        return found.way is Way.FIRST
     return _undefined(a) > _undefined(b)
+
+
+def distance(first: Parsed, second: Parsed) -> Fraction | None:
+    """How far apart two answers are that are the same to the precision of floats; None for any others."""
+    a, b = first.form, second.form
+    found = standing(a, b) if a is not None and b is not None else None
+    return found.distance if found is not None else None
 
 
 def _undefined(form: Form) -> int:
@@ -163,31 +171,3 @@ def _agree_where_real(a: Form, b: Form) -> bool:
         return False
     wider = a if first.count(values.UNDEFINED) < second.count(values.UNDEFINED) else b
     return (common[0] and common[-1]) or (wider.tree is not None and not values.folds(wider.tree))
-
-
-def _rounds(one: Form, other: Form) -> bool:
-    """Whether a decimal is the rounding, or the first digits, of a value without a finite decimal expansion."""
-    decimal = one.decimal
-    if decimal is None or decimal.digits < LEAST_DIGITS or other.decimal is not None or other.numbers is None:
-        return False
-    if len(other.numbers.keys) > 1 or other.tree is None or _finite(other.numbers.exact):
-        return False
-    value = values.real_value(other.tree)
-    return value is not None and decimal.value in _rounded(value, decimal)
-
-
-def _rounded(value: Fraction, decimal: Decimal) -> tuple[Fraction, Fraction]:
-    sign = -1 if value < 0 else 1
-    steps = abs(value) / decimal.step
-    return sign * (steps // 1) * decimal.step, sign * ((steps + Fraction(1, 2)) // 1) * decimal.step
-
-
-def _finite(value: Fraction | None) -> bool:
-    """Whether a rational number has a finite decimal expansion."""
-    if value is None:
-        return False
-    bottom = value.denominator
-    for prime in (2, 5):
-        while bottom % prime == 0:
-            bottom //= prime
-    return bottom == 1

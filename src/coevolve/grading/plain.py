@@ -102,6 +102,16 @@ _CHOOSE = re.compile(
     r"(?<![A-Za-z\\])C ?\(([^(),]+),([^(),]+)\)"
 )
 _NO_WHOLE = re.compile(r"(?<![0-9A-Za-z{}()])\.(?=\\(?:overline|bar|dot)(?![a-z]))")
+# What programs print around numbers: np.float64(0.5), Decimal('0.5'), Fraction(1, 2), (0.5+1j)
+_PRINTED = re.compile(
+    r"(?<![A-Za-z0-9_.\\])(?:(?:np|numpy)\.(?:float|int|uint)[0-9]*|Decimal|mpf)"
+    r"\( ?['\"]?([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)['\"]? ?\)|"
+    r"(?<![A-Za-z0-9_.\\])(?:Fraction|Rational)\( ?([-+]?[0-9]+), ?([0-9]+) ?\)"
+)
+_MATRIX = re.compile(r"(?:(?:np\.)?array|(?:Immutable(?:Dense)?)?Matrix)\( ?(\[.*\]) ?\)")
+_REAL = r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?"
+_COMPLEX = re.compile(rf"\( ?({_REAL}) ?([-+] ?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)j ?\)")
+_IMAGINARY = re.compile(r"(?<=[0-9]{14})j(?![A-Za-z0-9])")
 _MAPPED = re.compile(r"(?:([A-Za-z]) ?: ?)?([a-z]) ?\\mapsto ?")
 _ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
 
@@ -128,8 +138,19 @@ def plain(answer: str) -> str:
     text = _NUMBER_SET.sub(r"\\mathbb{\1\2}", _TRANSPOSED.sub("^T", _EXTREME.sub(r"_{\1\2}", text)))
     text = _ABOUT.sub("", unwrapped(_ANSWER.sub("", " ".join(text.split()), count=1)))
     text = _MODULUS.sub(lambda match: rf" \mod {match[1] or match[2] or match[3] or match[4]}", text)
-    text = _NO_WHOLE.sub("0.", _CHOOSE.sub(_binomial, text))
+    text = _NO_WHOLE.sub("0.", _CHOOSE.sub(_binomial, _as_printed(text)))
     return _DOTS.sub(r"\1", _MAPPED.sub(lambda match: f"{match[1] or 'f'}({match[2]}) = ", text))
+
+
+def _as_printed(text: str) -> str:
+    """Numbers as Python prints them, in the notation of mathematics."""
+    if "j" in text:
+        text = _IMAGINARY.sub("i", _COMPLEX.sub(r"(\1\2i)", text))
+    if "(" in text:
+        text = _PRINTED.sub(lambda match: match[1] or rf"\frac{{{match[2]}}}{{{match[3]}}}", text)
+        whole = _MATRIX.fullmatch(text)
+        text = whole[1] if whole else text
+    return text
 
 
 def _ascii_digits(text: str) -> str:

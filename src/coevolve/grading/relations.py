@@ -9,10 +9,11 @@ from itertools import pairwise
 
 from coevolve.grading import systems, values
 from coevolve.grading.expression import Expression, Number, Sum, Variable, negated, variables
+from coevolve.grading.floats import holds_float
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import split, top_level
 from coevolve.grading.rationals import exact
-from coevolve.grading.scalars import Form, of_tree, scalar
+from coevolve.grading.scalars import Form, of_tree, scalar, structure_of
 from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, interval, joined, listed, parts_of, without
 from coevolve.grading.tokens import Refused, TooLarge
 from coevolve.grading.words import products
@@ -103,7 +104,10 @@ def _equality(sides: list[str], read: Read) -> Form:
     if value.tree is not None and variables(value.tree) and not _CALLED.fullmatch(left):
         equation = _equation(left, right, "=")
         if equation is not None and len(variables(value.tree) | {left}) > 1:
-            return equation if left in variables(value.tree) else replace(equation, alias=value.key)
+            if left in variables(value.tree):
+                return equation
+            solved = replace(equation, parts=(value,), frame=f"solved {left} =", printed=value.printed)
+            return replace(solved, alias=value.key)
     return replace(value, named=True)
 
 
@@ -163,12 +167,11 @@ def _related(text: str, read: Read) -> Form:
     if all(equal) and len(set(names)) == len(parts) and not either:
         forms = [read(pair[1]) for pair in pairs]
         ordered = sorted(zip(names, forms, strict=True), key=lambda item: item[0])
-        return Form(
-            "values",
-            "{" + "; ".join(f"{name}={form.key}" for name, form in ordered) + "}",
-            ", ".join(f"{name} = {form.shown}" for name, form in ordered),
-            alias="(" + "; ".join(form.key for _, form in ordered) + ")",
+        found = structure_of(
+            "values", (form for _, form in ordered), ", ".join(name for name, _ in ordered) + " = (", ")"
         )
+        shown = ", ".join(f"{name} = {form.shown}" for name, form in ordered)
+        return replace(found, shown=shown, alias="(" + "; ".join(form.key for _, form in ordered) + ")")
     if equal[0] and all(len(pair) == 1 for pair in pairs[1:]):  # x = 1, 2
         return listed([form for part in (pairs[0][1], *parts[1:]) for form in elements(part, read)])
     if (about := _about_names(text, read)) is not None:
@@ -193,7 +196,8 @@ def _both(forms: list[Form], read: Read) -> Form | None:
     low, high = above.key[: -len("; infinity)")], below.key[len("(-infinity; ") :]
     if not _ascending(low[1:], high[:-1]):
         return None
-    return Form("interval", f"{low}; {high}", f"{above.shown} and {below.shown}")
+    ends, sides = (above.parts[0], below.parts[1]), (low[0], high[-1])
+    return replace(structure_of("interval", ends, *sides), shown=f"{above.shown} and {below.shown}")
 
 
 def _ascending(low: str, high: str) -> bool:
@@ -265,4 +269,7 @@ def _equation(left: str, right: str, sign: str) -> Form | None:
     keys = values.scaled(difference, names, up_to_sign=sign in ("=", "!=", "=="))
     if keys is None:
         return None
-    return Form("relation", f"{sign} 0: {'~'.join(keys)} in {','.join(names)}", f"{left} {sign} {right}")
+    numbers, printed = values.Values(keys), holds_float(f"{left} {right}")
+    side = Form("expression", "~".join(keys), left, numbers=numbers, printed=printed)
+    found = structure_of("relation", (side,), f"{sign} 0 in {','.join(names)}: ", "")
+    return replace(found, shown=f"{left} {sign} {right}")

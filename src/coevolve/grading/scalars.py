@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from coevolve.grading import values
 from coevolve.grading.expression import Constant, Expression, Variable, latex, negated, structure, times, variables
+from coevolve.grading.floats import holds_float
 from coevolve.grading.parser import parse
 from coevolve.grading.points import OutOfBounds, Undefined
 from coevolve.grading.tokens import Refused, TooLarge
@@ -49,6 +50,10 @@ class Form:
         alias: the key of what is left when the names are dropped from ``y = 2x`` or ``x = 1, y = 2``.
         named: it was the right side of ``x = 5``, or it is an equation such as ``\ln x = 5``, whose alias that is not.
         bounded: it was too large to be computed, so its key is its structure.
+        printed: it holds a number that is written as programs print floats.
+        parts: of a structure.
+        frame: what its key is without the parts.
+        free: whether their order does not count.
     """
 
     kind: str
@@ -62,6 +67,10 @@ class Form:
     alias: str | None = None
     named: bool = False
     bounded: bool = False
+    printed: bool = False
+    parts: tuple[Form, ...] = ()
+    frame: str = ""
+    free: bool = False
 
 
 def scalar(text: str) -> Form:
@@ -99,6 +108,7 @@ def of_tree(tree: Expression, text: str) -> Form:
         sign = "" if tree == _INFINITY else "-"
         return Form("number", f"{sign}infinity", f"{sign}infinity", tree=tree)
     names = sorted(variables(tree))
+    printed = holds_float(text)
     try:
         numbers = values.evaluate(tree, names)
     except Undefined:
@@ -107,8 +117,9 @@ def of_tree(tree: Expression, text: str) -> Form:
         return Form("expression", "large " + structure(tree), text, tree=tree, bounded=True)
     if numbers.exact is not None:
         shown = str(numbers.exact) if numbers.keys[0].__len__() < 80 else text
-        return Form("number", numbers.keys[0], shown, tree=tree, numbers=numbers, decimal=_decimal(text, numbers.exact))
-    return Form("expression", "~".join(numbers.keys), text, tree=tree, numbers=numbers)
+        decimal = _decimal(text, numbers.exact)
+        return Form("number", numbers.keys[0], shown, tree=tree, numbers=numbers, decimal=decimal, printed=printed)
+    return Form("expression", "~".join(numbers.keys), text, tree=tree, numbers=numbers, printed=printed)
 
 
 def _quantity(number: str, unit: str) -> Form | None:
@@ -140,9 +151,20 @@ def _decimal(text: str, value: Fraction) -> Decimal | None:
     return Decimal(value, step, len((match["whole"] + match["part"]).lstrip("0")))
 
 
-def joined_keys(forms: Iterable[Form], opener: str, closer: str) -> str:
-    """The key of a structure from those of its parts."""
-    return opener + "; ".join(form.key for form in forms) + closer
+def structure_of(kind: str, forms: Iterable[Form], opener: str, closer: str, *, free: bool = False) -> Form:
+    """The form of a structure from those of its parts.
+
+    Args:
+        kind: its name.
+        forms: of the parts, in an order that does not depend on how it was written.
+        opener, closer: what stands around them in its key.
+        free: whether the order of the parts does not count.
+    """
+    parts = tuple(forms)
+    key = opener + "; ".join(form.key for form in parts) + closer
+    printed = any(form.printed for form in parts)
+    shown = joined_shown(parts, opener, closer)
+    return Form(kind, key, shown, parts=parts, frame=f"{kind} {opener}{closer}", free=free, printed=printed)
 
 
 def joined_shown(forms: Iterable[Form], opener: str, closer: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from coevolve.grading import values
 from coevolve.grading.expression import Expression, Number, Variable, quotient, times
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import ROW, closing, split, top_level
-from coevolve.grading.scalars import Form, joined_keys, joined_shown, joined_thousands, of_tree
+from coevolve.grading.scalars import Form, joined_thousands, of_tree, structure_of
 from coevolve.grading.tokens import Refused, TooLarge
 
 Read = Callable[[str], Form]
@@ -78,7 +79,7 @@ def several(text: str, read: Read) -> Form | None:
     if r"\land" in joints or r"\lor" in joints:
         raise Refused("a sentence of logic")
     if "or" in joints and all(form.kind == "words" or isinstance(form.tree, Variable) for form in forms):
-        return Form("list", "one of " + found.key, "one of " + found.shown)
+        return structure_of("list", found.parts, "one of {", "}", free=True)
     return found
 
 
@@ -104,7 +105,7 @@ def listed(forms: list[Form], *, distinct: bool = False) -> Form:
         forms = [
             form for before, form in zip([None, *forms], forms, strict=False) if not before or before.key != form.key
         ]
-    return Form("list", joined_keys(forms, "{", "}"), joined_shown(forms, "{", "}"))
+    return structure_of("list", forms, "{", "}", free=True)
 
 
 def bracketed(text: str, read: Read) -> Form | None:
@@ -132,7 +133,7 @@ def bracketed(text: str, read: Read) -> Form | None:
     forms = [read(part) for part in parts]
     if len(parts) == 2:
         return interval(text[0], forms[0], forms[1], text[-1])
-    return Form("tuple", joined_keys(forms, "(", ")"), joined_shown(forms, "(", ")"))
+    return structure_of("tuple", forms, "(", ")")
 
 
 def _set(content: str, read: Read) -> Form:
@@ -151,7 +152,7 @@ def interval(opener: str, low: Form, high: Form, closer: str) -> Form:
     opener = "(" if low.key == "-infinity" else opener
     closer = ")" if high.key == "infinity" else closer
     kind = "interval" if (opener, closer) != ("(", ")") or "infinity" in low.key + high.key else "tuple"
-    return Form(kind, joined_keys([low, high], opener, closer), joined_shown([low, high], opener, closer))
+    return structure_of(kind, [low, high], opener, closer)
 
 
 def joined(forms: list[Form]) -> Form:
@@ -159,7 +160,8 @@ def joined(forms: list[Form]) -> Form:
     forms = sorted({form.key: form for form in forms}.values(), key=lambda form: form.key)
     if len(forms) == 1:
         return forms[0]
-    return Form("interval", " U ".join(form.key for form in forms), " U ".join(form.shown for form in forms))
+    found = structure_of("interval", forms, "union ", "", free=True)
+    return replace(found, shown=" U ".join(form.shown for form in forms))
 
 
 def union(text: str, read: Read) -> Form | None:
@@ -203,7 +205,7 @@ def matrix(text: str, read: Read) -> Form | None:
         return None
     rows = [[cell.strip() for cell in row.split("&")] for row in match[3].split(ROW) if row.strip()]
     found = _rows(rows, read, match[1].strip(" *") or None)
-    return Form("matrix", "|" + found.key + "|", "the determinant " + found.shown) if match[2][0] in "vV" else found
+    return structure_of("matrix", found.parts, "determinant [", "]") if match[2][0] in "vV" else found
 
 
 def system(text: str, read: Read) -> Form | None:
@@ -230,9 +232,9 @@ def cases(text: str, read: Read) -> Form | None:
     for value, condition in rows:
         value, condition = value.strip(" ,;"), _IF.sub("", condition.strip(" ,;.&"))
         where = read(condition) if not _ELSE.fullmatch(condition) else Form("words", "else", "otherwise")
-        lines.append(Form("case", f"{read(value).key} if {where.key}", f"{value} if {condition}"))
+        lines.append(structure_of("case", (read(value), where), "if ", ""))
     lines.sort(key=lambda line: line.key)
-    return Form("cases", joined_keys(lines, "cases [", "]"), joined_shown(lines, "[", "]"))
+    return structure_of("cases", lines, "cases [", "]", free=True)
 
 
 def _rows(rows: list[list[str]], read: Read, factor: str | None) -> Form:
@@ -242,8 +244,7 @@ def _rows(rows: list[list[str]], read: Read, factor: str | None) -> Form:
     if factor is not None:
         number = Number(Fraction(-1)) if factor == "-" else parse(factor.removesuffix(r"\cdot"))
         cells = [[_scaled(cell, number) for cell in row] for row in cells]
-    lines = [Form("row", joined_keys(row, "[", "]"), joined_shown(row, "[", "]")) for row in cells]
-    return Form("matrix", joined_keys(lines, "matrix [", "]"), joined_shown(lines, "[", "]"))
+    return structure_of("matrix", [structure_of("row", row, "[", "]") for row in cells], "matrix [", "]")
 
 
 def _scaled(cell: Form, factor: Expression) -> Form:
@@ -262,5 +263,5 @@ def ratio(text: str) -> Form | None:
         raise Refused("a ratio of other things than positive numbers")
     if len(trees) == 2:
         return of_tree(quotient(*trees), text)
-    keys = [of_tree(quotient(tree, trees[0]), text).key for tree in trees]
-    return Form("ratio", "ratio " + " : ".join(keys), text)
+    terms = [of_tree(quotient(tree, trees[0]), text) for tree in trees]
+    return replace(structure_of("ratio", terms, "ratio ", ""), shown=text)
