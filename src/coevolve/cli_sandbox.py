@@ -77,7 +77,10 @@ def sandbox_serve(
     queue: Annotated[int, typer.Option(min=0, help="Snippets that may wait; more are rejected for now.")] = 1024,
     queue_wait: Annotated[float, typer.Option(metavar="S", min=0.1, help="How long one may wait.")] = 60.0,
     sessions: Annotated[int, typer.Option(min=0, help="Sessions open at once, of all clients together.")] = 512,
-    session_idle: Annotated[float, typer.Option(metavar="S", min=1.0, help="An idle session ends after this.")] = 600.0,
+    session_idle: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=1.0, help="An idle session ends after this (sandbox.session_idle_s)."),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Run snippets for trainers on this or other machines, until Ctrl-C."""
@@ -85,8 +88,9 @@ def sandbox_serve(
     from coevolve.methods.registry import load_config
     from coevolve.system import usable_cores
 
+    asked = _as_keys(preload, cpu, wall, memory, output, session_idle)
     serve_sandbox(
-        load_config(overrides=[*(overrides or []), *_as_keys(preload, cpu, wall, memory, output)]).sandbox,
+        load_config(overrides=[*(overrides or []), *asked]).sandbox,
         host=host,
         port=port,
         workers=workers or usable_cores(),
@@ -94,14 +98,18 @@ def sandbox_serve(
         queue=queue,
         wait_s=queue_wait,
         sessions=sessions,
-        idle_s=session_idle,
     )
 
 
 def _as_keys(
-    preload: str | None, cpu: float | None, wall: float | None, memory: int | None, output: int | None
+    preload: str | None,
+    cpu: float | None,
+    wall: float | None,
+    memory: int | None,
+    output: int | None,
+    session_idle: float | None = None,
 ) -> list[str]:
     """Options of a sandbox as the overrides that they stand for."""
     given = {"preload": None if preload is None else f"[{preload}]", "cpu_s": cpu, "wall_s": wall, "memory_mb": memory}
-    given["output_bytes"] = output
+    given |= {"output_bytes": output, "session_idle_s": session_idle}
     return [f"sandbox.{key}={value}" for key, value in given.items() if value is not None]

@@ -32,6 +32,16 @@ with SandboxPool(workers=2, namespaces=False, limits=limits) as pool:
     print(*(pool.run("print(6*7)").stdout for _ in range(6)), pool.run("print(kept)", session="s").stdout)
     print(bomber.result().stdout, pool.stats.infra_failures)
 """
+_VICTIM = """
+victim = '''
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(4) as pool: print(sum(pool.map(abs, [-1, -2, -3])))
+'''
+with SandboxPool(workers=2, cache_size=9, namespaces=False, limits=limits) as pool:
+    bomber = pool.submit(bomb)
+    time.sleep(0.5)
+    print(pool.run(victim).stdout, bomber.result().status, pool.run(victim).stdout)
+"""
 # Another process of the snippets' user, which the limit does not bind, has more than all of them until it is told to go
 _GREEDY = """
 import os, sys, threading, time
@@ -85,6 +95,11 @@ def _said(script: str, spare: int) -> list[str]:
 
 def test_a_snippet_that_takes_all_threads_of_its_user_leaves_some_for_the_zygote() -> None:
     assert _said(_POOL + _BOMB, 200) == [*["42"] * 7, "True", "0"]
+
+
+def test_a_snippet_waits_for_its_threads_while_another_one_has_them_all() -> None:
+    bomb = _BOMB.partition("with SandboxPool")[0]
+    assert _said(_POOL + bomb + _VICTIM, 200) == ["6", "ok", "6"]
 
 
 def test_a_zygote_that_gets_no_process_waits_for_one() -> None:

@@ -19,7 +19,6 @@ def serve_sandbox(
     queue: int,
     wait_s: float,
     sessions: int,
-    idle_s: float,
 ) -> None:
     """Serve with the limits, packages and walls of a configuration, until a signal.
 
@@ -39,7 +38,6 @@ def serve_sandbox(
         queue=queue,
         wait_s=wait_s,
         sessions=sessions,
-        idle_s=idle_s,
         token=token_from(token_file),
     )
     serve(options, lambda line: print(line, flush=True))

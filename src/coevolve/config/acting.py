@@ -56,6 +56,9 @@ class SandboxSection(Section):
     wall_s: float = Field(8.0, gt=0, description="wall seconds of one snippet, without waiting for its turn or a core")
     memory_mb: int = Field(256, ge=16, description="address space of one snippet beyond the interpreter's own")
     output_bytes: int = Field(16384, ge=64, description="bytes of output after which a snippet is killed")
+    session_idle_s: float = Field(
+        600.0, gt=0, description="seconds after its last cell at which a session is lost (local; a server has its own)"
+    )
     preload: list[str] = Field(default_factory=list, description="packages that snippets may import, loaded in advance")
     environment: str | None = Field(
         None,

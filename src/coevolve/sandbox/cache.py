@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,14 +13,17 @@ from coevolve.sandbox.base import Status, ToolResult
 
 Start = Callable[[str, "Future[ToolResult]"], None]
 _REPEATABLE = (Status.OK, Status.ERROR)  # how a snippet ends that would end the same way again
+# What code says that got too little of what it shares with others: threads, memory, files or buffers of the machine.
+# EAGAIN, ENOMEM, ENFILE, ENOSPC and ENOBUFS; the limit of open files (24) is each snippet's own.
+_SHORTAGE = re.compile(r"can't (?:start|allocate) new thread|\[Errno (?:11|12|23|28|105)\]")
 
 
 class ResultCache:
     """Results by code text. May be used by any thread.
 
     Args:
-        size: how many results to keep (least recently used go first); only OK and ERROR are kept. With 0 every
-            snippet is run.
+        size: how many results to keep (least recently used go first); only OK and ERROR are kept, and no error that
+            the machine may have caused. With 0 every snippet is run.
     """
 
     def __init__(self, size: int) -> None:
@@ -86,4 +90,7 @@ class ResultCache:
 
 
 def _repeatable(done: Future[ToolResult]) -> bool:
-    return not done.cancelled() and done.exception() is None and done.result().status in _REPEATABLE
+    if done.cancelled() or done.exception() is not None:
+        return False
+    result = done.result()
+    return result.status in _REPEATABLE and not _SHORTAGE.search(result.stderr)

@@ -72,6 +72,7 @@ class Child:
     """
 
     kind = b"S"  # as the zygote calls it
+    reads_on = 0  # so many times the cap are read and dropped beyond it before output ends the process
 
     def __init__(self) -> None:
         code, self._code = self._open_channel()
@@ -87,7 +88,7 @@ class Child:
         self._sent = False  # all of the snippet is in its pipe, or was
         self.cpu_before_s = 0.0  # CPU that is not this snippet's doing
         self.verdict: Status | None = None
-        self.truncated = False
+        self.dropped = 0  # bytes of output beyond the cap
 
     def _open_channel(self) -> tuple[int, int]:
         """The child's end and ours of what code is sent through."""
@@ -133,25 +134,24 @@ class Child:
         return int.from_bytes(unread, sys.byteorder) == 0
 
     def drain(self, cap: int) -> bool:
-        """Read what the pipes hold; a byte beyond the cap (of both together) kills. False when both have
-        ended.
+        """Read what the pipes hold; a byte beyond the cap (of both together) kills, or is dropped where the kind
+        of child reads on. False when both have ended.
         """
         out, err = self._drain(self._out, cap), self._drain(self._err, cap)
         return out or err
 
     def _drain(self, capture: _Capture, cap: int) -> bool:
-        while not self.truncated:
+        while self.dropped <= self.reads_on * cap:
             try:
                 data = os.read(capture.pipe, _CHUNK)
             except BlockingIOError:
                 return True
             if not data:
                 return False
-            room = cap - len(self._out.data) - len(self._err.data)
+            room = max(0, cap - len(self._out.data) - len(self._err.data))
             capture.data += data[:room]
-            if len(data) > room:
-                self.truncated = True
-                self.kill(Status.OUTPUT_LIMIT)
+            self.dropped += max(0, len(data) - room)
+        self.kill(Status.OUTPUT_LIMIT)
         return False
 
     def kill(self, verdict: Status | None) -> None:
@@ -220,11 +220,12 @@ class Child:
         """``code`` is an exit code, or minus a signal; ``cpu_s`` is of the process' whole life."""
         err = self._err.data.decode("utf-8", "replace")
         cpu_s = max(0.0, cpu_s - self.cpu_before_s)
+        verdict = self.verdict or (Status.OUTPUT_LIMIT if self.dropped and code >= 0 else None)
         return ToolResult(
-            status=_status(self.verdict, code, err, cpu_s >= limits.cpu_s),
+            status=_status(verdict, code, err, cpu_s >= limits.cpu_s),
             stdout=self._out.data.decode("utf-8", "replace"),
             stderr=err,
-            truncated=self.truncated,
+            truncated=self.dropped > 0,
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             wall_ms=(ended_at - self.sent_at) * 1e3,

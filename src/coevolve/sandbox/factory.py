@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from coevolve.sandbox.pool import SandboxPool
 
 TOKEN_VARIABLE = "COEVOLVE_SANDBOX_TOKEN"  # the only place for it: a configuration is kept in the run folder
-SESSION_IDLE_S = 600.0
 
 
 def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: int = 1) -> Tool:
@@ -80,9 +79,7 @@ def require_aiohttp() -> None:
         ) from None
 
 
-def open_pool(
-    sandbox: SandboxSection, *, cache: int, sessions: int, session_idle_s: float = SESSION_IDLE_S
-) -> SandboxPool:
+def open_pool(sandbox: SandboxSection, *, cache: int, sessions: int) -> SandboxPool:
     """The pool of this machine; see :func:`open_tool`."""
     from coevolve.sandbox.pool import SandboxPool
 
@@ -95,7 +92,7 @@ def open_pool(
         unsafe=sandbox.unsafe,
         cache_size=cache,
         max_sessions=sessions,
-        session_idle_s=session_idle_s,
+        session_idle_s=sandbox.session_idle_s,
     )
 
 

@@ -37,9 +37,12 @@ class SessionChild(Child):
     under the next one's limits.
 
     Between cells the process is stopped: it uses no CPU and writes nothing, whatever threads it has.
+
+    A cell that prints too much goes on, so that the session is not lost by it; only a flood ends it.
     """
 
     kind = b"C"
+    reads_on = 64
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,4 +101,5 @@ class SessionChild(Child):
         self.cpu_before_s = max(self.cpu_before_s, cpu_s)
         self._out.data.clear()
         self._err.data.clear()
+        self.dropped = 0
         return result

@@ -13,18 +13,22 @@ import _socket
 import atexit
 import builtins
 import gc
+import io
 import linecache
 import os
 import sys
 import traceback
 from _struct import pack
 from collections.abc import Callable
+from signal import ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, setitimer
 
-from . import snippet
+from . import refusals, streams
 
 NAME = "<snippet>"
 _HEADER, _END = 4, 1
 _CHUNK = 65536
+_FLUSH_FAILED = 120  # the exit code with which Python itself says so
+_OWN_FILE = (lambda: None).__code__.co_filename
 
 
 def serve(empty: int) -> int:
@@ -33,7 +37,6 @@ def serve(empty: int) -> int:
     replace_stdin(empty)
     if code is None:
         return 1
-    gc.enable()
     main = Main()
     main.execute(code, NAME)
     return main.leave()
@@ -69,43 +72,62 @@ class Main:
 
     def __init__(self) -> None:
         self.exit_code = 0
-        self.left = False  # the code asked to end the process
         self._module = type(sys)("__main__")
         self._module.__dict__["__builtins__"] = builtins
         sys.modules["__main__"] = self._module
-        self._sources: dict[str, str] = {}  # by file name, for tracebacks
-        self._streams = (sys.stdout, sys.stderr)
+        self._sources: dict[str, list[str]] = {}  # lines by file name, for tracebacks and ``inspect``
+        self._timers: tuple[int, ...] = ()
+        self._streams = streams.Streams()
         self._write = os.write
-        self._format = traceback.format_exception
+        self._explain = traceback.TracebackException
+        gc.enable()
+        sys.addaudithook(refusals.refuse)
 
     def execute(self, source: bytes, name: str) -> None:
         """Run code under this file name, which tracebacks show."""
         code = source.decode("utf-8", "surrogatepass")  # a lone surrogate is then compile()'s to refuse
-        self._sources[name] = code
+        self._sources[name] = list(io.StringIO(code, newline=None))
+        self._show_sources()
+        self._module.__dict__["__file__"] = name
         self.exit_code = 0
-        self._call(lambda: exec(compile(code, name, "exec", dont_inherit=True), self._module.__dict__))
+        self._call(lambda: self._run(code, name))
+
+    def _run(self, code: str, name: str) -> None:
+        try:
+            exec(compile(code, name, "exec", dont_inherit=True), self._module.__dict__)
+        finally:
+            for timer in self._timers:
+                setitimer(timer, 0)
 
     def leave(self) -> int:
         """Do what an interpreter does at exit; returns the exit code."""
         if "threading" in sys.modules:
             self._call(sys.modules["threading"]._shutdown)
         self._call(atexit._run_exitfuncs)
-        self.flush()
+        self._flush()
         return self.exit_code
 
-    def flush(self) -> None:
-        """Flush the output buffers."""
-        for stream in (*self._streams, sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except BaseException:  # closed or replaced by the snippet; 120 is what Python itself answers
-                self.exit_code = self.exit_code or 120
+    def prepare_for_cells(self) -> None:
+        """Let nothing that one piece of code does to its streams and timers reach the next one."""
+        self._streams.keep()
+        self._timers = (ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF)
+
+    def end_cell(self) -> bool:
+        """Bring a cell's output on its way; returns whether it has failed."""
+        self._flush()
+        self._streams.restore()
+        return self.exit_code != 0
+
+    def _flush(self) -> None:
+        failure = self._streams.flush()
+        if failure is not None:
+            self._say(f"Exception ignored in the output:\n{self._one_line(failure)}")
+            self.exit_code = self.exit_code or _FLUSH_FAILED
 
     def _call(self, function: Callable[[], object]) -> None:
         try:
             function()
         except SystemExit as leave:
-            self.left = True
             self._exit(leave.code)
         except BaseException as error:
             self.exit_code = 1
@@ -117,24 +139,36 @@ class Main:
             return
         self.exit_code = 1
         try:
-            self._say(f"{code}\n")
+            text = f"{code}\n"
         except BaseException:  # its __str__ is the snippet's own
-            self._say("SystemExit\n")
+            text = "SystemExit\n"
+        self._say(text)
+
+    def _show_sources(self) -> None:
+        for name, lines in self._sources.items():
+            linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
 
     def _traceback(self, error: BaseException) -> str:
         """The usual traceback without our own frames, source lines included."""
-        for name, code in self._sources.items():
-            linecache.cache[name] = (len(code), None, code.splitlines(True), name)
-        own_frames = 2
         frames = error.__traceback__
-        for _ in range(own_frames):
-            frames = frames and frames.tb_next
+        while frames and frames.tb_frame.f_code.co_filename == _OWN_FILE:
+            frames = frames.tb_next
         try:
-            return "".join(self._format(type(error), error, frames))
+            self._show_sources()
+            told = self._explain(type(error), error, frames, compact=True)
+            refusals.hide(told)
+            return "".join(told.format())
         except BaseException:  # the snippet broke what formatting needs, or memory is gone
             return type(error).__name__ + "\n"
 
+    def _one_line(self, error: BaseException) -> str:
+        try:
+            return f"{type(error).__name__}: {error}\n"
+        except BaseException:
+            return type(error).__name__ + "\n"
+
     def _say(self, text: str) -> None:
+        self._streams.flush()  # what the code wrote to stderr came first
         data = text.encode("utf-8", "backslashreplace")
         try:
             while data:
@@ -148,6 +182,7 @@ class Main:
 END = "=II"
 BEGUN = pack(END, 0, 0)
 _LONGEST_CELL = 70_000
+_INTERRUPTIONS = 8  # of the wait for a cell, by handlers of signals that earlier cells left behind
 
 
 def serve_session(empty: int) -> int:
@@ -156,8 +191,7 @@ def serve_session(empty: int) -> int:
     The supervisor's socket comes as stdin, which then becomes empty.
     """
     channel = _socket.socket(fileno=os.dup(0))
-    snippet.replace_stdin(empty)
-    gc.enable()
+    replace_stdin(empty)
     try:
         return _serve(channel)
     finally:
@@ -165,16 +199,14 @@ def serve_session(empty: int) -> int:
 
 
 def _serve(channel: _socket.socket) -> int:
-    main, number = snippet.Main(), 0
+    main, number = Main(), 0
+    main.prepare_for_cells()
     while code := _receive(channel):
         if not number:
             channel.send(BEGUN)
         number += 1
         main.execute(code[:-1], f"<cell {number}>")
-        if main.left:
-            return main.leave()
-        main.flush()
-        channel.send(pack(END, number, main.exit_code != 0))
+        channel.send(pack(END, number, main.end_cell()))
     return 0
 
 
@@ -182,5 +214,10 @@ def _receive(channel: _socket.socket) -> bytes:
     """The next cell, followed by one byte; empty when the supervisor is gone.
 
     It is peeked at before it is taken: a child that is killed while waiting has not started it."""
-    channel.recv(1, _socket.MSG_PEEK)
+    for _ in range(_INTERRUPTIONS):
+        try:
+            channel.recv(1, _socket.MSG_PEEK)
+            break
+        except BaseException:
+            continue
     return channel.recv(_LONGEST_CELL)

@@ -23,10 +23,9 @@ import sys
 import time
 from _struct import pack
 from collections.abc import Callable
-from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from . import arrivals, confine, library, namespaces, semaphores, snippet
+from . import arrivals, confine, library, namespaces, semaphores, snippet, stand_ins, streams
 from .layers import MISSING, ON
 
 STDLIB_PRELOADS = (
@@ -99,9 +98,8 @@ def _prepare(configuration: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError("a preload opened a file that snippets would keep open")
     if _shares_memory(proc):
         raise RuntimeError("a preload made memory that all snippets would share and could write to")
-    for stream in (sys.stdout, sys.stderr):
-        assert isinstance(stream, TextIOWrapper)
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    streams.replace_by_pipes()
+    stand_ins.install()
     os.environ.clear()
     for name in library.ONE_THREAD:  # for libraries that snippets import: of which the variable says nothing secret
         os.putenv(name, "1")

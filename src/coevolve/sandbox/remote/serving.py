@@ -42,7 +42,6 @@ class ServerOptions:
     queue: int
     wait_s: float
     sessions: int
-    idle_s: float
     token: str | None
 
 
@@ -85,7 +84,7 @@ def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
             fix=f"give a token (--token-file FILE or {TOKEN_VARIABLE}), or leave --host away",
         )
     connections = _connections(options.sessions)
-    with open_pool(options.sandbox, cache=0, sessions=options.sessions, session_idle_s=options.idle_s) as pool:
+    with open_pool(options.sandbox, cache=0, sessions=options.sessions) as pool:
         asyncio.run(_serve(options, pool, connections, announce))
 
 
@@ -94,7 +93,7 @@ async def _serve(options: ServerOptions, pool: SandboxPool, most: int, announce:
         workers=options.sandbox.workers, limit=options.queue, wait_s=options.wait_s, stats=lambda: pool.stats
     )
     # A session that was idle for too long is lost; when nobody has asked for it for as long again, it is forgotten.
-    sessions = Sessions(limit=options.sessions, idle_s=2 * options.idle_s, end=pool.end_session)
+    sessions = Sessions(limit=options.sessions, idle_s=2 * options.sandbox.session_idle_s, end=pool.end_session)
     health = health_of(
         pool,
         limits=limits_of(options.sandbox),
