@@ -85,9 +85,6 @@ _SPOILS = [
     "import sys; sys.stdout.detach()",
     "import io, sys; sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
     "import os, sys; sys.stdout = os.fdopen(1, 'w')",
-    "import os\nwith os.fdopen(1, 'w') as out: print('x', file=out)",
-    "import os; os.close(1); os.close(2)",
-    "import os; os.dup2(os.pipe()[1], 1)",
     "import sys; sys.stdout = None",
     "import sys; del sys.stdout, sys.stderr",
     "import sys\nclass Broken:\n    def write(self, text): raise ValueError\nsys.stdout = sys.stderr = Broken()",
@@ -106,7 +103,7 @@ _SPOILS = [
     "import signal; signal.signal(signal.SIGALRM, lambda *a: 1 / 0); signal.setitimer(signal.ITIMER_REAL, 0.001)",
     "import signal; signal.signal(signal.SIGPROF, lambda *a: 1 / 0); signal.setitimer(signal.ITIMER_PROF, 0.05)",
     "import sys; sys.setrecursionlimit(60)",
-    "import threading; threading.Thread(target=lambda: 1 / 0).start()",
+    "import threading; t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
 ]
 
 

@@ -2,7 +2,7 @@
 
 The kernel refuses all of this, whatever happens here: "Operation not permitted", for some calls only a result of -1 or
 a failure that looks temporary. Before it is asked, these functions say what is the matter, by an error of the same
-kind.
+kind; where the call would only return a number, on stderr.
 
 Runs inside the sandbox interpreter: standard library only.
 """
@@ -10,10 +10,11 @@ Runs inside the sandbox interpreter: standard library only.
 from __future__ import annotations
 
 import os
+import sys
+from _socket import EAI_AGAIN, gaierror
 from errno import EPERM
 from traceback import TracebackException
-from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any
 
 HERE = "<sandbox>"  # the file name of what stands in for the interpreter's own functions
 FILES = "files cannot be written or changed here"
@@ -28,14 +29,12 @@ _REFUSED = {
         (FILES, 0),
     ),
     **dict.fromkeys(("os.chmod", "os.chown", "os.setxattr", "os.removexattr"), (FILES, 0)),
-    **dict.fromkeys(("os.exec", "os.posix_spawn", "os.system", "subprocess.Popen"), (PROCESSES, 0)),
+    **dict.fromkeys(("os.exec", "os.posix_spawn", "subprocess.Popen"), (PROCESSES, 0)),
     **dict.fromkeys(("os.fork", "os.forkpty"), (PROCESSES, -1)),
-    **dict.fromkeys(("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"), (NETWORK, 0)),
 }
+_LOOK_UPS = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _NEITHER_NETWORK = (-1, 1)  # that of a given descriptor, which is there already; Unix sockets, which come in pairs
-
-Function = TypeVar("Function", bound=FunctionType)
 
 
 def of_the_sandbox(function: Any) -> Any:
@@ -49,7 +48,7 @@ def refuse(event: str, arguments: tuple[Any, ...]) -> None:
     """An audit hook.
 
     Raises:
-        PermissionError: the event is the beginning of something that would be refused.
+        OSError: the event is the beginning of something that would be refused, with the same error.
     """
     if event == "open":
         path, _, flags = arguments
@@ -61,9 +60,20 @@ def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         path = arguments[place] if place >= 0 else None
     elif event == "socket.__new__" and arguments[1] not in _NEITHER_NETWORK:
         words, path = NETWORK, None
+    elif event in _LOOK_UPS and _is_name(arguments[0]):
+        raise gaierror(EAI_AGAIN, f"Temporary failure in name resolution ({NETWORK}): {arguments[0]!r}")
+    elif event == "os.system":
+        print(f"os.system: {os.strerror(EPERM)} ({PROCESSES}): {os.fsdecode(arguments[0])!r}", file=sys.stderr)
+        return
     else:
         return
+    words = f"{os.strerror(EPERM)} ({words})"
     raise PermissionError(EPERM, words) if path is None else PermissionError(EPERM, words, path)
+
+
+def _is_name(host: object) -> bool:
+    """Of a machine; an address is looked up without asking anybody."""
+    return isinstance(host, str) and ":" not in host and any(map(str.isalpha, host))
 
 
 def hide(told: TracebackException) -> None:

@@ -107,9 +107,8 @@ class Main:
         self._flush()
         return self.exit_code
 
-    def prepare_for_cells(self) -> None:
-        """Let nothing that one piece of code does to its streams and timers reach the next one."""
-        self._streams.keep()
+    def stop_timers(self) -> None:
+        """From now on a timer that a piece of code leaves behind ends with it."""
         self._timers = (ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF)
 
     def end_cell(self) -> bool:
@@ -200,7 +199,7 @@ def serve_session(empty: int) -> int:
 
 def _serve(channel: _socket.socket) -> int:
     main, number = Main(), 0
-    main.prepare_for_cells()
+    main.stop_timers()
     while code := _receive(channel):
         if not number:
             channel.send(BEGUN)

@@ -75,7 +75,8 @@ def open_file(
     opener: Callable[[str, int], int] | None = None,
 ) -> IO[Any]:
     """``open``, where no file can be written: silencing a library by ``open(os.devnull, "w")`` works all the same."""
-    if isinstance(file, (str, bytes, os.PathLike)) and os.fsdecode(file) == os.devnull:
+    writes = isinstance(mode, str) and not {"w", "a", "+"}.isdisjoint(mode)
+    if writes and isinstance(file, (str, bytes, os.PathLike)) and os.fsdecode(file) == os.devnull:
         if "b" in mode:
             return io.BufferedRandom(_Nothing()) if buffering else _Nothing()  # type: ignore[return-value]
         return io.TextIOWrapper(io.BufferedRandom(_Nothing()), encoding, errors, newline)

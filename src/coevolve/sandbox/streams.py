@@ -60,7 +60,6 @@ class Streams:
         self._own = {name: getattr(sys, name) for name in NAMES}
         self._buffers = [self._own[name].buffer for name in NAMES[1:]]  # out of reach of a detached stream
         self._replaced: list[object] = []  # the end of one would close the buffer or descriptor it shares with ours
-        self._copies: dict[int, int] = {}
 
     def flush(self) -> BaseException | None:
         """Send off what is buffered, by C's library too; returns why something that was printed is lost."""
@@ -79,17 +78,8 @@ class Streams:
         _flush_c(None)
         return failure
 
-    def keep(self) -> None:
-        """Keep the descriptors of the output as well, so that :meth:`restore` can open closed ones again."""
-        self._copies = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
-
     def restore(self) -> None:
-        """Undo whatever a cell has done to them: replaced, closed or taken apart."""
-        for descriptor, copy in self._copies.items():
-            try:
-                os.dup2(copy, descriptor)
-            except OSError:  # the cell has closed all it could
-                continue
+        """Undo whatever a cell has done to them: replaced, closed or taken apart (but not to their descriptors)."""
         for name in NAMES:
             present = getattr(sys, name, None)
             if present is not self._own[name]:
