@@ -65,6 +65,13 @@ def run(
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan, start nothing.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0,1,2",
+            help="A run per seed, one after the other, in runs/NAME-s<seed>; the same command takes them up again.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +79,8 @@ def run(
     from coevolve.commands import running
     from coevolve.methods.registry import load_config
 
-    resolved = load_config(preset, config, overrides or [], method=method)
+    asked = [*(overrides or []), *running.seeds_as_override(seeds, overrides or [])]
+    resolved = load_config(preset, config, asked, method=method)
     if dry_run:
         running.show_plan(resolved, as_json=as_json)
     else:
@@ -88,7 +96,7 @@ def resume(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Resume an interrupted run, in the phase it was in."""
+    """Resume an interrupted run, in the phase it was in; then what is left of the other seeds of its set."""
     from coevolve.commands import running
 
     running.resume_run(run, quiet=quiet, as_json=as_json)

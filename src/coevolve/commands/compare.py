@@ -12,7 +12,9 @@ from rich.text import Text
 
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.config.keys import shown
+from coevolve.evaluation.meters import open_meter
 from coevolve.methods.reporting import Span
+from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import Difference, Runs, last_common_iteration, read_runs
 from coevolve.studies.quantities import cell as quantity_cell
 from coevolve.studies.side_by_side import SettingResult, config_differences, notes, side_by_side
@@ -55,6 +57,29 @@ def compare_page(folders: Sequence[Path]) -> Path:
     runs = read_runs(folders)
     target = folders[0].resolve().parent / PAGE
     return write_comparison(comparison_json(side_by_side(runs), runs), target)
+
+
+def print_set(console: Console, folders: Sequence[Path]) -> None:
+    """The accuracy of a set of seeds as one setting; nothing where its world knows no answers."""
+    runs = _comparable(folders)
+    if runs:
+        wide = console_for_tables(console)
+        for note in notes(runs):
+            wide.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+        rows = [row[:-2] for row in held_out_rows(side_by_side(runs), bars=True)]
+        print_table(wide, rows, "held-out accuracy (mean@k in %, by iteration)")
+
+
+def comparison_of(folders: Sequence[Path]) -> dict[str, object] | None:
+    """The same for programs."""
+    runs = _comparable(folders)
+    return comparison_json(side_by_side(runs), runs) if runs else None
+
+
+def _comparable(folders: Sequence[Path]) -> Runs | None:
+    settings = [RunRecords.open(folder).config for folder in folders]
+    knows = all(open_meter(config.world, config.dialogue).knows_answers for config in settings)
+    return read_runs(folders) if knows else None
 
 
 def print_comparison(console: Console, results: Sequence[SettingResult], runs: Runs) -> None:

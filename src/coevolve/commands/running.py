@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from coevolve.commands import faults
+from coevolve.commands.compare import comparison_of, print_set
 from coevolve.commands.plan import plan_json, print_costs, print_memory, print_settings
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
-from coevolve.errors import RunError
+from coevolve.errors import ConfigError, RunError
 from coevolve.monitor.progress import progress_for
-from coevolve.store import manifest
+from coevolve.store import manifest, settings
 from coevolve.store.places import is_stub
+from coevolve.studies.seeds import Member, member_path, seeds_of, stem_of, waits_for_others
 from coevolve.system import usable_cores
 
 RUNS = Path("runs")
@@ -36,22 +40,40 @@ def show_plan(config: Config, *, as_json: bool) -> None:
     print_costs(console, phases, usable_cores(), timed=timed)
     if not timed:
         print_memory(console, engine, config.model.path or "the base model", fit)
+    if config.run.seeds:
+        folders = ", ".join(str(member.path) for member in _members(config, _stem(config)))
+        many = f"{len(config.run.seeds)} such runs, one after the other: {folders}"
+        console.print(many, highlight=False, markup=False, soft_wrap=True)
+
+
+def seeds_as_override(seeds: str | None, overrides: Sequence[str]) -> list[str]:
+    """``--seeds 0,1,2`` as the key that it stands for.
+
+    Raises:
+        ConfigError: they are no seeds, or another seed is asked for as well.
+    """
+    if seeds is None:
+        return []
+    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
+        raise ConfigError("both --seeds and the key seed are given", where="--seeds", fix="leave one of them out")
+    return [f"run.seeds={seeds_of(seeds)}"]
 
 
 def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:
-    """A new run, from nothing to its report."""
-    from coevolve.runs import driver
+    """A new run, from nothing to its report; with ``run.seeds`` all runs of the set that are not finished.
 
-    progress = progress_for(Console(), quiet=quiet or as_json)
-    try:
-        run = driver.start(config, progress, faults.working_on)
-    finally:
-        progress.close()
-    _conclude(run, quiet=quiet, as_json=as_json)
+    Raises:
+        CoevolveError: whatever makes a run impossible.
+    """
+    if config.run.seeds:
+        _bring_set(_members(config, _stem(config)), quiet=quiet, as_json=as_json)
+        return
+    run = _start(config, quiet=quiet or as_json)
+    _tell(run, quiet=quiet, as_json=as_json)
 
 
 def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
-    """Go on with a run, or with the newest one that is not finished.
+    """Go on with a run, or with the newest one that is not finished; then with the other seeds of its set.
 
     Raises:
         RunError: no run was named and none is unfinished.
@@ -61,37 +83,113 @@ def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
         if not candidates:
             raise RunError("there is no unfinished run", where=str(RUNS), fix="name one: coevolve resume RUN")
         run = candidates[0]
-    manifest.read(run)  # a wrong name should not wait for the imports below
-    from coevolve.runs import driver
-
-    faults.working_on(run)
-    progress = progress_for(Console(), quiet=quiet or as_json)
-    try:
-        driver.resume(run, progress)
-    finally:
-        progress.close()
-    _conclude(run, quiet=quiet, as_json=as_json)
+    state = manifest.read(run)  # a wrong name should not wait for the imports below
+    if waits_for_others(run, state.config.get("run", {}), state.seed):
+        config, stem = settings.read(run, state), stem_of(run, state.seed)
+        assert stem is not None
+        _bring_set(_members(config, stem), quiet=quiet, as_json=as_json)
+        return
+    _resume(run, quiet=quiet or as_json)
+    _tell(run, quiet=quiet, as_json=as_json)
 
 
 def unfinished_runs() -> list[Path]:
-    """Runs under ``runs/`` that can go on, the one that was written to last first; no starts that came to nothing."""
+    """Runs under ``runs/`` that can go on, the one that was written to last first; no starts that came to nothing.
+
+    A finished run of a set of seeds is among them while others of its set are not finished.
+    """
     found = []
     for path in RUNS.glob(f"*/{manifest.NAME}"):
         try:
-            state = manifest.read(path.parent)
-            if state.status != "finished" and state.schema_ == manifest.SCHEMA and not is_stub(path.parent):
-                found.append((path.stat().st_mtime, path.parent))
+            run, state = path.parent, manifest.read(path.parent)
+            if state.schema_ != manifest.SCHEMA or is_stub(run):
+                continue
+            if state.status != "finished" or waits_for_others(run, state.config.get("run", {}), state.seed):
+                found.append((path.stat().st_mtime, run))
         except RunError:
             continue  # a damaged run cannot go on; naming it says why
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def _conclude(run: Path, *, quiet: bool, as_json: bool) -> None:
+def _stem(config: Config) -> Path:
+    """What the folders of a set are called before ``-s<seed>``."""
+    name = config.run.name or f"{config.method.replace(':', '.')}-{config.preset}"
+    return Path(config.run.dir) if config.run.dir else RUNS / name
+
+
+def _members(config: Config, stem: Path) -> list[Member]:
+    """The runs of a set, in the order of its seeds."""
+    found = []
+    for seed in config.run.seeds:
+        path = member_path(stem, seed)
+        run = config.run.model_copy(update={"dir": str(path)})
+        found.append(Member(path, config.model_copy(update={"seed": seed, "run": run})))
+    return found
+
+
+def _bring_set(members: Sequence[Member], *, quiet: bool, as_json: bool) -> None:
+    """Bring all runs of a set to their ends, then say what they are together.
+
+    Raises:
+        RunError: a folder holds another run; nothing was started.
+    """
+    states = [member.state() for member in members]
+    outcomes = []
+    for member, state in zip(members, states, strict=True):
+        if state == "unfinished":
+            _resume(member.path, quiet=quiet or as_json)
+        elif state == "missing":
+            _start(member.config, quiet=quiet or as_json)
+        elif not (quiet or as_json):
+            Console().print(f"{member.path} is finished already", highlight=False, markup=False, soft_wrap=True)
+        if state != "finished" or as_json:
+            outcomes.append(_outcome(member.path))
+            if not (quiet or as_json):
+                _print_outcome(outcomes[-1])
+    folders = [member.path for member in members]
+    if as_json:
+        print(json.dumps({"runs": outcomes, "comparison": comparison_of(folders)}))
+    elif not quiet:
+        print_set(Console(), folders)
+
+
+def _start(config: Config, *, quiet: bool) -> Path:
+    from coevolve.runs import driver
+
+    progress = progress_for(Console(), quiet=quiet)
+    try:
+        return driver.start(config, progress, faults.working_on)
+    finally:
+        progress.close()
+
+
+def _resume(run: Path, *, quiet: bool) -> None:
+    from coevolve.runs import driver
+
+    faults.working_on(run)
+    progress = progress_for(Console(), quiet=quiet)
+    try:
+        driver.resume(run, progress)
+    finally:
+        progress.close()
+
+
+def _tell(run: Path, *, quiet: bool, as_json: bool) -> None:
+    outcome = _outcome(run)
+    if as_json:
+        print(json.dumps(outcome))
+    elif not quiet:
+        _print_outcome(outcome)
+
+
+def _outcome(run: Path) -> dict[str, Any]:
+    """What came of a run, with its page written."""
     from coevolve.monitor.summary import summarise
     from coevolve.report.build import build_report
 
-    report, summary = build_report(run), summarise(run)
-    if as_json:
-        print(json.dumps({"run": str(run), "report": str(report), "summary": summary}))
-    elif not quiet:
-        print_ending(Console(), run, report, summary)
+    report = build_report(run)
+    return {"run": str(run), "report": str(report), "summary": summarise(run)}
+
+
+def _print_outcome(outcome: Mapping[str, Any]) -> None:
+    print_ending(Console(), Path(outcome["run"]), Path(outcome["report"]), outcome["summary"])

@@ -18,12 +18,13 @@ from rich.text import Text
 from coevolve.commands.compare import console_for_tables, difference_cells, print_table, seeds_text
 from coevolve.commands.faults import INTERRUPTED
 from coevolve.commands.markdown import markdown_table, write_between
-from coevolve.errors import ConfigError, RunError
+from coevolve.errors import RunError
 from coevolve.monitor.progress import HEARTBEAT_S, duration, time_left
 from coevolve.runs.plan import planned
 from coevolve.studies.comparison import read_runs
 from coevolve.studies.members import log_of, run_cells
 from coevolve.studies.quantities import cell as quantity_cell
+from coevolve.studies.seeds import seeds_of
 from coevolve.studies.side_by_side import SettingResult, side_by_side
 from coevolve.studies.study import Cell, Study, cells_of, load_study, state_of
 from coevolve.system import usable_cores
@@ -59,7 +60,7 @@ def run_study(request: StudyRequest) -> None:
     cells = cells_of(
         study,
         folder,
-        seeds=_seeds(request.seeds),
+        seeds=seeds_of(request.seeds) if request.seeds is not None else None,
         preset=request.preset,
         overrides=request.overrides,
         only=[part.strip() for part in request.only.split(",")] if request.only else None,
@@ -242,18 +243,6 @@ def _json(
         for cell in cells
     ]
     return {"title": study.title, "cells": states, "table": [row.as_json() for row in table]}
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        seeds = [-1]
-    if min(seeds) < 0:
-        raise ConfigError(f"seeds are whole numbers from 0 on, not {text!r}", where="--seeds", fix="--seeds 0,1,2")
-    return seeds
 
 
 def _indented(text: str) -> str:

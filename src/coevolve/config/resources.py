@@ -15,6 +15,10 @@ Tracker = Literal["tensorboard", "wandb", "trackio"]
 class RunSection(Section):
     dir: str | None = Field(None, description="the run's own folder; default runs/<name>, made unique by a number")
     name: str | None = Field(None, description="name of the folder under runs/; default <method>-<preset>-<seed>")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        default_factory=list,
+        description="several runs, one after the other, in <name>-s<seed>; written --seeds 0,1,2",
+    )
     save_every: int = Field(1, ge=1, description="training steps after which weights and optimiser are saved")
     save_tasks: int = Field(
         512, ge=1, description="tasks or texts after which a pool or an evaluation keeps its trajectories"

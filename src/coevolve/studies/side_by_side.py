@@ -117,7 +117,7 @@ def notes(runs: Runs) -> list[str]:
         verb = "have" if len(single) > 1 else "has"
         out.append(
             f"{', '.join(single)} {verb} one seed: such intervals are over problems only, and say nothing about another"
-            " seed; a verdict needs two seeds or more of each setting"
+            " seed; a verdict needs two seeds or more of each setting: --seeds 0,1,2"
         )
     out += [text for label, mine in runs.items() if (text := _stray_seed(label, mine, last))]
     labels = list(runs)

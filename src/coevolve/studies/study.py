@@ -35,6 +35,7 @@ _OF_THE_STUDY = {
     "method": "a study runs the method of its preset",
     "run.dir": "folder of a study: --dir DIR",
     "run.name": "folder of a study: --dir DIR",
+    "run.seeds": "seeds of a study: --seeds 0,1,2, or `seeds` in its file",
 }
 # Where the folder stands says nothing about what is computed in it.
 _PLACES = {"run.dir", "run.name"}
