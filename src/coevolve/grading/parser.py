@@ -120,11 +120,16 @@ class _Parser:
                 self._take()
                 product = quotient(product, self._signed())
             elif self._starts_factor(token):
-                if is_number(token) and is_number(self.peek(-1)):
+                if is_number(token) and is_number(self.peek(-1)) and not self._is_power_beside():
                     raise Refused("two numbers side by side")
                 product = times(product, self._factor())
             else:
                 return product
+
+    def _is_power_beside(self) -> bool:
+        """Whether one of two numbers side by side is part of a power, as in ``2^6 3^5``; ``2 3`` is no product."""
+        before = self.peek(-2) if self.peek(-2) not in ("-", "+") else self.peek(-3)
+        return before == "^" or self.peek(1) == "^"
 
     def _signed(self) -> Expression:
         if self.peek() in ("-", "+"):

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from coevolve.grading.extract import holds_box, last_boxed
+from coevolve.grading.tokens import FUNCTIONS
 
 ROW = "\ue000"  # stands for LaTeX's \\, the end of a matrix row
 
@@ -83,7 +84,7 @@ _DEGREE = re.compile(
     r"\^\s?(?:\{\s?(?:\\circ|\\degree|o)\s?\}|\\circ(?![A-Za-z])|\\degree(?![A-Za-z]))|\\circ(?=\s?[CF]?$)"
 )
 _TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
-_PERCENT = re.compile(r"(?<=[0-9})])\s*(?:percent|per cent)(?![a-z])")
+_PERCENT = re.compile(r"(?<=[0-9})])\s*(?i:percent(?:age)?|per cent|pct\.?|pc)(?![A-Za-z])(?! points?\b)")
 _ABOUT = re.compile(r"(?i)^(?:=|\\approx|\\sim|(?:approximately|about|roughly|approx\.?)(?= ?[-$\\0-9])) ?(?=.)")
 _EXTREME = re.compile(r"_ ?(?:\{ ?\\(max|min) ?\}|\\(max|min)(?![a-z]))")
 _TRANSPOSED = re.compile(r"\^ ?(?:\{ ?\\(?:top|intercal) ?\}|\\(?:top|intercal)(?![a-z]))")
@@ -112,13 +113,25 @@ _MATRIX = re.compile(r"(?:(?:np\.)?array|(?:Immutable(?:Dense)?)?Matrix)\( ?(\[.
 _REAL = r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?"
 _COMPLEX = re.compile(rf"\( ?({_REAL}) ?([-+] ?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)j ?\)")
 _IMAGINARY = re.compile(r"(?<=[0-9]{14})j(?![A-Za-z0-9])")
+_BACKSLASHES = re.compile(r"\\+")
+_PAIR = re.compile(r"(?<!\\)\\\\(?!\\)(?:([A-Za-z]+)|(.))?", re.DOTALL)
+_ESCAPED = frozenset("%$#&_{},;:!()[]|")
+_COMMANDS = frozenset(
+    [*_NAMES, *_STYLES, *_GREEK.values(), *FUNCTIONS]
+    + re.findall(
+        r"\S+",
+        "frac sqrt left right begin end pi cdot times pm mp infty le ge ne in cup cap circ degree binom approx mod pmod bmod "
+        "quad qquad overline bar hat max min gcd lcm lfloor rfloor lceil rceil langle rangle setminus emptyset mathbb Bbb "
+        "to sum int prod lim dots displaystyle big Big bigl bigr angle triangle money",
+    )
+)
 _MAPPED = re.compile(r"(?:([A-Za-z]) ?: ?)?([a-z]) ?\\mapsto ?")
 _ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
 
 
 def plain(answer: str) -> str:
     """The answer on one line. Raises nothing; the caller bounds the length."""
-    text = outer_box(answer).replace(r"\\", ROW).strip()
+    text = undoubled(outer_box(answer)).replace(r"\\", ROW).strip()
     text = _INVISIBLE.sub("", text)
     if not text.isascii():
         text = _ascii_digits(_SMALL_FRACTION.sub(lambda match: " " + unicodedata.normalize("NFKC", match[0]), text))
@@ -168,6 +181,23 @@ def _binomial(match: re.Match[str]) -> str:
 def outer_box(answer: str) -> str:
     r"""The answer in an answer's last ``\boxed``, or the answer itself without one; empty for an empty box."""
     return last_boxed(answer) or "" if holds_box(answer) else answer
+
+
+def undoubled(text: str) -> str:
+    r"""The text with single backslashes where all are doubled, as in ``\\frac{1}{2}``.
+
+    Two before a command that we know are such a pair; elsewhere they end a row of a matrix."""
+    if r"\\" not in text:
+        return text
+    if any(len(match[0]) % 2 for match in _BACKSLASHES.finditer(text)):
+        return text
+    if any(match[1] not in _COMMANDS and match[2] not in _ESCAPED for match in _PAIR.finditer(text)):
+        return text
+    return _BACKSLASHES.sub(_halved, text)
+
+
+def _halved(match: re.Match[str]) -> str:
+    return match[0][: len(match[0]) // 2]
 
 
 def _without_dollars(text: str) -> str:

@@ -7,6 +7,7 @@ A point is a number for each name, which belongs to that name permanently. What 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -52,6 +53,9 @@ _POSITIVE = frozenset(
     ["g", "h", "l", "r", "n", "N", "R", "L", "M", "T", "V", "E", "H", "\\ell", "\\rho", "\\omega", "\\lambda", "\\hbar"]
 )
 _COUNTS = frozenset(["n", "k", "m", "N"])  # letters for whole numbers
+_VANISHING = frozenset(
+    re.findall(r"\S+", "sin cos tan cot sinh tanh ln lg log arcsin arccos arctan")
+)  # which have zeros
 _POLES = frozenset(("tan", "sec", "csc", "cot", "factorial", "binomial"))
 
 Value = Any  # of mpmath, which carries no types
@@ -281,6 +285,8 @@ class Evaluation:
         if not self._near and context.mag(first) > _MOST_TURNS * _BITS and function not in ("ln", "log", "abs"):
             raise Undefined("no digits are left of the argument")
         found = self._called(function, [self._settled(argument) if counting else argument for argument in arguments])
+        if function in _VANISHING and self._is_noise(found) and not self._is_noise(first):
+            return context.mpf(0)
         if function in _POLES and abs(found) * self._tiny > 1 and not (counting and first.real > 0):
             raise Undefined("a pole")
         return found
@@ -301,6 +307,10 @@ class Evaluation:
             case _:
                 real = first.real if not first.imag else first
                 return getattr(context, function.replace("arc", "a"))(real)
+
+    def _is_noise(self, number: Value) -> bool:
+        """Whether it is as small as the error of a value near one: ``cos(pi/2)`` is zero."""
+        return bool(number) and self._context.mag(number) < -(self._context.dps - _NOISE) * _BITS
 
     def _settled(self, number: Value) -> Value:
         """The whole number that a number differs from in its last digits only, or the number itself."""

@@ -35,6 +35,7 @@ _MATRIX = re.compile(
     r"(.*?)\\begin ?\{((?:[pbBvV]|small)?matrix|array)\}(?: ?\{[lcr| ]*\})?((?:(?!\\begin|\\end).)*)\\end ?\{\2\}",
     re.DOTALL,
 )
+_BRACKETED_ARRAY = re.compile(r"[\[(] ?\\begin")
 
 _CASES = re.compile(r"\\begin ?\{d?cases\}(.*)\\end ?\{d?cases\}", re.DOTALL)
 _IF = re.compile(r"^(?:if|for|when|where)(?![a-z]) ?")
@@ -198,8 +199,9 @@ def without(points: list[str], read: Read) -> Form:
 
 def matrix(text: str, read: Read) -> Form | None:
     """A matrix, possibly times a number; a determinant is something else."""
-    if text[:1] in ("[", "(") and text[1:].lstrip().startswith("\\begin") and closing(text, 0) == len(text) - 1:
-        text = text[1:-1].strip()
+    bracket = _BRACKETED_ARRAY.search(text)
+    if bracket and text[-1] in ")]" and closing(text, bracket.start()) == len(text) - 1:
+        text = text[: bracket.start()] + text[bracket.end() - len("\\begin") : -1].strip()
     match = _MATRIX.fullmatch(text)
     if not match or "=" in match[1]:
         return None

@@ -199,7 +199,8 @@ def short(value: Value) -> str:
     """A key of a value in about 60 digits."""
     parts = (value.real, value.imag) if hasattr(value, "_mpc_") else (value,)
     size = max(abs(part) for part in parts)
-    return "i".join(_rounded(part) if abs(part) > size * _small() else "0" for part in parts)
+    shown = [_rounded(part) if abs(part) > size * _small() else "0" for part in parts]
+    return "i".join(shown[:1] if shown[1:] == ["0"] else shown)
 
 
 def _rounded(value: Value) -> str:
