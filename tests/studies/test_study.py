@@ -176,6 +176,8 @@ def test_a_finished_run_may_be_older_than_a_key_but_no_other_can_go_on_with_a_ne
         assert state_of(cell) == "finished"
         with pytest.raises(RunError, match=r"pool\.size is 8, not 9"):
             state_of(cells(tmp_path, overrides=["tool.state=session", "pool.size=9"])[0])
+        with pytest.raises(RunError, match=r"sampling\.solver\.top_k is null, not 9"):
+            state_of(cells(tmp_path, overrides=["tool.state=session", "sampling.solver.top_k=9"])[0])
     else:
         with pytest.raises(RunError, match=r"tool\.state is stateless, not session"):
             state_of(cell)

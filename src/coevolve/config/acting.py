@@ -81,15 +81,13 @@ class SandboxSection(Section):
 class DrawingSection(Section):
     """How the tokens of some texts are drawn; what is null is as in the wider section."""
 
-    temperature: Annotated[float, Field(gt=0)] | None = Field(None, description="temperature; null: as elsewhere")
+    temperature: Annotated[float, Field(gt=0)] | None = Field(None, description="temperature")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,
-        description="only the most probable tokens that together hold this share of the probability, after top_k; "
-        "1 = all, null: as elsewhere",
+        description="only the most probable tokens that together hold this share of the probability that top_k leaves; "
+        "1 = all",
     )
-    top_k: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="only so many most probable tokens; 0 = all, null: as elsewhere"
-    )
+    top_k: Annotated[int, Field(ge=0)] | None = Field(None, description="only so many most probable tokens; 0 = all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +117,15 @@ class SamplingSection(Section):
     temperature: float = Field(1.0, gt=0, description="temperature of all rollouts that no key below says otherwise of")
     max_tokens: int = Field(200, ge=8, description="tokens of one solver trajectory, observations included")
     question_tokens: int = Field(128, ge=8, description="tokens of one written question")
-    proposer: DrawingSection = Field(DrawingSection(), description="questions of the proposer")
-    solver: DrawingSection = Field(DrawingSection(), description="answers of the solver, also where it is measured")
-    votes: DrawingSection = Field(DrawingSection(), description="answers that vote for the proposer's reward")
-    labels: DrawingSection = Field(DrawingSection(), description="answers that label the pool")
-    pool: DrawingSection = Field(DrawingSection(), description="questions of the pool")
+    proposer: DrawingSection = Field(DrawingSection(), description="questions of the proposer (null: as for all texts)")
+    solver: DrawingSection = Field(
+        DrawingSection(), description="answers of the solver, also where it is measured (null: as for all)"
+    )
+    votes: DrawingSection = Field(
+        DrawingSection(), description="answers that make the proposer's reward (null: the solver's)"
+    )
+    labels: DrawingSection = Field(DrawingSection(), description="answers that label the pool (null: the solver's)")
+    pool: DrawingSection = Field(DrawingSection(), description="questions of the pool (null: the proposer's)")
 
     def of(self, agent: str, use: Use | None = None) -> Distribution:
         """What the tokens of an agent's texts are drawn from.

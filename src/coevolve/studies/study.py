@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coevolve.config import Config
 from coevolve.config.keys import nearest, shown, values_by_key
-from coevolve.config.loading import Layer, layer_of, parse_yaml
+from coevolve.config.loading import Layer, expanded, layer_of, parse_yaml
 from coevolve.errors import ConfigError, RunError
 from coevolve.evaluation.phase import run_reports
 from coevolve.methods.registry import load_config
@@ -191,7 +191,7 @@ def state_of(cell: Cell) -> CellState:
     folder = RunRecords.open(cell.path)
     finished = folder.status == "finished"
     found, expected = values_by_key(folder.config), values_by_key(cell.config)
-    compared = _written_keys(cell.path) if finished else expected.keys()
+    compared = _written_keys(cell) if finished else expected.keys()
     different = [key for key in expected if key in compared - _PLACES and found[key] != expected[key]]
     if different:
         listing = "; ".join(f"{key} is {shown(found[key])}, not {shown(expected[key])}" for key in different)
@@ -203,10 +203,11 @@ def state_of(cell: Cell) -> CellState:
     return "finished" if finished else "unfinished"
 
 
-def _written_keys(folder: Path) -> set[str]:
-    """The keys that stand in the run's own configuration file."""
-    file = folder / settings.NAME
-    return set(layer_of(parse_yaml(file.read_text(encoding="utf-8"), str(file)), str(file)).values)
+def _written_keys(cell: Cell) -> set[str]:
+    """The keys that stand in the configuration file of a cell's folder."""
+    file = cell.path / settings.NAME
+    layer = layer_of(parse_yaml(file.read_text(encoding="utf-8"), str(file)), str(file))
+    return set(expanded(type(cell.config), layer).values)
 
 
 def _study(text: str, source: str) -> Study:
