@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from coevolve.config import LoraSection
+from coevolve.config.acting import Distribution
 from coevolve.engine.base import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -29,7 +31,7 @@ from coevolve.learning.guard import UpdateGuard
 from coevolve.rollout.policy import Policy
 from coevolve.types import Batch, Floats, StopReason, TrainRow, Trajectory
 
-from .plain_loss import set_weights, weights_of
+from .plain_loss import plain_loss, set_weights, weights_of
 
 LORA = LoraSection(enabled=True, rank=4, alpha=8)
 
@@ -180,6 +182,25 @@ def test_the_reference_is_the_adapter_of_that_moment_or_the_base(tiny_folder: Pa
     assert expected > 1e-3
     assert trainer.forward_backward(batch).kl == pytest.approx(expected, rel=1e-3)
     assert same(weights_of(trainer), own)
+
+
+def test_among_some_tokens_an_adapter_is_held_against_the_base_model_on_those_that_it_keeps(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+
+    drawn = Distribution(top_p=0.8, top_k=20)
+    trainer = adapter_on(tiny_folder, steps=2, drawn=drawn)
+    trainer.save(tmp_path, optimizer=False)
+    trainer.set_reference(tiny_folder)
+    oracle = PeftModel.from_pretrained(load_model(tiny_folder), str(tmp_path), is_trainable=True)
+    batch, own = Batch(rows(seed=9), kl=0.5), weights_of(trainer)
+    expected = plain_loss(oracle, batch, reference=load_model(tiny_folder), drawn=drawn)
+    expected.backward()  # type: ignore[no-untyped-call]
+    assert trainer.forward_backward(batch).loss == pytest.approx(float(expected.detach()), abs=1e-4)
+    assert same(weights_of(trainer), own)
+    norm = float(nn.utils.clip_grad_norm_(oracle.parameters(), 1e9))
+    assert trainer.step(0.0) == pytest.approx(norm, rel=1e-3)
 
 
 @pytest.mark.parametrize("steps", [0, 2])
