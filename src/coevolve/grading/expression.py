@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
@@ -118,6 +119,8 @@ def latex(tree: Expression) -> str:
             return str(value) if value.denominator == 1 else rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
         case Constant(name):
             return _AS_COMMAND.get(name, name)
+        case Variable(name) if "(" in name:  # the value of a function, which would be read as a product
+            return f"z_{{{int.from_bytes(hashlib.sha256(name.encode()).digest()[:5], 'big')}}}"
         case Variable(name):
             return name
         case Sum(terms):

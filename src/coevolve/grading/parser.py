@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from coevolve.grading.applied import functions, is_applied
 from coevolve.grading.expression import (
     Call,
     Constant,
@@ -23,7 +24,17 @@ from coevolve.grading.expression import (
     structure,
     times,
 )
-from coevolve.grading.tokens import FUNCTIONS, GREEK, MOST_DIGITS, Refused, TooLarge, is_number, tokens
+from coevolve.grading.rationals import exact
+from coevolve.grading.tokens import (
+    FUNCTIONS,
+    GREEK,
+    MOST_DIGITS,
+    NAMED_FUNCTIONS,
+    Refused,
+    TooLarge,
+    is_number,
+    tokens,
+)
 
 MOST_EXPONENT = 400
 MOST_DEPTH = 32
@@ -45,6 +56,7 @@ _ACCENTS = frozenset(("bar", "hat", "tilde", "dot", "overline"))
 _NO_FACTOR = frozenset(
     [*"+-*/^_!),]}%'", r"\}", r"\rfloor", r"\rceil", r"\cdot", r"\times", r"\over", r"\choose", r"\degree"]
 )
+_INVERSE = (("^", "{", "-", "1", "}", "("), ("^", "-", "1", "("))
 _DEGREE = Product((Constant("pi"), Number(Fraction(1, 180))))
 _HALF = Number(Fraction(1, 2))
 
@@ -67,6 +79,7 @@ class _Parser:
     def __init__(self, given: list[str]) -> None:
         self._tokens, self._at, self._depth = given, 0, 0
         self._bars = False  # the next | closes
+        self._functions: frozenset[str] | None = None  # letters that are functions somewhere
 
     def peek(self, ahead: int = 0) -> str:
         index = self._at + ahead
@@ -264,6 +277,8 @@ class _Parser:
             return Constant(_CONSTANTS[name])
         if name in GREEK:
             return self._variable("\\" + name)
+        if name in NAMED_FUNCTIONS and self.peek() in ("(", "["):
+            return self._application(name)
         if name in _ACCENTS:
             tree = self._argument(short=True)
             if isinstance(tree, Variable):
@@ -320,7 +335,11 @@ class _Parser:
         return tree
 
     def _variable(self, letter: str) -> Expression:
-        name = letter
+        name, start = letter, self._at - 1
+        inverse = next((sign for sign in _INVERSE if letter in "fghFG" and self._follows(sign)), None)
+        if inverse:
+            self._at += len(inverse) - 1
+            return self._application(f"{letter}^{{-1}}")
         if self.peek() == "_":
             self._take()
             inside = [self._take()]
@@ -334,9 +353,26 @@ class _Parser:
             name += f"_{{{subscript}}}"
         while self.peek() == "'":
             name += self._take()
-        if (letter in ("f", "g") or "'" in name) and self.peek() == "(":
-            name += f"({structure(self._group())})"
+        if self.peek() in ("(", "[") and self._applies(start):
+            return self._application(name)
         return Variable(name)
+
+    def _applies(self, start: int) -> bool:
+        """Whether the letter that was read is a function of the group that comes next."""
+        if is_applied(self._tokens, start, self._at):
+            return True
+        if self._functions is None:
+            self._functions = functions(self._tokens)
+        return self.peek() == "(" and self._tokens[start] in self._functions
+
+    def _follows(self, expected: tuple[str, ...]) -> bool:
+        return tuple(self._tokens[self._at : self._at + len(expected)]) == expected
+
+    def _application(self, function: str) -> Expression:
+        """The value of a function of which only the name is known: a name of its own."""
+        argument = self._group()
+        value = exact(argument)
+        return Variable(f"{function}({structure(argument) if value is None else value})")
 
 
 def _height(tree: Expression) -> int:

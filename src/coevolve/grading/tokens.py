@@ -25,6 +25,10 @@ GREEK = frozenset(
         "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar",
     )
 )
+# Functions that are known only by their names.
+NAMED_FUNCTIONS = frozenset(
+    re.findall(r"\S+", "Var Cov Corr Pr Prob Std SD tr rank dim deg sgn sign Re Im Res Area Vol erf Li Si Ci Ei")
+)
 _KNOWN = sorted([*FUNCTIONS, *GREEK, "sqrt", "pi", "infty", "infinity"], key=len, reverse=True)
 _SHORT_GREEK = frozenset(("mu", "nu", "xi"))  # elsewhere these are two separate letters
 _NEVER_PRODUCTS = frozenset(
@@ -65,6 +69,8 @@ def tokens(text: str) -> list[str]:
         name = match["name"]
         if name and found[-2:] == ["_", "{"]:
             found.append(name)
+        elif name in NAMED_FUNCTIONS and text[match.end() : match.end() + 2].lstrip()[:1] in ("(", "["):
+            found.append("\\" + name)
         elif name and found[-1:] == ["_"]:  # only one letter belongs to it
             found += [name[0], *_letters(name[1:])]
         else:
