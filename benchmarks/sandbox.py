@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter, sleep
 
@@ -37,6 +38,7 @@ CODE = {
 PACKAGES = ("numpy", "sympy")
 SLOWER = {"numpy": 5, "sympy": 5}  # a fresh interpreter is run that many times less often than for print
 WORKERS = 2
+TURNS = 4
 CPU_S, WALL_S = 0.2, 0.3
 BUSY = 1.3  # a fresh interpreter waits for nothing but cores; taking so many times its CPU, it did not get them
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -92,6 +94,23 @@ def in_the_sandbox(snippet: str, count: int) -> Row:
         found = selftest.spread(lambda: pool.run(CODE[snippet]), count)
         cpu_s = process_table.cpu_seconds() - before
     return Row(snippet, "sandbox", found.p50_ms, found.p99_ms, cpu_s / count * 1e3)
+
+
+def beside_preloads(count: int) -> tuple[Row, Row]:
+    """The same snippet where both packages are preloaded, by turns: as it is, and with the name of one of them, so that
+    it is forked from the interpreter that has loaded them.
+    """
+    ways = {"bare": CODE["print"], "loaded": f"{CODE['print']}  # {PACKAGES[0]}"}
+    cpu_s, found = dict.fromkeys(ways, 0.0), dict[str, selftest.Spread]()
+    with SandboxPool(preload=PACKAGES) as pool:
+        for _ in range(TURNS):
+            for way, code in ways.items():
+                pool.run(code)
+                before = process_table.cpu_seconds()
+                found[way] = selftest.spread(partial(pool.run, code), count)
+                cpu_s[way] += process_table.cpu_seconds() - before
+    rows = [Row("print", way, found[way].p50_ms, found[way].p99_ms, cpu_s[way] / TURNS / count * 1e3) for way in ways]
+    return rows[0], rows[1]
 
 
 def per_second(snippet: str, count: int) -> float:
@@ -153,6 +172,8 @@ def goals(rows: list[Row], count: int) -> Iterator[Goal]:
         ratio = of[snippet, "fresh"].cpu_ms / of[snippet, "sandbox"].cpu_ms
         yield Goal(f"{snippet}, CPU of a fresh interpreter", ">=", bound, "times", ratio)
     yield Goal("print, CPU", "<=", 8, "ms", of["print", "sandbox"].cpu_ms)
+    ratio = of["print", "loaded"].cpu_ms / of["print", "bare"].cpu_ms
+    yield Goal("no package named, CPU if one was", ">=", 1.5, "times", ratio)
     yield from kills(max(2, count // 50))
     with SandboxPool() as pool:
         yield Goal("cell of a session, p50", "<=", 1, "ms", selftest.cells(pool, count).p50_ms)
@@ -170,6 +191,7 @@ def main() -> None:
         slower = SLOWER.get(snippet, 1)
         rows.append(in_fresh_interpreters(snippet, max(2, count // 10 // slower)))
         rows.append(in_the_sandbox(snippet, max(10, count // (5 if snippet == "sympy" else 1))))
+    rows += beside_preloads(max(5, count // (2 * TURNS)))
     found = list(goals(rows, count))
     if options.json:
         listed = [asdict(goal) | {"kept": goal.kept} for goal in found]

@@ -50,6 +50,11 @@ def folder_for(preload: tuple[str, ...], chosen: str | None) -> Path | None:
     return folder
 
 
+def importable(folder: Path | None) -> frozenset[str]:
+    """The names of the packages and modules at the top of a folder of packages."""
+    return frozenset(path.name.partition(".")[0] for path in folder.iterdir()) if folder else frozenset()
+
+
 def _own(path: Path) -> Path:
     """Where the packages of a virtual environment, or of a plain folder, are."""
     if not path.is_dir():

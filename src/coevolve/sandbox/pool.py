@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -35,7 +37,7 @@ from coevolve.sandbox import selftest
 from coevolve.sandbox.base import Limits, Stats, ToolResult, too_long
 from coevolve.sandbox.cache import ResultCache
 from coevolve.sandbox.elf import libraries_of
-from coevolve.sandbox.environment import folder_for
+from coevolve.sandbox.environment import folder_for, importable
 from coevolve.sandbox.launch import Setup
 from coevolve.sandbox.running import Counters, Job
 from coevolve.sandbox.sessions import Sessions
@@ -43,6 +45,7 @@ from coevolve.sandbox.supervisor import Supervisor
 
 Probe = Callable[[Callable[[str], ToolResult]], tuple[selftest.Finding, ...]]
 _DEFAULT_LIMITS = Limits()
+_WORD = re.compile(r"\w+")
 
 
 class SandboxPool:
@@ -56,7 +59,8 @@ class SandboxPool:
     Args:
         limits: what one snippet may use.
         workers: how many snippets run at once; the others wait.
-        preload: packages to import once beforehand; snippets then have them for nothing.
+        preload: packages to import once beforehand; snippets that name one, and sessions, then have them for nothing.
+            Other snippets are forked from an interpreter without them, which costs less.
         environment: the folder of packages that snippets may import, or a virtual environment; by default a folder
             that holds the preloads and what they require, and nothing when there are none.
         namespaces: hide other files, processes and the network, and bound the memory of all snippets together, where
@@ -100,6 +104,8 @@ class SandboxPool:
         self._sessions = Sessions(max_sessions, session_idle_s)
         packages = folder_for(preload, environment)
         setup = Setup(limits, preload, packages, namespaces, libraries_of(packages) if packages else ())
+        self._preloaded = bool(preload)
+        self._names = importable(packages) | {name.partition(".")[0] for name in preload}
         self._supervisor = Supervisor(setup, workers, self._sessions)
         self._finalizer = weakref.finalize(self, self._supervisor.stop)
         self._supervisor.start()
@@ -114,8 +120,9 @@ class SandboxPool:
         layers = dict(self._supervisor.layers)
         if not self.unsafe:  # nothing is run, not even a probe, where a required layer is missing for sure
             selftest.require(selftest.judge(layers, ()))
-        self.findings = probe(self.run)
-        layers = selftest.judge(layers, self.findings)
+        for bare in (True, False) if self._preloaded else (False,):
+            self.findings = probe(partial(self._run_in, bare))
+            layers = selftest.judge(layers, self.findings)
         if self.unsafe:
             layers["unsafe"] = _warn(selftest.missing(layers))
         else:
@@ -175,6 +182,16 @@ class SandboxPool:
                 fix="Make a SandboxPool in each process.",
             )
 
+    def _run_in(self, bare: bool, code: str) -> ToolResult:
+        """Run a snippet in a child of a certain kind."""
+        future: Future[ToolResult] = Future()
+        self._supervisor.submit(Job(code.encode(), future, bare=bare))
+        return future.result()
+
+    def _needs_nothing(self, code: str) -> bool:
+        """It names no package. Should it import one in spite of that, this only takes longer."""
+        return not self._names.intersection(_WORD.findall(code))
+
     def _start(self, code: str, future: Future[ToolResult], session: str | None = None) -> None:
         self._require_owner()
         data = code.encode("utf-8", "surrogatepass")
@@ -182,7 +199,11 @@ class SandboxPool:
             future.set_result(too_long(len(data), self._limits.code_bytes))
             return
         try:
-            self._supervisor.submit(Job(data, future, self._sessions.of(session) if session is not None else None))
+            if session is not None:
+                job = Job(data, future, self._sessions.of(session))
+            else:
+                job = Job(data, future, bare=self._needs_nothing(code))
+            self._supervisor.submit(job)
         except SandboxInfraError as error:  # too many sessions
             future.set_exception(error)
 

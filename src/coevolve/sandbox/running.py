@@ -31,11 +31,20 @@ class Counters:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A queued or running snippet, or a session's cell, and how many attempts at it have failed."""
+    """A queued or running snippet, or a session's cell.
+
+    Args:
+        code: what is to run.
+        future: gets the result.
+        session: of a cell; None for a snippet.
+        bare: it names no package, and needs none of the preloads.
+        spoilt: how many attempts have failed.
+    """
 
     code: bytes
     future: Future[ToolResult]
     session: Session | None = None
+    bare: bool = False
     spoilt: int = 0
 
     def may_start(self) -> bool:

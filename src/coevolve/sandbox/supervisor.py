@@ -10,12 +10,15 @@ import select
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
 
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox.base import ToolResult
+from coevolve.sandbox.cgroups import Group, make
 from coevolve.sandbox.child import Birth, Child, Death
 from coevolve.sandbox.launch import Setup, Zygote
-from coevolve.sandbox.running import Counters, Job, Run, Running, Session, broken, closed
+from coevolve.sandbox.running import Counters, Job, Run, Running, broken, closed
 from coevolve.sandbox.session_child import SessionChild
 from coevolve.sandbox.sessions import Sessions
 from coevolve.sandbox.waiting import Bell, Waiting
@@ -30,6 +33,9 @@ _STILLBORN = 8  # this many children in a row that end before they run anything 
 class Supervisor:
     """Owns the zygotes and their children, in a thread of its own.
 
+    With preloads there are two kinds of zygotes: one that has loaded them, and a bare one for the snippets that name no
+    package. A child of the latter costs a fraction: there is less memory to share and to give back.
+
     Args:
         setup: what a zygote is started with.
         workers: how many snippets run at once.
@@ -43,12 +49,19 @@ class Supervisor:
         self._bell = Bell()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
-        children = 2 * workers + 1
+        bare_children = children = 2 * workers + 1
         if sessions.maximum:
             children += workers + 1 + sessions.maximum
-        self._zygotes = Zygotes(setup, children, self._poll)
-        self._spares = Spares(Child, workers + 1)
         self._sessions = sessions
+        self._spares = self._bare_spares = Spares(Child, workers + 1)
+        total = children + (bare_children if setup.preload else 0)
+        self._group = make(total, setup.limits.memory_mb << 20) if setup.namespaces else Group(None, "off")
+        loaded = Zygotes(setup, children, self._poll, self._group, (self._spares, sessions.spares))
+        self._lines = [loaded]
+        if setup.preload:
+            self._bare_spares = Spares(Child, workers + 1)
+            bare = replace(setup, preload=())
+            self._lines.append(Zygotes(bare, bare_children, self._poll, self._group, (self._bare_spares,)))
         self._running = Running(setup.limits, self._poll)
         self._stillborn = 0
         self._stopping = False
@@ -94,19 +107,29 @@ class Supervisor:
 
     @property
     def zygote_pid(self) -> int | None:
-        """The pid of the zygote that forks children now; None between the death of one and the start of the next."""
-        return self._zygotes.current.pid if self._zygotes.current else None
+        """The pid of the zygote with the preloads that forks children now; None between the death of one and the start
+        of the next.
+        """
+        return self.zygote_pids[0]
+
+    @property
+    def zygote_pids(self) -> list[int | None]:
+        """The same for each kind: with the preloads, and the bare one where there is one."""
+        return [line.current.pid if line.current else None for line in self._lines]
 
     @property
     def layers(self) -> dict[str, str]:
         """The isolation layers of the children, as the last zygote reported them."""
-        return self._zygotes.layers
+        return self._lines[0].layers
 
     # The thread.
 
     def _main(self) -> None:
         try:
-            self._open()
+            for line in self._lines[1:]:
+                line.begin()
+            for line in self._lines:
+                line.open()
         except BaseException as error:
             self._shut(closed())
             self._started.set_exception(error)
@@ -131,20 +154,11 @@ class Supervisor:
         spans = [span for span in (self._running.patience_ms(), self._sessions.patience_ms()) if span is not None]
         return min(spans) if spans else None
 
-    def _open(self) -> None:
-        zygote = self._zygotes.open()
-        self._stillborn = 0
-        self._replenish(zygote)
-
-    def _replenish(self, zygote: Zygote) -> None:
-        self._spares.replenish(zygote)
-        self._sessions.spares.replenish(zygote)
-
     def _handle(self, descriptor: int) -> None:
         # In order: new jobs from other threads, births and deaths, a fresh zygote, output of a running child.
         if descriptor == self._bell.fileno():
             self._bell.silence()
-        elif zygote := self._zygotes.of(descriptor):
+        elif zygote := next((found for line in self._lines if (found := line.of(descriptor))), None):
             self._listen(zygote)
         elif not self._takes_over(descriptor):
             self._running.read(descriptor)
@@ -155,27 +169,32 @@ class Supervisor:
     def _listen(self, zygote: Zygote) -> None:
         report = zygote.report()
         if isinstance(report, Birth):
-            self._spares.born(report)
-            self._sessions.spares.born(report)
+            for spares in self._all_spares():
+                spares.born(report)
         elif isinstance(report, Death):
             self._bury(report)
-            self._zygotes.part_if_done(zygote)
-            if self._zygotes.current and self._stillborn < _STILLBORN:
-                self._replenish(self._zygotes.current)
+            for line in self._lines:
+                line.part_if_done(zygote)
+                if self._stillborn < _STILLBORN:
+                    line.replenish()
         else:
             self._lose(zygote)
 
+    def _all_spares(self) -> tuple[Spares[Any], ...]:
+        return (self._spares, self._bare_spares, self._sessions.spares)
+
     def _recycle(self) -> None:
-        """Start a zygote to take over from the current one when that has made enough children."""
-        try:
-            self._zygotes.look_after()
-        except SandboxInfraError:
-            self.counters.infra_failures += 1  # the current one still works
+        """Start a zygote to take over from a current one when that has made enough children."""
+        for line in self._lines:
+            try:
+                line.look_after()
+            except SandboxInfraError:
+                self.counters.infra_failures += 1  # the current one still works
 
     def _takes_over(self, descriptor: int) -> bool:
-        """Whether this descriptor is the next zygote's, reporting that it is ready or has failed."""
+        """Whether this descriptor is a next zygote's, reporting that it is ready or has failed."""
         try:
-            return self._zygotes.welcome(descriptor)
+            return any(line.welcome(descriptor) for line in self._lines)
         except SandboxInfraError:
             self.counters.infra_failures += 1
             return True
@@ -184,23 +203,38 @@ class Supervisor:
 
     def _feed(self) -> None:
         """Give waiting jobs to idle children, as many as may run at once."""
-        # No child is there or on its way: only a fresh zygote helps.
-        if self._waiting and not self._spares and not (self._zygotes.current and self._running):
-            self._reopen()
-        while len(self._running) < self._workers and (job := self._waiting.take(self._has_child)):
-            self._begin(job)
+        while True:
+            while len(self._running) < self._workers and (job := self._waiting.take(self._has_child)):
+                self._begin(job)
+            first = self._waiting.first
+            if first is None or not self._is_barren(first):
+                return
+            self._reopen(self._line_of(first))
 
-    def _has_child(self, session: Session | None) -> bool:
+    def _is_barren(self, job: Job) -> bool:
+        """No child of its kind is there or on its way: only a fresh zygote helps."""
+        return not self._spares_of(job) and not (self._line_of(job).current and self._running)
+
+    def _line_of(self, job: Job) -> Zygotes:
+        return self._lines[-1 if job.bare else 0]
+
+    def _spares_of(self, job: Job) -> Spares[Child]:
+        return self._bare_spares if job.bare else self._spares
+
+    def _has_child(self, job: Job) -> bool:
         """Whether a child is there to take a job at once."""
-        if session and not session.child and self._zygotes.current:
+        if job.session is None:
+            return self._spares_of(job).asleep > 0
+        zygote = self._lines[0].current
+        if not job.session.child and zygote:
             self._sessions.spares.number = self._workers + 1  # from the first session on
-            self._sessions.spares.replenish(self._zygotes.current)
-        return bool(session and session.child) or (self._sessions.spares if session else self._spares).asleep > 0
+            self._sessions.spares.replenish(zygote)
+        return bool(job.session.child) or self._sessions.spares.asleep > 0
 
     def _begin(self, job: Job) -> None:
         session = job.session
         if session is None:
-            identifier, child = self._spares.take()
+            identifier, child = self._spares_of(job).take()
         else:
             identifier, child = self._sessions.resume(session)
         child.send(job.code)
@@ -234,7 +268,8 @@ class Supervisor:
         else:  # it was idle: between two cells of a session, or never used
             child = self._sessions.bury(death.identifier, "its process was killed between two cells")
             if child is None:
-                child = self._spares.remove(death.identifier) or self._sessions.spares.remove(death.identifier)
+                removed = (spares.remove(death.identifier) for spares in self._all_spares())
+                child = next(filter(None, removed), None)
                 self._miss([])
         assert child is not None
         child.release()
@@ -270,35 +305,36 @@ class Supervisor:
         """The zygote was killed with its children: rerun their snippets under another zygote."""
         for job in self._abandon(zygote):
             self._spoil(job, "the zygote was killed")
-        if self._zygotes.current:
-            self._replenish(self._zygotes.current)
+        for line in self._lines:
+            line.replenish()
 
-    def _reopen(self) -> None:
+    def _reopen(self, line: Zygotes) -> None:
         """Start a new zygote. What killed the last one (out of memory) may kill this one too, so retry a few times."""
-        if self._zygotes.current:
-            self._abandon(self._zygotes.current)
+        if line.current:
+            self._abandon(line.current)
         for attempt in range(1, _STARTS + 1):
             try:
-                return self._open()
+                line.open()
+                self._stillborn = 0
+                return
             except SandboxInfraError as error:
                 self.counters.infra_failures += 1
                 if attempt == _STARTS or self._stopping:
-                    return self._waiting.fail(error)
+                    self._waiting.fail(error)
+                    return
             time.sleep(_PAUSE_S * attempt)
 
     def _abandon(self, zygote: Zygote) -> list[Job]:
         """End a zygote and all its children; returns the jobs that were running."""
         runs = self._running.clear(zygote.living)
-        children: list[Child] = [
-            *self._spares.clear(zygote.living),
-            *(run.child for run in runs if not run.job.session),
-        ]
+        children: list[Child] = [run.child for run in runs if not run.job.session]
+        children += self._spares.clear(zygote.living) + self._bare_spares.clear(zygote.living)
         children += self._sessions.clear("the sandbox had to be started again", zygote.living)
         # Kill first, then let the zygote reap them, then bury those that were reparented to us.
         for child in children:
             child.kill(None)
             child.hang_up()
-        self._zygotes.part(zygote)
+        next(line for line in self._lines if zygote in line.all()).part(zygote)
         for child in children:
             child.reap_if_ours()
             child.release()
@@ -306,8 +342,10 @@ class Supervisor:
 
     def _shut(self, reason: SandboxInfraError) -> None:
         waiting = self._sessions.take_waiting()
-        running = [job for zygote in self._zygotes.all() for job in self._abandon(zygote)]
-        self._zygotes.close()
+        running = [job for line in self._lines for zygote in line.all() for job in self._abandon(zygote)]
+        for line in self._lines:
+            line.close()
+        self._group.remove()
         with self._lock:
             self._stopping = True
             self._bell.close()

@@ -31,14 +31,19 @@ class Waiting:
         """Return jobs to the front, in this order."""
         self._jobs.extendleft(reversed(list(jobs)))
 
-    def take(self, has_child: Callable[[Session | None], bool]) -> Job | None:
+    @property
+    def first(self) -> Job | None:
+        """The one that has waited longest; None without any."""
+        return self._jobs[0] if self._jobs else None
+
+    def take(self, has_child: Callable[[Job], bool]) -> Job | None:
         """The first job that can start now; None if it has to wait, or there is none.
 
         On the way, jobs of lost sessions are answered, jobs of sessions that are running an earlier cell are handed to
         the session, and cancelled ones are dropped.
 
         Args:
-            has_child: whether a child is there for a session, or for a snippet (None).
+            has_child: whether a child is there for a job.
         """
         while self._jobs:
             job = self._jobs.popleft()
@@ -47,7 +52,7 @@ class Waiting:
                 answer_lost(job, session)
             elif session and session.busy:
                 session.waiting.append(job)
-            elif not has_child(session):
+            elif not has_child(job):
                 self._jobs.appendleft(job)
                 return None
             elif job.may_start():

@@ -1,4 +1,4 @@
-"""The zygotes of a pool, one after the other, and their idle children: each forks some thousands of children, then a
+"""Zygotes of one kind, one after the other, and their idle children: each forks some thousands of children, then a
 fresh one takes over.
 
 A process that forks for days accumulates the unexpected: fragmented memory, a leak in a library. The next one starts
@@ -10,11 +10,11 @@ import resource
 import select
 from collections.abc import Container, Sequence
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from coevolve.errors import SandboxInfraError
 from coevolve.sandbox import bubblewrap
-from coevolve.sandbox.cgroups import Group, make
+from coevolve.sandbox.cgroups import Group
 from coevolve.sandbox.child import Birth, Child
 from coevolve.sandbox.launch import Setup, Zygote, interpreter
 from coevolve.sandbox.layers import ON, REQUIRED
@@ -32,13 +32,18 @@ class Zygotes:
         setup: what each is started with.
         children: how many children each can have at once.
         poll: where their sockets are registered.
+        group: the control group that they are put into.
+        spares: the children that the current one makes.
     """
 
-    def __init__(self, setup: Setup, children: int, poll: select.poll) -> None:
-        self._setup, self._children, self._poll = setup, children, poll
-        self._group = make(children, setup.limits.memory_mb << 20) if setup.namespaces else Group(None, "off")
+    def __init__(
+        self, setup: Setup, children: int, poll: select.poll, group: Group, spares: tuple[Spares[Any], ...]
+    ) -> None:
+        self._setup, self._children, self._poll, self._group = setup, children, poll, group
+        self._spares = spares
         self._wrapper: Sequence[str] = ()
         self.current: Zygote | None = None  # makes children
+        self._first: Zygote | None = None  # begun, but not waited for
         self._next: Zygote | None = None  # still starting
         self._relieved: list[Zygote] = []  # their last children are not used up
         self._look_at = self._relieve_at = 0  # at how many forks
@@ -53,8 +58,16 @@ class Zygotes:
         """The zygote that reports through this descriptor."""
         return next((zygote for zygote in self.all() if zygote.fileno() == descriptor), None)
 
-    def open(self) -> Zygote:
-        """Start one, and wait until it can make children.
+    def begin(self) -> None:
+        """Start the one that :meth:`open` waits for, so that others can start beside it.
+
+        Raises:
+            SandboxInfraError: it cannot be started.
+        """
+        self._first = Zygote(self._setup, self._children, self._group, self._wrapper)
+
+    def open(self) -> None:
+        """Start one, wait until it can make children, and let it make some.
 
         Raises:
             SandboxInfraError: it did not start.
@@ -68,10 +81,17 @@ class Zygotes:
             zygote.kill()
             raise
         self._poll.register(zygote.fileno(), select.POLLIN)
-        return zygote
+        self.replenish()
+
+    def replenish(self) -> None:
+        """Let the current one make the children that are missing."""
+        if self.current:
+            for spares in self._spares:
+                spares.replenish(self.current)
 
     def _introduced(self, wrapper: Sequence[str]) -> Zygote:
-        zygote = Zygote(self._setup, self._children, self._group, wrapper or self._wrapper)
+        zygote = self._first or Zygote(self._setup, self._children, self._group, wrapper or self._wrapper)
+        self._first = None
         try:
             zygote.introduce(wait=True)
         except SandboxInfraError:
@@ -150,7 +170,9 @@ class Zygotes:
         if self._next:
             self._end(self._next)
             self._next = None
-        self._group.remove()
+        if self._first:
+            self._first.kill()
+            self._first = None
 
     def _end(self, zygote: Zygote) -> None:
         self._poll.unregister(zygote.fileno())

@@ -75,7 +75,7 @@ class Lane:
     def opened(self, **how: Any) -> Iterator[SandboxPool]:
         """A pool for one attack; after it, nothing may be left of it."""
         with SandboxPool(**how) as pool:
-            self.zygote(pool)
+            self.zygotes(pool)
             yield pool
 
     @property
@@ -84,12 +84,15 @@ class Lane:
         return self.pool().layers["namespaces"].startswith("on")
 
     def zygote(self, pool: SandboxPool) -> int:
-        """The pid of a pool's zygote; waits for it to be born."""
-        eventually(lambda: pool._supervisor.zygote_pid is not None, "no zygote")
-        pid = pool._supervisor.zygote_pid
-        assert pid is not None
-        self._zygotes.add(pid)
-        return pid
+        """The pid of a pool's zygote, with the preloads if there are any; waits for it to be born."""
+        return self.zygotes(pool)[0]
+
+    def zygotes(self, pool: SandboxPool) -> list[int]:
+        """The pids of all its zygotes; waits for them to be born."""
+        eventually(lambda: None not in pool._supervisor.zygote_pids, "no zygote")
+        pids = [pid for pid in pool._supervisor.zygote_pids if pid is not None]
+        self._zygotes.update(pids)
+        return pids
 
     def fill(self, text: str) -> str:
         """Put the names of this lane's surroundings into a snippet."""
@@ -125,7 +128,7 @@ class Lane:
 
     def _unsettled(self) -> str:
         """Whom there should not be, or who is missing."""
-        alive = [self.zygote(pool) for pool in self._pools.values()]
+        alive = [pid for pool in self._pools.values() for pid in self.zygotes(pool)]
         everybody = processes()
         # In namespaces a zygote has a process between us and it, which only waits
         between = {process.parent for process in everybody if process.pid in alive} - {os.getpid()}
