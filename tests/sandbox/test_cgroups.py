@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coevolve.sandbox import cgroups, zygotes
+from coevolve.sandbox import cgroups, supervisor
 from coevolve.sandbox.base import Status
 from coevolve.sandbox.pool import SandboxPool
 
@@ -83,7 +83,7 @@ def test_all_processes_of_a_pool_are_in_the_group_and_it_goes_with_them(monkeypa
     group = cgroups.make(1, 1 << 20, controllers=())
     if group.path is None:
         pytest.skip(f"no control group can be made here: {group.state}")
-    monkeypatch.setattr(zygotes, "make", lambda *_: group)
+    monkeypatch.setattr(supervisor, "make", lambda *_: group)
     with SandboxPool() as pool:
         assert pool.layers["cgroup"].startswith("on")
         assert pool.run("print(6*7)").status is Status.OK
