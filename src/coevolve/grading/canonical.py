@@ -20,7 +20,7 @@ import unicodedata
 from fractions import Fraction
 
 from coevolve.grading.floats import float_key, holds_float
-from coevolve.grading.plain import VULGAR, outer_box, undoubled
+from coevolve.grading.plain import VULGAR, outer_box
 from coevolve.grading.words import option, words
 
 MAX_LENGTH = 300
@@ -60,7 +60,7 @@ def canonical(answer: str) -> str | None:
 
     Raises nothing, whatever the text.
     """
-    text = undoubled(outer_box(answer)).strip()
+    text = outer_box(answer).strip()
     for _ in range(_ROUNDS):  # one or two do; Unicode can compose again what a rule has joined
         if _PLAIN_INTEGER.fullmatch(text) or len(text) > MAX_LENGTH:
             return text

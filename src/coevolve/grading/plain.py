@@ -116,15 +116,13 @@ _IMAGINARY = re.compile(r"(?<=[0-9]{14})j(?![A-Za-z0-9])")
 _BACKSLASHES = re.compile(r"\\+")
 _PAIR = re.compile(r"(?<!\\)\\\\(?!\\)(?:([A-Za-z]+)|(.))?", re.DOTALL)
 _ESCAPED = frozenset("%$#&_{},;:!()[]|")
-_COMMANDS = frozenset(
-    [*_NAMES, *_STYLES, *_GREEK.values(), *FUNCTIONS]
-    + re.findall(
-        r"\S+",
-        "frac sqrt left right begin end pi cdot times pm mp infty le ge ne in cup cap circ degree binom approx mod pmod bmod "
-        "quad qquad overline bar hat max min gcd lcm lfloor rfloor lceil rceil langle rangle setminus emptyset mathbb Bbb "
-        "to sum int prod lim dots displaystyle big Big bigl bigr angle triangle money",
-    )
+_OTHER_COMMANDS = re.findall(
+    r"\S+",
+    "frac sqrt left right begin end pi cdot times pm mp infty le ge ne in cup cap circ degree binom approx mod pmod "
+    "bmod quad qquad overline bar hat max min gcd lcm lfloor rfloor lceil rceil langle rangle setminus emptyset mathbb to "
+    "sum int prod lim dots displaystyle big Big bigl bigr angle triangle money",
 )
+_COMMANDS = frozenset((*_NAMES, *_STYLES, *_GREEK.values(), *FUNCTIONS, *_OTHER_COMMANDS))
 _MAPPED = re.compile(r"(?:([A-Za-z]) ?: ?)?([a-z]) ?\\mapsto ?")
 _ANSWER = re.compile(r"(?i)(?:the )?(?:final )?answer(?: is|:)\s*:?\s*(?=\S)")
 
