@@ -11,6 +11,7 @@ from coevolve.grading import relations, structures
 from coevolve.grading.expression import Variable
 from coevolve.grading.plain import unwrapped
 from coevolve.grading.scalars import Form, joined_thousands, of_tree, scalar
+from coevolve.grading.spoken import in_symbols
 from coevolve.grading.tokens import Refused, TooLarge
 from coevolve.grading.words import option, products, words
 
@@ -56,7 +57,7 @@ def form(text: str, depth: int = 0) -> Form:
         TooLarge: a bound was exceeded."""
     if depth > MOST_DEPTH:
         raise TooLarge(f"more than {MOST_DEPTH} structures in each other")
-    text = unwrapped(text)
+    text = in_symbols(unwrapped(text))
     simple = _special(text)
     if simple:
         return simple

@@ -65,6 +65,13 @@ _COUNTED = re.compile(r"(.*[0-9)}])( ?[-A-Za-z]+(?: [-A-Za-z]+)*)")
 _MOST_WORDS = 6
 _NO_NOUN = frozenset(
     [*FUNCTIONS, *GREEK, "and", "or", "pi", "mod", "sqrt", "infinity", "infty", "to", "if", "choose", "is", "for"]
+) | frozenset(
+    re.findall(
+        r"\S+",
+        "than plus minus divided multiplied over squared cubed power increased decreased subtracted added "
+        "dozen hundred thousand million billion trillion hundreds thousands millions billions trillions dozens "
+        "tenths hundredths thousandths half halves thirds fourths fifths sixths sevenths eighths ninths",
+    )
 )
 
 
