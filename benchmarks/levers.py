@@ -1,7 +1,7 @@
 """Finished runs of the levers against lock-in, and the default run against what the miniature must show.
 
     python benchmarks/levers.py runs/mini-s0 runs/mini-s1 runs/no-tool-s0 [--json]
-    python benchmarks/levers.py --must runs/mini-s0 runs/mini-s1 runs/mini-s2 [--into README.md]
+    python benchmarks/levers.py --must runs/headline-s* [--into README.md]
 
 The first table is the last one of ``coevolve compare``, which also has differences with their intervals and takes runs
 that have not finished. The name of a folder is its label; folders ``<label>-s<seed>`` are averaged, with a 95 %
@@ -52,8 +52,16 @@ def must_table(runs: Runs) -> tuple[str, list[dict[str, str]]]:
     if len(iterations(mine[0].summary)) != 4:
         raise RunError("this table is about three iterations", where=label, fix="name runs with iterations=3")
     rows = judged_rows([run.summary for run in mine])
+    begin, *_, end = side_by_side(runs)[0].curve
+    bounds = " → ".join(f"{100 * x.low:.1f} to {100 * x.high:.1f} %" for x in (begin, end))
+    rows[0]["measured"] += f" (95 % intervals: {bounds})"
     table = markdown_table([["measure", "must", "aim", "measured", ""], *([*row.values()] for row in rows)])
-    setting = f"Preset `{mine[0].config.preset}`, seeds {seeds_text([run.seed for run in mine])}."
+    config, seeds = mine[0].config, seeds_text([run.seed for run in mine])
+    several = "problems and seeds" if len(mine) > 1 else "problems only"
+    setting = (
+        f"Preset `{config.preset}`, seeds {seeds}, held-out problems of set {config.evaluation.problem_set};"
+        f" intervals are over {several}."
+    )
     return f"{table}\n\n{setting} Means over seeds are judged unless a row says more.", rows
 
 

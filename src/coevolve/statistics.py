@@ -26,6 +26,7 @@ RATES: Ends = (0.0, 1.0)
 DIFFERENCES: Ends = (-1.0, 1.0)
 # Problems that deviate, from which on the bootstrap over problems holds: then it covers at least 93 %.
 ENOUGH = {RATES: 15, DIFFERENCES: 10}
+NEAR = 0.2  # of an end, a mean of rates may need another interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def estimate(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTS
     Where enough problems deviate from the mean (:func:`deviating`) this is the percentile bootstrap: whole problems are
     drawn with replacement, each with all of its answers, so that k correlated answers do not count as k observations.
 
-    Near 0 and 1 few problems deviate, and those that were not met by chance cannot be drawn: of 60 problems at a
-    truth of 99 % more than half of all samples hold none that fails, and the bootstrap says 100 to 100 %. There the
-    interval is that of Clopper and Pearson for n problems, a problem with a rate of 3/8 being 3/8 of a right one; a
+    Within 0.2 of 0 and 1 few problems may deviate, and those that were not met by chance cannot be drawn: of 60
+    problems at a truth of 99 % more than half of all samples hold none that fails, and the bootstrap says 100 to
+    100 %. There the interval is that of Clopper and Pearson for n problems, a problem with a rate of 3/8 being 3/8 of a right one; a
     right-or-wrong answer per problem is the distribution that scatters most for its mean, so that this is no too
     narrow for any. (Wilson's interval is narrower, but covers only 84 % where 0.18 failures are expected:
     Brown, Cai and DasGupta 2001, Statistical Science 16.)
@@ -247,7 +248,8 @@ def _problem_draws(values: Values, generator: np.random.Generator, resamples: in
     if distinct.size == 1 and distinct[0] not in (ends or ()):
         return np.zeros(resamples)
     right = distinct @ counts
-    if ends and deviating(values) < ENOUGH[ends]:
+    near = ends == DIFFERENCES or not NEAR <= right / n <= 1 - NEAR
+    if ends and near and deviating(values) < ENOUGH[ends]:
         if ends == RATES:
             levels = (np.arange(resamples) + 0.5) / resamples
             bounds = _clopper_pearson(float(right), n, levels)

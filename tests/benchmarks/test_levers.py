@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_the_table_replaces_what_stands_between_the_markers(
     assert text.endswith("<!-- /results -->\nafter\n")
     assert "old" not in text
     assert text.count("wall time") == 1
+    assert re.search(r"12\.0 % → 70\.0 % \(95 % intervals: [0-9.]+ to [0-9.]+ % → [0-9.]+ to [0-9.]+ %\)", text)
+    assert "seeds 0, held-out problems of set 0; intervals are over problems only." in text
 
 
 def test_runs_that_cannot_be_compared_are_refused(levers: ModuleType, fabricated: Fabricated, tmp_path: Path) -> None:

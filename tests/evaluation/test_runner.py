@@ -11,6 +11,7 @@ import pytest
 
 from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
+from coevolve.evaluation import phase
 from coevolve.evaluation.runner import (
     PROBLEM_SEED,
     evaluate,
@@ -18,8 +19,10 @@ from coevolve.evaluation.runner import (
     forced_fence_control,
 )
 from coevolve.evaluation.suites import by_part, part_and_key, set_name
+from coevolve.methods.registry import load_config
 from coevolve.types import PROPOSER, Origin, StopReason, Task
 from coevolve.worlds.base import Problem, Suite
+from coevolve.worlds.miniature.meter import MiniatureMeter
 
 CONFIG = EvaluationSection(levels=2, per_level=3, samples=4, transfer_per_set=2, transfer_samples=2)
 
@@ -146,7 +149,7 @@ def test_transfer_sets_are_one_batch_and_reported_by_name(meter, policy, scripte
     found = evaluate(rollouts, policy, transfer(meter), seed=0)
     assert len(rollouts.calls) == 1
     assert found.row == {
-        "longer": {"mean": 1.0, "n": 2, "k": 2, "ci95": [1.0, 1.0]},
+        "longer": {"mean": 1.0, "n": 2, "k": 2, "ci95": [pytest.approx(0.025**0.5, abs=1e-3), 1.0]},
         "rare": {"mean": 0.5, "n": 2, "k": 2, "ci95": [0.5, 0.5]},
     }
     assert [row["set"] for row in found.problems] == ["transfer-longer"] * 2 + ["transfer-rare"] * 2
@@ -259,3 +262,21 @@ def test_the_part_of_a_set_can_be_read_off_its_name(name) -> None:
 def test_sets_keep_the_names_that_stored_runs_have() -> None:
     assert part_and_key("level-3") == ("held_out", "3")
     assert part_and_key("transfer-dialogue_2") == ("transfer", "dialogue_2")
+
+
+def test_another_problem_set_holds_other_problems_of_the_same_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Recording(MiniatureMeter):
+        def suites(self, section: EvaluationSection, seed: int) -> tuple[Suite, ...]:
+            asked.append(seed)
+            return super().suites(section, seed)
+
+    monkeypatch.setattr(phase, "open_meter", lambda world, dialogue: Recording())
+    for number in (0, 1):
+        phase.Evaluate(load_config("mini", None, [f"evaluation.problem_set={number}"]), 0)
+    assert asked[0] == PROBLEM_SEED  # the problems of all runs before there were sets
+    sets = [by_part(MiniatureMeter().suites(EvaluationSection(), seed))["held_out"] for seed in asked]
+    turns = [[{problem.task.turns for problem in suite.load()} for suite in suites] for suites in sets]
+    assert [len(first & second) for first, second in zip(*turns, strict=True)] == [2, 0, 0, 0, 0]
+    assert [len(level) for level in turns[1]] == [60] * 5

@@ -12,6 +12,11 @@ from coevolve.config.section import Section
 class EvaluationSection(Section):
     levels: int = Field(5, ge=1, description="levels of held-out problems")
     per_level: int = Field(60, ge=1, description="held-out problems per level")
+    problem_set: int = Field(
+        0,
+        ge=0,
+        description="which held-out and transfer problems: 0 = those on which settings were chosen; others: fresh ones",
+    )
     samples: int = Field(8, ge=1, description="answers per problem at the sampling temperature: mean@k, maj@k")
     transfer_per_set: int = Field(40, ge=0, description="problems per transfer set; 0 = none")
     transfer_samples: int = Field(4, ge=1, description="answers per transfer problem")

@@ -46,7 +46,7 @@ class Evaluate:
         self.report = evaluation_report(labels_of(config)[self._answerer])
         self._config, self._meter = config, open_meter(config.world, config.dialogue)
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0 and isinstance(config, CoevolutionConfig)
-        self._parts = by_part(self._meter.suites(config.evaluation, PROBLEM_SEED))
+        self._parts = by_part(self._meter.suites(config.evaluation, PROBLEM_SEED + config.evaluation.problem_set))
         with_control = iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
         self._control = with_control and HELD_OUT in self._parts
         self._pool = with_pool and self._answerer in trained_agents(config)

@@ -1,7 +1,8 @@
 """Measures a policy on problems with known answers: suites, pools, and one control.
 
-Every policy of every run is given the same problems: they depend on ``PROBLEM_SEED`` only, so that two policies,
-and two run seeds, can be compared problem by problem. The run's seed decides how answers are sampled.
+Every policy of every run is given the same problems: they depend on ``PROBLEM_SEED`` and ``evaluation.problem_set``
+only, so that two policies, and two run seeds, can be compared problem by problem. The run's seed decides how answers
+are sampled.
 """
 
 from __future__ import annotations
