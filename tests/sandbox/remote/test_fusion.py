@@ -145,6 +145,10 @@ def test_its_answers_have_a_status_of_ours(fake: Callable[..., Fake]) -> None:
         answer(status="Pending"),
         answer(return_code=None),
         answer(stdout=5),
+        answer(execution_time=-0.5),
+        answer(execution_time=1e15),
+        answer(return_code=4096),
+        answer(return_code=-65),
     ],
 )
 def test_its_own_failures_are_no_results(data: bytes, fake: Callable[..., Fake]) -> None:

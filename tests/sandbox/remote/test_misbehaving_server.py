@@ -52,6 +52,24 @@ FAULTS: dict[str, tuple[int, bytes] | None] = {
     "missing": (200, b'{"status": "ok"}'),
     "huge": (200, body(stdout="x" * 200_000)),
     "not UTF-8": (200, b"\xff" + body()),
+    "less time than none": (200, body(wall_ms=-0.1)),
+    "more time than there was": (200, body(wall_ms=1e12)),
+    "less CPU than none": (200, body(cpu_ms=-5)),
+    "more CPU than allowed": (200, body(cpu_ms=400_000)),
+    "more output than allowed": (200, body(stdout="x" * 15_000, stderr="y" * 6_000)),
+    "a code beyond a byte": (200, body(status="error", exit_code=256)),
+    "a code below zero": (200, body(status="error", exit_code=-1)),
+    "no such signal": (200, body(status="killed", exit_code=None, signal=65)),
+    "signal zero": (200, body(status="killed", exit_code=None, signal=0)),
+    "two ends": (200, body(exit_code=0, signal=9)),
+    "well with a code": (200, body(exit_code=1)),
+    "well with no code": (200, body(exit_code=None)),
+    "an error with code zero": (200, body(status="error")),
+    "no memory with code zero": (200, body(status="memory")),
+    "late with a code": (200, body(status="timeout")),
+    "killed by nothing": (200, body(status="killed", exit_code=None)),
+    "cut but whole": (200, body(status="output_limit")),
+    "lost and ended": (200, body(status="session_lost", exit_code=1)),
 }
 
 
@@ -83,6 +101,29 @@ def test_a_fault_is_borne_once_and_is_never_a_result(
             with pytest.raises(SandboxInfraError, match="The sandbox server failed"):
                 tool.run("print(1)")
             assert len(always.posts) == 1 + 2 * attempt
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {},
+        {"wall_ms": 0, "cpu_ms": 0.0},
+        {"wall_ms": 4 * LIMITS.wall_s * 1e3 + 500, "cpu_ms": LIMITS.cpu_s * 1e3 + 200, "stdout": "x" * 20_000},
+        {"status": "error", "exit_code": 255},
+        {"status": "memory", "exit_code": 1},
+        {"status": "timeout", "exit_code": None, "signal": 9, "truncated": True},
+        {"status": "cpu_limit", "exit_code": None, "signal": 9},
+        {"status": "killed", "exit_code": None, "signal": 64},
+        {"status": "output_limit", "exit_code": None, "signal": 9, "truncated": True},
+        {"status": "output_limit", "exit_code": 0, "truncated": True},
+        {"status": "session_lost", "exit_code": None},
+    ],
+)
+def test_every_end_that_a_snippet_can_have_is_believed(
+    end: dict[str, object], fake: Callable[..., Fake], relay: Script
+) -> None:
+    with tool_at(fake(after_the_probe(relay, (200, body(**end))))) as tool:
+        assert asdict(tool.run("print(1)")) == GOOD | end | {"cached": False}
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 413, 415])
@@ -155,6 +196,15 @@ def test_a_server_that_does_not_answer_is_given_up_after_its_own_promise(
         pytest.raises(SandboxInfraError, match=r"no answer within 2\.3 s"),
     ):
         tool.run("print(1)", "a session, so that it is not asked twice")
+
+
+@pytest.mark.parametrize("told", [{"wait_s": -1}, {"wait_s": 1e9}, {"sessions": -1}, {"sessions": 10**30}])
+def test_a_server_that_promises_what_makes_no_sense_is_refused_at_start(
+    told: dict[str, object], server: Server, fake: Callable[..., Fake], relay: Script
+) -> None:
+    health = json.dumps(server.send("GET", "/health")[2] | told).encode()
+    with pytest.raises(SandboxUnavailable, match="makes no sense"):
+        tool_at(fake(relay, health))
 
 
 @pytest.mark.parametrize(

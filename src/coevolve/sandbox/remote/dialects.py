@@ -44,13 +44,14 @@ class Native:
     path = wire.RUN
 
     def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.largest = limits.output_bytes * wire.BYTES_PER_CHARACTER + wire.LARGEST_ENVELOPE
 
     def message(self, code: str) -> dict[str, object]:
         return {"code": code}
 
     def result(self, body: wire.Body) -> ToolResult:
-        return wire.result_from_body(body)
+        return wire.result_from_body(body, self._limits)
 
 
 class SandboxFusion:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from coevolve.sandbox.base import Limits, Status, ToolResult
 from coevolve.sandbox.child import status_of_exit
-from coevolve.sandbox.remote.wire import Body, Malformed, take, take_optional
+from coevolve.sandbox.remote.wire import LATE_S, Body, Malformed, take, take_optional, take_within
 
+_RETURN_CODES = range(-64, 256)  # minus a signal, or an exit code
 _LATE = (Status.TIMEOUT, Status.CPU_LIMIT)
 
 
@@ -119,12 +120,15 @@ def result_from_body(body: Body, limits: Limits) -> ToolResult:
     kept_out, kept_err = _cut(stdout, limits.output_bytes), _cut(stderr, limits.output_bytes)
     kept_err = _cut(kept_err, limits.output_bytes - len(kept_out.encode("utf-8", "replace")))
     truncated = (kept_out, kept_err) != (stdout, stderr)
-    seconds = take_optional(run, "execution_time", float) or 0.0
+    told = run.get("execution_time") is not None
+    seconds = take_within(run, "execution_time", limits.longest_wall_s + LATE_S) if told else 0.0
     code = None
     if take(run, "status", str) == "TimeLimitExceeded":
         ending = Status.TIMEOUT
     elif run["status"] == "Finished":
         code = take(run, "return_code", int)
+        if code not in _RETURN_CODES:
+            raise Malformed(f"return code {str(code)[:20]}")
         ending = status_of_exit(code, stderr)
     else:
         raise Malformed(f"run status {str(run['status'])[:40]!r}")

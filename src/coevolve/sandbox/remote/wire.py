@@ -17,6 +17,10 @@ PROTOCOL = 1
 HEALTH, RUN, END_SESSIONS, RUN_CODE = "/health", "/v1/run", "/v1/sessions/end", "/run_code"
 CLIENT = "Coevolve-Client"  # header: the secret name of a client, which its sessions belong to
 LARGEST_ENVELOPE = 4096  # bytes of a message beside its texts
+OWN_WORDS = 1000  # characters that may stand in the place of output, of a cell that was not run
+LATE_S = 60.0  # how much longer than its limits a snippet can have run on a machine that is far too busy
+_LONGEST_WAIT_S, _MOST_SESSIONS = 86_400.0, 1 << 20
+_CODES, _SIGNALS = range(256), range(1, 65)
 BYTES_PER_CHARACTER = 6  # of JSON, at most: \u00ff
 
 Value = TypeVar("Value")
@@ -87,30 +91,66 @@ def take_optional(body: Body, key: str, kind: type[Value]) -> Value | None:
     return None if body.get(key) is None else take(body, key, kind)
 
 
+def take_within(body: Body, key: str, most: float) -> float:
+    """A field that is a number from 0 to the given one.
+
+    Raises:
+        Malformed: there is no such field, or it is something else.
+    """
+    value = take(body, key, float)
+    if not 0.0 <= value <= most:
+        raise Malformed(f"{key} is {value:g}, which is not between 0 and {most:g}")
+    return value
+
+
 def result_to_body(result: ToolResult) -> dict[str, object]:
     """The JSON form of a result."""
     return asdict(result)
 
 
-def result_from_body(body: Body) -> ToolResult:
+def result_from_body(body: Body, limits: Limits) -> ToolResult:
     """The result in a JSON object.
 
+    Args:
+        body: the JSON object.
+        limits: that the snippet ran under.
+
     Raises:
-        Malformed: a field is missing or has another type.
+        Malformed: a field is missing or has another type, or no snippet can have ended so within its limits.
     """
     status = take(body, "status", str)
     if status not in set(Status):
         raise Malformed(f"unknown status {status[:40]!r}")
-    return ToolResult(
+    result = ToolResult(
         status=Status(status),
         stdout=take(body, "stdout", str),
         stderr=take(body, "stderr", str),
         truncated=take(body, "truncated", bool),
         exit_code=take_optional(body, "exit_code", int),
         signal=take_optional(body, "signal", int),
-        wall_ms=take(body, "wall_ms", float),
-        cpu_ms=take(body, "cpu_ms", float),
+        wall_ms=take_within(body, "wall_ms", (limits.longest_wall_s + LATE_S) * 1e3),
+        cpu_ms=take_within(body, "cpu_ms", (limits.cpu_s + LATE_S) * 1e3),
     )
+    _check_end(result)
+    if len(result.stdout) + len(result.stderr) > max(limits.output_bytes, OWN_WORDS):
+        raise Malformed("more output than a snippet may have")
+    return result
+
+
+def _check_end(result: ToolResult) -> None:
+    """Raises Malformed for a status that does not fit how the process ended."""
+    code, signal = result.exit_code, result.signal
+    if (code is not None and code not in _CODES) or (signal is not None and signal not in _SIGNALS):
+        raise Malformed(f"exit code {str(code)[:9]}, signal {str(signal)[:9]}: there is no such end")
+    fits = {
+        Status.OK: code == 0,
+        Status.ERROR: bool(code),
+        Status.MEMORY: bool(code),
+        Status.OUTPUT_LIMIT: result.truncated and (code is None) is not (signal is None),
+        Status.SESSION_LOST: code is None and signal is None,
+    }.get(result.status, code is None and signal is not None)
+    if not fits or (code is not None and signal is not None):
+        raise Malformed(f"status {result.status} with exit code {code}, signal {signal}")
 
 
 def health_to_body(health: Health) -> dict[str, object]:
@@ -125,7 +165,9 @@ def health_from_body(body: Body) -> Health:
         Malformed: it is not one of our servers, or it speaks another version of the protocol."""
     if take(body, "protocol", int) != PROTOCOL:
         raise Malformed(f"protocol {body['protocol']}, and this is {PROTOCOL}")
-    limits = take(body, "limits", dict)
+    limits, sessions = take(body, "limits", dict), take(body, "sessions", int)
+    if not 0 <= sessions <= _MOST_SESSIONS:
+        raise Malformed(f"{str(sessions)[:20]} sessions")
     try:
         known = Limits(**{key: take(limits, key, kind) for key, kind in _LIMITS.items()})
     except ConfigError as error:
@@ -135,8 +177,8 @@ def health_from_body(body: Body) -> Health:
         layers=_texts(take(body, "layers", dict)),
         preload=tuple(take({"package": package}, "package", str) for package in take(body, "preload", list)),
         limits=known,
-        wait_s=take(body, "wait_s", float),
-        sessions=take(body, "sessions", int),
+        wait_s=take_within(body, "wait_s", _LONGEST_WAIT_S),
+        sessions=sessions,
     )
 
 
