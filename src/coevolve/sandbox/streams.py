@@ -13,7 +13,6 @@ from typing import Any
 
 NAMES = ("stdin", "stdout", "stderr")
 _open = io.open  # before any snippet may replace it
-_flush_c = ctypes.CDLL(None).fflush
 
 
 def replace_by_pipes() -> None:
@@ -59,6 +58,7 @@ class Streams:
     def __init__(self) -> None:
         self._own = {name: getattr(sys, name) for name in NAMES}
         self._buffers = [self._own[name].buffer for name in NAMES[1:]]  # out of reach of a detached stream
+        self._flush_c = ctypes.CDLL(None).fflush  # not earlier: this is also imported where C's library has none
         self._replaced: list[object] = []  # the end of one would close the buffer or descriptor it shares with ours
 
     def flush(self) -> BaseException | None:
@@ -75,7 +75,7 @@ class Streams:
                 own.flush()
             except BaseException:  # closed or taken apart by the snippet, which may have put another in its place
                 continue
-        _flush_c(None)
+        self._flush_c(None)
         return failure
 
     def restore(self) -> None:
