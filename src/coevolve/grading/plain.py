@@ -119,8 +119,8 @@ _ESCAPED = frozenset("%$#&_{},;:!()[]|")
 _OTHER_COMMANDS = re.findall(
     r"\S+",
     "frac sqrt left right begin end pi cdot times pm mp infty le ge ne in cup cap circ degree binom approx mod pmod "
-    "bmod quad qquad overline bar hat max min gcd lcm lfloor rfloor lceil rceil langle rangle setminus emptyset mathbb to "
-    "sum int prod lim dots displaystyle big Big bigl bigr angle triangle money",
+    "bmod quad qquad overline bar hat max min gcd lcm lfloor rfloor lceil rceil langle rangle setminus emptyset "
+    "mathbb to sum int prod lim dots displaystyle big Big bigl bigr angle triangle money",
 )
 _COMMANDS = frozenset((*_NAMES, *_STYLES, *_GREEK.values(), *FUNCTIONS, *_OTHER_COMMANDS))
 _MAPPED = re.compile(r"(?:([A-Za-z]) ?: ?)?([a-z]) ?\\mapsto ?")

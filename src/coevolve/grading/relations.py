@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
 
 from coevolve.grading import systems, values
@@ -13,8 +12,9 @@ from coevolve.grading.floats import holds_float
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import split, top_level
 from coevolve.grading.rationals import exact
+from coevolve.grading.reals import EMPTY, INFINITY, MINUS_INFINITY, common, interval, joined
 from coevolve.grading.scalars import Form, of_tree, scalar, structure_of
-from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, interval, joined, listed, parts_of, without
+from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, listed, parts_of, without
 from coevolve.grading.tokens import Refused, TooLarge
 from coevolve.grading.words import products
 
@@ -36,6 +36,7 @@ _RESIDUE = re.compile(rf"(?:({_LETTER}(?: ?_ ?\w)?) ?(?:\\equiv|=)(?![a-z]) ?)?(
 _OR = re.compile(r" ?,? ?(?<![A-Za-z\\])or(?![A-Za-z]) ?")
 _SEMICOLON = re.compile(r"\s?;\s?")
 _UNKNOWNS = ("x", "y", "z", "t", r"\theta")
+_NOT_EQUAL = re.compile(r"!=|\\ne(?![a-z])")
 _LETTERS = re.compile(r"[A-Za-z]{2,3}")
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
 
@@ -176,40 +177,20 @@ def _related(text: str, read: Read) -> Form:
         return listed([form for part in (pairs[0][1], *parts[1:]) for form in elements(part, read)])
     if (about := _about_names(text, read)) is not None:
         return about
+    if len(pairs[0]) == 2 and _NOT_EQUAL.search(parts[0]) and all(len(pair) == 1 for pair in pairs[1:]):  # x != 1, 2
+        return without([pairs[0][1], *parts[1:]], read)
     forms = [form for part in parts for form in elements(part, read)]
-    lines = all(form.kind in ("interval", "tuple") for form in forms)
-    if lines and any("or" in match[0] for match in top_level(text, AND_OR)):
-        return joined(forms)
-    if lines and len(forms) == 2 and (both := _both(forms, read)):
-        return both
-    if lines and not list(top_level(text, COMMA)) and not any("and" in match[0] for match in top_level(text, AND_OR)):
-        return joined(forms)
+    ranges = [form.kind in ("interval", "tuple") for form in forms]
+    if any(ranges) and all(len(pair) > 1 for pair in pairs) and (either or all(ranges)):
+        sets = [form if is_range else listed([form]) for form, is_range in zip(forms, ranges, strict=True)]
+        return _conditions(sets, either=either)
     return listed(forms)
 
 
-def _both(forms: list[Form], read: Read) -> Form | None:
-    """The intersection of two half lines."""
-    below = next((form for form in forms if form.key.startswith("(-infinity; ")), None)
-    above = next((form for form in forms if form.key.endswith("; infinity)")), None)
-    if below is None or above is None or below is above:
-        return None
-    low, high = above.key[: -len("; infinity)")], below.key[len("(-infinity; ") :]
-    if not _ascending(low[1:], high[:-1]):
-        return None
-    ends, sides = (above.parts[0], below.parts[1]), (low[0], high[-1])
-    return replace(structure_of("interval", ends, *sides), shown=f"{above.shown} and {below.shown}")
-
-
-def _ascending(low: str, high: str) -> bool:
-    """Whether the keys of two ends are those of numbers of which the first is smaller."""
-    try:
-        first, second = (
-            Fraction(int(top, 16), int(bottom, 16)) if bottom else Fraction(top)
-            for top, _, bottom in (key.removeprefix("=").partition("/") for key in (low, high))
-        )
-    except ValueError:  # infinity, or a complex number
-        return True
-    return first < second
+def _conditions(forms: list[Form], *, either: bool) -> Form:
+    """Several conditions on one number: what meets them all, or any where ``or`` joins them or nothing meets all."""
+    found = common(forms) if not either else EMPTY
+    return found if found is not None and found.key != EMPTY.key else joined(forms)
 
 
 def _inequality(left: str, right: str, sign: str, read: Read) -> Form:
@@ -231,11 +212,9 @@ def _inequality(left: str, right: str, sign: str, read: Read) -> Form:
 
 
 def _half_line(end: Form, sign: str) -> Form:
-    infinity = Form("number", "infinity", "infinity")
     if sign.startswith("<"):
-        low = Form("number", "-infinity", "-infinity")
-        return replace(interval("(", low, end, "]" if sign == "<=" else ")"), kind="interval")
-    return replace(interval("[" if sign == ">=" else "(", end, infinity, ")"), kind="interval")
+        return interval("(", MINUS_INFINITY, end, "]" if sign == "<=" else ")")
+    return interval("[" if sign == ">=" else "(", end, INFINITY, ")")
 
 
 def _is_inside(sides: list[str]) -> bool:

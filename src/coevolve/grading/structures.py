@@ -6,18 +6,21 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import product
+from math import prod
 
 from coevolve.grading import values
 from coevolve.grading.expression import Expression, Number, Variable, quotient, times
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import ROW, closing, split, top_level
+from coevolve.grading.reals import all_but, common, interval, joined
 from coevolve.grading.scalars import Form, joined_thousands, of_tree, structure_of
 from coevolve.grading.tokens import Refused, TooLarge
 
 Read = Callable[[str], Form]
 
 MOST_PARTS = 64
+MOST_CHOICES = 16  # of signs of one point
 
 _SPACE = r"\s{0,2}"  # there are no longer runs of spaces, and without a bound two in a row take quadratic time
 COMMA = re.compile(rf"{_SPACE}[,;{ROW}]{_SPACE}")
@@ -26,6 +29,7 @@ AND_OR = re.compile(
 )
 LIST = re.compile(rf"{AND_OR.pattern}|{COMMA.pattern}")
 _UNION = re.compile(r"\s*(?:\\cup(?![a-z])|(?<=[\])}])\s*U\s*(?=[\[({\\\]]))\s*")
+_INTERSECTION = re.compile(r"\s*\\cap(?![a-z])\s*")
 _WITHOUT = re.compile(r"\\setminus|(?<=\})\s*-\s*(?=\\\{)|\\backslash")
 _BOTH_POINTS = re.compile(r"\\pm ?\(((?:(?!\\[pm][mp]).)*,(?:(?!\\[pm][mp]).)*)\)")
 _MIXED_UNITS = re.compile(r"[0-9]+ ?[A-Za-z]+(?:,? [0-9]+ ?[A-Za-z]+)+")
@@ -85,18 +89,33 @@ def several(text: str, read: Read) -> Form | None:
 
 
 def elements(text: str, read: Read) -> list[Form]:
-    """The one form that a text has, or the two of a plus-minus."""
+    """The one form that a text has, or those of its plus-minus signs."""
     if not _SIGNS.search(text):
         return [read(text)]
+    forms = list({form.key: form for form in map(read, _choices(text))}.values())
+    if any(form.kind == "text" for form in forms):
+        raise Refused("a sign of no expression")
+    return forms
+
+
+def _choices(text: str) -> list[str]:
+    r"""The texts that a text with plus-minus signs stands for.
+
+    The signs of one expression go together, those of different coordinates of a point do not, unless there is a
+    minus-plus among them."""
     both = _BOTH_POINTS.fullmatch(text)
     if both:
         opposite = ", ".join(f"-({part})" for part in parts_of(both[1], COMMA))
-        return [read(f"({both[1]})"), read(f"({opposite})")]
-    upper = read(_SIGNS.sub(lambda match: "-" if match[1] == "mp" else "+", text))
-    lower = read(_SIGNS.sub(lambda match: "+" if match[1] == "mp" else "-", text))
-    if "text" in (upper.kind, lower.kind):
-        raise Refused("a sign of no expression")
-    return [upper] if upper.key == lower.key else [upper, lower]
+        return [f"({both[1]})", f"({opposite})"]
+    if not _SIGNS.search(text):
+        return [text]
+    if text[0] == "(" and closing(text, 0) == len(text) - 1 and r"\mp" not in text:
+        coordinates = [_choices(part) for part in parts_of(text[1:-1], COMMA)]
+        if prod(map(len, coordinates)) > MOST_CHOICES:
+            raise TooLarge("too many signs")
+        return [f"({', '.join(chosen)})" for chosen in product(*coordinates)]
+    upper = _SIGNS.sub(lambda match: "-" if match[1] == "mp" else "+", text)
+    return [upper, _SIGNS.sub(lambda match: "+" if match[1] == "mp" else "-", text)]
 
 
 def listed(forms: list[Form], *, distinct: bool = False) -> Form:
@@ -123,6 +142,8 @@ def bracketed(text: str, read: Read) -> Form | None:
     named = _POINT.fullmatch(text)
     if named and closing(named[1], 0) == len(named[1]) - 1:
         text = named[1]
+    if text[:1] == "(" and _SIGNS.search(text) and closing(text, 0) == len(text) - 1 and "," in text:
+        return listed(elements(text, read))
     if text[:1] not in ("(", "[") or closing(text, 0) != len(text) - 1 or text[-1] not in ")]":
         return None
     parts = parts_of(text[1:-1], COMMA)
@@ -148,23 +169,6 @@ def _set(content: str, read: Read) -> Form:
     return listed([form for part in parts_of(content, COMMA) for form in elements(part, read)], distinct=True)
 
 
-def interval(opener: str, low: Form, high: Form, closer: str) -> Form:
-    """An interval; an open one has the key of the pair of its ends."""
-    opener = "(" if low.key == "-infinity" else opener
-    closer = ")" if high.key == "infinity" else closer
-    kind = "interval" if (opener, closer) != ("(", ")") or "infinity" in low.key + high.key else "tuple"
-    return structure_of(kind, [low, high], opener, closer)
-
-
-def joined(forms: list[Form]) -> Form:
-    """A union of intervals and sets."""
-    forms = sorted({form.key: form for form in forms}.values(), key=lambda form: form.key)
-    if len(forms) == 1:
-        return forms[0]
-    found = structure_of("interval", forms, "union ", "", free=True)
-    return replace(found, shown=" U ".join(form.shown for form in forms))
-
-
 def union(text: str, read: Read) -> Form | None:
     """A union, or the real numbers without some points."""
     pieces = split(text, _UNION)
@@ -175,26 +179,27 @@ def union(text: str, read: Read) -> Form | None:
         if any(form.kind not in ("interval", "tuple", "list") for form in forms):
             raise Refused("a union of other things than sets")
         return joined(forms)
+    pieces = split(text, _INTERSECTION)
+    if len(pieces) > 1:
+        found = common([read(piece) for piece in parts_of(text, _INTERSECTION)])
+        if found is None:
+            raise Refused("an intersection of other things than sets of numbers")
+        return found
     points = _EXCEPT.fullmatch(text)
     if points:
         return without(parts_of(points[1], LIST), read)
     whole, *rest = split(text, _WITHOUT)
-    if len(rest) == 1 and rest[0].startswith(r"\{") and read(whole).key == "(-infinity; infinity)":
-        return without(parts_of(rest[0][2:-2], COMMA), read)
+    if len(rest) == 1 and rest[0].startswith(r"\{"):
+        return common([read(whole), without(parts_of(rest[0][2:-2], COMMA), read)])
     return None
 
 
 def without(points: list[str], read: Read) -> Form:
     """The real numbers without these points."""
-    ends: list[tuple[Fraction, Form]] = []
-    for form in (form for point in points for form in elements(point, read)):
-        value = values.real_value(form.tree) if form.tree is not None else None
-        if value is None or form.unit:
-            raise Refused("a point that is no real number")
-        ends.append((value, form))
-    ends.sort(key=lambda end: end[0])
-    forms = [read(r"-\infty"), *(form for _, form in ends), read(r"\infty")]
-    return joined([interval("(", low, high, ")") for low, high in pairwise(forms)])
+    found = all_but(form for point in points for form in elements(point, read))
+    if found is None:
+        raise Refused("a point that is no real number")
+    return found
 
 
 def matrix(text: str, read: Read) -> Form | None:
