@@ -140,7 +140,8 @@ def test_observations_say_what_was_printed_and_what_went_wrong(tmp_path: Path) -
     found = contract(families.qwen(tmp_path))
     trace = "Traceback (most recent call last):\n  File ...\nZeroDivisionError: division by zero\n\n"
     assert found.observation("ok", "7\n", "") == "7"
-    assert found.observation("ok", "\n", "a warning") == NOTHING_PRINTED
+    assert found.observation("ok", "\n", "") == NOTHING_PRINTED
+    assert found.observation("ok", "\n", "a warning") == "a warning"
     assert found.observation("error", "1\n2\n", trace) == "1\n2\nZeroDivisionError: division by zero"
     assert found.observation("error", "", trace) == "ZeroDivisionError: division by zero"
     assert "timeout" in found.observation("timeout", "", "")

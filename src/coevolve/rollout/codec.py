@@ -10,6 +10,9 @@ import numpy as np
 from coevolve.engine.vocabulary import read_tokenizer
 from coevolve.types import Ints
 
+_LEAST = 32  # tokens that a text can be cut to
+_WORTH_CUTTING = 60  # of fewer tokens, the words that say what is left out take too many
+
 
 class Codec:
     """The tokenizer of a model folder without the rest of transformers: quick to load and to call."""
@@ -43,6 +46,26 @@ class Codec:
             )
             text = f"{head}\n[{len(ids) - keep} tokens left out]\n{tail}"
         return text
+
+    def both_within(self, printed: str, messages: str, tokens: int) -> str:
+        """A printed text and below it what went wrong, of at most so many tokens (32 or more) together.
+
+        Of the messages no more is left out than what goes beyond half of the tokens, however much was printed.
+        """
+        text = f"{printed}\n{messages}"
+        if len(self.encode_printed(text)) <= tokens:
+            return text
+        half = tokens // 2
+        if half >= _WORTH_CUTTING or len(self.encode_printed(messages)) <= half:
+            last = self.within(messages, half)
+            room = tokens - len(self.encode_printed(last))
+            while room >= _LEAST:
+                both = f"{self.within(printed, room)}\n{last}"
+                excess = len(self.encode_printed(both)) - tokens
+                if excess <= 0:
+                    return both
+                room -= excess
+        return self.within(text, tokens)
 
     def quoted(self, text: str) -> str:
         """Text that a policy has written, for another's prompt: without the names of special tokens."""

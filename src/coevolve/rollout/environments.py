@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 from coevolve.engine.base import Pause
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import OUTPUT_FENCE, appended_observation, called_code
-from coevolve.sandbox.base import ToolResult
+from coevolve.sandbox.base import Status, ToolResult
 from coevolve.types import SOLVER, StopReason, ToolCall
 from coevolve.worlds.base import Contract
 
@@ -83,6 +83,7 @@ class EpisodeTools:
 
     contract: Contract  # how texts look
     shown: Callable[[str], str]  # cuts an observation to what the policy may be shown
+    both_shown: Callable[[str, str], str]  # the same of what was printed and, below it, what went wrong
     quoted: Callable[[str], str]  # text of another policy, without what would be read as a special token
 
 
@@ -116,7 +117,7 @@ class ToolSpec:
 
     def open(self, tools: EpisodeTools) -> Sequence[Environment]:
         """One seat."""
-        return (PythonToolEnvironment(tools.contract, self.max_turns, tools.shown, self.agent),)
+        return (PythonToolEnvironment(tools.contract, self.max_turns, tools.shown, self.agent, tools.both_shown),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +164,26 @@ class WritingEnvironment:
 class PythonToolEnvironment:
     """Text and Python in one stream: a closed code block before an output fence is executed, its output appended."""
 
-    def __init__(self, contract: Contract, max_turns: int, shown: Callable[[str], str], agent: str = SOLVER) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        max_turns: int,
+        shown: Callable[[str], str],
+        agent: str = SOLVER,
+        both_shown: Callable[[str, str], str] | None = None,
+    ) -> None:
         """
         Args:
             contract: how texts look.
             max_turns: tool calls of one text.
             shown: cuts an observation to what the policy may be shown.
             agent: who writes: an executor answers, a curriculum agent may compute while it composes.
+            both_shown: cuts what was printed and what went wrong, where an observation is the one above the other;
+                by default they are cut as one text.
         """
         self.stop = (OUTPUT_FENCE, *contract.stops(agent))
         self._contract, self._max_turns, self._shown, self._agent = contract, max_turns, shown, agent
+        self._both_shown = both_shown
         self._segment, self._code = "", ""
         self.calls: list[ToolCall] = []
 
@@ -195,9 +206,18 @@ class PythonToolEnvironment:
 
     def observe(self, result: ToolResult) -> str:
         """Record the call and return the rest of the output block."""
-        shown = self._shown(self._contract.observation(result.status, result.stdout, result.stderr))
+        shown = self._observation(result)
         self.calls.append(ToolCall(self._code, shown, str(result.status)))
         return appended_observation(self._segment, shown)
+
+    def _observation(self, result: ToolResult) -> str:
+        text = self._contract.observation(result.status, result.stdout, result.stderr)
+        if self._both_shown and result.stdout and (result.stderr or result.status is not Status.OK):
+            messages = self._contract.observation(result.status, "", result.stderr)
+            printed = text.removesuffix(f"\n{messages}")
+            if printed != text:
+                return self._both_shown(printed, messages)
+        return self._shown(text)
 
 
 class DialogueEnvironment:

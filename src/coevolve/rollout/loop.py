@@ -97,7 +97,12 @@ class RolloutLoop:
         def shown(text: str) -> str:
             return text if observation_tokens is None else codec.within(text, observation_tokens)
 
-        self._tools = EpisodeTools(contract, shown, codec.quoted)
+        def both_shown(printed: str, messages: str) -> str:
+            if observation_tokens is None:
+                return f"{printed}\n{messages}"
+            return codec.both_within(printed, messages, observation_tokens)
+
+        self._tools = EpisodeTools(contract, shown, both_shown, codec.quoted)
 
     def run(
         self, episodes: Sequence[Episode], *, policy: str, contract: str

@@ -66,7 +66,9 @@ class Contract(Protocol):
         Args:
             status: "ok" or a failure. At "session_lost" nothing was run, and the variables of earlier code are gone.
             stdout: what the code printed.
-            stderr: a traceback, or in words what happened; a model that can read should be shown it.
+            stderr: tracebacks, warnings, or in words what happened; a model that can read should be shown what
+                matters of it. Where a result is too long and ends in what it is without ``stdout``, more of that end
+                is kept.
         """
 
 

@@ -12,6 +12,8 @@ from coevolve.engine.vocabulary import Vocabulary
 from coevolve.grading.extract import last_box
 from coevolve.types import PROPOSER
 from coevolve.worlds.base import NO_CONTEXT, PromptContext
+from coevolve.worlds.open.observation import NOTHING_PRINTED as NOTHING_PRINTED
+from coevolve.worlds.open.observation import observation
 
 BOX = "\\boxed{}"
 
@@ -98,7 +100,6 @@ def more_for_proposers(*, turns: int, composing: bool) -> str:
     return (_COMPOSING if composing else "") + dialogues
 
 
-NOTHING_PRINTED = "(nothing was printed)"
 CLOSE_QUESTION = "</question>"
 # What may stand between the brace of a box and the end of its line. The strings are looked for by every sampler.
 _AFTER_BOX = ("", ".", "$", "$.", ".$", "$$", "\\)", "\\).", "\\]", " $$", " \\]", "**", "**.")
@@ -180,9 +181,8 @@ class OpenContract:
         return body if agent != PROPOSER or CLOSE_QUESTION in body[: box.start] else None
 
     def observation(self, status: str, stdout: str, stderr: str) -> str:
-        """The printed output, then the last line of the error; a note if there is neither."""
-        wrong = "" if status == "ok" else _last_line(stderr) or f"the program ended: {status}"
-        return "\n".join(part for part in (stdout.strip("\n"), wrong) if part) or NOTHING_PRINTED
+        """What was printed, what went wrong, and how the program ended; a note where there is nothing to say."""
+        return observation(status, stdout, stderr)
 
     def _written(self, instruction: str, task: str) -> str:
         """A prompt up to the start of the model's turn, with the family's leading tokens exactly once."""
@@ -199,8 +199,3 @@ class OpenContract:
 def _turns(instruction: str, task: str) -> Sequence[dict[str, str]]:
     system = [{"role": "system", "content": instruction}] if instruction else []
     return [*system, {"role": "user", "content": task}]
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
