@@ -12,6 +12,7 @@ NOTHING_PRINTED = "(nothing was printed)"
 # "Traceback (most recent call last):", in a group of exceptions behind a margin
 _TRACEBACK = re.compile(r"(?P<margin>(?: *[+|] )?)(?:Exception Group )?Traceback \(most recent call last\):")
 _PLACE_OF_A_SYNTAX_ERROR = re.compile(r' *(?:\| )? *File ".*", line \d+')  # others end in a function's name
+_CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
 _WARNING = re.compile(r"\S.*?:\d+: \w*Warning: ?(?P<message>.*)")
 _ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|SessionLost|SnippetTooLong)(?:: .*)?")
 
@@ -26,7 +27,7 @@ def observation(status: str, stdout: str, stderr: str) -> str:
         stderr: what it printed there, and the traceback of the exception that ended it.
     """
     lines = _last_states(stderr)
-    messages = "\n".join(without_frames(without_warnings(lines))).strip("\n")
+    messages = without_repetition("\n".join(without_frames(without_warnings(lines)))).strip("\n")
     printed = stdout.strip("\n")
     ending = _ending(status, lines)
     if not (printed or messages or ending):
@@ -65,6 +66,19 @@ def without_frames(lines: list[str]) -> list[str]:
             frames = None
             kept.append(line)
     return kept
+
+
+def without_repetition(text: str) -> str:
+    """Leave out an exception that the next one, raised while it was handled, repeats in its own message."""
+    first, *others = text.split(_CONTEXT)
+    for following in others:
+        before, line_end, line = first.rpartition("\n")
+        said = line.partition(": ")[2]
+        if said and said in following.partition("\n")[0]:
+            first = f"{before}{line_end}{following}"
+        else:
+            first += _CONTEXT + following
+    return first
 
 
 def without_warnings(lines: list[str]) -> list[str]:
