@@ -239,3 +239,17 @@ def test_dual_clip_kl_gradient_loss_and_warm_up_are_those_of_the_section(
         check(0)
     TrainSolver(settings, 1)._update(settings, learner, [(labelled("a"), tuple(texts))], [np.array([1.0, 0.0])], 2)
     check(2)
+
+
+def test_the_contract_of_an_answer_says_how_it_was_sampled_and_is_as_before_where_no_agent_has_keys(
+    config: Settings,
+) -> None:
+    def contract(*keys: str) -> RolloutSettings:
+        return RolloutSettings.of(config(*keys), MiniatureContract())
+
+    plain = contract()
+    assert plain.sampling.said() == {"temperature": 1.0, "max_tokens": 200, "question_tokens": 128}
+    others = [
+        contract(key).hash for key in ("sampling.votes.top_k=40", "sampling.solver.top_k=40", "sampling.pool.top_p=1")
+    ]
+    assert len({plain.hash, *others}) == 4
