@@ -13,6 +13,7 @@ from coevolve.grading.plain import unwrapped
 from coevolve.grading.scalars import Form, joined_thousands, of_tree, scalar
 from coevolve.grading.spoken import in_symbols
 from coevolve.grading.tokens import Refused, TooLarge
+from coevolve.grading.units import MARK
 from coevolve.grading.words import option, products, words
 
 MOST_DEPTH = 12  # structures in structures
@@ -39,6 +40,7 @@ _REALS = re.compile(r"(?i)\\(?:mathbb|Bbb) ?\{? ?R ?\}?|(?:the set of )?all real
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _EMPTY = re.compile(r"\\emptyset|\\\{ ?\\\}|\{\}|(?:the )?empty set")
 _STRUCTURES = (
+    structures.lettered,
     structures.system,
     structures.matrix,
     structures.cases,
@@ -110,7 +112,7 @@ def as_text(text: str) -> Form:
     phrase = words(text)
     if phrase:
         return Form("words", "words " + phrase, phrase)
-    text = joined_thousands(text)
+    text = joined_thousands(text.replace(MARK, ""))
     prose = re.search("[A-Za-z]{4}", _COMMAND.sub("", text))
     kept = re.sub(r"(?<=[\^_])\{ ?(\w|\\[A-Za-z]+) ?\}", r"\1 " if not prose else r"\1", text)
     kept = re.sub(r"(?<![\w]) | (?![\w])", "", kept) if prose else _unspaced(kept)

@@ -220,6 +220,11 @@ class _Parser:
             raise Refused("a number in another base")
         if "." in token and not exponent and self.peek() in (r"\overline", r"\bar", r"\dot"):
             return self._repeating(value, len(part))
+        period = self._tokens[self._at : self._at + 4]
+        bracketed = len(period) > 2 and period[0] == "(" and period[1].isdigit() and period[2] == ")"
+        if "." in token and not exponent and bracketed and period[3:] not in (["^"], ["("]):
+            self._at += 3  # 0.(3)
+            return Number(value + Fraction(int(period[1]), (10 ** len(period[1]) - 1) * 10 ** len(part)))
         return Number(value) if "." in token or exponent else self._mixed(value)
 
     def _repeating(self, value: Fraction, places: int) -> Expression:
@@ -271,6 +276,8 @@ class _Parser:
             return Call("binomial", (self._argument(short=True), self._argument(short=True)))
         if name == "sqrt":
             return self._root()
+        if name == "unit":
+            return self._primary()
         if name in FUNCTIONS:
             return self._function(FUNCTIONS[name], name)
         if name in _CONSTANTS:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from coevolve.grading.extract import holds_box, last_boxed
 from coevolve.grading.tokens import FUNCTIONS
+from coevolve.grading.units import MARK, unit_name
 
 ROW = "\ue000"  # stands for LaTeX's \\, the end of a matrix row
 
@@ -84,6 +85,7 @@ _DEGREE = re.compile(
     r"\^\s?(?:\{\s?(?:\\circ|\\degree|o)\s?\}|\\circ(?![A-Za-z])|\\degree(?![A-Za-z]))|\\circ(?=\s?[CF]?$)"
 )
 _TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
+_NUMBER = re.compile(r"[0-9]|\\pi(?![a-z])")
 _PERCENT = re.compile(r"(?<=[0-9})])\s*(?i:percent(?:age)?|per cent|pct\.?|pc)(?![A-Za-z])(?! points?\b)")
 _ABOUT = re.compile(r"(?i)^(?:=|\\approx|\\sim|(?:approximately|about|roughly|approx\.?)(?= ?[-$\\0-9])) ?(?=.)")
 _EXTREME = re.compile(r"_ ?(?:\{ ?\\(max|min) ?\}|\\(max|min)(?![a-z]))")
@@ -216,9 +218,22 @@ def _unstyled(text: str) -> str:
             continue
         content = text[match.end() : end]
         space = " " if match[1].startswith(("text", "mbox", "mathrm", "hbox")) else ""
-        text = f"{text[: match.start()]}{space}{content}{space}{text[end + 1 :]}"
+        mark = MARK if space and _is_behind_formula(text[: match.start()]) and _is_short_unit(content) else ""
+        text = f"{text[: match.start()]}{space}{mark}{content}{space}{text[end + 1 :]}"
         position = match.start()
     return text
+
+
+def _is_behind_formula(text: str) -> bool:
+    r"""Whether a text ends with a letter or bracket and holds a number; not with ``\mu``, which belongs to a unit."""
+    bare = text.rstrip("\\,;:!~ \n")
+    return (
+        (bare[-1:].isalpha() or bare[-1:] in tuple(")}{]")) and not bare.endswith("\\mu") and bool(_NUMBER.search(bare))
+    )
+
+
+def _is_short_unit(text: str) -> bool:
+    return len(text) < 12 and not re.search("[A-Za-z]{3}|[0-9](?![0-9}]*$)", text) and unit_name(text) is not None
 
 
 def unwrapped(text: str) -> str:

@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from coevolve.grading import values
-from coevolve.grading.expression import Constant, Expression, Variable, latex, negated, structure, times, variables
+from coevolve.grading.expression import (
+    Constant,
+    Expression,
+    Number,
+    Power,
+    Variable,
+    latex,
+    negated,
+    structure,
+    times,
+    variables,
+)
 from coevolve.grading.floats import holds_float
 from coevolve.grading.parser import parse
 from coevolve.grading.points import OutOfBounds, Undefined
@@ -21,7 +32,7 @@ _DECIMAL = re.compile(
     r"(?:\{ ?(?P<braced>[-+]?[0-9]{1,3}) ?\}|(?P<power>[-+]?[0-9]{1,3})))?(?P<percent> ?%)?"
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
-_SHORT_UNIT = re.compile(r"[A-Za-z]{1,2}")
+_SHORT_UNIT = re.compile(r"([A-Za-z]{2})|([A-Za-z])(?:\^(-?[0-9]))?")
 _INFINITY = Constant("infinity")
 
 
@@ -123,7 +134,9 @@ def of_tree(tree: Expression, text: str) -> Form:
 
 
 def _quantity(number: str, unit: str) -> Form | None:
-    """A constant with a unit. A unit of one or two letters has the key of a product, as ``5 m`` may be one."""
+    """A constant with a unit. A unit of one or two letters has the key of a product, as ``5 m`` may be one.
+
+    So has the power of one letter: ``5 m^2``."""
     try:
         tree = parse(joined_thousands(number))
     except TooLarge:
@@ -134,10 +147,13 @@ def _quantity(number: str, unit: str) -> Form | None:
         return None
     found = of_tree(tree, joined_thousands(number))
     key = f"{found.key} {unit}"
-    if _SHORT_UNIT.fullmatch(unit):
+    short = _SHORT_UNIT.fullmatch(unit)
+    if short:
         product = tree
-        for letter in unit:
+        for letter in short[1] or short[2]:
             product = times(product, Variable(letter))
+        if short[3]:
+            product = times(tree, Power(Variable(short[2]), Number(Fraction(short[3]))))
         key = of_tree(product, number).key
     return replace(found, kind="quantity", key=key, bare=found.key, unit=unit, shown=f"{found.shown} {unit}")
 

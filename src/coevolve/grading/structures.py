@@ -41,6 +41,10 @@ _MATRIX = re.compile(
 )
 _BRACKETED_ARRAY = re.compile(r"[\[(] ?\\begin")
 
+_LABEL = re.compile(r"(?:[Pp]art )?\( ?([A-Ha-h]|i{1,3}|iv|[1-9]) ?\) ?:? ?")
+_LABELS = ("abcdefgh", "ABCDEFGH", ("i", "ii", "iii", "iv"), "123456789")
+_PART_END = re.compile(r"(?:[ ,;.]|(?<=[ ,;])and(?=[ ]*$))+$")
+
 _CASES = re.compile(r"\\begin ?\{d?cases\}(.*)\\end ?\{d?cases\}", re.DOTALL)
 _IF = re.compile(r"^(?:if|for|when|where)(?![a-z]) ?")
 _ELSE = re.compile(r"(?:otherwise|else|elsewhere)?")
@@ -66,6 +70,30 @@ def parts_of(text: str, separators: re.Pattern[str]) -> list[str]:
     if not all(parts):
         raise Refused("an empty part")
     return parts
+
+
+def lettered(text: str, read: Read) -> Form | None:
+    """The parts of an answer, ``(a) 5 (b) 6``, which are no product; a single one needs a number behind its letter."""
+    found = list(top_level(text, _LABEL))
+    if not found or found[0].start() != 0:
+        return None
+    labels = [match[1] for match in found]
+    ends = [*(match.start() for match in found[1:]), len(text)]
+    parts = [_PART_END.sub("", text[match.end() : end]) for match, end in zip(found, ends, strict=True)]
+    ordered = any(labels == list(order[: len(labels)]) for order in _LABELS)
+    if not (ordered or len(labels) == 1) or not all(map(_is_part, parts, (match[0] for match in found))):
+        return None
+    if len(parts) == 1 and not (found[0][0][-1] in " :" and re.match(r"-?[0-9]|\\(?:frac|sqrt|money)", parts[0])):
+        return None
+    forms = [read(part) for part in parts]
+    opener = "parts [" if len(parts) > 1 else f"part {labels[0]} ["
+    bare = "(" + "; ".join(form.key for form in forms) + ")" if len(parts) > 1 else forms[0].key
+    return replace(structure_of("parts", forms, opener, "]"), alias=bare)
+
+
+def _is_part(part: str, label: str) -> bool:
+    apart = label[-1] in " :"
+    return bool(part) and not (part[0] in "+*/^=!_)(" or (part[0].isalpha() and not apart) or part in ("and", "or"))
 
 
 def several(text: str, read: Read) -> Form | None:

@@ -44,7 +44,9 @@ _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
 _LETTERS = r"[A-Za-zÅ°Ω£€¥₹¢]+"
 _PART = re.compile(rf"(?P<word>{_LETTERS})\.?|\^ ?(?P<power>-?[0-9])|(?P<sign>[/*()]|\\cdot|\\times)|\s+|(?P<other>.)")
-_START = re.compile(rf"\\money|\\mu ?(?=[msgFCAVHTL])|\\Omega|\\AA|\\frac ?\{{|\\degree|(?<![A-Za-z\\]){_LETTERS}")
+_START = re.compile(
+    rf"\\unit |\\money|\\mu ?(?=[msgFCAVHTL])|\\Omega|\\AA|\\frac ?\{{|\\degree|(?<![A-Za-z\\]){_LETTERS}"
+)
 _SYMBOLS = (
     (re.compile(r"\\degree ?([CF])(?![A-Za-z])"), r" °\1 "),
     (re.compile(r"\\degree"), " degree "),
@@ -59,6 +61,16 @@ _SYMBOLS = (
     (re.compile(r"\\money"), " dollar "),
     (re.compile(r"\\frac ?\{([^{}]*)\} ?\{([^{}]*)\}"), r"\1 / ( \2 )"),
 )
+MARK = r"\unit "  # stands before a short unit that was set as text behind a formula
+_PLAIN_NUMBER = re.compile(
+    r"[-+(]{0,2} ?(?:[0-9][0-9.,]*(?:(?: [0-9]+)? ?/ ?[0-9]+)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+)"
+    r"(?: ?(?:\\times|\\cdot|\*|x) ?\{?10\}? ?\^ ?(?:\{ ?[-+]?[0-9]+ ?\}|[-+]?[0-9]+))?\)?%?|"
+    r"[-+]?10 ?\^ ?(?:\{ ?[-+]?[0-9]+ ?\}|[-+]?[0-9]+)"
+)
+_PAIRS = frozenset(re.findall(r"\S+", "cm mm km dm ft yd mi in kg lb oz hr nm"))
+_PRODUCTS = frozenset(("mg", "kT"))
+_SPEED = re.compile(r"[ {]*m[ }]*[/{ ] ?s(?: ?\^ ?\{? ?2)?[ }]*")
+_COMMANDS = re.compile(r"\\[A-Za-z]+")
 _EXPONENT_BRACES = re.compile(r"\^ ?\{ ?(-?[0-9]) ?\}")
 _ANGULAR = re.compile("sin|cos|tan|sec|csc|cot")
 _COUNTED = re.compile(r"(.*[0-9)}])( ?[-A-Za-z]+(?: [-A-Za-z]+)*)")
@@ -96,20 +108,36 @@ def quantities(text: str) -> Iterator[tuple[str, str]]:
     for match in _START.finditer(text):
         start = match.start()
         number = text[:start].rstrip()
-        attached = number == text[:start] and number[-1:] not in (")", "}", "]")
         if not re.search(r"[0-9]|\\pi", number) or number[-1:] in "^_+-*/({":
             continue
-        if (
-            attached
-            and match[0] in ("mg", "e", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-            and start + len(match[0]) == len(text)
-        ):
-            continue  # 5m and 2mg may be products; a unit is set off
         if match[0] == r"\degree" and _ANGULAR.search(number):
             continue
-        unit = unit_name(text[start:])
+        if _may_be_letters(number, text[start:], apart=number != text[:start]):
+            continue
+        unit = unit_name(text[start:].replace(MARK, ""))
         if unit:
             yield re.sub(r" ?(?:\\cdot|\*|\\times|of)$", "", number), unit
+
+
+def _may_be_letters(number: str, unit: str, *, apart: bool) -> bool:
+    r"""Whether a unit without a mark may be letters of a formula: ``3s^2``, ``2\pi h``, ``\frac12 mV^2``.
+
+    Behind a plain number it has to be set off, or to be one of more than a letter; behind a formula it has to be a
+    word, or one of the units of two letters that are no usual product."""
+    if unit.startswith((r"\money", r"\degree", r"\Omega", r"\AA", r"\mu")) or MARK in unit:
+        return False
+    letters = _COMMANDS.sub(" ", unit)
+    runs = re.findall(_LETTERS, letters)
+    if _PLAIN_NUMBER.fullmatch(number):
+        if apart or not runs:
+            return False
+        if "\\frac" not in unit and len(runs) > 1:
+            return False  # 5m/s
+        if len(runs) == 1 and len(runs[0]) == 2:  # 5cm, 5kJ and 5cm^2, but not 2mg, 3kT and 3mV^2
+            return runs[0] in _PRODUCTS or ("^" in unit and runs[0] not in _PAIRS)
+        if len(runs) == 1:
+            return len(runs[0]) < 2 and runs[0].isascii() and runs[0].isalpha()
+    return not any(len(run) > 2 or run in _PAIRS or not run.isascii() for run in runs) and not _SPEED.fullmatch(letters)
 
 
 def unit_name(text: str) -> str | None:
