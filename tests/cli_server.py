@@ -191,6 +191,8 @@ def strike(kind: str) -> None:
         os.killpg(0, signal.SIGINT)
     elif kind == "terminate":
         os.killpg(0, signal.SIGTERM)
+    elif kind == "hang up":
+        os.killpg(0, signal.SIGHUP)
     elif kind == "stale":
         stale_weights()
     elif kind == "shortage":

@@ -189,7 +189,7 @@ def test_after_a_kill_it_resumes_to_the_same_bytes(folder: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert json.loads((run / "manifest.json").read_text(encoding="utf-8"))["status"] == "running"
-    live = live_state(RunRecords.open(run), None)
+    live = live_state(RunRecords.open(run))
     assert [phase["name"] for phase in live["phases"]] == ["evaluate", *["shorten", "evaluate"] * 2]
     assert live["current"] == {"iteration": 1, "name": "shorten", "steps": 3}
     assert 1 <= live["done"] <= 3

@@ -184,7 +184,7 @@ def test_a_run_in_progress_has_a_page_too(make_run: Callable[..., Path], until: 
     path = make_run(until=until, pool=8)
     page = Page(build_report(path).read_text(encoding="utf-8"))
     data = page.data
-    assert data["standing"].startswith("This run has not finished (status: running)")
+    assert data["standing"].startswith("This run has not finished (status: stopped)")
     pools = page.tasks["columns"]["origin"].count(WRITTEN)
     assert pools == (8 if until in ("iteration-1/executor", "iteration-1/evaluate") else 0)
 

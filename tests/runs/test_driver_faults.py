@@ -56,7 +56,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nobody(cli: Cli, tiny: Tiny, finish
     same_results(run, finished)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("interrupt", 130), ("terminate", 143)])
+@pytest.mark.parametrize(("kind", "code"), [("interrupt", 130), ("terminate", 143), ("hang up", 129)])
 def test_the_first_signal_lets_workers_finish_the_batch(
     kind: str, code: int, cli: Cli, tiny: Tiny, tmp_path: Path
 ) -> None:

@@ -37,7 +37,8 @@ def test_a_new_run_has_its_configuration_and_a_manifest(tmp_path: Path) -> None:
     again = RunRecords.open(tmp_path / "run")
     assert again.config == CoevolutionConfig(seed=3, iterations=2)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["schema"] == 3
-    assert again.status == "running"
+    assert again.state.status == "running"
+    assert again.status == "stopped", "its process has ended"
     assert again.finished_phases == []
 
 

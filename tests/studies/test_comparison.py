@@ -95,7 +95,7 @@ def test_unfinished_runs_are_compared_up_to_where_all_have_data(fabricated: Fabr
     assert [x.mean for x in first.quantities["greedy"]] == pytest.approx([0.6])
     assert not {"wall_s", "cpu_s"} & first.quantities.keys()
     said = " · ".join(notes(runs))
-    assert f"{part} has not finished: evaluated up to iteration 2 of 3" in said
+    assert f"{part} has not finished (stopped): evaluated up to iteration 2 of 3" in said
     assert "compared after iteration 2" in said
 
 

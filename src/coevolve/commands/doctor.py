@@ -68,7 +68,7 @@ def _lines(found: Diagnosis, done: Repair | None) -> list[str]:
     counts = ", ".join(f"{kind} {n['intact']}/{n['of']}" for kind, n in _counts(found).items())
     return [
         f"run       {found.run}   {found.status or 'unknown'}",
-        f"writer    {f'process {found.writer}' if found.writer else 'none'}",
+        f"writer    {_writer(found)}",
         f"disk      {found.free_bytes / 1e9:.1f} GB free",
         f"base      {found.base_fault or 'the model that the run began with'}",
         f"intact    {counts}",
@@ -77,6 +77,12 @@ def _lines(found: Diagnosis, done: Repair | None) -> list[str]:
         *(_moved(found.run, done) if done else []),
         *_way_on(found),
     ]
+
+
+def _writer(found: Diagnosis) -> str:
+    if found.writer is not None:
+        return f"process {found.writer}"
+    return "a process of another container or machine" if found.is_held else "none"
 
 
 def _moved(run: Path, done: Repair) -> list[str]:

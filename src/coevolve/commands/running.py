@@ -17,6 +17,7 @@ from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.monitor.progress import progress_for
 from coevolve.store import manifest, settings
+from coevolve.store.lock import is_held
 from coevolve.store.places import is_stub
 from coevolve.studies.seeds import Member, member_path, seeds_of, stem_of, waits_for_others
 from coevolve.system import usable_cores
@@ -80,9 +81,11 @@ def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
     """
     if run is None:
         candidates = unfinished_runs()
-        if not candidates:
-            raise RunError("there is no unfinished run", where=str(RUNS), fix="name one: coevolve resume RUN")
-        run = candidates[0]
+        idle = [path for path in candidates if not is_held(path)]
+        if not idle:
+            busy = f" but those in progress: {', '.join(map(str, candidates))}" if candidates else ""
+            raise RunError(f"there is no unfinished run{busy}", where=str(RUNS), fix="name one: coevolve resume RUN")
+        run = idle[0]
     state = manifest.read(run)  # a wrong name should not wait for the imports below
     if waits_for_others(run, state.config.get("run", {}), state.seed):
         config, stem = settings.read(run, state), stem_of(run, state.seed)

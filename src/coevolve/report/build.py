@@ -29,6 +29,7 @@ from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
 from coevolve.report.live import phase_kinds
 from coevolve.report.task_index import TaskIndex, read_index
+from coevolve.runs.provenance import described
 from coevolve.store import settings
 from coevolve.store.atomic import replace_file, writing
 from coevolve.store.records import RunRecords
@@ -99,6 +100,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
             "version": coevolve.__version__,
             "iterations": config.iterations,
             "config": settings.to_yaml(config.model_dump()).decode(),
+            "provenance": described(folder.facts),
         },
         "headline": headlines[0].text,
         "lead": headlines[0].lead,

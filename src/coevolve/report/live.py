@@ -102,27 +102,12 @@ def phase_kinds(reports: Iterable[PhaseReport]) -> dict[str, dict[str, object]]:
     return found
 
 
-def run_state(status: str, process: int | None) -> str:
-    """What a run is doing, from what its manifest says and who holds its lock.
-
-    A process that holds the lock is at work, also while it takes up a run that had failed. A run that says that it is
-    running while no process of this machine holds it was killed: ``stopped``.
-    """
-    if process is not None and status != "finished":
-        return "running"
-    return status if status in ("finished", "failed", "interrupted") else "stopped"
-
-
-def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
+def live_state(folder: RunRecords) -> dict[str, Any]:
     """How a run stands, as JSON values; times are in seconds, moments in seconds since the epoch.
 
-    ``state`` is that of ``run_state``. ``phases`` lists all phases in their order with the
+    ``state`` is that of ``store.standing``. ``phases`` lists all phases in their order with the
     time that each takes; ``current`` is the one in progress, or where the run would go on; ``done`` are its
     finished steps, null where it has logged none. ``left_s`` is counted from the moment ``left_from``.
-
-    Args:
-        folder: the run.
-        process: who holds its lock.
 
     Raises:
         RunError: a log of the run is damaged.
@@ -142,7 +127,7 @@ def live_state(folder: RunRecords, process: int | None) -> dict[str, Any]:
     left = seconds_left(plan, per_step, shares, current, done if isinstance(done, int) else 0) if current else None
     whole = phase_seconds(plan, per_step or {next(iter(plan))[1]: 1.0}, shares)  # nothing was timed: only shares matter
     return {
-        "state": run_state(folder.status, process),
+        "state": folder.status,
         "phases": [
             {"iteration": key[0], "name": key[1], "seconds": round(whole[key], 3), "finished": _name(key) in finished}
             for key in plan

@@ -23,13 +23,12 @@ from coevolve.report.live import (
     fingerprint,
     live_state,
     machine,
-    run_state,
     run_version,
     take_snapshot,
 )
 from coevolve.report.task_index import Key, read_index
 from coevolve.store import manifest, settings
-from coevolve.store.lock import holder_if_known
+from coevolve.store.lock import holder_if_known, is_held
 from coevolve.store.manifest import METRICS
 
 POLL_S = 0.5  # how often the files of a run are looked at while somebody listens
@@ -157,13 +156,15 @@ class WatchedRun:
             self._pulse = {"state": "unreadable" if self._problem else "waiting"}
             return
         try:
-            state = live_state(self._snapshot, process)
+            state = live_state(self._snapshot)
         except RunError as error:
             self._problem = str(error)
             return
         self._pulse = state
         if state["state"] == "running":  # what nobody works on has no news
-            self._pulse |= {"process": process, "machine": machine(self.path, process), "now": round(time.time(), 1)}
+            self._pulse |= {"now": round(time.time(), 1)}
+            if process is not None:  # of this machine
+                self._pulse |= {"process": process, "machine": machine(self.path, process)}
 
 
 class Shelf:
@@ -246,16 +247,15 @@ class Shelf:
 
     def _line(self, name: str, path: Path) -> tuple[str, Path, Line]:
         """Version, place and content of a run's line; made anew when the run has changed or who writes to it."""
-        process = holder_if_known(path)
-        version = f"{run_version(path)} {process}"
+        version = f"{run_version(path)} {is_held(path)}"
         known = self._lines.get(name)
         if known and known[0] == version:
             return known
         when = changed(path / manifest.NAME, path / METRICS)
-        return version, path, {"name": name, "changed": when, **_standing(path, process)}
+        return version, path, {"name": name, "changed": when, **_standing(path)}
 
 
-def _standing(path: Path, process: int | None) -> Line:
+def _standing(path: Path) -> Line:
     """How a run stands, in the few words of a line."""
     try:
         snapshot = take_snapshot(path)
@@ -265,7 +265,7 @@ def _standing(path: Path, process: int | None) -> Line:
     measured = [entry for entry in summary["iterations"] if entry["held_out"]]
     last = measured[-1] if measured else None
     return {
-        "state": run_state(snapshot.status, process),
+        "state": snapshot.status,
         "method": summary["method"],
         "preset": summary["preset"],
         "seed": summary["seed"],

@@ -20,8 +20,9 @@ from coevolve.runs.base_model import base_fault
 from coevolve.runs.plan import name_of
 from coevolve.store import atomic, manifest, settings
 from coevolve.store.checking import Finding, examine
-from coevolve.store.lock import FolderLock, holder_if_known
+from coevolve.store.lock import FolderLock, holder_if_known, is_held
 from coevolve.store.manifest import METRICS, TIMINGS, Manifest
+from coevolve.store.standing import standing
 from coevolve.worlds.registry import open_world
 
 DAMAGED = "damaged"
@@ -69,7 +70,8 @@ class Diagnosis:
     status: str | None  # None: no manifest is intact
     older: str | None  # why this version may read the run and not resume it; None where it may
     findings: tuple[Finding, ...]
-    writer: int | None  # the process that holds the lock
+    is_held: bool  # a process holds the lock
+    writer: int | None  # that process, where it is one of this machine
     free_bytes: int
     base_fault: str | None  # of the base model
     start: Start | None  # as the folder is; None while it has to be repaired, or made readable, first
@@ -94,7 +96,7 @@ def diagnose(path: Path) -> Diagnosis:
     """
     for _ in range(_LOOKS):
         state, findings = examine(path)
-        if all(one.fault is None for one in findings) or holder_if_known(path) is None:
+        if all(one.fault is None for one in findings) or not is_held(path):
             break  # else what the manifest named may have been replaced meanwhile
     start = planned = fault = older = None
     if state is not None:
@@ -106,9 +108,10 @@ def diagnose(path: Path) -> Diagnosis:
         start = None if hurt else _start(run_phases(config), state)
     return Diagnosis(
         run=path,
-        status=state.status if state else None,
+        status=standing(path, state.status) if state else None,
         older=older,
         findings=tuple(findings),
+        is_held=is_held(path),
         writer=holder_if_known(path),
         free_bytes=shutil.disk_usage(path).free,
         base_fault=fault,

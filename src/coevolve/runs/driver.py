@@ -23,7 +23,7 @@ from coevolve.monitor.progress import Progress
 from coevolve.monitor.tracking.processes import tracking
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.service import LocalRollouts, worker_count
-from coevolve.runs import preflight
+from coevolve.runs import preflight, provenance
 from coevolve.runs.base_model import base_digest, check_same_base
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal, RunSavePoints
@@ -176,7 +176,13 @@ def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Pro
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
-        folder.set_status("running", contract=rollouts.settings.hash, base=parts.base_digest, sandbox=rollouts.layers)
+        folder.set_status(
+            "running",
+            contract=rollouts.settings.hash,
+            base=parts.base_digest,
+            sandbox=rollouts.layers,
+            starts=provenance.with_start(folder.path, folder.records.facts, *provenance.started(config)),
+        )
         recorder = Recorder(folder, parts.meter, parts.judge)
         checkpoints = RunCheckpoints(folder.records, parts.base)
         open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer

@@ -107,6 +107,15 @@ def _names_of_extras(requirements: Iterable[Requirement]) -> list[str]:
     return sorted(found - FOR_DEVELOPERS)
 
 
+def used_versions(requirements: Iterable[str], installed: Installed = installed_version) -> dict[str, str]:
+    """Versions of what is installed of the packages that a run needs or may use, by name."""
+    parsed = [Requirement(text) for text in requirements]
+    extras = ["", *_names_of_extras(parsed)]
+    asked = {r.name for r in parsed if r.marker is None or any(r.marker.evaluate({"extra": name}) for name in extras)}
+    found = {name: installed(name) for name in sorted(asked, key=str.lower)}
+    return {name: version for name, version in found.items() if version is not None}
+
+
 def own_requirements() -> list[str]:
     """What coevolve's metadata asks for; empty where it runs without having been installed."""
     try:

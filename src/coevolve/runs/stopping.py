@@ -1,16 +1,20 @@
-"""Stopping a run: Ctrl-C or SIGTERM once to finish the current batch, twice to stop at once."""
+"""Stopping a run: Ctrl-C, SIGTERM or SIGHUP once to finish the current batch, twice to stop at once.
+
+SIGHUP is what a terminal sends when it is closed. Where it is ignored, as under ``nohup``, it stays ignored.
+"""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ECHO_S = 0.2  # a launcher that passes Ctrl-C on makes two signals of one
 _SAID = b"\nfinishing this batch, then saving it; a second signal stops at once\n"
 
@@ -24,7 +28,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Takes the two signals while it is active; in a thread other than the main one it leaves them alone."""
+    """Takes the signals while it is active; in a thread other than the main one it leaves them alone."""
 
     def __init__(self) -> None:
         self._working = False
@@ -42,7 +46,9 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        wanted = [number for number in _SIGNALS if number != signal.SIGHUP or not ignored]
+        before = {number: signal.signal(number, self._take) for number in wanted}
         try:
             yield
         finally:
@@ -69,10 +75,26 @@ class StopRequest:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
+        if number == signal.SIGHUP:
+            _leave_closed_terminal()
         if not self._working:
             raise Stopped(number)
         if self._asked is None:
             self._asked, self._asked_at = number, now
-            os.write(2, _SAID)  # no lock is taken: the signal may have come while one was held
+            with suppress(OSError):  # whoever started the run may have gone
+                os.write(2, _SAID)  # no lock is taken: the signal may have come while one was held
         elif now - self._asked_at > _ECHO_S:
             raise Stopped(number)
+
+
+def _leave_closed_terminal() -> None:
+    """Have output go nowhere that went to a terminal which is gone: writing there would fail, and with it the batch."""
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)  # asked for nothing: what remains are errors and the end
+    closed = [descriptor for descriptor, event in poll.poll(0) if event & select.POLLHUP]
+    if closed:
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        for descriptor in closed:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from coevolve.errors import RunError
 
 _held: set[int] = set()
+_TRIES, _PAUSE_S = 10, 0.02
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
@@ -56,21 +58,53 @@ def _locked(path: Path) -> int | None:
         OSError: the file cannot be made.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _taken(descriptor):
         owner = os.read(descriptor, 32).decode(errors="replace").strip()
         os.close(descriptor)
         raise RunError(
             f"another process is writing to this run{owner and f' (process {owner})'}",
             where=str(path),
             fix="wait until it has ended or stop it with Ctrl-C, then: coevolve resume " + str(path.parent),
-        ) from None
+        )
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
     os.close(descriptor)
     return None
+
+
+def _taken(descriptor: int) -> bool:
+    """Take the lock of an open file; tried for a moment, because ``is_held`` may be looking at it."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+    return False
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder.
+
+    One of this machine stands in the kernel's list. One of another container or machine, or where the kernel keeps no
+    list, is known by the lock alone: it is shared for an instant, for which a process that begins just then waits.
+    """
+    if holder_if_known(folder) is not None:
+        return True
+    try:
+        descriptor = os.open(folder / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # there is none, or it is as closed as the run itself
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks
+    finally:
+        os.close(descriptor)
 
 
 def holder(folder: Path) -> int | None:
@@ -90,7 +124,12 @@ def holder(folder: Path) -> int | None:
         fields = line.split()  # "1: FLOCK ADVISORY WRITE 28863 fe:00:2211917 0 EOF"; "1: -> ..." waits for it
         place, _, inode = fields[5].rpartition(":")
         # Some file systems have another device there than in stat: then the process decides.
-        if fields[1] == "FLOCK" and inode == str(file.st_ino) and (place == device or fields[4] == owner):
+        if (
+            fields[1] == "FLOCK"
+            and fields[3] == "WRITE"
+            and inode == str(file.st_ino)
+            and (place == device or fields[4] == owner)
+        ):
             return int(fields[4])
     return None
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from coevolve.errors import RunError
 from coevolve.store import atomic, manifest, settings
-from coevolve.store.lock import holder_if_known
+from coevolve.store.lock import holder_if_known, is_held
 
 LOCK = ".lock"
 ELSEWHERE = "choose a place that you can write to: --set run.dir=..."
 _BEFORE_A_RUN = {LOCK, settings.NAME, f".{settings.NAME}.partial", f".{manifest.NAME}.partial"}
 _MANIFESTS = {manifest.NAME, manifest.COPY, f".{manifest.NAME}.partial", f".{manifest.COPY}.partial"}
 # What a run has before anything of it counts. Everything else is somebody's work, also what a repair moved away.
-_OF_A_STUB = _BEFORE_A_RUN | _MANIFESTS | {manifest.METRICS, manifest.TIMINGS, "partial", "track", "report"}
+_OF_A_STUB = (
+    _BEFORE_A_RUN | _MANIFESTS | {manifest.METRICS, manifest.TIMINGS, "partial", "track", "report", "provenance"}
+)
 
 
 def is_stub(folder: Path) -> bool:
@@ -33,7 +35,7 @@ def is_free(folder: Path) -> bool:
         refuse_occupied(folder)
     except (RunError, OSError):
         return False
-    return holder_if_known(folder) is None
+    return not is_held(folder)
 
 
 def refuse_occupied(folder: Path) -> None:
@@ -63,9 +65,9 @@ def require_place(folder: Path) -> None:
     with atomic.writing(folder, ELSEWHERE, ELSEWHERE):
         refuse_occupied(folder)
         atomic.require_writable(folder)
-    process = holder_if_known(folder)
-    if process is not None:
-        what = f"another process is writing to this run (process {process})"
+    if is_held(folder):
+        process = holder_if_known(folder)
+        what = "another process is writing to this run" + (f" (process {process})" if process is not None else "")
         raise RunError(what, where=str(folder), fix="wait until it has ended, or choose another folder: run.dir=NEW")
 
 

@@ -13,6 +13,7 @@ from coevolve.errors import RunError
 from coevolve.store import checking, manifest, settings, tables
 from coevolve.store.logs import rows_of
 from coevolve.store.manifest import METRICS, TIMINGS, Cursor, Manifest
+from coevolve.store.standing import standing
 
 
 class RunRecords:
@@ -44,8 +45,8 @@ class RunRecords:
 
     @property
     def status(self) -> str:
-        """running, finished, failed or interrupted."""
-        return self.state.status
+        """running, finished, failed, interrupted, or stopped where it was killed."""
+        return standing(self.path, self.state.status)
 
     @property
     def facts(self) -> dict[str, object]:

@@ -109,7 +109,9 @@ def notes(runs: Runs) -> list[str]:
     """What a reader must know before the numbers: which runs go on, which were cut, and what one seed cannot say."""
     last = last_common_iteration(runs)
     every = [run for mine in runs.values() for run in mine]
-    out = [f"{run.path} has not finished: {_evaluated(run)}" for run in every if not run.finished]
+    out = [
+        f"{run.path} has not finished ({run.summary['status']}): {_evaluated(run)}" for run in every if not run.finished
+    ]
     if any(len(run.held_out) > last + 1 for run in every):
         out.append(f"all are compared after {_after(last)}, the last evaluation that every run has")
     single = [label for label, mine in runs.items() if len(mine) == 1]

@@ -216,7 +216,7 @@ def test_what_is_left_counts_from_the_last_step(begun: RunFolder) -> None:
     lock, log = begun.path / ".lock", begun.path / "metrics.jsonl"
     for file, moment in ((lock, 900.0), (begun.path / "timings.jsonl", 1000.0), (log, 1010.0)):
         os.utime(file, (moment, moment))
-    state = live_state(RunRecords.open(begun.path), os.getpid())
+    state = live_state(RunRecords.open(begun.path))
     assert (state["began"], state["left_from"]) == (1000.0, 1010.0)
     seconds = {phase["name"]: phase["seconds"] for phase in state["phases"] if phase["iteration"]}
     assert seconds["curriculum"] == pytest.approx(20)  # five of ten steps in ten seconds

@@ -44,6 +44,8 @@ function drawPage() {
   }
   byId("time").replaceChildren(timeFigure(data.time));
   byId("config").textContent = data.run.config;
+  byId("starts").textContent = data.run.provenance;
+  byId("provenance").hidden = !data.run.provenance;  // a run of an older version did not say
   byId("made").textContent = `Made by coevolve ${data.run.version}. Make it again: coevolve report RUN`;
 }
 
