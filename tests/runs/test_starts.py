@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -79,6 +80,26 @@ def test_a_folder_that_was_there_stays_when_a_start_fails(cli: Cli, tmp_path: Pa
     fault = {"method": "set_status", "phase": None, "when": "after", "kind": "bug"}
     assert cli("run", "--preset", "nano", "--set", "run.dir=mine", cwd=tmp_path, fault=fault).code == 1
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+@pytest.mark.parametrize("full", ["config.yaml", "manifest.json", "manifest.copy.json", ".lock"])
+def test_a_disk_that_is_full_at_the_start_leaves_nothing(
+    full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def opened(path: Any, *arguments: Any, **named: Any) -> int:
+        if Path(os.fsdecode(path)).name in (full, f".{full}.partial"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real(path, *arguments, **named)
+
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(os, "open", opened)
+    for run in (tmp_path / "one" / "two", tmp_path / "there"):
+        with pytest.raises(RunError, match="disk is full"):
+            RunFolder.create(run, CoevolutionConfig())
+    monkeypatch.undo()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
 
 
 def test_a_killed_start_does_not_block_its_name(cli: Cli, tmp_path: Path) -> None:

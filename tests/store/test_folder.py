@@ -295,7 +295,7 @@ def test_a_changed_or_missing_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="configuration was changed"):
         RunFolder.open(tmp_path)
     path.unlink()
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="configuration is missing"):
         RunFolder.open(tmp_path)
 
 

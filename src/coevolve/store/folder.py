@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -25,6 +25,7 @@ from coevolve.store.logs import OpenLog, line_of
 from coevolve.store.manifest import METRICS, TIMINGS, Cursor, Manifest, PhaseRecord
 from coevolve.store.records import RunRecords
 
+_AGAIN = "make room on the disk, then run the same command again"
 _PARTIAL = "partial"  # folder of what is kept of the phase in progress
 
 
@@ -57,28 +58,15 @@ class RunFolder:
         with atomic.writing(path, places.ELSEWHERE, places.ELSEWHERE):
             places.refuse_occupied(path)
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
-            path.mkdir(parents=True, exist_ok=True)
-            lock = FolderLock(path)
+            with places.undoing(made):
+                path.mkdir(parents=True, exist_ok=True)
+                lock = FolderLock(path)
         try:
             with atomic.writing(path, places.ELSEWHERE, places.ELSEWHERE):
                 places.refuse_occupied(path)
+            with atomic.writing(path, _AGAIN), places.undoing(made, path):
                 places.clear(path)
-            values = config.model_dump()
-            text = settings.to_yaml(values)
-            state = Manifest(
-                coevolve=coevolve.__version__,
-                method=config.method,
-                preset=config.preset,
-                seed=config.seed,
-                status="running",
-                config_sha256=hashlib.sha256(text).hexdigest(),
-                config=values,
-                phases=[],
-            )
-            with atomic.writing(path, "make room on the disk, then run the same command again"):
-                atomic.replace_file(path / settings.NAME, text)
-                manifest.save(path, state)
-            folder = cls(RunRecords(path, config, state), lock)
+                folder = cls(_first_records(path, config), lock)
         except BaseException:
             lock.release()
             raise
@@ -282,12 +270,8 @@ class RunFolder:
         if self.has_begun:
             raise self._misuse("the run has begun", "it stays")
         with self._writing(self.path):
-            places.clear(self.path)
-            (self.path / places.LOCK).unlink(missing_ok=True)
+            places.remove(self._made, self.path)
         self.close()
-        for folder in self._made:
-            with suppress(OSError):  # somebody else has put something there
-                folder.rmdir()
 
     def close(self) -> None:
         """Give the lock back; what has not been finished is redone by the next writer."""
@@ -383,6 +367,25 @@ class RunFolder:
 
     def _misuse(self, what: str, fix: str) -> RunError:
         return RunError(what, where=str(self.path), fix=fix)
+
+
+def _first_records(path: Path, config: Config) -> RunRecords:
+    """Write the configuration and the first manifest of a run."""
+    values = config.model_dump()
+    text = settings.to_yaml(values)
+    state = Manifest(
+        coevolve=coevolve.__version__,
+        method=config.method,
+        preset=config.preset,
+        seed=config.seed,
+        status="running",
+        config_sha256=hashlib.sha256(text).hexdigest(),
+        config=values,
+        phases=[],
+    )
+    atomic.replace_file(path / settings.NAME, text)
+    manifest.save(path, state)
+    return RunRecords(path, config, state)
 
 
 def _new_run(path: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coevolve.errors import RunError
@@ -69,6 +71,35 @@ def require_place(folder: Path) -> None:
         process = holder_if_known(folder)
         what = "another process is writing to this run" + (f" (process {process})" if process is not None else "")
         raise RunError(what, where=str(folder), fix="wait until it has ended, or choose another folder: run.dir=NEW")
+
+
+@contextmanager
+def undoing(made: Sequence[Path], run: Path | None = None) -> Iterator[None]:
+    """Take back what the block, which begins a run, has done when it fails; see ``remove``."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # the fault that ended the block is the one to tell
+            remove(made, run)
+        raise
+
+
+def remove(made: Sequence[Path], run: Path | None = None) -> None:
+    """Remove a run that has not begun, and the folders that were made for it unless somebody has put something there.
+
+    Args:
+        made: these folders, the innermost first.
+        run: the folder of the run, whose lock this process holds; None where nothing stands in it yet.
+
+    Raises:
+        OSError: the system refused.
+    """
+    if run is not None:
+        clear(run)
+        (run / LOCK).unlink(missing_ok=True)
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def clear(folder: Path) -> None:
