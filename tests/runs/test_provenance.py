@@ -15,6 +15,7 @@ import pytest
 
 import coevolve
 from coevolve.methods.config import CoevolutionConfig
+from coevolve.methods.registry import own_code
 from coevolve.report.build import build_report, page_data
 from coevolve.runs import provenance
 from coevolve.runs.machine import used_versions
@@ -106,7 +107,7 @@ def test_code_outside_a_checkout_says_why_nothing_is_known(
 
 def test_a_start_says_command_time_code_packages_and_machine(tmp_path: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    start, diff = started(CoevolutionConfig(), ["/usr/bin/coevolve", "run", "agent0", "--set", "seed=3"])
+    start, diff = started(arguments=["/usr/bin/coevolve", "run", "agent0", "--set", "seed=3"])
     assert start["command"] == ["coevolve", "run", "agent0", "--set", "seed=3"]
     assert before <= datetime.fromisoformat(start["time"]) <= datetime.now(UTC)
     assert start["folder"] == os.getcwd()
@@ -123,13 +124,13 @@ def test_a_start_says_command_time_code_packages_and_machine(tmp_path: Path) -> 
 
 def test_the_diff_is_kept_unless_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "code_of", lambda folder: Code("c0ffee", b"a change\n"))
-    start, diff = started(CoevolutionConfig(), ["coevolve"])
+    start, diff = started(arguments=["coevolve"])
     digest = hashlib.sha256(b"a change\n").hexdigest()
     assert start["code"]["diff"] == f"provenance/{digest[:12]}.patch"
     (kept,) = with_start(tmp_path, {}, start, diff)
     assert (tmp_path / kept["code"]["diff"]).read_bytes() == b"a change\n"
     monkeypatch.setattr(provenance, "MOST_DIFF", 5)
-    start, diff = started(CoevolutionConfig(), ["coevolve"])
+    start, diff = started(arguments=["coevolve"])
     assert (start["code"]["diff_sha256"], start["code"]["diff"]) == (digest, None)
     assert "too large to be kept" in described({"starts": [start]})
 
@@ -138,14 +139,14 @@ def test_a_module_of_ones_own_is_known_by_its_bytes(tmp_path: Path, monkeypatch:
     (tmp_path / "mine.py").write_text("def reward():\n    return 1.0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     config = CoevolutionConfig.model_validate({"reward": {"extra": ["mine:reward"]}})
-    start, _ = started(config, ["coevolve"])
+    start, _ = started(own_code(config), arguments=["coevolve"])
     assert start["own_code"] == {"mine:reward": hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()}
 
 
 def test_a_later_start_repeats_only_what_changed_and_is_read_in_full(tmp_path: Path) -> None:
-    start, diff = started(CoevolutionConfig(), ["coevolve", "run"])
+    start, diff = started(arguments=["coevolve", "run"])
     facts = {"starts": with_start(tmp_path, {}, start, diff)}
-    again, _ = started(CoevolutionConfig(), ["coevolve", "resume", "RUN"])
+    again, _ = started(arguments=["coevolve", "resume", "RUN"])
     again["packages"] = again["packages"] | {"torch": "9.9"}
     facts = {"starts": with_start(tmp_path, facts, again, diff)}
     assert set(facts["starts"][1]) == {"time", "command", "folder", "packages"}
@@ -254,7 +255,7 @@ def test_manifest_and_page_have_every_start_and_the_metrics_have_no_clock(cli: C
 def test_a_manifest_with_starts_is_read_as_it_was_written(fabricated: Callable[..., Path], tmp_path: Path) -> None:
     run = fabricated(tmp_path / "run")
     folder = RunFolder.open(run)
-    start, diff = started(CoevolutionConfig(), ["coevolve", "run"])
+    start, diff = started(arguments=["coevolve", "run"])
     folder.set_status("finished", starts=with_start(run, {}, start, diff))
     folder.close()
     assert starts_of(RunRecords.open(run).facts) == [start]

@@ -94,6 +94,12 @@ def check_names(config: Config) -> None:
         load_object(path, key)
 
 
+def own_code(config: Config) -> list[str]:
+    """Dotted paths of everything of one's own that a configuration names: method, world and functions."""
+    named = [path for _, path in functions_named(config_keys(type(config)).values(), values_by_key(config))]
+    return list(dict.fromkeys([name for name in (config.method, config.world) if is_dotted(name)] + named))
+
+
 def _of_another_method(preset: Layer, schema: type[Config]) -> Layer:
     """What a method of one's own takes over from a packaged preset: the keys that it has."""
     keys = config_keys(schema)

@@ -16,7 +16,7 @@ from coevolve.evaluation.phase import labels_of, run_phases, run_reports
 from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import Judge, open_judge
 from coevolve.methods.base import Phase, Spent, State
-from coevolve.methods.registry import check_names
+from coevolve.methods.registry import check_names, own_code
 from coevolve.monitor.alarms import alarms
 from coevolve.monitor.forecast import Stage
 from coevolve.monitor.progress import Progress
@@ -181,7 +181,9 @@ def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Pro
             contract=rollouts.settings.hash,
             base=parts.base_digest,
             sandbox=rollouts.layers,
-            starts=provenance.with_start(folder.path, folder.records.facts, *provenance.started(config)),
+            starts=provenance.with_start(
+                folder.path, folder.records.facts, *provenance.started(own_code(config), config.engine.device)
+            ),
         )
         recorder = Recorder(folder, parts.meter, parts.judge)
         checkpoints = RunCheckpoints(folder.records, parts.base)

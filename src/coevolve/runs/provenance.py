@@ -23,9 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import coevolve
-from coevolve.config import Config
-from coevolve.config.dotted import functions_named, is_dotted
-from coevolve.config.keys import config_keys, values_by_key
 from coevolve.engine.planning.devices import gpus
 from coevolve.runs import machine
 from coevolve.runs.masking import masked
@@ -56,11 +53,14 @@ class Code:
     unknown: str = ""
 
 
-def started(config: Config, arguments: Sequence[str] | None = None) -> tuple[Start, bytes]:
+def started(
+    own: Sequence[str] = (), device: str = "cpu", arguments: Sequence[str] | None = None
+) -> tuple[Start, bytes]:
     """What is to be said of this process, and the diff of its code.
 
     Args:
-        config: of the run.
+        own: dotted paths of all of one's own that the run uses.
+        device: that of the engine; only a run on GPUs names them.
         arguments: the command; default: that of this process. Secrets in it are hidden.
     """
     code = code_of(Path(coevolve.__file__).parent)
@@ -78,10 +78,10 @@ def started(config: Config, arguments: Sequence[str] | None = None) -> tuple[Sta
             "diff": kept,
             "unknown": code.unknown or None,
         },
-        "own_code": _own_code(config),
+        "own_code": _digests(own),
         "python": platform.python_version(),
         "packages": machine.used_versions(machine.own_requirements()),
-        "machine": _machine(config),
+        "machine": _machine(device),
     }
     return start, code.diff
 
@@ -221,26 +221,24 @@ def _named(arguments: Sequence[str]) -> list[str]:
     return ["coevolve" if program in ("", "-c", "-m", "__main__.py") else program, *arguments[1:]]
 
 
-def _own_code(config: Config) -> dict[str, str]:
-    """SHA-256 of the modules outside the package that the configuration names, by their dotted paths."""
-    named = [path for _, path in functions_named(config_keys(type(config)).values(), values_by_key(config))]
-    named += [name for name in (config.method, config.world) if is_dotted(name)]
+def _digests(own: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the modules that dotted paths name."""
     out = {}
-    for path in dict.fromkeys(named):
+    for path in own:
         found = importlib.util.find_spec(path.partition(":")[0])
         if found is not None and found.origin is not None and Path(found.origin).is_file():
             out[path] = atomic.digest(Path(found.origin))
     return out
 
 
-def _machine(config: Config) -> dict[str, Any]:
+def _machine(device: str) -> dict[str, Any]:
     return {
         "host": platform.node(),
         "system": platform.platform(),
         "cpu": _processor(),
         "cores": usable_cores(),
         "memory_bytes": machine.memory_bytes(),
-        "gpus": [gpu.name for gpu in gpus()] if config.engine.device == "cuda" else [],
+        "gpus": [gpu.name for gpu in gpus()] if device == "cuda" else [],
     }
 
 
