@@ -47,12 +47,12 @@ class Arrivals:
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """As the import system calls it."""
-        if name in _BEFORE:
-            _BEFORE[name]()
-        if name not in _AFTER:
+        if name not in _BEFORE and name not in _AFTER:
             return None
         spec = PathFinder.find_spec(name, path, target)
-        if spec and spec.loader:
+        if spec and name in _BEFORE:
+            _BEFORE.pop(name)()
+        if spec and spec.loader and name in _AFTER:
             load: Any = spec.loader
             run = load.exec_module
 
