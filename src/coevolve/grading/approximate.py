@@ -60,13 +60,21 @@ def standing(a: Form, b: Form) -> Standing | None:
     return Standing(Way.SECOND) if _rounds(b, a) else None
 
 
-def stands_for(decimal: Form, exact: Form) -> bool:
-    """Whether a decimal is a rounding, or the first digits, of a value, to any number of digits, or a float of it."""
-    if decimal.key == exact.key:
-        return True
+def approximates(decimal: Form, exact: Form) -> bool:
+    """Whether a decimal stands for an exact value: only the first of the two is approximate."""
     found = standing(decimal, exact)
-    if found is not None:
-        return found.way in (Way.FIRST, Way.BOTH)
+    return found is not None and found.way is Way.FIRST
+
+
+def stands_for(decimal: Form, exact: Form) -> bool:
+    """Whether a decimal, or a structure of them, is a value to the digits given, however few these are."""
+    if decimal.key == exact.key or approximates(decimal, exact):
+        return True
+    if decimal.parts and _alike(decimal, exact):
+        pairs = zip(decimal.parts, exact.parts, strict=True)
+        if decimal.free:
+            return all(any(stands_for(part, other) for other in exact.parts) for part in decimal.parts)
+        return all(stands_for(part, other) for part, other in pairs)
     return _rounds(decimal, exact, digits=1, finite=True)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from coevolve.grading import relations, structures
+from coevolve.grading import relations, statements, structures
 from coevolve.grading.expression import Variable
 from coevolve.grading.plain import unwrapped
 from coevolve.grading.scalars import Form, joined_thousands, of_tree, scalar
@@ -44,7 +44,9 @@ _STRUCTURES = (
     structures.system,
     structures.matrix,
     structures.cases,
-    relations.residue,
+    statements.approximated,
+    statements.domain,
+    statements.residue,
     relations.relation,
     structures.union,
     structures.bracketed,

@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from coevolve.grading import systems, values
-from coevolve.grading.expression import Expression, Number, Sum, Variable, negated, variables
+from coevolve.grading.approximate import approximates
+from coevolve.grading.expression import Expression, Sum, Variable, negated, variables
 from coevolve.grading.floats import holds_float
 from coevolve.grading.parser import parse
 from coevolve.grading.plain import split, top_level
-from coevolve.grading.rationals import exact
 from coevolve.grading.reals import EMPTY, INFINITY, MINUS_INFINITY, common, interval, joined
 from coevolve.grading.scalars import Form, of_tree, scalar, structure_of
 from coevolve.grading.structures import AND_OR, COMMA, LIST, Read, elements, listed, parts_of, without
@@ -32,30 +32,16 @@ _NAME = re.compile(
     rf"m ?\\angle ?[A-Z]+|\|[A-Z]+\||\({_LETTER}(?: ?_ ?\w)?(?: ?, ?{_LETTER}(?: ?_ ?\w)?)+\)|"
     r"\\frac ?\{ ?d ?[a-z]? ?\}\{ ?d ?[a-z] ?\}|(?:P|Pr|E|Var) ?(?:\([^()]*\)|\[[^][]*\])"
 )
-_RESIDUE = re.compile(rf"(?:({_LETTER}(?: ?_ ?\w)?) ?(?:\\equiv|=)(?![a-z]) ?)?(.+?),? ?\\mod (.+)")
+_SIZE = r"(?:[A-Z]{1,4}'?|[A-Za-z] ?_ ?(?:\w|\{ ?[^{}]*\}))"  # AB, V, V_1, S_{ABC}
+_RATIO_OF_NAMES = re.compile(
+    rf"\\frac ?\{{ ?{_SIZE} ?\}} ?\{{ ?{_SIZE} ?\}}|{_SIZE} ?/ ?{_SIZE}|(?:{_SIZE}|[a-z])(?: ?: ?(?:{_SIZE}|[a-z]))+"
+)
 _OR = re.compile(r" ?,? ?(?<![A-Za-z\\])or(?![A-Za-z]) ?")
 _SEMICOLON = re.compile(r"\s?;\s?")
 _UNKNOWNS = ("x", "y", "z", "t", r"\theta")
 _NOT_EQUAL = re.compile(r"!=|\\ne(?![a-z])")
 _LETTERS = re.compile(r"[A-Za-z]{2,3}")
 _CALLED = re.compile(rf"{_LETTER}'*.*\([^()]*\)|.*[A-Za-z]{{2}}.*")
-
-
-def residue(text: str, read: Read) -> Form | None:
-    r"""``x \equiv 3 \mod 7``, or several of them: the remainders, whatever is on the left."""
-    match = _RESIDUE.fullmatch(text)
-    if not match:
-        return None
-    modulus = exact(parse(match[3]))
-    forms = [form for part in parts_of(match[2], LIST) for form in elements(part, read)]
-    found = [exact(form.tree) if form.tree is not None else None for form in forms]
-    known = [value for value in found if value is not None and value.denominator == 1]
-    if modulus is None or modulus.denominator != 1 or modulus < 1 or len(known) < len(found):
-        raise Refused("remainders of other things than whole numbers")
-    rests = sorted({value % modulus for value in known})
-    shown = ", ".join(map(str, rests))
-    alias = of_tree(Number(rests[0]), shown).key if len(rests) == 1 else None
-    return Form("residue", f"{shown} modulo {modulus}", f"{shown} modulo {modulus}", alias=alias)
 
 
 def relation(text: str, read: Read) -> Form | None:
@@ -88,12 +74,14 @@ def relation(text: str, read: Read) -> Form | None:
 def _equality(sides: list[str], read: Read) -> Form:
     if len(sides) > 2:
         forms = [read(side) for side in sides[0 if not _NAME.fullmatch(sides[0]) else 1 :]]
-        if len({form.key for form in forms}) > 1:
+        if any(form.key != forms[0].key and not approximates(form, forms[0]) for form in forms[1:]):
             raise Refused("a chain of different values")
-        return forms[-1]
+        return forms[0]
     left, right = sides
     if _named(right) and not _named(left):
         left, right = right, left
+    if _RATIO_OF_NAMES.fullmatch(left) and (ratio := _ratio_of_names(left, right, read)):
+        return ratio
     if systems.is_function(left) and (equation := _equation(left, right, "=")):
         value = read(right)
         constant = value.tree is not None and not variables(value.tree)
@@ -110,6 +98,22 @@ def _equality(sides: list[str], read: Read) -> Form:
             solved = replace(equation, parts=(value,), frame=f"solved {left} =", printed=value.printed)
             return replace(solved, alias=value.key)
     return replace(value, named=True)
+
+
+def _ratio_of_names(left: str, right: str, read: Read) -> Form | None:
+    """The equation of a ratio of lengths, areas, ... with its value as alias; None if the value holds names."""
+    value = read(right)
+    if value.kind == "ratio":
+        return value
+    if value.tree is None or variables(value.tree):
+        return None
+    equation = _equation(_as_fraction(left), _as_fraction(right), "=")
+    return replace(equation or value, alias=value.key if equation is not None else None, named=True)
+
+
+def _as_fraction(text: str) -> str:
+    top, _, bottom = text.partition(":")
+    return rf"\frac{{{top}}}{{{bottom}}}" if bottom else text
 
 
 def _named(text: str) -> bool:
@@ -130,6 +134,8 @@ def _result(left: str, right: str, read: Read) -> Form:
         raise
     except Refused:
         return read(right)
+    if approximates(value, before):
+        return before
     if before.key != value.key:
         raise Refused("an equation of different values")
     return value
