@@ -340,3 +340,13 @@ def test_a_dual_clip_lies_above_one(value: str) -> None:
 def test_micro_batches_divide_a_mean_over_tokens_only() -> None:
     error = fault("solver.micro_batch=2", "solver.loss=sequence")
     assert error.where == "solver.loss = sequence (--set), solver.micro_batch = 2 (--set)"
+
+
+def test_vllm_serves_adapters_up_to_its_largest_table() -> None:
+    error = fault("engine.sampler=vllm", "engine.workers=1", "lora.enabled=true", "lora.rank=513")
+    assert "serves no lora.rank above 512" in error.what
+    assert "1, 8, 16, 32, 64, 128, 256, 320, 512" in error.what
+    assert "lora.rank = 513 (--set)" in error.where
+    for rank in (1, 24, 512):
+        load_config(overrides=["engine.sampler=vllm", "engine.workers=1", "lora.enabled=true", f"lora.rank={rank}"])
+    load_config(overrides=["lora.enabled=true", "lora.rank=600"])  # our own sampler serves any

@@ -67,10 +67,10 @@ def estimate(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = BOOTS
 
     Within 0.2 of 0 and 1 few problems may deviate, and those that were not met by chance cannot be drawn: of 60
     problems at a truth of 99 % more than half of all samples hold none that fails, and the bootstrap says 100 to
-    100 %. There the interval is that of Clopper and Pearson for n problems, a problem with a rate of 3/8 being 3/8 of a right one; a
-    right-or-wrong answer per problem is the distribution that scatters most for its mean, so that this is no too
-    narrow for any. (Wilson's interval is narrower, but covers only 84 % where 0.18 failures are expected:
-    Brown, Cai and DasGupta 2001, Statistical Science 16.)
+    100 %. There the interval is that of Clopper and Pearson for n problems, a problem with a rate of 3/8 being 3/8 of a
+    right one; one right or wrong answer per problem scatters more than any other rates of this mean, so that it is too
+    narrow for none. (Wilson's interval is narrower, but covers only 84 % where 0.18 failures are expected: Brown, Cai
+    and DasGupta 2001, Statistical Science 16.)
 
     The interval speaks of the choice of problems, not of the training seed. The order of the problems does not
     matter. Differences of two policies belong to :func:`crossed_difference`.

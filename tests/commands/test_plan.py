@@ -99,7 +99,8 @@ def test_a_run_begins_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_whose_sizes_are_not_known_is_planned_without_memory() -> None:
-    result = dry("--set", "world=open", "--set", "model.path=somebody/something")
+    keys = ("engine.device=cpu", "model.dtype=float32", "lora.enabled=false")
+    result = dry("--set", "world=open", "--set", "model.path=somebody/something", *(f"--set={key}" for key in keys))
     assert result.exit_code == 0
     assert "The sizes of somebody/something are not known before it is here." in result.output
 
@@ -129,3 +130,60 @@ def test_every_executor_that_votes_is_counted_in_the_phase_that_asks_it() -> Non
     steps, questions = 4, config.proposer.questions
     assert [prompts[f"iteration-{t}/curriculum"] // questions for t in (1, 2, 3, 4)] == [8, steps, 2 * steps, 3 * steps]
     assert [prompts[f"iteration-{t}/pool"] // config.pool.size for t in (1, 2, 3, 4, 10)] == [1, 2, 3, 4, 4]
+
+
+def test_a_model_that_a_preset_was_made_for_is_run_with_it() -> None:
+    """The first command of docs/real-models.md; the numbers of the embedded model would take 461 GB."""
+    for arguments in (["--set", "world=open"], []):
+        result = dry(*arguments, "--set", "model.path=Qwen/Qwen3-4B-Base")
+        assert result.exit_code == 0
+        assert "preset: qwen3-4b-1gpu" in result.output
+        assert "memory plan: 68.8 GB at its fullest" in result.output
+
+
+def test_a_model_of_which_nothing_is_known_needs_the_keys_that_matter() -> None:
+    result = CliRunner().invoke(
+        app, ["run", "--dry-run", "--set", "world=open", "--set", "model.path=somebody/something"]
+    )
+    assert result.exit_code == 2
+    for words in ("engine.device=cuda, model.dtype=bfloat16, lora.enabled=true", "--preset qwen3-4b-1gpu"):
+        assert words in result.stderr
+
+
+def test_a_plan_that_this_machine_cannot_carry_is_shown_and_ends_with_an_error() -> None:
+    keys = ("engine.device=cpu", "model.dtype=float32", "lora.enabled=false", "engine.workers=64")
+    arguments = [f"--set={key}" for key in ("world=open", "model.path=Qwen/Qwen3-4B-Base", *keys)]
+    result = CliRunner().invoke(app, ["run", "--preset", "mini", "--dry-run", *arguments])
+    assert result.exit_code == 1
+    assert "memory plan:" in result.stdout
+    assert re.search(r"the run needs [0-9]+\.[0-9] GB of memory, and this machine has [0-9.]+ GB", result.stderr)
+    assert "the three keys that matter" in result.stderr
+    content = CliRunner().invoke(app, ["run", "--preset", "mini", "--dry-run", "--json", *arguments])
+    assert content.exit_code == 1
+    assert json.loads(content.stdout)["obstacles"][0].startswith("the run needs")
+    assert json.loads(dry("--preset", "mini", "--json").stdout)["obstacles"] == []
+
+
+def test_a_gpu_that_is_too_small_ends_a_dry_run_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "gpus", lambda: [Gpu("NVIDIA L4", 24_000_000_000, 24_000_000_000, True)])
+    result = CliRunner().invoke(app, ["run", "--dry-run", "--preset", "qwen3-4b-1gpu"])
+    assert result.exit_code == 1
+    assert "68.8 of 24.0 GB on NVIDIA L4: too much for any micro-batch" in result.stderr
+
+
+def test_the_plan_of_dialogues_counts_their_turns() -> None:
+    plain, talks = (load_config("dialogues", None, [f"dialogue.turns={n}"]) for n in (1, 4))
+    before, after = ({p.name: p for p in planned(config)} for config in (plain, talks))
+    question, answer, turns = 25, 35, 2.5  # tokens of finished runs; one to four turns, equally often
+    pool = talks.pool.size  # type: ignore[attr-defined]
+    asked = pool * talks.pool.votes  # type: ignore[attr-defined]
+    assert before["iteration-1/pool"].tokens_sampled == pool * question + asked * answer
+    assert after["iteration-1/pool"].tokens_sampled == pool * question + asked * turns * answer
+    assert after["iteration-1/pool"].trajectories == before["iteration-1/pool"].trajectories
+    trained = [plan["iteration-1/executor"].tokens_trained for plan in (before, after)]
+    assert trained[1] == turns * trained[0]
+    held_out = load_config("dialogues", None, ["evaluation.transfer_per_set=0", "evaluation.forced_fence=false"])
+    section = held_out.evaluation
+    single = section.levels * section.per_level * (section.samples + 1)
+    several = section.dialogues * section.transfer_samples * (2 + 3 + 4)
+    assert planned(held_out)[0].tokens_sampled == (single + several) * answer

@@ -14,9 +14,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import coevolve
+from coevolve.cli import app
 from coevolve.errors import RunError
+from coevolve.methods.registry import load_config
+from coevolve.monitor.progress import duration
+from coevolve.runs.plan import planned
 from coevolve.store import manifest
 from coevolve.store.folder import RunFolder
 
@@ -196,3 +201,18 @@ def test_a_plan_names_its_cells_whole_however_long_the_settings_of_a_row_are(tmp
     env = {**os.environ, "COLUMNS": "80"}
     out = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
     assert all(name in out for name in ("paper-s0", "r-zero-s0", "stable-s0", "strict-s0"))
+
+
+def test_the_plan_of_one_cell_is_no_shorter_than_that_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.yaml").write_text(yaml.safe_dump({"title": "one", "preset": "nano", "rows": {"a": {}, "b": {}}}))
+
+    def last_line(*more: str) -> str:
+        command = ["study", "one.yaml", "--dry-run", "--jobs", "4", *more]
+        return CliRunner().invoke(app, command, catch_exceptions=False).output.splitlines()[-1]
+
+    whole = duration(sum(phase.cpu_s for phase in planned(load_config("nano"))))
+    alone = last_line("--seeds", "0", "--only", "a")
+    assert alone.startswith(f"about {whole} of CPU time left: {whole} at best with 1 at once")
+    assert f": {whole} at best with 2 at once" in last_line("--seeds", "0")
+    assert "at best with 4 at once" in last_line("--seeds", "0,1,2")

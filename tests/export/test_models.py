@@ -11,6 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from coevolve.export.cards import shown
 from coevolve.export.folders import Exported, export
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.registry import load_config
@@ -142,3 +143,11 @@ def test_a_card_says_what_its_own_method_and_configuration_say(make_run, tmp_pat
         assert word not in page["r-zero0"], word
     for word in ("tool-use", "need the tool", "Python tool", "sandbox"):
         assert word not in page["agent01"], word
+
+
+def test_the_card_of_another_method_does_not_name_agent0() -> None:
+    for name in ("r-zero", "r-zero-code"):
+        assert "agent0" not in shown(load_config(name).model_dump()).lower()
+    of_open = shown(load_config("r-zero-qwen3-4b-paper").model_dump())
+    assert "contract: r-zero" in of_open
+    assert "agent0" not in of_open.lower()

@@ -128,7 +128,8 @@ def test_it_is_compared_and_reported(lived: tuple[Path, str]) -> None:
     folder = lived[0]
     runs = read_runs([folder / "first", folder / "second"])
     compared = comparison_json(side_by_side(runs), runs)
-    assert [setting["label"] for setting in compared["settings"]] == ["first", "second"]  # type: ignore[attr-defined]
+    (setting,) = compared["settings"]  # type: ignore[misc]
+    assert (setting["label"], setting["seeds"]) == ("first and 1 more", [0, 1])
     json.dumps(compared)
     assert "distil" in build_report(folder / "first").read_text(encoding="utf-8")
 

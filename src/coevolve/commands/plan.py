@@ -9,9 +9,11 @@ from dataclasses import asdict
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from coevolve.config.resources import EngineSection
 from coevolve.engine.planning.devices import why_no_gpu
+from coevolve.errors import CoevolveError
 from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Fit, sentence
 from coevolve.runs.plan import PlannedPhase
@@ -70,8 +72,19 @@ def _memory(console: Console, engine: EngineSection, base: str, fit: Fit | None)
     return sentence(fit)
 
 
-def plan_json(values: Mapping[str, object], phases: Sequence[PlannedPhase], fit: Fit | None = None) -> str:
-    """The same for programs: ``{"config": {...}, "phases": [...], "memory": {...}}``."""
+def print_shortages(console: Console, shortages: Sequence[CoevolveError]) -> None:
+    """What keeps the run from this machine."""
+    for shortage in shortages:
+        console.print(Text(f"not here: {shortage.what}", "red"), soft_wrap=True)
+
+
+def plan_json(
+    values: Mapping[str, object],
+    phases: Sequence[PlannedPhase],
+    fit: Fit | None = None,
+    shortages: Sequence[CoevolveError] = (),
+) -> str:
+    """The same for programs: ``{"config": {...}, "phases": [...], "memory": {...}, "obstacles": [...]}``."""
     rows = [
         {
             "name": phase.name,
@@ -90,7 +103,8 @@ def plan_json(values: Mapping[str, object], phases: Sequence[PlannedPhase], fit:
         "fits": fit.fits,
         "micro_batch_tokens": fit.micro_batch,
     }
-    return json.dumps({"config": values, "phases": rows, "memory": memory})
+    obstacles = [shortage.what for shortage in shortages]
+    return json.dumps({"config": values, "phases": rows, "memory": memory, "obstacles": obstacles})
 
 
 def _table(*headings: str) -> Table:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from coevolve.commands import faults
 from coevolve.commands.compare import comparison_of, print_set
-from coevolve.commands.plan import plan_json, print_costs, print_memory, print_settings
+from coevolve.commands.plan import plan_json, print_costs, print_memory, print_settings, print_shortages
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
@@ -26,25 +26,34 @@ RUNS = Path("runs")
 
 
 def show_plan(config: Config, *, as_json: bool) -> None:
-    """``--dry-run``."""
+    """``--dry-run``: the plan, and the first thing that keeps it from this machine as an error.
+
+    Raises:
+        CoevolveError: the device is here, but memory or disk is short, or texts are longer than the model allows.
+    """
     from coevolve.runs.estimate import fit_here
-    from coevolve.runs.plan import planned, shape_of, workload
+    from coevolve.runs.plan import needs_of, planned
+    from coevolve.runs.room import shortages_here
     from coevolve.worlds.registry import world_named
 
-    phases, fit = planned(config), fit_here(shape_of(config), workload(config))
+    phases, needs = planned(config), needs_of(config)
+    fit, short = fit_here(needs.shape, needs.load), shortages_here(needs, _stem(config))
     if as_json:
-        print(plan_json(config.model_dump(), phases, fit))
-        return
-    console, engine = Console(), config.engine
-    timed = engine.device == "cpu" and world_named(config.world).sizes is not None
-    print_settings(console, config.model_dump())
-    print_costs(console, phases, usable_cores(), timed=timed)
-    if not timed:
-        print_memory(console, engine, config.model.path or "the base model", fit)
-    if config.run.seeds:
-        folders = ", ".join(str(member.path) for member in _members(config, _stem(config)))
-        many = f"{len(config.run.seeds)} such runs, one after the other: {folders}"
-        console.print(many, highlight=False, markup=False, soft_wrap=True)
+        print(plan_json(config.model_dump(), phases, fit, short))
+    else:
+        console, engine = Console(), config.engine
+        timed = engine.device == "cpu" and world_named(config.world).sizes is not None
+        print_settings(console, config.model_dump())
+        print_costs(console, phases, usable_cores(), timed=timed)
+        if not timed:
+            print_memory(console, engine, needs.model, fit)
+        if config.run.seeds:
+            folders = ", ".join(str(member.path) for member in _members(config, _stem(config)))
+            many = f"{len(config.run.seeds)} such runs, one after the other: {folders}"
+            console.print(many, highlight=False, markup=False, soft_wrap=True)
+        print_shortages(console, short)
+    if short:
+        raise short[0]
 
 
 def seeds_as_override(seeds: str | None, overrides: Sequence[str]) -> list[str]:

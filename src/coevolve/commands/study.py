@@ -168,9 +168,11 @@ def _show_plan(study: Study, cells: Sequence[Cell], jobs: int, *, as_json: bool)
         settings = " ".join(f"{key}={json.dumps(value)}" for key, value in study.rows[cell.row].set.items())
         shown.add_row(cell.name, state, duration(cpu_s), Text(settings))
     console.print(shown)
-    left = sum(cpu_s for _, state, cpu_s in rows if state != "finished")
+    waiting = [cpu_s for _, state, cpu_s in rows if state != "finished"]
+    left, at_once = sum(waiting), min(jobs, len(waiting))
+    best = f": {duration(max([left / at_once, *waiting]))} at best with {at_once} at once" if at_once else ""
     console.print(
-        f"about {duration(left)} of CPU time left: {duration(left / jobs)} at best with {jobs} at once, each with its"
+        f"about {duration(left)} of CPU time left{best}, each with its"
         " own rollout workers (engine.workers, 1 unless the study says more). An estimate; nothing was started.",
         highlight=False,
         soft_wrap=True,

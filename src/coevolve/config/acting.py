@@ -40,6 +40,11 @@ class DialogueSection(Section):
         "last", description="answers that vote and are rewarded: that to the last turn, or those to all turns together"
     )
 
+    @property
+    def turns_on_average(self) -> float:
+        """Of a task, for plans: all numbers of turns that are allowed are taken to be equally frequent."""
+        return (1 + self.turns) / 2
+
 
 class SandboxSection(Section):
     backend: Literal["local", "remote"] = Field(

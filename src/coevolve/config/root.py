@@ -18,7 +18,7 @@ from coevolve.config.resources import (
     VllmSection,
 )
 from coevolve.config.section import Section
-from coevolve.config.validation import check_engine, check_sandbox
+from coevolve.config.validation import check_engine, check_lora, check_sandbox
 from coevolve.types import PROPOSER
 
 
@@ -74,5 +74,6 @@ class Config(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         check_engine(self.engine, self.sampling)
+        check_lora(self.engine, self.lora)
         check_sandbox(self.sandbox, self.tool)
         return self

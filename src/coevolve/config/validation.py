@@ -8,7 +8,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from coevolve.config.acting import SamplingSection, SandboxSection, ToolSection
-from coevolve.config.resources import EngineSection
+from coevolve.config.resources import EngineSection, LoraSection
+
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # max_lora_rank of vLLM 0.32
 
 
 def check_engine(engine: EngineSection, sampling: SamplingSection) -> None:
@@ -24,6 +26,16 @@ def check_engine(engine: EngineSection, sampling: SamplingSection) -> None:
             own = getattr(sampling, name).temperature is not None
             key = f"sampling.{name}.temperature" if own else "sampling.temperature"
             raise ValueError(f"engine.sampler vllm knows no {key} above 2")
+
+
+def check_lora(engine: EngineSection, lora: LoraSection) -> None:
+    """vLLM holds adapters in tables of certain ranks; a smaller adapter is padded."""
+    if engine.sampler == "vllm" and lora.enabled and lora.rank > max(VLLM_RANKS):
+        ranks = ", ".join(map(str, VLLM_RANKS))
+        raise ValueError(
+            f"engine.sampler vllm serves no lora.rank above {max(VLLM_RANKS)}: it holds adapters in tables of the "
+            f"ranks {ranks}, a smaller one in the next larger table"
+        )
 
 
 def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:

@@ -57,13 +57,16 @@ class Evaluate:
         section = config.evaluation
         pool = config.pool.size if self._pool and isinstance(config, CoevolutionConfig) else 0
         prompts, answers = pool, pool * section.pool_samples
+        turns = round(answers * config.dialogue.turns_on_average)
         every = [suite for suites in self._parts.values() for suite in suites]
         prompts += sum(suite.prompts for suite in every)
         answers += sum(suite.answers for suite in every)
+        turns += sum(suite.answers * suite.turns for suite in every)
         for suite in self._parts[HELD_OUT] if self._control else ():
             prompts += suite.size
             answers += suite.size * suite.samples
-        return PhaseCost(answers=answers, prompts=prompts, stored=answers)
+            turns += suite.size * suite.samples
+        return PhaseCost(answers=answers, prompts=prompts, stored=answers, turns=turns)
 
     def run(self, state: State[Any]) -> list[Path]:
         """Measure, log one row, keep the problems and their trajectories."""

@@ -78,10 +78,15 @@ class RunFacts:
 
 
 def shown(values: Mapping[str, Any]) -> str:
-    """A configuration without what speaks of the machine: folders, addresses, trackers."""
+    """A configuration without what speaks of the machine: folders, addresses, trackers.
+
+    Nor with ``model.contract`` where the world has prompts of its own: its default names another method.
+    """
     content = {key: dict(part) if isinstance(part, Mapping) else part for key, part in values.items()}
     del content["run"], content["track"], content["model"]["path"]
     del content["sandbox"]["url"], content["sandbox"]["environment"]
+    if content["world"] != "open":
+        del content["model"]["contract"]
     return fenced("yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).strip())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from coevolve.config import Config
 from coevolve.config.dotted import functions_named, is_dotted, load_object
 from coevolve.config.keys import config_keys, unknown, values_by_key
-from coevolve.config.loading import Layer, expanded, file_layer, override_layer, preset_layer, resolved
+from coevolve.config.loading import Layer, expanded, file_layer, override_layer, preset_layer, preset_names, resolved
 from coevolve.errors import ConfigError
 from coevolve.methods.agent0 import Agent0
 from coevolve.methods.base import Method
@@ -17,6 +17,9 @@ from coevolve.worlds.registry import world_named
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero())}
 DEFAULT_METHOD = Agent0.name
+# Without them a real model is trained whole, in float32, on the CPU.
+_DECIDING = ("engine.device", "model.dtype", "lora.enabled")
+KEYS_OF_A_REAL_MODEL = "the three keys that matter: engine.device=cuda, model.dtype=bfloat16, lora.enabled=true"
 
 
 def method_named(name: str) -> Method:
@@ -52,7 +55,8 @@ def load_config(
     Its class is that of its method: the one asked for, else the one that the file or the preset names.
 
     Args:
-        preset: a packaged preset; without it the one that ``file`` names, else the method's own.
+        preset: a packaged preset; without it the one that ``file`` names, else the one that was made for the model of
+            ``model.path`` and one GPU, else the method's own.
         file: YAML with sections and keys, for example the ``config.yaml`` of a run.
         overrides: ``gate.lower=0.5`` and so on; values are YAML.
         method: what the user asked to run; a preset or file of another method is refused.
@@ -67,7 +71,11 @@ def load_config(
     written = [file_layer(file)] if file is not None else []
     in_file = written[0].values if written else {}
     asked = str(method or in_file.get("method", DEFAULT_METHOD))
-    name = preset or in_file.get("preset") or method_named(asked).default_preset
+    name, overrides = preset or in_file.get("preset"), list(overrides)
+    if not name:
+        given = _written_values([*written, *layers], overrides)
+        name = _preset_of(given.get("model.path"), asked)
+        _refuse_untold_model(given, asked, name)
     base = preset_layer(name) if name else Layer("defaults", {})
     schema = method_named(asked).config
     if is_dotted(asked):
@@ -80,6 +88,54 @@ def load_config(
     schema = method_named(meant).config
     stack += [override_layer(schema, overrides), Layer("coevolve run", {"preset": name, "method": meant})]
     return resolved(schema, stack, check_names)
+
+
+def presets_for(method: str, model: object = None) -> list[str]:
+    """The packaged presets of a method that were made for a real model and one GPU, the plainest name first.
+
+    Args:
+        model: ``model.path``; None: any.
+    """
+    found = []
+    for name in preset_names():
+        values = preset_layer(name).values
+        path, gpus = values.get("model.path"), values.get("engine.gpus", 1)
+        real = values.get("world") == "open" and path is not None and path == (model or path)
+        if real and gpus == 1 and values.get("method") == method:
+            found.append(name)
+    return sorted(found, key=lambda name: (len(name), name))
+
+
+def _preset_of(model: object, method: str) -> str:
+    """The preset of a run that names none."""
+    made = presets_for(method, model) if model else []
+    return made[0] if made else method_named(method).default_preset
+
+
+def _written_values(layers: Sequence[Layer], overrides: Iterable[str]) -> dict[str, object]:
+    """What was written besides a preset, later layers over earlier ones; faults in it are told where it is read."""
+    values = {key: value for layer in layers for key, value in layer.values.items()}
+    pairs = (override.partition("=") for override in overrides)
+    return values | {key.strip(): text.strip() for key, _, text in pairs}
+
+
+def _refuse_untold_model(given: Mapping[str, object], method: str, preset: str) -> None:
+    """Do not run a model of the user's own with numbers that were chosen for the embedded one.
+
+    Raises:
+        ConfigError: a model is named for the open world, no preset was made for it, and nothing says how to run it.
+    """
+    model = given.get("model.path")
+    untold = given.get("world") == "open" and model not in (None, "null") and preset not in presets_for(method, model)
+    if not (untold and preset) or all(key in given for key in _DECIDING):
+        return
+    like = [f"--preset {name} --set model.path={model}   or " for name in presets_for(method)[:1]]
+    raise ConfigError(
+        f"nothing says how to run {model}: preset {preset} was made for the embedded model, and would train all "
+        "weights of this one in float32 on the CPU",
+        where=f"model.path={model}",
+        fix=f"{''.join(like)}say {KEYS_OF_A_REAL_MODEL} (or other values)",
+    )
 
 
 def check_names(config: Config) -> None:

@@ -166,6 +166,7 @@ class PhaseCost:
         prompts: different prompts of these answers; equal ones are computed once.
         questions_trained, answers_trained: texts that take part in training.
         stored: trajectories that are written to the run folder.
+        turns: user turns in all ``answers`` together; 0: one in each.
         checkpoint_copies: copies of the trained numbers that it leaves: weights 1, with the moments of AdamW 3.
     """
 
@@ -175,7 +176,13 @@ class PhaseCost:
     questions_trained: int = 0
     answers_trained: int = 0
     stored: int = 0
+    turns: int = 0
     checkpoint_copies: int = 0
+
+    @property
+    def turns_of_an_answer(self) -> float:
+        """User turns of an answer on average."""
+        return self.turns / self.answers if self.turns and self.answers else 1.0
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from coevolve.engine.planning.shapes import ModelShape
 from coevolve.errors import CoevolveError
 from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
-from coevolve.runs.plan import planned, shape_of, workload
-from coevolve.worlds.registry import open_world, world_named
+from coevolve.runs.plan import needs_of, shape_of, workload
+from coevolve.worlds.registry import world_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,13 @@ def fit_of(shape: ModelShape | None, load: Workload, gpu: Gpu | None) -> Fit | N
 
 def fit_here(shape: ModelShape | None, load: Workload) -> Fit | None:
     """The same for the first GPU of this machine, if the run uses one."""
+    return fit_of(shape, load, gpu_here(load))
+
+
+def gpu_here(load: Workload) -> Gpu | None:
+    """The first GPU of this machine, if there is one and the run uses it."""
     found = gpus() if load.settings.engine.device == "cuda" else []
-    return fit_of(shape, load, found[0] if found else None)
+    return found[0] if found else None
 
 
 def sentence(fit: Fit) -> str:
@@ -102,12 +107,11 @@ def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitabili
     on_gpu = config.engine.device == "cuda"
     shape = shape_of(config)
     fit = fit_of(shape, workload(config), gpu if on_gpu else None)
-    missing = config.model.path is not None and not open_world(config.world_settings).base_model().exists()
-    fetched = shape.parameters * 2 if shape and missing else 0  # models are published in bfloat16
+    asked = needs_of(config)
+    fetched, stored = asked.fetched, asked.fetched + asked.stored
     device = "CPU" if not on_gpu else "GPU" if config.engine.gpus == 1 else f"{config.engine.gpus} GPUs"
     needs = f"{device}, {_gigabytes(fit.memory.peak)}" if fit else device
     needs += f"; {_gigabytes(fetched)} to download" if fetched else ""
-    stored = fetched + sum(phase.disk_bytes for phase in planned(config))
     if config.engine.gpus > 1:
         return Suitability(name, needs, "this version runs on one GPU")
     if on_gpu and gpu is None:

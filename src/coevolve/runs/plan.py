@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from coevolve.config import Config, SamplingSection
 from coevolve.engine.hub import published_config
@@ -29,16 +31,21 @@ def shape_of(config: Config) -> ModelShape | None:
     Raises:
         ModelError: its config.json cannot be read.
     """
+    content, where = _model_config(config)
+    known = content is not None and content.get("model_type") in KINDS
+    return ModelShape.from_config(content, where=where) if content is not None and known else None
+
+
+def _model_config(config: Config) -> tuple[Mapping[str, Any] | None, str]:
+    """What config.json says of the base model, and which file that is; None for one that is neither here nor known."""
     file = open_world(config.world_settings).base_model() / "config.json"
-    if file.is_file():
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(f"config.json is damaged: {error}", where=str(file), fix="restore the file") from error
-        known = isinstance(content, dict) and content.get("model_type") in KINDS
-        return ModelShape.from_config(content, where=str(file)) if known else None
-    published = published_config(config.model.path or "")
-    return ModelShape.from_config(published) if published else None
+    if not file.is_file():
+        return published_config(config.model.path or ""), ""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"config.json is damaged: {error}", where=str(file), fix="restore the file") from error
+    return content if isinstance(content, dict) else None, str(file)
 
 
 def workload(config: Config) -> Workload:
@@ -85,14 +92,59 @@ def planned(config: Config) -> list[PlannedPhase]:
     return [_planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept) for phase in run_phases(config)]
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run asks of a machine.
+
+    Args:
+        model: what the base model is called.
+        shape: of the base model; None where its sizes are not known.
+        load: what its memory depends on.
+        positions: tokens of the longest sequence that the base model was made for; None where it does not say.
+        stored: bytes that the run will leave in its folder.
+        fetched: bytes that will be downloaded.
+    """
+
+    model: str
+    shape: ModelShape | None
+    load: Workload
+    positions: int | None
+    stored: int
+    fetched: int
+
+
+def needs_of(config: Config, finished: Collection[str] = ()) -> Needs:
+    """Read off the configuration and config.json of the base model.
+
+    Args:
+        finished: names of phases that are not done again.
+
+    Raises:
+        ModelError: that file cannot be read.
+    """
+    shape, (content, _) = shape_of(config), _model_config(config)
+    positions = (content or {}).get("max_position_embeddings")
+    missing = config.model.path is not None and not open_world(config.world_settings).base_model().exists()
+    return Needs(
+        model=config.model.path or "the base model",
+        shape=shape,
+        load=workload(config),
+        positions=positions if isinstance(positions, int) else None,
+        stored=sum(phase.disk_bytes for phase in planned(config) if phase.name not in finished),
+        fetched=shape.parameters * 2 if shape and missing else 0,  # models are published in bfloat16
+    )
+
+
 def _planned(name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool) -> PlannedPhase:
     stored = cost.stored if kept else 0
+    turns = cost.turns_of_an_answer
     return PlannedPhase(
         name=name,
         trajectories=cost.questions + cost.answers,
-        tokens_sampled=cost.questions * average.question + cost.answers * average.answer,
-        tokens_trained=cost.questions_trained * average.question + cost.answers_trained * average.trained,
-        disk_bytes=stored * average.stored_bytes + saved * cost.checkpoint_copies,
+        tokens_sampled=cost.questions * average.question + round(cost.answers * turns * average.answer),
+        tokens_trained=cost.questions_trained * average.question
+        + round(cost.answers_trained * turns * average.trained),
+        disk_bytes=round(stored * turns * average.stored_bytes) + saved * cost.checkpoint_copies,
         prompts=cost.prompts,
     )
 

@@ -16,7 +16,8 @@ from coevolve.grading.symbolic import symbolic_version
 from coevolve.monitor.tracking.processes import require_installed
 from coevolve.runs.base_model import base_model, fetch_base
 from coevolve.runs.estimate import forewords
-from coevolve.runs.plan import shape_of, workload
+from coevolve.runs.plan import needs_of, shape_of, workload
+from coevolve.runs.room import shortages_here
 from coevolve.sandbox.factory import require_tool
 from coevolve.store.places import require_place
 from coevolve.worlds.registry import open_world
@@ -64,6 +65,11 @@ def _foretell(launch: Launch) -> None:
             launch.note(line)
 
 
+def _room(launch: Launch) -> None:
+    for shortage in shortages_here(needs_of(launch.config, launch.finished or ()), launch.folder):
+        raise shortage
+
+
 def _base(launch: Launch) -> None:
     fetch_base(launch.config.world, launch.config.model.path)
     base_model(open_world(launch.config.world_settings))
@@ -72,9 +78,11 @@ def _base(launch: Launch) -> None:
 CHECKS: tuple[Check, ...] = (
     lambda launch: require_engine(launch.config.engine_settings),
     _foretell,
+    _room,
     lambda launch: symbolic_version(launch.config.grading.symbolic),
     lambda launch: require_installed(launch.config.track.to),
     _place,
     lambda launch: require_tool(launch.config.sandbox),
     _base,  # may download: after all that could make it useless
+    _room,  # again: a model that was not here has told its sizes now
 )

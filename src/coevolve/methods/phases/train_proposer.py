@@ -48,7 +48,9 @@ class TrainProposer:
         section = config.proposer
         texts = self.steps * section.questions
         prompts = texts * len(voters(section.voters, self.iteration, trained=config.solver.train))
-        return PhaseCost(texts, prompts * section.votes, prompts, questions_trained=texts, checkpoint_copies=3)
+        answers = prompts * section.votes
+        turns = round(answers * config.dialogue.turns_on_average)
+        return PhaseCost(texts, answers, prompts, questions_trained=texts, turns=turns, checkpoint_copies=3)
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's curriculum agent, and with its optimiser unless a new one is asked for."""

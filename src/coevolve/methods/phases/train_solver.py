@@ -54,7 +54,8 @@ class TrainSolver:
         """Every answer is trained on."""
         prompts = self.steps * config.solver.tasks
         answers = prompts * config.solver.group_size
-        return PhaseCost(answers=answers, prompts=prompts, answers_trained=answers, checkpoint_copies=1)
+        turns = round(answers * config.dialogue.turns_on_average)
+        return PhaseCost(answers=answers, prompts=prompts, answers_trained=answers, turns=turns, checkpoint_copies=1)
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's executor with a new optimiser, and save the weights if they are no worse."""

@@ -56,7 +56,7 @@ class MiniatureMeter:
         sets = [Suite(TRANSFER, x, n, samples, self._load(transfer_set, x, n, seed)) for x in TRANSFER_SETS]
         n = section.dialogues
         talks = [
-            Suite(TRANSFER, f"dialogue_{x}", n, samples, self._load(held_out_dialogues, x, n, seed))
+            Suite(TRANSFER, f"dialogue_{x}", n, samples, self._load(held_out_dialogues, x, n, seed), turns=x)
             for x in DIALOGUE_TURNS
         ]
         return tuple(suite for suite in (*levels, *sets, *talks) if suite.size)
