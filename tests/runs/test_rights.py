@@ -223,6 +223,14 @@ def test_a_folder_above_the_run_is_named_where_it_is_what_keeps_this_user_out(la
     ended.assert_clear("may not be read by", f"chmod {'go' if lane.closed else 'u'}+x {lane.place}")
 
 
+def test_what_needs_no_writing_asks_for_no_right_to_write(lane: Lane, run: Path, cli: Cli) -> None:
+    (run / ".lock").chmod(0o444)
+    run.chmod(0o555)
+    for arguments in (["doctor", run, "--repair"], ["summary", run], ["compare", run]):
+        ended = cli(*arguments, **lane.how)
+        assert (ended.code, ended.stderr) == (0, ""), arguments
+
+
 def test_who_may_not_write_is_told_who_may(lane: Lane, run: Path, cli: Cli) -> None:
     folder = RunFolder.open(run)
     folder.set_status("interrupted")

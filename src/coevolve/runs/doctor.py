@@ -132,7 +132,10 @@ def repair(path: Path, announce: Callable[[Repair], None] = lambda plan: None) -
     Raises:
         RunError: no way back, something that cannot be read, a run of another version, or one that a process works on.
     """
-    _refuse_unreadable(path, examine(path)[1])  # before the lock file is made
+    state, findings = examine(path)  # before the lock file is made
+    _refuse_unreadable(path, findings)
+    if state is not None and all(one.fault is None for one in findings):
+        return None
     with atomic.writing(path, "the folder has to be writable"):
         lock = FolderLock(path)
     try:

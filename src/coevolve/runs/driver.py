@@ -30,7 +30,7 @@ from coevolve.runs.journal import Journal, RunSavePoints
 from coevolve.runs.plan import name_of
 from coevolve.runs.preflight import Launch
 from coevolve.runs.stopping import StopRequest
-from coevolve.store import places
+from coevolve.store import manifest, places
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.worlds.base import Meter, World
@@ -56,11 +56,13 @@ def start(config: Config, progress: Progress, began: Callable[[Path], None] = la
 
 def resume(path: Path, progress: Progress) -> Path:
     """Go on with a run at the phase it was in. A finished run is left as it is."""
+    state = manifest.read(path)
+    manifest.refuse_older(path, state)
+    if state.status == "finished":  # which anybody may be told who may read it
+        progress.note(f"{path} is finished already")
+        return path
     folder = RunFolder.open(path)
     try:
-        if folder.records.status == "finished":
-            progress.note(f"{path} is finished already")
-            return path
         check_names(folder.config)
         folder.records.verify_all()
         finished = frozenset(folder.records.finished_phases)
