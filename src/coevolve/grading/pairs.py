@@ -159,8 +159,9 @@ def _differ_elsewhere(a: Form, b: Form) -> bool:
 def _agree_where_real(a: Form, b: Form) -> bool:
     r"""Whether two expressions agree wherever both have values.
 
-    One that has values in more places because of an absolute value has to agree wherever all names are positive:
-    ``\ln|x|`` may stand for ``\ln x``, but not ``\ln|x-3|`` for ``\ln(3-x)``."""
+    One that has values in more places because of an absolute value has to agree wherever all names are positive, and
+    because of an even power where they are large: ``\ln|x|`` may stand for ``\ln x``, ``\ln (x-3)^2`` for
+    ``2\ln(x-3)``, but neither ``\ln|x-3|`` nor ``\ln(x-3)^2`` for what is defined below 3 only."""
     if a.numbers is None or b.numbers is None or a.unit or b.unit:
         return False
     if len(a.numbers.keys) == len(b.numbers.keys) == 1:
@@ -170,4 +171,6 @@ def _agree_where_real(a: Form, b: Form) -> bool:
     if not any(common) or any(both and x != y for both, x, y in zip(common, first, second, strict=True)):
         return False
     wider = a if first.count(values.UNDEFINED) < second.count(values.UNDEFINED) else b
-    return (common[0] and common[-1]) or (wider.tree is not None and not values.folds(wider.tree))
+    if wider.tree is None or not values.folds(wider.tree):
+        return wider.tree is not None
+    return common[-1] and (common[0] or not values.holds_abs(wider.tree))

@@ -161,12 +161,16 @@ def _about_names(text: str, read: Read) -> Form | None:
     return systems.about_several_names(parts, joints, read)
 
 
+def _is_equation(text: str) -> bool:
+    return all(_SPELLED.get(match[1], match[1]) == "=" for match in top_level(text, _RELATION))
+
+
 def _related(text: str, read: Read) -> Form:
     r"""``x = 1 or x = 2`` is a list; ``x = 1, y = 2`` keeps its names; ``x < 1 or x > 2`` is a union."""
     parts = parts_of(text, LIST)
     pairs = [split(part, _RELATION) for part in parts]
     equal = [
-        len(pair) == 2 and "=" in part and (_NAME.fullmatch(pair[0]) or systems.is_opaque(pair[0]))
+        len(pair) == 2 and _is_equation(part) and (_NAME.fullmatch(pair[0]) or systems.is_opaque(pair[0]))
         for pair, part in zip(pairs, parts, strict=True)
     ]
     names = [systems.label(pair[0]) for pair in pairs if len(pair) == 2]

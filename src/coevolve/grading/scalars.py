@@ -24,7 +24,7 @@ from coevolve.grading.floats import holds_float
 from coevolve.grading.parser import parse
 from coevolve.grading.points import OutOfBounds, Undefined
 from coevolve.grading.tokens import Refused, TooLarge
-from coevolve.grading.units import counted, quantities
+from coevolve.grading.units import MARK, counted, quantities
 
 _DECIMAL = re.compile(
     r"[-+]? ?(?P<whole>[0-9]*)\.(?P<part>[0-9]+)(?:[eE](?P<e>[-+]?[0-9]{1,3})|"
@@ -97,7 +97,7 @@ def scalar(text: str) -> Form:
         if found:
             return found
     try:
-        return of_tree(parse(text), text)
+        return of_tree(parse(text), text.replace(MARK, ""))
     except TooLarge:
         raise
     except Refused:

@@ -140,19 +140,24 @@ def bent(tree: Expression) -> bool:
             return any(map(bent, children(tree)))
 
 
+def holds_abs(tree: Expression) -> bool:
+    """Whether it holds the absolute value of a variable."""
+    return (isinstance(tree, Call) and tree.function == "abs" and bool(variables(tree))) or any(
+        map(holds_abs, children(tree))
+    )
+
+
 def folds(tree: Expression) -> bool:
     """Whether it has values for either sign of something that another spelling has them for one sign of only.
 
     These are absolute values, and even powers under a root or in a logarithm."""
     match tree:
-        case Call("abs", _):
-            return bool(variables(tree))
         case Call("ln" | "lg" | "log", (argument, *_)) if _holds_even_power(argument):
             return True
         case Power(base, exponent) if not _is_whole(exact(exponent)) and _holds_even_power(base):
             return True
         case _:
-            return any(map(folds, children(tree)))
+            return holds_abs(tree) or any(map(folds, children(tree)))
 
 
 def _holds_even_power(tree: Expression) -> bool:

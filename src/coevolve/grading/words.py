@@ -19,6 +19,7 @@ _ONE_MEANING = dict.fromkeys(("dne", "doesn't exist"), "does not exist") | {
     f"no {kind}solutions": f"no {kind}solution" for kind in ("", "real ", "integer ")
 }
 _CONSTANTS = frozenset(("pi", "infinity", "infty", "e", "i"))
+_UNKNOWNS = "xyzt"
 _PRODUCT = re.compile("[wxyz]{2,4}|abc?d?|ac|ad|bc|bcd|bd|cd|acd|abd|pqr?s?|qrs?|rst?|mn|mnp|kmn?|xyzt?")
 
 
@@ -44,10 +45,17 @@ def words(text: str) -> str | None:
     parts = re.split(r"[ /-]", text)
     if parts[0] in FUNCTIONS and all(len(part) == 1 for part in parts[1:]) and len(parts) > 1:
         return None  # tan x
+    if "-" in text and all(map(_is_factor, parts)):
+        return None  # ab-cd, Q-Qx
     if all(len(part) == 1 for part in parts) or ("/" in text and all(len(part) < 4 for part in parts)):
         return None  # x y, p-q, mg/k
     folded = text.casefold()
     return text if products(folded) else folded.replace("-", " ")
+
+
+def _is_factor(text: str) -> bool:
+    mixed = len(text) == 2 and text[0].isupper() and text[1] in _UNKNOWNS
+    return len(text) == 1 or mixed or (text not in _CONSTANTS and products(text))
 
 
 def products(text: str) -> bool:
