@@ -10,6 +10,7 @@ import pytest
 from coevolve.config.keys import values_by_key
 from coevolve.errors import RunError
 from coevolve.methods.registry import load_config
+from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import ReadRun, read_runs
 from coevolve.studies.grouping import grouped, label_of, setting
 from coevolve.studies.side_by_side import notes, side_by_side
@@ -128,3 +129,17 @@ def test_a_collapsed_seed_is_named_with_what_three_seeds_can_say(fabricated: Fab
     assert "1 to 91 % of all seeds end like it" in note
     fine = [fabricated(tmp_path / f"b-s{s}", seed=s, means=(0.1, 0.8 - s / 50), per_level=60) for s in range(3)]
     assert notes(read_runs(fine)) == []
+
+
+def test_seeds_that_other_code_has_made_are_told(fabricated: Fabricated, tmp_path: Path) -> None:
+    codes = [{"commit": "a" * 40, "diff_sha256": None}, {"commit": "a" * 40, "diff_sha256": "b" * 64}]
+    folders = []
+    for seed, code in enumerate(codes):
+        folders.append(fabricated(tmp_path / f"a-s{seed}", seed=seed))
+        folder = RunFolder.open(folders[-1])
+        folder.set_status("finished", starts=[{"code": code, "own_code": {}}])
+        folder.close()
+    (note,) = notes(read_runs(folders))
+    assert note.endswith(f"versions of the code: {'a' * 12}, {'a' * 12} with changes (coevolve {'b' * 12})")
+    fabricated(tmp_path / "a-s2", seed=2)  # of a version that recorded no code
+    assert notes(read_runs([folders[0], tmp_path / "a-s2"])) == []

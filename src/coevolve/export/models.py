@@ -189,7 +189,7 @@ def _answerer_table(known: Sequence[object]) -> str:
     ]
     headings = ("after iteration", "held out, %", "95 % interval", "majority, %", "greedy, %", "tool calls")
     n, k = (at(known[0], "held_out", key) for key in ("n", "k"))
-    how = f"{n} held-out problems, {k} answers each at the sampling temperature; bootstrap over problems."
+    how = f"{n} held-out problems, {k} answers each at the sampling temperature; intervals over problems."
     return f"{cards.table(headings, rows)}\n\n{how}"
 
 

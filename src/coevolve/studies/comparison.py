@@ -16,6 +16,7 @@ from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.suites import part_and_key
 from coevolve.methods.reporting import Summary
 from coevolve.monitor.summary import summarise
+from coevolve.runs.provenance import starts_of
 from coevolve.statistics import Estimate, crossed, crossed_difference
 from coevolve.store.records import RunRecords
 from coevolve.studies.grouping import grouped
@@ -52,6 +53,7 @@ class ReadRun:
     summary: Summary
     held_out: tuple[HeldOut, ...]  # by iteration, as many as are evaluated
     base: object = None  # digest of the base model; None where it was not recorded
+    code: str | None = None  # the version of the code that finished it; None where it was not recorded
 
     @property
     def finished(self) -> bool:
@@ -165,7 +167,21 @@ def _read(folder: Path, problems: Problems) -> ReadRun:
         raise RunError(
             "the run has not evaluated anything yet", where=str(folder), fix=f"let it go on: coevolve resume {folder}"
         )
-    return ReadRun(folder, run.config.seed, run.config, summarise(folder), tuple(tables), run.facts.get("base"))
+    return ReadRun(
+        folder, run.config.seed, run.config, summarise(folder), tuple(tables), run.facts.get("base"), _code(run)
+    )
+
+
+def _code(run: RunRecords) -> str | None:
+    """Commit and changes of coevolve and of one's own code, as the last start of a run has recorded them."""
+    starts = starts_of(run.facts)
+    last = starts[-1] if starts else {}
+    found = last.get("code") or {}
+    if found.get("commit") is None:
+        return None
+    changes = {"coevolve": found.get("diff_sha256"), **(last.get("own_code") or {})}
+    words = [f"{name} {str(digest)[:12]}" for name, digest in changes.items() if digest]
+    return f"{str(found['commit'])[:12]}{' with changes (' + ', '.join(words) + ')' if words else ''}"
 
 
 def _held_out_table(run: RunRecords, name: str, problems: Problems) -> HeldOut:

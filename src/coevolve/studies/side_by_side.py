@@ -122,6 +122,10 @@ def notes(runs: Runs) -> list[str]:
             " seed; a verdict needs two seeds or more of each setting: --seeds 0,1,2"
         )
     out += [text for label, mine in runs.items() if (text := _stray_seed(label, mine, last))]
+    for label, mine in runs.items():
+        versions = sorted({run.code for run in mine if run.code})
+        if len(versions) > 1:
+            out.append(f"the runs of {label} come from several versions of the code: {', '.join(versions)}")
     labels = list(runs)
     out += [
         f"{labels[i]} and {labels[j]} have the same configuration: what differs between them does not stand in it"
