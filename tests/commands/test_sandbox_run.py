@@ -48,7 +48,7 @@ def test_several_files_are_snippets_of_their_own(tmp_path: Path) -> None:
 
 
 def test_several_files_are_cells_of_one_session(tmp_path: Path) -> None:
-    cells = {"a": b"x = 1", "b": b"\xff", "c": b"print(x); raise SystemExit", "d": b"print(x)"}
+    cells = {"a": b"x = 1", "b": b"\xff", "c": b"print(x, flush=True); import os; os._exit(0)", "d": b"print(x)"}
     for name, code in cells.items():
         (tmp_path / name).write_bytes(code)
     called = call(*(str(tmp_path / name) for name in cells), "--session", "--json")
