@@ -13,7 +13,6 @@ import _socket
 import atexit
 import builtins
 import gc
-import io
 import linecache
 import os
 import sys
@@ -31,13 +30,13 @@ _FLUSH_FAILED = 120  # the exit code with which Python itself says so
 _OWN_FILE = (lambda: None).__code__.co_filename
 
 
-def serve(empty: int) -> int:
+def serve(empty: int, standard: streams.Streams) -> int:
     """Wait for the one snippet, which arrives on stdin, run it with an empty stdin, and return the exit code."""
     code = _read_code(0)
     replace_stdin(empty)
     if code is None:
         return 1
-    main = Main()
+    main = Main(standard)
     main.execute(code, NAME)
     return main.leave()
 
@@ -70,14 +69,14 @@ class Main:
     The functions it needs are bound before any such code runs, which may replace those in the modules.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, standard: streams.Streams) -> None:
         self.exit_code = 0
         self._module = type(sys)("__main__")
         self._module.__dict__["__builtins__"] = builtins
         sys.modules["__main__"] = self._module
         self._sources: dict[str, list[str]] = {}  # lines by file name, for tracebacks and ``inspect``
         self._timers: tuple[int, ...] = ()
-        self._streams = streams.Streams()
+        self._streams = standard
         self._write = os.write
         self._explain = traceback.TracebackException
         gc.enable()
@@ -86,7 +85,7 @@ class Main:
     def execute(self, source: bytes, name: str) -> None:
         """Run code under this file name, which tracebacks show."""
         code = source.decode("utf-8", "surrogatepass")  # a lone surrogate is then compile()'s to refuse
-        self._sources[name] = list(io.StringIO(code, newline=None))
+        self._sources[name] = [f"{line}\n" for line in code.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
         self._show_sources()
         self._module.__dict__["__file__"] = name
         self.exit_code = 0
@@ -184,7 +183,7 @@ _LONGEST_CELL = 70_000
 _INTERRUPTIONS = 8  # of the wait for a cell, by handlers of signals that earlier cells left behind
 
 
-def serve_session(empty: int) -> int:
+def serve_session(empty: int, standard: streams.Streams) -> int:
     """Run cells until one of them ends the process or no more arrive; returns the exit code.
 
     The supervisor's socket comes as stdin, which then becomes empty.
@@ -192,13 +191,13 @@ def serve_session(empty: int) -> int:
     channel = _socket.socket(fileno=os.dup(0))
     replace_stdin(empty)
     try:
-        return _serve(channel)
+        return _serve(channel, Main(standard))
     finally:
         channel.detach()  # it stays open to the end of the process
 
 
-def _serve(channel: _socket.socket) -> int:
-    main, number = Main(), 0
+def _serve(channel: _socket.socket, main: Main) -> int:
+    number = 0
     main.stop_timers()
     while code := _receive(channel):
         if not number:

@@ -56,9 +56,9 @@ class Streams:
     """The standard streams of the running interpreter, as they are before any snippet's code."""
 
     def __init__(self) -> None:
+        self._flush_c = ctypes.CDLL(None).fflush  # not earlier: this is also imported where C's library has none
         self._own = {name: getattr(sys, name) for name in NAMES}
         self._buffers = [self._own[name].buffer for name in NAMES[1:]]  # out of reach of a detached stream
-        self._flush_c = ctypes.CDLL(None).fflush  # not earlier: this is also imported where C's library has none
         self._replaced: list[object] = []  # the end of one would close the buffer or descriptor it shares with ours
 
     def flush(self) -> BaseException | None:

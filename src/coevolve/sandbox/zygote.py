@@ -202,6 +202,7 @@ class _Server:
         self._descriptors, self._open_files = configuration["descriptors"], configuration["open_files"]
         self._threads = (_limit_of_threads(),) * 2
         self._filter = child_filter
+        self._streams = streams.Streams()
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (identifier, pid)
@@ -281,6 +282,6 @@ class _Server:
             confine.die_with_parent(self._pid)
             if self._filter:
                 self._filter.load()
-            exit_code = (snippet.serve_session if kind == SPAWN_SESSION else snippet.serve)(nothing)
+            exit_code = (snippet.serve_session if kind == SPAWN_SESSION else snippet.serve)(nothing, self._streams)
         finally:
             os._exit(exit_code)
