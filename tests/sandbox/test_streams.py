@@ -45,6 +45,12 @@ _ORDINARY = [
     "print('found'); raise SystemExit('why')",
     "import sys; exit(); print('never')",
     "help(len)",
+    "def g():\n    try: yield 1\n    finally: print('closed')\nit = g(); next(it); print('end')",
+    "class A:\n    def __del__(self): print('gone')\na = A(); print('end')",
+    "class A:\n    def __del__(self): raise ValueError('at its end')\na = A(); print('end')",
+    "out = open(1, 'w', closefd=False); out.write('not flushed')",
+    "import atexit; atexit.register(print, 'last'); print('first')",
+    "import atexit; atexit.register(lambda: 1 / 0); print('first')",
     "import inspect\ndef f(x):\n    return x + 1  # here\nprint(inspect.getsource(f))",
     "import inspect\nclass C:\n    '''Doc.'''\n    x = 1\nprint(inspect.getsource(C), len(__file__) > 5)",
 ]

@@ -134,6 +134,8 @@ _CONTEXT = "\n\nDuring handling of the above exception, another exception occurr
         ("import warnings; warnings.warn('\\nfirst\\nsecond\\n', DeprecationWarning)\nprint(7)", "7"),
         ("import warnings; warnings.warn('a')\nimport sys; print('b', file=sys.stderr)\nprint(7)", "7\nb"),
         ("print(7, '\\d')", "7 \\d"),
+        ("async def f(): return 1\nf(); print(7)", "7"),
+        ("import warnings; warnings.simplefilter('error'); warnings.warn('careful')", "UserWarning: careful"),
     ],
 )
 def test_a_model_reads_what_a_person_would_want_to_read(pool: SandboxPool, code: str, expected: str) -> None:

@@ -20,6 +20,7 @@ import traceback
 from _struct import pack
 from collections.abc import Callable
 from signal import ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, setitimer
+from types import GeneratorType
 
 from . import refusals, streams
 
@@ -103,8 +104,15 @@ class Main:
         if "threading" in sys.modules:
             self._call(sys.modules["threading"]._shutdown)
         self._call(atexit._run_exitfuncs)
+        self._call(self._finalize)
         self._flush()
         return self.exit_code
+
+    def _finalize(self) -> None:
+        """Let go of what says or sends something at its end: suspended generators, files that were not closed."""
+        names = self._module.__dict__
+        for name in [name for name, value in names.items() if _has_an_end(type(value))]:
+            del names[name]
 
     def stop_timers(self) -> None:
         """From now on a timer that a piece of code leaves behind ends with it."""
@@ -173,6 +181,10 @@ class Main:
                 data = data[self._write(2, data[:_CHUNK]) :]
         except OSError:  # the snippet closed its stderr: nobody is left to tell
             return
+
+
+def _has_an_end(kind: type) -> bool:
+    return kind is GeneratorType or hasattr(kind, "__del__")
 
 
 # What is told, of a fixed size, so that nobody has to believe a length: the number of the cell, counted from 1,

@@ -13,7 +13,7 @@ NOTHING_PRINTED = "(nothing was printed)"
 _TRACEBACK = re.compile(r"(?P<margin>(?: *[+|] )?)(?:Exception Group )?Traceback \(most recent call last\):")
 _PLACE_OF_A_SYNTAX_ERROR = re.compile(r' *(?:\| )? *File ".*", line \d+')  # others end in a function's name
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
-_WARNING = re.compile(r"\S.*?:\d+: \w*Warning: ?(?P<message>.*)")
+_WARNING = re.compile(r"\S.*?:\d+: \w*Warning: ?(?P<message>.*)|\w*Warning: (?P<hint>Enable tracemalloc to .*)")
 _ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|SessionLost|SnippetTooLong)(?:: .*)?")
 
 
@@ -90,7 +90,7 @@ def without_warnings(lines: list[str]) -> list[str]:
         is_source = line.startswith("  ") and line[2:3].strip() != ""
         found = _WARNING.fullmatch(line)
         if found:
-            skip_to_source, may_be_source = not found["message"], True
+            skip_to_source, may_be_source = not (found["message"] or found["hint"]), True
         elif skip_to_source or (may_be_source and is_source):
             skip_to_source, may_be_source = skip_to_source and not is_source, False
         else:
