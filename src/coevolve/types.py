@@ -124,6 +124,7 @@ class Vote:
     tied: bool
     forms: tuple[tuple[str, ...], ...] = ()  # all canonical keys of each class of ``counts``
     timeouts: int = 0  # pairs of answers that count as different because math-verify did not finish
+    skipped: int = 0  # pairs that count as different because comparing the answers of this task had used up its budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from coevolve.grading.classes import PATIENCE, Rules, partition
+from coevolve.grading.classes import PATIENCE, Budget, Rules, partition
 from coevolve.grading.verdict import Stage, Verdict
 
 Pairs = Mapping[str, Stage | None]
@@ -92,6 +92,36 @@ def test_an_answer_that_is_always_late_is_not_tried_for_ever(groups: Groups) -> 
     found, timeouts = groups("abcdefghij", dict.fromkeys(everything), late=" ".join(everything))
     assert len(found) == 10
     assert timeouts <= 10 * PATIENCE // 2
+
+
+def _counted(budget: Budget, *, stage: Stage, effort: int = 0) -> tuple[int, int, int]:
+    """Of twelve answers, all different by math-verify: pairs that it was asked about, timed out, and skipped."""
+    asked = 0
+
+    def ask(x: str, y: str) -> Verdict:
+        nonlocal asked
+        asked += 1
+        budget.seconds -= 1.0
+        return Verdict(False, stage, "")
+
+    rules = Rules(
+        class_key=lambda _: None,
+        own=lambda x, y: None,
+        weaker=lambda x, y: False,
+        symbolic=ask,
+        effort=lambda x, y: effort,
+    )
+    timeouts = partition({letter: [letter] for letter in "abcdefghijkl"}, rules, budget)[1]
+    return asked, timeouts, budget.skipped
+
+
+def test_a_group_has_a_budget_of_time_outs_questions_time_and_letters() -> None:
+    pairs = 12 * 11 // 2
+    assert _counted(Budget(late=3), stage=Stage.TIMEOUT) == (3, 3, pairs - 3)
+    assert _counted(Budget(questions=10), stage=Stage.SYMBOLIC) == (10, 0, pairs - 10)
+    assert _counted(Budget(seconds=7.5), stage=Stage.SYMBOLIC) == (8, 0, pairs - 8)
+    assert _counted(Budget(letters=100), stage=Stage.SYMBOLIC, effort=25) == (4, 0, pairs - 4)
+    assert _counted(Budget(questions=pairs), stage=Stage.SYMBOLIC) == (pairs, 0, 0)
 
 
 def test_the_form_to_show_is_a_short_strong_one() -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from coevolve.config import GradingSection
+from coevolve.curriculum.voting import vote
 from coevolve.errors import ConfigError
 from coevolve.grading import equivalence
 from coevolve.grading.equivalence import OWN_RULES, Judge, open_judge
+from coevolve.grading.symbolic import Outcome
 from coevolve.grading.verdict import Stage
 
 MIXED = ["42", "42.0", "1/2", r"\frac{1}{2}", "0.5", "50%", "Monday", "monday", "listen", "silent", "x^2", "2x", "x x"]
@@ -98,11 +100,29 @@ def test_a_pair_that_runs_out_of_time_is_different_counted_and_not_tried_again()
         assert (verdict.same, verdict.stage) == (False, Stage.TIMEOUT)
         assert judge.worker_processes == (before,)
         assert Path(f"/proc/{before}/task/{before}/children").read_text() == "", "the one that computed was killed"
+        before_group = judge.stats.timeouts
         found = judge.classes(ENDLESS)
         assert (len(found.members), found.timeouts) == (2, 1)
-        assert judge.stats.by_stage[Stage.TIMEOUT] == 2, "remembered"
-        assert judge.stats.timeouts == 2
+        assert judge.stats.timeouts == before_group + 1, "remembered"
     assert judge.worker_processes == ()
+
+
+def test_a_vote_over_hostile_answers_asks_math_verify_no_longer_than_its_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hostile = [f"{999_900 + n}! {n}!" for n in range(20)]
+    with Judge(timeout_s=1.0) as judge:
+        asked: list[str] = []
+
+        def compare(first: str, second: str) -> Outcome:
+            asked.append(first)
+            return Outcome.TIMEOUT
+
+        assert judge._pool is not None
+        monkeypatch.setattr(judge._pool, "compare", compare)
+        result = vote(hostile, judge=judge)
+    assert (result.p_hat, result.timeouts, len(asked)) == (0.05, 3, 3)
+    assert result.skipped == 20 * 19 // 2 - 3
 
 
 def test_without_the_symbolic_stage_an_open_pair_is_different_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

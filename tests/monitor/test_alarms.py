@@ -86,6 +86,7 @@ CASES = [
         pool(p_hat_histogram=[41, 41, 8] + [0] * 8),
         "82 of 90",
     ),
+    ("undecided votes", pool(votes_undecided=4), pool(votes_undecided=5), "in 5 of 90 tasks"),
     ("no frontier", pool(kept=2), pool(kept=1), "kept 1 of 100"),
     ("wrong labels", pool(label_accuracy_kept=0.5), pool(label_accuracy_kept=0.48), "48 % of those"),
     ("curriculum entropy", step("curriculum", entropy=0.019), step("curriculum", entropy=0.017), "0.017 nats"),

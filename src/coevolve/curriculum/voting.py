@@ -17,7 +17,8 @@ def vote(answers: Sequence[str | None], *, judge: Judge = OWN_RULES) -> Vote:
     in the denominator k = len(answers), so a solver that does not finish looks uncertain. The largest class wins; among
     equally large ones the first by canonical key, recorded in ``tied``. The result does not depend on the
     order of the answers: ``Vote.answer`` is a canonical key of the class (its shortest strong form), not one of its
-    spellings. A pair that math-verify did not decide in time counts as different and is recorded.
+    spellings. A pair that math-verify did not decide in time counts as different and is recorded, and so is one that
+    was not compared because the budget of the vote was used up.
 
     Source: Agent0 (arXiv 2511.16043), section 3.2, p_hat.
 
@@ -37,6 +38,7 @@ def vote(answers: Sequence[str | None], *, judge: Judge = OWN_RULES) -> Vote:
         tied=len(sizes) > 1 and sizes[1] == sizes[0],
         forms=classes.forms,
         timeouts=classes.timeouts,
+        skipped=classes.skipped,
     )
 
 

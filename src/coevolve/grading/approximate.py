@@ -6,6 +6,7 @@ or in any order where the order does not count."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from coevolve.grading.points import OutOfBounds, Undefined
 from coevolve.grading.scalars import Decimal, Form
 
 _COMPLEX = re.compile(r"(-?[0-9.]+(?:e[-+]?[0-9]+)?)\+(-?[0-9.]+(?:e[-+]?[0-9]+)?)i")
+MOST_INEXACT = 16  # parts of a list that may stand for others
 LEAST_DIGITS = 4  # significant digits of a decimal that may stand for an exact value
 
 
@@ -88,13 +90,13 @@ def _alike(a: Form, b: Form) -> bool:
 
 
 def _of_parts(a: Form, b: Form) -> Standing | None:
-    others = _matched(a.parts, b.parts) if a.free else b.parts
-    if others is None:
-        return None
-    found = [_of_part(one, other) for one, other in zip(a.parts, others, strict=True)]
-    known = [part for part in found if part is not None]
-    if len(known) < len(found):
-        return None
+    pairs = _matched(a.parts, b.parts) if a.free else [*zip(a.parts, b.parts, strict=True)]
+    known: list[Standing] = []
+    for one, other in pairs or ():
+        part = _of_part(one, other)
+        if part is None:
+            return None
+        known.append(part)
     ways = {part.way for part in known} - {Way.NEITHER}
     distances = [part.distance for part in known]
     floats = [distance for distance in distances if distance is not None]
@@ -112,10 +114,17 @@ def _of_part(a: Form, b: Form) -> Standing | None:
     return standing(a, b) if a.unit == b.unit else None
 
 
-def _matched(parts: Sequence[Form], others: Sequence[Form]) -> list[Form] | None:
-    """The other parts in such an order that each is the same as its part or one stands for the other; None if there is
-    no such order."""
-    fits = [[j for j, other in enumerate(others) if _of_part(part, other) is not None] for part in parts]
+def _matched(parts: Sequence[Form], others: Sequence[Form]) -> list[tuple[Form, Form]] | None:
+    """Pairs of parts that are the same or of which one stands for the other; None if there are none for all parts."""
+    counted = Counter(part.key for part in parts) & Counter(other.key for other in others)
+    left, right = _without(parts, counted), _without(others, counted)
+    if len(left) > MOST_INEXACT:
+        return None
+    fits: list[list[int]] = []
+    for part in left:
+        fits.append([j for j, other in enumerate(right) if _of_part(part, other) is not None])
+        if not fits[-1]:
+            return None
     holder: dict[int, int] = {}
 
     def place(index: int, seen: set[int]) -> bool:
@@ -127,10 +136,19 @@ def _matched(parts: Sequence[Form], others: Sequence[Form]) -> list[Form] | None
                     return True
         return False
 
-    if not all(place(index, set()) for index in range(len(parts))):
-        return None
-    order = {index: j for j, index in holder.items()}
-    return [others[order[index]] for index in range(len(parts))]
+    found = all(place(index, set()) for index in range(len(left)))
+    return [(left[index], right[j]) for j, index in holder.items()] if found else None
+
+
+def _without(parts: Sequence[Form], counted: Counter[str]) -> list[Form]:
+    """The parts without so many of each key."""
+    left, kept = Counter(counted), []
+    for part in parts:
+        if left[part.key]:
+            left[part.key] -= 1
+        else:
+            kept.append(part)
+    return kept
 
 
 def _printed(a: Form, b: Form) -> Way:
@@ -242,8 +260,13 @@ def _rounds(one: Form, other: Form, *, digits: int = LEAST_DIGITS, finite: bool 
         return False
     if not finite and (other.decimal is not None or _finite(other.numbers.exact)):
         return False
-    value = values.real_value(other.tree)
+    value = _real_value(other.tree)
     return value is not None and decimal.value in _rounded(value, decimal)
+
+
+@lru_cache(1024)
+def _real_value(tree: Expression) -> Fraction | None:
+    return values.real_value(tree)
 
 
 def _rounded(value: Fraction, decimal: Decimal) -> tuple[Fraction, Fraction]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, product
+from math import inf
 
 from coevolve.grading.floats import holds_float
 from coevolve.grading.verdict import Stage, Verdict
@@ -33,12 +34,33 @@ class Classes:
             alphabet.
         forms: all canonical keys of a class, sorted.
         timeouts: pairs that counted as different because math-verify did not finish.
+        skipped: pairs that counted as different because the budget of the group was used up.
     """
 
     members: tuple[tuple[int, ...], ...]
     keys: tuple[str, ...]
     forms: tuple[tuple[str, ...], ...]
     timeouts: int = 0
+    skipped: int = 0
+
+
+@dataclass(slots=True)
+class Budget:
+    """What the comparisons of one group of answers may cost; after that pairs count as different, unseen.
+
+    Args:
+        late: comparisons that may time out.
+        questions: comparisons by math-verify.
+        seconds: that math-verify may take for all of them.
+        letters: of pairs that have to be compared in many places by our own rules.
+        skipped: pairs that were not compared.
+    """
+
+    late: int = 3
+    questions: int = 60
+    seconds: float = inf
+    letters: int = 12_000
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +73,7 @@ class Rules:
         weaker: whether the first carries less information than the second: no unit, or a rounded value.
         symbolic: the verdict of math-verify on two that are left open.
         distance: between two that are the same to the precision of floats, None for others.
+        effort: the letters of two that our own rules have to compare in many places, 0 for others.
     """
 
     class_key: Callable[[str], str | None]
@@ -58,6 +81,7 @@ class Rules:
     weaker: Callable[[str, str], bool]
     symbolic: Callable[[str, str], Verdict]
     distance: Callable[[str, str], Fraction | None] = lambda first, second: None
+    effort: Callable[[str, str], int] = lambda first, second: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +99,9 @@ class _Bridge:
     mutual: bool = False
 
 
-def largest_first(groups: Iterable[tuple[Sequence[str], Sequence[int]]], timeouts: int = 0) -> Classes:
+def largest_first(
+    groups: Iterable[tuple[Sequence[str], Sequence[int]]], timeouts: int = 0, skipped: int = 0
+) -> Classes:
     """Classes from groups of (canonical keys, the one to show first; indices)."""
     ordered = sorted(groups, key=lambda group: (-len(group[1]), group[0][0]))
     return Classes(
@@ -83,15 +109,21 @@ def largest_first(groups: Iterable[tuple[Sequence[str], Sequence[int]]], timeout
         keys=tuple(keys[0] for keys, _ in ordered),
         forms=tuple(tuple(sorted(keys)) for keys, _ in ordered),
         timeouts=timeouts,
+        skipped=skipped,
     )
 
 
-def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[list[list[str]], int]:
+def partition(
+    spellings: Mapping[str, Sequence[str]], rules: Rules, budget: Budget | None = None
+) -> tuple[list[list[str]], int]:
     """Groups of canonical keys, each with the one to show first, and the number of pairs that timed out.
 
     Args:
         spellings: the spellings of each canonical key, sorted.
+        rules: how they are compared.
+        budget: what this may cost; it is used up.
     """
+    budget = budget or Budget()
     forest = _Forest(sorted(spellings))
     by_class_key: dict[str, str] = {}
     for key in forest.keys:
@@ -103,6 +135,11 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
         if forest.root(a) == forest.root(b):
             continue
         pairs = list(product(spellings[a], spellings[b]))
+        letters = sum(rules.effort(x, y) for x, y in pairs)
+        if letters > budget.letters:
+            budget.skipped += 1
+            continue
+        budget.letters -= letters
         verdicts = [rules.own(x, y) for x, y in pairs]
         if any(v is not None and v.same and v.stage not in BRIDGES for v in verdicts):
             forest.join(a, b)
@@ -111,7 +148,7 @@ def partition(spellings: Mapping[str, Sequence[str]], rules: Rules) -> tuple[lis
         elif all(v is not None and v.same for v in verdicts):
             # one key may have spellings with more information: $5 and 5
             bridges.append(_bridge(a, b, *pairs[0], verdicts[0], rules))
-    timeouts = _close(forest, open_pairs, rules.symbolic)
+    timeouts = _close(forest, open_pairs, rules.symbolic, budget)
     return _with_weak_forms(forest, _of_floats(forest, bridges)), timeouts
 
 
@@ -152,18 +189,27 @@ def _of_floats(forest: _Forest, bridges: Iterable[_Bridge]) -> list[tuple[str, s
 
 
 def _close(
-    forest: _Forest, pairs: Mapping[tuple[str, str], tuple[str, str]], symbolic: Callable[[str, str], Verdict]
+    forest: _Forest,
+    pairs: Mapping[tuple[str, str], tuple[str, str]],
+    symbolic: Callable[[str, str], Verdict],
+    budget: Budget,
 ) -> int:
     """Join what math-verify calls the same. Pairs are sorted: what is skipped depends on the answers alone."""
     late: Counter[str] = Counter()
     for (a, b), (x, y) in pairs.items():
-        if forest.root(a) == forest.root(b) or max(late[a], late[b]) >= PATIENCE:
+        if forest.root(a) == forest.root(b):
+            continue
+        spent = budget.late <= 0 or budget.questions <= 0 or budget.seconds <= 0
+        if spent or max(late[a], late[b]) >= PATIENCE:
+            budget.skipped += 1
             continue
         verdict = symbolic(x, y)
+        budget.questions -= 1
         if verdict.same:
             forest.join(a, b)
         elif verdict.stage is Stage.TIMEOUT:
             late.update((a, b))
+            budget.late -= 1
     return late.total() // 2
 
 

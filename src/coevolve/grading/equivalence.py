@@ -9,18 +9,20 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from time import monotonic
 from types import TracebackType
 
 from coevolve.config import GradingSection
 from coevolve.grading.canonical import canonical
-from coevolve.grading.classes import Classes, Rules, largest_first, partition
-from coevolve.grading.pairs import decide, distance, parsed, weaker
+from coevolve.grading.classes import Budget, Classes, Rules, largest_first, partition
+from coevolve.grading.pairs import decide, distance, effort, parsed, weaker
 from coevolve.grading.symbolic import Outcome, SymbolicPool, installed_version, symbolic_version
 from coevolve.grading.verdict import Stage, Verdict
 
+GROUP_TIMEOUTS = 4  # what one group of answers may take of math-verify, in multiples of the time for one pair
 REMEMBERED = 65_536  # answers, and pairs of answers, of one judge
 _INTEGER = re.compile(r"-?[0-9]+")
 _RATIONAL = re.compile(r"-?[0-9]+(?:/[0-9]+)?")
@@ -62,6 +64,7 @@ class Judge:
         workers: maximum number of math-verify processes."""
 
     def __init__(self, *, symbolic: bool = True, timeout_s: float = 2.0, workers: int = 1) -> None:
+        self._timeout_s = timeout_s
         with_pool = symbolic and installed_version() is not None
         self._pool = SymbolicPool(timeout_s=timeout_s, workers=workers) if with_pool else None
         reason = _NOT_ASKED.format("not installed" if symbolic else "switched off")
@@ -75,6 +78,7 @@ class Judge:
             weaker=self._weaker,
             symbolic=self._symbolic,
             distance=self._distance,
+            effort=lambda x, y: effort(self._parsed(x), self._parsed(y)),
         )
         self._lock = threading.Lock()  # of the counts
         self._by_stage: Counter[Stage] = Counter()
@@ -107,6 +111,7 @@ class Judge:
     def classes(self, answers: Sequence[str | None]) -> Classes:
         """Partition the answers into classes of equal ones, independent of their order.
 
+        The comparisons of one group have a budget (``classes.Budget``); what is left when it is used up is different.
         A missing answer is in no class. Pairwise verdicts do not always form classes: 5 is the same as 5 cm and as 5 m.
         Such a weak form joins the class of the strong one if there is only one."""
         members: dict[str, list[int]] = {}
@@ -117,9 +122,16 @@ class Judge:
         if len(members) < 2 or all(map(_INTEGER.fullmatch, members)):
             return largest_first([((key,), indices) for key, indices in members.items()])
         spellings = {key: sorted({str(answers[i]).strip() for i in indices}) for key, indices in members.items()}
-        groups, timeouts = partition(spellings, self._rules)
+        budget = Budget(seconds=GROUP_TIMEOUTS * self._timeout_s)
+
+        def ask(first: str, second: str) -> Verdict:
+            verdict, seconds = self._asked(*sorted((first.strip(), second.strip())))
+            budget.seconds -= seconds
+            return self._counted(verdict)
+
+        groups, timeouts = partition(spellings, replace(self._rules, symbolic=ask), budget)
         grouped = [(keys, sorted(i for key in keys for i in members[key])) for keys in groups]
-        return largest_first(grouped, timeouts)
+        return largest_first(grouped, timeouts, budget.skipped)
 
     def close(self) -> None:
         """End the worker processes; pairs that would need one afterwards count as different."""
@@ -148,7 +160,7 @@ class Judge:
         return self._counted(verdict) if verdict else None
 
     def _symbolic(self, first: str, second: str) -> Verdict:
-        return self._counted(self._asked(*sorted((first.strip(), second.strip()))))
+        return self._counted(self._asked(*sorted((first.strip(), second.strip())))[0])
 
     def _counted(self, verdict: Verdict) -> Verdict:
         with self._lock:
@@ -167,11 +179,16 @@ class Judge:
             self._pool.prepare()  # where there are expressions it is likely to be asked before long
         return decide(a, b)
 
-    def _ask(self, first: str, second: str) -> Verdict:
+    def _ask(self, first: str, second: str) -> tuple[Verdict, float]:
+        """The verdict of math-verify, and the seconds of its time that it took; both are remembered."""
         if self._pool is None:
-            return self._not_asked
+            return self._not_asked, 0.0
         a, b = self._parsed(first).latex, self._parsed(second).latex
-        return _BY_OUTCOME[self._pool.compare(a, b)] if a is not None and b is not None else _NOT_RENDERED
+        if a is None or b is None:
+            return _NOT_RENDERED, 0.0
+        began = monotonic()
+        outcome = self._pool.compare(a, b)
+        return _BY_OUTCOME[outcome], min(monotonic() - began, self._timeout_s)  # a worker may have had to start
 
 
 def open_judge(section: GradingSection) -> Judge:

@@ -168,6 +168,8 @@ def pool_facts(pool: Pool, world: World, judge: Judge) -> dict[str, object]:
         | {name: fate[name] for name in ("malformed", "duplicate", "reserved")},
         "tied": sum(g.vote.tied for g in groups),
         "pairs_unfinished": sum(g.vote.timeouts for g in groups),
+        "pairs_skipped": sum(g.vote.skipped for g in groups),
+        "votes_undecided": sum(g.vote.timeouts + g.vote.skipped > 0 for g in groups),
         "own_answer_agreement": sum(own) / len(own) if own else None,
     }
 
@@ -214,6 +216,7 @@ REPEATED = 0.5  # share of a pool's texts that repeat another
 ONE_KIND = 0.9  # share of a pool's questions that are of one topic and of one number of steps
 WELL_FORMED = 0.5
 UNANIMOUS = 0.9  # share of a pool's tasks whose votes all agree, or of which no two do
+UNDECIDED = 0.05  # share of a pool's votes in which pairs of answers were not decided
 FRONTIER = 0.02  # share of a pool that the gate keeps
 LABELS_RIGHT = 0.5  # share of kept tasks
 
@@ -234,6 +237,7 @@ def pool_report(labels: Labels) -> PhaseReport:
             "malformed": partial(_malformed, proposer),
             "all agree": _all_agree,
             "none agree": _none_agree,
+            "undecided votes": _undecided,
             "no frontier": partial(_no_frontier, solver),
             "wrong labels": partial(_wrong_labels, solver),
         },
@@ -320,6 +324,17 @@ def _none_agree(seen: Seen) -> str:
     if alone <= UNANIMOUS * asked:
         return ""
     return f"no votes agree: in {alone} of {asked:.0f} tasks hardly two of {votes} answers are the same"
+
+
+def _undecided(seen: Seen) -> str:
+    row = seen.last(POOL)
+    votes, asked = number(row, "votes_undecided"), number(row, "asked")
+    if asked < LEAST or votes <= UNDECIDED * asked:
+        return ""
+    return (
+        f"votes are left undecided: in {votes:.0f} of {asked:.0f} tasks pairs of answers were not compared in time, "
+        "and count as different"
+    )
 
 
 def _no_frontier(solver: str, seen: Seen) -> str:

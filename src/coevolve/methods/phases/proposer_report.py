@@ -56,6 +56,7 @@ def step_facts(
         "p_hat": mean([v.p_hat for v in votes]),
         "vote_entropy": mean([vote_entropy(v) for v in votes]),
         "pairs_unfinished": sum(v.timeouts for v in votes),
+        "pairs_skipped": sum(v.skipped for v in votes),
         "tool_calls": mean([len(x.tool_calls) for g in groups for x in g.trajectories]),
         "own_tool_calls": mean([len(x.tool_calls) for x in written]),
         "zero_groups": zero_groups,
