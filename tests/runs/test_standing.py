@@ -37,6 +37,9 @@ def told(cli: Cli, run: Path) -> dict[str, str]:
     notes = json.loads(cli("compare", run, "--json").stdout)["notes"]
     return {
         "summary": json.loads(cli("summary", run, "--json").stdout)["status"],
+        "table": next(line for line in cli("summary", run).stdout.splitlines() if "last finished" in line).split(";")[
+            0
+        ],
         "doctor": json.loads(cli("doctor", run, "--json").stdout)["status"],
         "page": data["run"]["status"],
         "compare": notes[0].partition("not finished (")[2].partition(")")[0],

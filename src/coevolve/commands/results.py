@@ -34,6 +34,8 @@ def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseRep
         cells = [quantity.cell(row) for quantity in columns]
         table.add_row(*(Text(cell) for cell in ("base" if number == 0 else str(number), *cells)))
     console.print(table)
+    if unfinished := _standing_line(summary):
+        console.print(Text(unfinished, style="yellow"), soft_wrap=True)
     console.print(_cost_line(summary), highlight=False)
     if stored := _stored_line(summary):
         console.print(stored, highlight=False)
@@ -65,6 +67,18 @@ def result_sentence(summary: Summary) -> str:
     known = [HELD_OUT_ACCURACY.show(mean) for mean in HELD_OUT_ACCURACY.read(summary) if mean is not None]
     ends = known if len(known) < 2 else [known[0], known[-1]]
     return f"Held-out accuracy {' -> '.join(ends)} %. " if known else ""
+
+
+def _standing_line(summary: Summary) -> str:
+    """``stopped; last finished phase: iteration-1/pool`` of a run that has not finished; empty for one that has."""
+    status, done = at(summary, "status"), at(summary, "finished_phases")
+    if status in (None, "finished"):
+        return ""
+    return (
+        f"{status}; last finished phase: {done[-1]}"
+        if isinstance(done, list) and done
+        else f"{status}; no phase is finished"
+    )
 
 
 def _cost_line(summary: Summary) -> str:

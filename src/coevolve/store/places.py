@@ -35,6 +35,8 @@ def is_free(folder: Path) -> bool:
     """Whether a run may begin in a folder, which need not exist, and no process is beginning one there."""
     try:
         refuse_occupied(folder)
+        if folder.exists():
+            atomic.require_writable(folder)  # a stub of another user is one to leave alone
     except (RunError, OSError):
         return False
     return not is_held(folder)
