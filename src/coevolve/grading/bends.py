@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from fractions import Fraction
-from math import isqrt
+from math import ceil, isqrt
 
 from coevolve.grading import values
 from coevolve.grading.expression import Expression, Number, children, variables
-from coevolve.grading.points import WHOLE, folded, positive_only, whole_coordinate
+from coevolve.grading.points import WHOLE, folded, is_count, positive_only, whole_coordinate
 
 _MOST_NUMBERS = 7  # in both expressions; more are not combined
 _MOST_GAPS = 64
 _PLACES = 48  # compared for several names
 _LARGEST = 10**7
+_MOST_PARTS = 8  # of a whole number
 
 
 def differ(first: Expression, second: Expression) -> bool:
@@ -28,11 +29,12 @@ def differ(first: Expression, second: Expression) -> bool:
         return False
     one, other = folded(first), folded(second)
     numbers = sorted(_numbers(one) | _numbers(other))[:_MOST_NUMBERS]
-    points = _spread(_between(numbers), names) + [
+    stepped = values.stepped(one) or values.stepped(other)
+    points = _spread(_between(numbers), names, stepped=stepped) + [
         {name: whole_coordinate(name, i) for name in names} for i in range(WHOLE)
     ]
-    if values.stepped(one) or values.stepped(other):
-        points += _spread(_beside(numbers), names)
+    if stepped:
+        points += _spread(_beside(numbers), names, stepped=True)
     with values.lock:
         pairs = zip(values.values_at(one, points), values.values_at(other, points), strict=True)
         return any(x is not None and y is not None and values.short(x) != values.short(y) for x, y in pairs)
@@ -58,23 +60,31 @@ def _between(numbers: list[Fraction]) -> list[Fraction]:
 
 
 def _beside(numbers: list[Fraction]) -> list[Fraction]:
-    """Whole numbers at and beside multiples of these, where steps are."""
+    """Whole numbers at and beside multiples of these, and fractions with these below, where steps are."""
     whole = [number for number in numbers if number.denominator == 1]
-    return sorted({number * times + aside for number in whole for times in (1, 2) for aside in (-1, 0, 1)})
+    beside = {number * times + aside for number in whole for times in (1, 2) for aside in (-1, 0, 1)}
+    return sorted(
+        beside | {top / number for number in whole if number <= _MOST_PARTS for top in range(1, int(number) + 2)}
+    )
 
 
-def _spread(places: list[Fraction], names: list[str]) -> list[Mapping[str, Fraction]]:
+def _spread(places: list[Fraction], names: list[str], *, stepped: bool) -> list[Mapping[str, Fraction]]:
     """Points with these coordinates; for several names only some of the combinations."""
     if len(names) == 1:
         name = names[0]
-        return [{name: place} for place in places if place > 0 or not positive_only(name)]
-    return [{name: _picked(places, name, index) for name in names} for index in range(_PLACES if places else 0)]
+        return [{name: _allowed(place, name, stepped)} for place in places if place > 0 or not positive_only(name)]
+    picked = range(_PLACES if places else 0)
+    return [{name: _allowed(_picked(places, name, index), name, stepped) for name in names} for index in picked]
+
+
+def _allowed(place: Fraction, name: str, stepped: bool) -> Fraction:
+    size = abs(place) if positive_only(name) else place
+    return Fraction(ceil(size)) if stepped and is_count(name) else size
 
 
 def _picked(places: list[Fraction], name: str, index: int) -> Fraction:
     digest = hashlib.sha256(f"{name} between {index}".encode()).digest()
-    place = places[int.from_bytes(digest[:4], "big") % len(places)]
-    return abs(place) if positive_only(name) else place
+    return places[int.from_bytes(digest[:4], "big") % len(places)]
 
 
 def _root(number: Fraction) -> Fraction:

@@ -39,7 +39,7 @@ class Parsed:
 
         An expression that follows different rules in different places has none: what is the same as it depends on the
         numbers that occur in both."""
-        if self.form is None or (self.form.tree is not None and values.bent(self.form.tree)):
+        if self.form is None or _holds_bend(self.form):
             return None
         return self.form.key
 
@@ -163,8 +163,16 @@ def _by_residues(a: Form, b: Form) -> Verdict | None:
 
 
 def _differ_elsewhere(a: Form, b: Form) -> bool:
-    """Whether two expressions that agree at the fixed points do not between the numbers that occur in them."""
+    """Whether expressions that agree at the fixed points do not between the numbers that occur in them.
+
+    Also those inside of structures with equal keys, whose parts are in the same order."""
+    if a.parts and len(a.parts) == len(b.parts):
+        return any(map(_differ_elsewhere, a.parts, b.parts))
     return a.tree is not None and b.tree is not None and a.tree != b.tree and differ(a.tree, b.tree)
+
+
+def _holds_bend(form: Form) -> bool:
+    return (form.tree is not None and values.bent(form.tree)) or any(map(_holds_bend, form.parts))
 
 
 def _agree_where_real(a: Form, b: Form) -> bool:

@@ -225,11 +225,10 @@ def _unstyled(text: str) -> str:
 
 
 def _is_behind_formula(text: str) -> bool:
-    r"""Whether a text ends with a letter or bracket and holds a number; not with ``\mu``, which belongs to a unit."""
+    r"""Whether a text ends with a formula that holds a number; not with ``\mu``, which belongs to the unit."""
     bare = text.rstrip("\\,;:!~ \n")
-    return (
-        (bare[-1:].isalpha() or bare[-1:] in tuple(")}{]")) and not bare.endswith("\\mu") and bool(_NUMBER.search(bare))
-    )
+    ends = bare[-1:].isalpha() or bare[-1:] in tuple(")}{]") or (bare[-1:].isdigit() and "\\" in bare)
+    return ends and not bare.endswith("\\mu") and bool(_NUMBER.search(bare))
 
 
 def _is_short_unit(text: str) -> bool:

@@ -99,7 +99,12 @@ def coordinate(name: str, index: int) -> Fraction:
 
 def positive_only(name: str) -> bool:
     """Whether it is a letter for sizes or counts."""
-    return name in _COUNTS or _is_size(name)
+    return is_count(name) or _is_size(name)
+
+
+def is_count(name: str) -> bool:
+    """Whether it is a letter for whole numbers."""
+    return name in _COUNTS
 
 
 def _is_size(name: str) -> bool:

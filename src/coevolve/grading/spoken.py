@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 
 from coevolve.grading.parser import parse
 from coevolve.grading.tokens import FUNCTIONS, GREEK, Refused
@@ -47,6 +48,13 @@ _PLAIN_PARTS = re.compile(
 _SIZED = re.compile(rf"(?i)(?P<number>{_DIGITS}|(?<![A-Za-z\\])(?:half )?an?)[ -](?P<size>{_SIZE})s?(?![A-Za-z])")
 _SLASHED = re.compile(rf"(?i)(?<![0-9.,/^_])([0-9]{{1,9}})/([0-9]{{1,9}}) (?:of an? )?({_SIZE})s?(?![A-Za-z])")
 _FRACTION = re.compile(rf"(?i)(\\frac ?\{{[0-9]{{1,9}}\}} ?\{{[0-9]{{1,9}}\}}) ?({_SIZE})s?(?![A-Za-z])")
+_PART_OF_SIZE = re.compile(
+    rf"(?i)(?<![A-Za-z\\-])(?:an? |one )?(half|third|quarter|tenth) (?:of )?an? ({_SIZE})(?![A-Za-z])"
+)
+_RUN = re.compile(
+    rf"(?i){_DIGITS} (?:{_SIZE})s?(?: [0-9]{{1,9}} (?:{_SIZE})s?){{0,4}}(?: [0-9]{{1,6}}(?![0-9.,/]))?(?![A-Za-z])"
+)
+_TERM = re.compile(rf"(?i)([0-9.,]+)(?: ({_SIZE})s?)?")
 _TENFOLD = re.compile(rf"(?i)({_DIGITS}) tens(?![A-Za-z])")
 _NUMBER = re.compile(rf"(?i){_SPOKEN}")
 _HOLDS_SIZE = re.compile(rf"(?i)(?:{_SIZE})(?![A-Za-z])")
@@ -98,11 +106,13 @@ def in_symbols(text: str) -> str:
 
 def _in_digits(text: str) -> str:
     """Without words of size and of fractions behind numbers."""
+    text = _PART_OF_SIZE.sub(lambda match: rf"\frac{{{_SIZES[match[2].lower()]}}}{{{_PARTS[match[1].lower()]}}}", text)
     text = _PLAIN_PARTS.sub(_as_fraction, text)
     text = _NUMBER.sub(lambda match: _digits(match[0]) if _HOLDS_SIZE.search(match[0]) else match[0], text)
     text = _FRACTION.sub(lambda match: rf"{match[1]} \cdot {_SIZES[match[2].lower()]}", text)
     text = _SLASHED.sub(lambda match: rf"\frac{{{int(match[1]) * _SIZES[match[3].lower()]}}}{{{match[2]}}}", text)
     text = _TENFOLD.sub(lambda match: _decimal(Fraction(match[1].replace(",", "")) * 10), text)
+    text = _RUN.sub(_as_sum, text)
     for _ in range(3):  # three hundred thousand
         text = _SIZED.sub(_as_number, text)
     return text
@@ -123,6 +133,15 @@ def _as_fraction(match: re.Match[str]) -> str:
     shown = rf"\frac{{{_decimal(number)}}}{{{parts}}}"
     follows = match.string[match.end() :].lstrip()[:1]
     return shown + (r" \cdot" if match["of"] and (follows.isdigit() or follows in ("\\", "(")) else "")
+
+
+def _as_sum(match: re.Match[str]) -> str:
+    """``2 million 300 thousand`` in digits; the text itself where the terms do not descend."""
+    terms = [
+        Fraction(number.replace(",", "")) * _SIZES.get(size.lower(), 1) for number, size in _TERM.findall(match[0])
+    ]
+    descend = all(later < earlier for earlier, later in pairwise(terms))
+    return _decimal(sum(terms, Fraction(0))) if descend and len(terms) > 1 else match[0]
 
 
 def _as_number(match: re.Match[str]) -> str:

@@ -19,7 +19,6 @@ _ONE_MEANING = dict.fromkeys(("dne", "doesn't exist"), "does not exist") | {
     f"no {kind}solutions": f"no {kind}solution" for kind in ("", "real ", "integer ")
 }
 _CONSTANTS = frozenset(("pi", "infinity", "infty", "e", "i"))
-_UNKNOWNS = "xyzt"
 _PRODUCT = re.compile("[wxyz]{2,4}|abc?d?|ac|ad|bc|bcd|bd|cd|acd|abd|pqr?s?|qrs?|rst?|mn|mnp|kmn?|xyzt?")
 
 
@@ -54,8 +53,8 @@ def words(text: str) -> str | None:
 
 
 def _is_factor(text: str) -> bool:
-    mixed = len(text) == 2 and text[0].isupper() and text[1] in _UNKNOWNS
-    return len(text) == 1 or mixed or (text not in _CONSTANTS and products(text))
+    capital = len(text) == 2 and text[0].isupper()
+    return len(text) == 1 or capital or (text not in _CONSTANTS and products(text))
 
 
 def products(text: str) -> bool:
