@@ -18,7 +18,8 @@ OF_OTHERS = {".lock", "timings.jsonl", "manifest.json", "manifest.copy.json", "c
 
 
 def contents(run: Path) -> dict[str, str]:
-    files = [f for f in run.rglob("*") if f.is_file() and f.name not in OF_OTHERS and "report" not in f.parts]
+    files = [f for f in run.rglob("*") if f.is_file() and f.name not in OF_OTHERS]
+    files = [f for f in files if not {"report", "provenance"} & set(f.parts)]
     return {f.relative_to(run).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
 
 

@@ -29,7 +29,7 @@ OF_ITS_OWN = {".lock", "timings.jsonl", "manifest.json", "manifest.copy.json", "
 def contents(run: Path) -> dict[str, str]:
     """Digests of all that is left when a run is finished and that depends on neither clock, folder nor past."""
     files = [f for f in run.rglob("*") if f.is_file() and f.name not in OF_ITS_OWN]
-    files = [f for f in files if not {"damaged", "report"} & set(f.relative_to(run).parts)]
+    files = [f for f in files if not {"damaged", "report", "provenance"} & set(f.relative_to(run).parts)]
     return {f.relative_to(run).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.slow
 
 def contents(run: Path) -> dict[str, str]:
     """Digests of every file in a run folder that may not depend on the clock, on its folder or on its past."""
-    files = [f for f in run.rglob("*") if f.is_file() and f.name not in OF_OTHERS and "report" not in f.parts]
+    others = {"report", "provenance"}  # folders of the same kind
+    files = [f for f in run.rglob("*") if f.is_file() and f.name not in OF_OTHERS and not others & set(f.parts)]
     return {f.relative_to(run).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
 
 
