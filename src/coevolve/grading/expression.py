@@ -132,8 +132,9 @@ def latex(tree: Expression) -> str:
                 return rf"\sqrt{{{latex(base)}}}"
             return f"{_grouped(base)}^{{{latex(exponent)}}}"
         case Call(function, arguments):
-            shown = _AS_COMMAND.get(function, rf"\{function}\left({{}}\right)")
-            return shown.format(*map(latex, arguments))
+            if function not in _AS_COMMAND:
+                return rf"\{function}\left({','.join(map(latex, arguments))}\right)"
+            return _AS_COMMAND[function].format(*map(latex, arguments))
 
 
 def _grouped(tree: Expression) -> str:

@@ -30,6 +30,7 @@ from coevolve.grading.tokens import (
     GREEK,
     MOST_DIGITS,
     NAMED_FUNCTIONS,
+    SYMMETRIC,
     Refused,
     TooLarge,
     is_number,
@@ -286,11 +287,27 @@ class _Parser:
             return self._variable("\\" + name)
         if name in NAMED_FUNCTIONS and self.peek() in ("(", "["):
             return self._application(name)
+        if name in SYMMETRIC and self.peek() in ("(", r"\{"):
+            return self._of_several(name)
         if name in _ACCENTS:
             tree = self._argument(short=True)
             if isinstance(tree, Variable):
                 return Variable(rf"\{name}{{{tree.name}}}")
         raise Refused(f"\\{name} is not known")
+
+    def _of_several(self, name: str) -> Expression:
+        """A function whose arguments may stand in any order."""
+        opener, bars = self._take(), self._bars
+        self._bars = False
+        arguments = [self.expression()]
+        while self.peek() == ",":
+            self._take()
+            arguments.append(self.expression())
+        self._bars = bars
+        self._expect(_CLOSERS[opener])
+        if len(arguments) < 2:
+            raise Refused(f"{name} of one argument")
+        return Call(name, tuple(sorted(arguments, key=structure)))
 
     def _root(self) -> Expression:
         degree: Expression | None = None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from math import gcd, lcm
 from typing import Any
 
 import mpmath
@@ -303,6 +304,15 @@ class Evaluation:
                 return abs(first)
             case "floor" | "ceil":
                 return getattr(context, function)(self._settled(first.real))
+            case "max" | "min":
+                if any(argument.imag for argument in arguments):
+                    raise Undefined("the order of complex numbers")
+                return (max if function == "max" else min)(argument.real for argument in arguments)
+            case "gcd" | "lcm":
+                if not all(context.isint(argument) for argument in arguments):
+                    raise Undefined("divisors of other than whole numbers")
+                whole = [int(argument.real) for argument in arguments]
+                return context.mpf(gcd(*whole) if function == "gcd" else lcm(*whole))
             case "factorial":
                 return context.gamma(first + 1)
             case "binomial":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from math import comb, factorial, isqrt
+from math import comb, factorial, gcd, isqrt, lcm
 
 from coevolve.grading.expression import Call, Expression, Number, Power, Product, Sum
+from coevolve.grading.tokens import SYMMETRIC
 
 MOST_BITS = 8192  # of a numerator or denominator
 MOST_ARGUMENT = 500  # of a factorial or binomial
@@ -75,11 +76,22 @@ def _root(number: int, degree: int) -> int | None:
     return low if low**degree == number else None
 
 
+def _of_several(function: str, given: Sequence[Fraction]) -> Fraction | None:
+    if function in ("max", "min"):
+        return max(given) if function == "max" else min(given)
+    if any(value.denominator != 1 for value in given):
+        return None
+    whole = [value.numerator for value in given]
+    return Fraction(gcd(*whole) if function == "gcd" else lcm(*whole))
+
+
 def _called(function: str, arguments: Sequence[Fraction | None]) -> Fraction | None:
     given = [argument for argument in arguments if argument is not None]
     if len(given) < len(arguments):
         return None
     first = given[0]
+    if function in SYMMETRIC:
+        return _of_several(function, given)
     if function == "abs":
         return abs(first)
     if function == "floor":

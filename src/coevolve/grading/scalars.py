@@ -32,6 +32,7 @@ _DECIMAL = re.compile(
     r"(?:\{ ?(?P<braced>[-+]?[0-9]{1,3}) ?\}|(?P<power>[-+]?[0-9]{1,3})))?(?P<percent> ?%)?"
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
+_ARGUMENTS = re.compile(r"(?:max|min|gcd|lcm) ?(?:\(|\\\{)")
 _SHORT_UNIT = re.compile(r"([A-Za-z]{2})|([A-Za-z])(?:\^(-?[0-9]))?")
 _INFINITY = Constant("infinity")
 
@@ -110,6 +111,8 @@ def scalar(text: str) -> Form:
 
 def joined_thousands(text: str) -> str:
     """Without the commas of thousands groups: ``1,234`` is one number, ``12,34`` and ``1, 234`` are two."""
+    if _ARGUMENTS.search(text):
+        return text
     return _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
 
 

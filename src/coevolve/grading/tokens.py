@@ -29,6 +29,8 @@ GREEK = frozenset(
 NAMED_FUNCTIONS = frozenset(
     re.findall(r"\S+", "Var Cov Corr Pr Prob Std SD tr rank dim deg sgn sign Re Im Res Area Vol erf Li Si Ci Ei")
 )
+SYMMETRIC = frozenset(("max", "min", "gcd", "lcm"))  # of two arguments or more, in any order
+_BRACKETS_AFTER = dict.fromkeys(NAMED_FUNCTIONS, ("(", "[")) | dict.fromkeys(SYMMETRIC, ("(", r"\{"))
 _KNOWN = sorted([*FUNCTIONS, *GREEK, "sqrt", "pi", "infty", "infinity"], key=len, reverse=True)
 _SHORT_GREEK = frozenset(("mu", "nu", "xi"))  # elsewhere these are two separate letters
 _NEVER_PRODUCTS = frozenset(
@@ -69,7 +71,7 @@ def tokens(text: str) -> list[str]:
         name = match["name"]
         if name and found[-2:] == ["_", "{"]:
             found.append(name)
-        elif name in NAMED_FUNCTIONS and text[match.end() : match.end() + 2].lstrip()[:1] in ("(", "["):
+        elif name and text[match.end() : match.end() + 3].lstrip().startswith(_BRACKETS_AFTER.get(name, ())):
             found.append("\\" + name)
         elif name and found[-1:] == ["_"]:  # only one letter belongs to it
             found += [name[0], *_letters(name[1:])]

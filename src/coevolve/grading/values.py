@@ -33,6 +33,7 @@ _FAR_BITS = 200  # the same in bits, for the points that are not shown
 _SURE = 65  # digits in which a rational number is recognised
 _SIMPLE = 10**9  # largest denominator in which digits are recognised as a rational number
 
+_TURNING = frozenset(("abs", "floor", "ceil", "ln", "lg", "log", "max", "min", "gcd", "lcm"))
 UNDEFINED = "undefined"  # the key of a point where there is no value
 
 
@@ -134,7 +135,7 @@ def bent(tree: Expression) -> bool:
             rooted = not _is_whole(exact(exponent)) and bool(variables(base))
             return rooted or _alternates(base, exponent) or bent(base) or bent(exponent)
         case Call(function, arguments):
-            turning = function in ("abs", "floor", "ceil", "ln", "lg", "log") or function.startswith("arc")
+            turning = function in _TURNING or function.startswith("arc")
             return (turning and bool(variables(tree))) or any(map(bent, arguments))
         case _:
             return any(map(bent, children(tree)))
@@ -175,7 +176,7 @@ def _is_whole(value: Fraction | None) -> bool:
 def stepped(tree: Expression) -> bool:
     """Whether it takes its values in steps, or alternately, so that whole numbers tell what others cannot."""
     match tree:
-        case Call("floor" | "ceil", _):
+        case Call("floor" | "ceil" | "gcd" | "lcm", _):
             return bool(variables(tree))
         case Power(base, exponent) if _alternates(base, exponent):
             return True
