@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import CancelledError
+from contextlib import closing
 
 import pytest
 
-from coevolve.errors import SandboxInfraError
+from coevolve.errors import ConfigError, SandboxInfraError
+from coevolve.methods.registry import load_config
 from coevolve.sandbox.base import Limits, Status
+from coevolve.sandbox.factory import open_tool
 from coevolve.sandbox.pool import SandboxPool
 
 from .cells import is_lost, pid_of
@@ -53,6 +56,16 @@ def test_an_idle_session_is_lost_after_its_time_and_a_running_one_is_not() -> No
         assert pool.run("import time; time.sleep(0.6)", "busy").status is Status.OK
         assert eventually(lambda: not alive(pid)), "it ends by itself"
         assert is_lost(pool.run("print(x)", "idle"), "it was not used for 0.3 seconds")
+
+
+def test_the_idle_time_of_sessions_is_a_key() -> None:
+    box = load_config(overrides=["sandbox.session_idle_s=0.3", "sandbox.workers=1"]).sandbox
+    with closing(open_tool(box, cache=0, sessions=1)) as tool:
+        tool.run("x = 1", "idle")
+        time.sleep(1.0)
+        assert is_lost(tool.run("print(x)", "idle"), "it was not used for 0.3 seconds")
+    with pytest.raises(ConfigError, match="session_idle_s"):
+        load_config(overrides=["sandbox.session_idle_s=0"])
 
 
 def test_too_many_sessions_are_refused_and_none_is_given_up() -> None:
