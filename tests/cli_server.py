@@ -133,7 +133,9 @@ def install(method: str, phase: str | None, when: str, kind: str) -> None:
     @functools.wraps(original)
     def faulty(self: RunFolder, *arguments: Any, **named: Any) -> Any:
         here = phase is None or self._phase == phase
-        if here and when == "before":
+        if here and kind == "fill the disk":
+            fill_disk(self.path.parent)
+        elif here and when == "before":
             strike(kind)
         if here and when == "within":
             arguments = tuple(torn(one) if callable(one) else one for one in arguments)
@@ -201,6 +203,12 @@ def strike(kind: str) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
     elif kind == "bug":
         raise ZeroDivisionError("a defect of ours")
+
+
+def fill_disk(place: Path) -> None:
+    """Leave so little of a disk that no checkpoint fits, as another program may while a run goes on."""
+    found = os.statvfs(place)
+    (place / "filler").write_bytes(bytes(max(found.f_bavail * found.f_frsize - (1 << 20), 0)))
 
 
 def stale_weights() -> None:

@@ -148,8 +148,10 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def test_a_disk_that_is_really_full_or_read_only_is_said_and_nothing_is_lost(
     cli: Cli, tiny: Tiny, finished: Path, small_disk: Callable[[str], Path]
 ) -> None:
-    run = small_disk("9m") / "run"  # room for a save point, not for the checkpoint that follows
-    cli(*tiny(run)).assert_clear("disk is full", f"coevolve resume {run}", "checkpoints/iteration-1/proposer")
+    run = small_disk("60m") / "run"
+    fault = {"method": "save_folder", "phase": "iteration-1/curriculum", "when": "before", "kind": "fill the disk"}
+    ended = cli(*tiny(run), fault=fault)
+    ended.assert_clear("disk is full", f"coevolve resume {run}", "checkpoints/iteration-1/proposer")
     assert status(run) in ("failed", "running")
     found = json.loads(cli("doctor", str(run), "--json").stdout)
     assert found["intact"]
@@ -157,6 +159,7 @@ def test_a_disk_that_is_really_full_or_read_only_is_said_and_nothing_is_lost(
     small_disk("ro")
     cli("resume", str(run), "--quiet").assert_clear("Read-only file system", str(run))
     small_disk("90m")
+    (run.parent / "filler").unlink()
     assert cli("resume", str(run), "--quiet").code == 0
     same_results(run, finished)
 
