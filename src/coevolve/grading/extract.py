@@ -51,7 +51,7 @@ def last_box(text: str) -> Box | None:
         return None
     start, after = found.end(), found.end()
     if found["brace"]:
-        closing = _closing_brace(text, start)
+        closing = closing_brace(text, start)
         if closing is None:
             return None
         end, after = closing, closing + 1
@@ -107,7 +107,7 @@ def _symbol_end(text: str, start: int) -> int:
     symbol = _SYMBOL.match(text, start)
     end = symbol.end() if symbol else start
     if symbol and symbol[0].startswith("\\"):
-        while end < len(text) and text[end] == "{" and (closing := _closing_brace(text, end + 1)) is not None:
+        while end < len(text) and text[end] == "{" and (closing := closing_brace(text, end + 1)) is not None:
             end = closing + 1
     return start + len(text[start:end].rstrip(","))
 
@@ -156,7 +156,7 @@ def stated_answer(text: str) -> str | None:
     return None
 
 
-def _closing_brace(text: str, start: int) -> int | None:
+def closing_brace(text: str, start: int) -> int | None:
     """Index of the brace that closes a group whose content begins at ``start``."""
     depth, position = 1, start
     while position < len(text):

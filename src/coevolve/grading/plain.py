@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from coevolve.grading.extract import holds_box, last_boxed
+from coevolve.grading.extract import closing_brace, holds_box, last_boxed
 from coevolve.grading.tokens import FUNCTIONS
 from coevolve.grading.units import MARK, unit_name
 
@@ -212,8 +212,8 @@ def _unstyled(text: str) -> str:
     """The text without styling commands; every round removes one."""
     position = 0
     while match := _STYLED.search(text, position):
-        end = closing(text, match.end() - 1)
-        if match[1] not in _STYLES or end < 0:
+        end = closing_brace(text, match.end()) if match[1] in _STYLES else None
+        if end is None:
             position = match.end()
             continue
         content = text[match.end() : end]
