@@ -153,7 +153,7 @@ def _alternatives(text: str, read: Read) -> Form | None:
 def _about_names(text: str, read: Read) -> Form | None:
     """Relations about more than one name, None for others."""
     parts = []
-    for part in parts_of(text, LIST):
+    for part in _distributed(parts_of(text, LIST)):
         signs = [match[0].strip() for match in top_level(part, _RELATION_OR_MEMBER)]
         sides = split(part, _RELATION_OR_MEMBER)
         parts.append(systems.Part(part, tuple(sides), tuple(_SPELLED.get(sign, sign) for sign in signs)))
@@ -161,8 +161,26 @@ def _about_names(text: str, read: Read) -> Form | None:
     return systems.about_several_names(parts, joints, read)
 
 
+def _distributed(parts: list[str]) -> list[str]:
+    """``x, y > 0`` as ``x > 0, y > 0``: names that stand before an inequality share it."""
+    found: list[str] = []
+    waiting: list[str] = []
+    for part in parts:
+        if _VARIABLE.fullmatch(part):
+            waiting.append(part)
+            continue
+        sides = split(part, _RELATION_OR_MEMBER)
+        shared = len(sides) == 2 and _VARIABLE.fullmatch(sides[0]) and not _is_equation(part)
+        found += [name + part[len(sides[0]) :] for name in waiting] if shared else waiting
+        found.append(part)
+        waiting = []
+    return found + waiting
+
+
 def _is_equation(text: str) -> bool:
-    return all(_SPELLED.get(match[1], match[1]) == "=" for match in top_level(text, _RELATION))
+    return any(top_level(text, _RELATION)) and all(
+        _SPELLED.get(match[1], match[1]) == "=" for match in top_level(text, _RELATION)
+    )
 
 
 def _related(text: str, read: Read) -> Form:
