@@ -22,9 +22,9 @@ _PROGRAM = re.compile(r"```(?i:python3?|py)(?![A-Za-z0-9]).*?(?:```|\Z)", re.DOT
 # A sign that belongs to the box: behind a relation or where mathematics begins. "- \boxed{7}" is an item of a list,
 # and 3 - \boxed{7} a difference.
 _SIGN = re.compile(
-    r"(?:(?:[=<>(:*$]|\\\(|\\\[|\\(?:approx|le|ge|leq|geq)|\bis) ?|(?:^|\n)[ \t]{0,4})(?P<sign>[-−]|\\pm|\\mp) ?\Z"
+    r"(?:(?:[=<>($]|\\\(|\\\[|\\(?:approx|le|ge|leq|geq)|\bis) ?(?P<sign>[-−]|\\pm|\\mp) ?|"
+    r"(?:[:*] ?|(?:^|\n)[ \t]{0,4})(?P<attached>[-−]|\\pm|\\mp))\Z"
 )
-_ITEM = re.compile(r"(?:^|\n)[ \t]*[-−] \Z")
 _PERCENT = re.compile(
     r" ?(?:\$|\\\)|\\\])? ?(?:\\%|(?:\\text ?\{ ?)?(?:percent|per cent|pct)(?![a-z])|(?<! )%|%(?= ?(?:[.,;)$*]|\n|\Z)))"
 )
@@ -78,10 +78,11 @@ def last_boxed(text: str) -> str | None:
     if not content.endswith("%") and _NUMBER_END.search(content) and _PERCENT.match(text, box.end):
         content += r"\%"
     before = text[max(0, box.start - 16) : box.start]
-    sign = _SIGN.search(before) if not _ITEM.search(before) else None
-    if sign is None or not _TERMS.fullmatch(content):
+    found = _SIGN.search(before)
+    if found is None or not _TERMS.fullmatch(content):
         return content
-    return f"{sign['sign']}{content}" if _ONE_TERM.fullmatch(content) else f"{sign['sign']}({content})"
+    sign = found["sign"] or found["attached"]
+    return f"{sign}{content}" if _ONE_TERM.fullmatch(content) else f"{sign}({content})"
 
 
 def holds_box(text: str) -> bool:

@@ -86,7 +86,7 @@ _DEGREE = re.compile(
 )
 _TIMES = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)|(?<=[0-9])\s[xX]\s(?=[0-9])")
 _NUMBER = re.compile(r"[0-9]|\\pi(?![a-z])")
-_PERCENT = re.compile(r"(?<=[0-9})])\s*(?i:percent(?:age)?|per cent|pct\.?|pc)(?![A-Za-z])(?! points?\b)")
+_PERCENT = re.compile(r"(?<=[0-9})])\s*(?i:percent(?:age)?|per cent|pct\.?)(?![A-Za-z])(?! points?\b)")
 _ABOUT = re.compile(r"(?i)^(?:=|\\approx|\\sim|(?:approximately|about|roughly|approx\.?)(?= ?[-$\\0-9])) ?(?=.)")
 _EXTREME = re.compile(r"_ ?(?:\{ ?\\(max|min) ?\}|\\(max|min)(?![a-z]))")
 _TRANSPOSED = re.compile(r"\^ ?(?:\{ ?\\(?:top|intercal) ?\}|\\(?:top|intercal)(?![a-z]))")
