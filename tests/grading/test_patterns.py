@@ -93,7 +93,7 @@ def _uses() -> dict[str, Use]:
             if owner == "re" and call.func.attr != "compile" and isinstance(literal, ast.Constant):
                 found[f"{module_info.name}:{call.lineno}"] = re.compile(str(literal.value)), call.func.attr
         for name, methods in used.items():  # one handed to another function is used at every position there
-            found |= {f"{module_info.name}.{name}.{m}": (patterns[name], m) for m in methods or {"search"}}
+            found |= {f"{module_info.name}.{name}.{m}": (patterns[name], m) for m in sorted(methods or {"search"})}
     return found
 
 
