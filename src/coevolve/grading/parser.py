@@ -393,8 +393,10 @@ class _Parser:
         return tuple(self._tokens[self._at : self._at + len(expected)]) == expected
 
     def _application(self, function: str) -> Expression:
-        """The value of a function of which only the name is known: a name of its own."""
+        r"""The value of an unknown function, as a name of its own; ``\Gamma(x)`` is ``(x-1)!``."""
         argument = self._group()
+        if function == r"\Gamma":
+            return Call("factorial", (Sum((argument, Number(Fraction(-1)))),))
         value = exact(argument)
         return Variable(f"{function}({structure(argument) if value is None else value})")
 
