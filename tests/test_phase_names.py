@@ -49,7 +49,8 @@ def looked_up(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Compare):
             found = [node.left, *node.comparators]
         elif isinstance(node, ast.Subscript):
-            found = [node.slice]
+            listed = isinstance(node.value, ast.Name) and node.value.id == "Literal"  # a type: nothing is looked up
+            found = [] if listed else [node.slice]
         elif isinstance(node, ast.MatchValue):
             found = [node.value]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

@@ -114,6 +114,7 @@ class Distribution:
 
 
 Use = Literal["votes", "labels", "pool"]  # of texts that nobody is trained on
+_USES: tuple[tuple[Use, str], ...] = (("votes", SOLVER), ("labels", SOLVER), ("pool", PROPOSER))  # and who writes them
 
 
 class SamplingSection(Section):
@@ -141,19 +142,14 @@ class SamplingSection(Section):
         """
         out = Distribution(self.temperature)
         agents = {PROPOSER: self.proposer, SOLVER: self.solver}
-        uses = {"votes": self.votes, "labels": self.labels, "pool": self.pool}
-        for section in (agents.get(agent), uses[use] if use else None):
+        for section in (agents.get(agent), getattr(self, use) if use else None):
             out = out if section is None else out.within(section)
         return out
 
     def everywhere(self) -> dict[str, Distribution]:
         """All that tokens are drawn from, by the section of ``sampling`` that has the last word on it."""
-        return {
-            "proposer": self.of(PROPOSER),
-            "solver": self.of(SOLVER),
-            "votes": self.of(SOLVER, "votes"),
-            "labels": self.of(SOLVER, "labels"),
-            "pool": self.of(PROPOSER, "pool"),
+        return {agent: self.of(agent) for agent in (PROPOSER, SOLVER)} | {
+            use: self.of(agent, use) for use, agent in _USES
         }
 
     def said(self) -> dict[str, object]:

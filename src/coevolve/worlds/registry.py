@@ -76,11 +76,12 @@ def _open_open(settings: WorldSettings) -> World:
     )
 
 
+_SHORT_PROMPT = 64
 WORLDS: Mapping[str, WorldEntry] = {
     "miniature": WorldEntry(
         _open_miniature,
         example=MiniatureWorld.example,
-        prompt_tokens=64,
+        prompt_tokens=_SHORT_PROMPT,
         sizes=TextSizes(question=25, answer=35, trained=20, stored_bytes=250),
         check=_check_miniature,
     ),
@@ -111,6 +112,7 @@ def world_named(name: str) -> WorldEntry:
         raise unknown("world", name, list(WORLDS))
     found = load_object(name, "world", needs=_OF_A_WORLD)
     given = {key: getattr(found, key) for key in ("example", "prompt_tokens", "sizes") if hasattr(found, key)}
+    given.setdefault("prompt_tokens", _SHORT_PROMPT)  # what nobody has stated may not refuse a run: it is short
     return WorldEntry(getattr(found, "opened", lambda settings: found()), **given)
 
 
