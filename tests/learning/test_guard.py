@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from coevolve.learning.guard import MIN_HISTORY, UpdateGuard, largest_finite, unusable
+from coevolve.learning.guard import MIN_HISTORY, UpdateGuard, largest_finite, unusable, warmup_lr
 from coevolve.types import Batch, TrainRow
 
 
@@ -114,3 +114,8 @@ def test_the_largest_number_is_found_among_others() -> None:
     assert largest_finite([math.nan, 2.0, math.inf, 1.0]) == 2.0
     assert largest_finite([math.nan]) is None
     assert largest_finite([]) is None
+
+
+def test_warm_up_is_linear_and_then_constant() -> None:
+    assert [warmup_lr(step, 1.0, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert warmup_lr(0, 1.0, 0) == 1.0

@@ -54,11 +54,6 @@ OPTIMIZER_FILE = "optimizer.pt"
 ALL_TOKENS = Distribution()
 
 
-def warmup_lr(step: int, lr: float, warmup: int) -> float:
-    """Learning rate of optimiser step ``step`` (from 0): linear from lr / warmup to lr in ``warmup``."""
-    return lr * min(1.0, (step + 1) / warmup) if warmup > 0 else lr
-
-
 class LocalTrainer:
     """Weights, optimiser and reference of one policy; implements ``coevolve.engine.base.Trainer``.
 
