@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from coevolve.config import Config
-from coevolve.config.keys import values_by_key
+from coevolve.config.keys import shown, values_by_key
 from coevolve.errors import RunError
 
 _SEEDED = re.compile(r"(?P<label>.+)-s[0-9]+")
@@ -53,6 +53,25 @@ def label_of(folder: Path) -> str | None:
     """The label in a name ``<label>-s<seed>``; None of any other name."""
     seeded = _SEEDED.fullmatch(folder.resolve().name)
     return seeded["label"] if seeded else None
+
+
+def refuse_another(
+    folder: Path, found: Mapping[str, object], expected: Mapping[str, object], *, asked: str, fix: str
+) -> None:
+    """Refuse a folder whose run has other values than the one that is looked for.
+
+    Args:
+        found, expected: values by key; one that is missing is null.
+        asked: what the run should have been, for the message.
+        fix: what to do about it.
+
+    Raises:
+        RunError: they differ.
+    """
+    different = [key for key in {**expected, **found} if expected.get(key) != found.get(key)]
+    if different:
+        listing = "; ".join(f"{key} is {shown(found.get(key))}, not {shown(expected.get(key))}" for key in different)
+        raise RunError(f"the folder holds another run than {asked}: {listing}", where=str(folder), fix=fix)
 
 
 def setting(values: Mapping[str, object]) -> dict[str, object]:

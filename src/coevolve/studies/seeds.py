@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from coevolve.config import Config
-from coevolve.config.keys import shown, values_by_key
+from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.store import manifest, settings
 from coevolve.store.places import is_stub
-from coevolve.studies.grouping import setting
+from coevolve.studies.grouping import refuse_another, setting
 
 MemberState = Literal["missing", "unfinished", "finished"]
 
@@ -40,14 +40,8 @@ class Member:
         state = manifest.read(self.path)
         found, expected = (values_by_key(c) for c in (settings.read(self.path, state), self.config))
         mine, theirs = ({"seed": x["seed"], **setting(x)} for x in (expected, found))
-        different = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-        if different:
-            listing = "; ".join(f"{k} is {shown(theirs.get(k))}, not {shown(mine.get(k))}" for k in different)
-            raise RunError(
-                f"the folder holds another run than was asked for: {listing}",
-                where=str(self.path),
-                fix="choose another name with --set run.name=NAME, or move this one away",
-            )
+        fix = "choose another name with --set run.name=NAME, or move this one away"
+        refuse_another(self.path, theirs, mine, asked="was asked for", fix=fix)
         return "finished" if state.status == "finished" else "unfinished"
 
 

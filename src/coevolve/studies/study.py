@@ -16,14 +16,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coevolve.config import Config
-from coevolve.config.keys import nearest, shown, values_by_key
+from coevolve.config.keys import nearest, values_by_key
 from coevolve.config.loading import Layer, expanded, layer_of, parse_yaml
-from coevolve.errors import ConfigError, RunError
+from coevolve.errors import ConfigError
 from coevolve.evaluation.phase import run_reports
 from coevolve.methods.registry import load_config
 from coevolve.store import manifest, settings
 from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import Problems
+from coevolve.studies.grouping import refuse_another
 from coevolve.studies.quantities import quantities_of
 
 CellState = Literal["missing", "unfinished", "finished"]
@@ -191,15 +192,10 @@ def state_of(cell: Cell) -> CellState:
     folder = RunRecords.open(cell.path)
     finished = folder.status == "finished"
     found, expected = values_by_key(folder.config), values_by_key(cell.config)
-    compared = _written_keys(cell) if finished else expected.keys()
-    different = [key for key in expected if key in compared - _PLACES and found[key] != expected[key]]
-    if different:
-        listing = "; ".join(f"{key} is {shown(found[key])}, not {shown(expected[key])}" for key in different)
-        raise RunError(
-            f"the folder holds another run than the study says: {listing}",
-            where=str(cell.path),
-            fix="choose another folder with --dir, or move this one away",
-        )
+    compared = (_written_keys(cell) & expected.keys() if finished else expected.keys()) - _PLACES
+    mine, theirs = ({key: x[key] for key in x if key in compared} for x in (expected, found))
+    fix = "choose another folder with --dir, or move this one away"
+    refuse_another(cell.path, theirs, mine, asked="the study says", fix=fix)
     return "finished" if finished else "unfinished"
 
 
