@@ -12,7 +12,7 @@ from coevolve.errors import RunError
 from coevolve.methods.registry import load_config
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import ReadRun, read_runs
-from coevolve.studies.grouping import grouped, label_of, setting
+from coevolve.studies.grouping import grouped, label_of, refuse_another, setting
 from coevolve.studies.side_by_side import notes, side_by_side
 
 Fabricated = Callable[..., Path]
@@ -143,3 +143,11 @@ def test_seeds_that_other_code_has_made_are_told(fabricated: Fabricated, tmp_pat
     assert note.endswith(f"versions of the code: {'a' * 12}, {'a' * 12} with changes (coevolve {'b' * 12})")
     fabricated(tmp_path / "a-s2", seed=2)  # of a version that recorded no code
     assert notes(read_runs([folders[0], tmp_path / "a-s2"])) == []
+
+
+def test_a_folder_with_other_values_is_refused_with_each_of_them() -> None:
+    folder = Path("runs/mine")
+    refuse_another(folder, {"a": 1, "b": "x"}, {"b": "x", "a": 1}, asked="was asked for", fix="move it")
+    with pytest.raises(RunError, match="asked for: b is x, not y; c is null, not 2; a is 1, not null") as error:
+        refuse_another(folder, {"a": 1, "b": "x"}, {"b": "y", "c": 2}, asked="was asked for", fix="move it")
+    assert (error.value.where, error.value.fix) == (str(folder), "move it")
