@@ -64,6 +64,7 @@ class Task:
     origin: Origin
     proposed_answer: str | None = None  # what the proposer boxed itself; a logged signal, not a label
     written: str | None = None  # the text that the turns of a dialogue were cut from; None where there is one turn
+    measuring_only: bool = False  # from a suite: nothing that learns may take it
 
     @property
     def question(self) -> str:
@@ -144,6 +145,14 @@ class LabelledTask:
     label: str
     p_hat: float
     counts: tuple[tuple[str, int], ...] = ()  # the votes behind the label, as in Vote
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: the task is for measuring only.
+        """
+        if self.task.measuring_only:
+            raise ValueError(f"task {self.task.id} belongs to a suite: it is for measuring only, never for training")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def make_trajectory(task: Task, sample: int, answer: str | None, calls: int = 0)
 class HandMeter:
     """Level l, problem i has the answer 10 l + i. Tasks named in ``unanswerable`` have none."""
 
-    knows_answers: ClassVar[bool] = True
+    knows_labels: ClassVar[bool] = True
     unanswerable: tuple[str, ...] = ()
 
     def truth(self, task: Task) -> str | None:

@@ -78,7 +78,7 @@ def comparison_of(folders: Sequence[Path]) -> dict[str, object] | None:
 
 def _comparable(folders: Sequence[Path]) -> Runs | None:
     settings = [RunRecords.open(folder).config for folder in folders]
-    knows = all(open_meter(config.world, config.dialogue).knows_answers for config in settings)
+    knows = all(open_meter(config.world, config.dialogue).knows_labels for config in settings)
     return read_runs(folders) if knows else None
 
 

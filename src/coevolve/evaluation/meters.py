@@ -32,7 +32,7 @@ class PoolMeter:
 
     def labelled(self, groups: Sequence[Group], kept: Sequence[LabelledTask]) -> None:
         """Take note of a pool's votes and of the tasks that passed the gate, in place of an earlier pool."""
-        if not self._meter.knows_answers:
+        if not self._meter.knows_labels:
             return
         self._all = [self._row(group) for group in groups]
         self._kept = [is_right(item.label, self._meter.truth(item.task), judge=self._judge) for item in kept]
@@ -72,7 +72,7 @@ def true_accuracy(
     Raises:
         KeyError: an answer belongs to none of the tasks.
     """
-    if not meter.knows_answers:
+    if not meter.knows_labels:
         return float("nan")
     truths = {task.id: meter.truth(task) for task in tasks}
     return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])

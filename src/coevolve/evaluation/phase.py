@@ -112,7 +112,7 @@ class Evaluate:
         seed, judge, agent = self._config.seed, state.judge, self._answerer
         measure = evaluate_pool(state.rollouts, first, problems, samples, seed, judge=judge, agent=agent)
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}
-        if not self._meter.knows_answers:
+        if not self._meter.knows_labels:
             return calls
         rows = [{"task_id": x.id, "pass_rate": p} for x, p in zip(tasks, measure.per_task, strict=True)]
         files.append(state.store.write_table(f"meter/first-executor-{t}.parquet", rows))

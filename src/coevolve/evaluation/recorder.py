@@ -47,7 +47,7 @@ class Recorder:
 
     def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:
         """Log how many of the frozen labels are true."""
-        known = tasks if self._meter.knows_answers else ()
+        known = tasks if self._meter.knows_labels else ()
         right = [is_right(x.label, self._meter.truth(x.task), judge=self._judge) for x in known]
         self._folder.log(dict(facts) | {"label_accuracy": mean(right)})
 

@@ -160,7 +160,7 @@ def _read(folder: Path, problems: Problems) -> ReadRun:
     recorded = run.recorded("meter/evaluation-")
     names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
     tables = [_held_out_table(run, name, problems) for name in names if name in recorded]
-    if not tables and not open_meter(run.config.world, run.config.dialogue).knows_answers:
+    if not tables and not open_meter(run.config.world, run.config.dialogue).knows_labels:
         what = f"a run of the world {run.config.world} has no held-out problems, so there is nothing to compare"
         raise RunError(what, where=str(folder), fix="compare runs of the miniature")
     if not tables:

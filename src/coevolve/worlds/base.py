@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from coevolve.config import EvaluationSection
+from coevolve.grading.grade import Kind
 from coevolve.types import Task
 
 
@@ -108,10 +109,15 @@ class Problem:
     """A task and its true answer; None when there is none, and then no answer is right."""
 
     task: Task
-    truth: str | None
+    truth: str | None  # of a choice its letter
+    kind: Kind = Kind.MATH  # how an answer is compared with the truth
+    options: tuple[str, ...] = ()  # the texts of A, B, ... of a choice; the question shows them already
+    level: str = ""  # how hard, as its source says; empty where it says nothing
+    topic: str = ""  # what it is about, as its source says
+    scorer: Callable[[str], bool] | None = None  # its source's own, where more than one answer is right
 
 
-HELD_OUT, TRANSFER = "held_out", "transfer"  # parts of an evaluation
+HELD_OUT, TRANSFER, SUITES = "held_out", "transfer", "suites"  # parts of an evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +152,17 @@ class Meter(Protocol):
     """What only measuring code may know."""
 
     @property
-    def knows_answers(self) -> bool:
-        """Whether any task of this world has a known answer; without one nothing is judged correct or wrong."""
+    def knows_labels(self) -> bool:
+        """Whether the true answer of a task that a proposer wrote can be known, so that labels can be judged.
+
+        Says nothing of suites: their problems have true answers in every world.
+        """
 
     def truth(self, task: Task) -> str | None:
         """The true answer (of a dialogue: to its last turn), or None when there is none."""
 
     def suites(self, section: EvaluationSection, seed: int) -> Sequence[Suite]:
-        """All problems that a policy is measured on, in order; none in a world that knows no answers.
+        """All problems that a policy is measured on, in order; none where a world has none of its own.
 
         Args:
             section: which sets are wanted, and how large.

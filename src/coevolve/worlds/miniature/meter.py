@@ -29,7 +29,7 @@ Kind = TypeVar("Kind", int, str)
 class MiniatureMeter:
     """Implements ``coevolve.worlds.base.Meter``."""
 
-    knows_answers = True
+    knows_labels = True
 
     def __init__(self, *, all_turns: bool = False) -> None:
         """

@@ -10,7 +10,7 @@ from coevolve.worlds.base import Suite
 class OpenMeter:
     """Implements ``coevolve.worlds.base.Meter``: no true answers, no held-out problems."""
 
-    knows_answers = False
+    knows_labels = False
 
     def truth(self, task: Task) -> str | None:
         """None: nobody here knows the answer."""
