@@ -30,7 +30,7 @@ demo: $(CORE)
 	@$(BIN)/coevolve run agent0
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 8
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-slow: $(DEV)
 	@$(BIN)/python -m pytest -m 'slow and not vllm'
