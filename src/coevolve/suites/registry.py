@@ -2,24 +2,96 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from coevolve.errors import ConfigError
 from coevolve.suites.base import Source
+from coevolve.suites.catalogue import BENCHMARKS, BY_NAME, named
+
+GENERATED = "gym:"  # the prefix of generated sets
+ENDINGS = (".jsonl", ".json", ".parquet", ".csv")  # of files with questions of a user
+_A_FILE = f"a file of your own is named by its path ({', '.join(ENDINGS)})"
 
 
-def find(spec: str, folder: Path | None = None) -> Source:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A line of ``coevolve eval --list``."""
+
+    name: str
+    title: str
+    size: int
+    licence: str
+    origin: str  # the ids on the hub in order of preference, or the generator
+    other_names: tuple[str, ...] = ()
+
+
+def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> Source:
     """The source that a user means.
 
     Args:
-        spec: a benchmark ("gsm8k"), a generated set ("gym:word-problems"), or a file (.jsonl, .parquet, .csv).
+        spec: a benchmark ("gsm8k"), a generated set ("gym:word-problems"), or a file (.jsonl, .json, .parquet, .csv).
         folder: with copies of benchmarks, for machines without a network.
+        any_copy: take a copy of a benchmark also where its content is not the one that is known.
 
     Raises:
         ConfigError: there is none; says what exists.
     """
-    raise NotImplementedError
+    text = spec.strip()
+    if text.lower().startswith(GENERATED):
+        return _generated(text)
+    benchmark = named(text)
+    if benchmark is not None and not _is_file(text):
+        made: Source = _made_by("benchmarks").benchmark_source(benchmark.name, folder, any_copy=any_copy)
+        return made
+    if _is_file(text) or "/" in text or Path(text).suffix.lower() in ENDINGS:
+        mine: Source = _made_by("files").file_source(Path(text).expanduser())
+        return mine
+    raise ConfigError(f"no suite named {spec!r}", where="suites", fix=_nearest(text))
 
 
 def names() -> tuple[str, ...]:
-    """All names that stand for a suite."""
-    raise NotImplementedError
+    """All names that stand for a suite; of a benchmark the one that metrics and tables use."""
+    return tuple(benchmark.name for benchmark in BENCHMARKS) + _generated_names()
+
+
+def listing() -> tuple[Listed, ...]:
+    """All suites that have a name, the benchmarks first, for a person to choose from."""
+    benchmarks = tuple(
+        Listed(b.name, b.title, b.rows, b.licence, ", ".join(copy.repo for copy in b.copies), b.other_names)
+        for b in BENCHMARKS
+    )
+    found = []
+    for name in _generated_names():
+        source = _generated(name)
+        found.append(Listed(source.name, "generated", source.size, source.licence, "reasoning-gym"))
+    return benchmarks + tuple(found)
+
+
+def _generated(spec: str) -> Source:
+    source: Source = _made_by("generated").generated_source(spec[len(GENERATED) :])
+    return source
+
+
+def _generated_names() -> tuple[str, ...]:
+    return tuple(f"{GENERATED}{name}" for name in _made_by("generated").names())
+
+
+def _made_by(module: str) -> Any:
+    return importlib.import_module(f"coevolve.suites.{module}")
+
+
+def _is_file(text: str) -> bool:
+    return bool(text) and Path(text).expanduser().is_file()
+
+
+def _nearest(text: str) -> str:
+    every = (*BY_NAME, *_generated_names())
+    near = difflib.get_close_matches(text.lower().replace("_", "-"), every, n=3, cutoff=0.5)
+    told = tuple(dict.fromkeys(getattr(BY_NAME.get(name), "name", name) for name in near))
+    if told:
+        return f"did you mean {' or '.join(told)}? {_A_FILE}"
+    return f"one of {', '.join(names())}; {_A_FILE}"
