@@ -18,7 +18,7 @@ import numpy as np
 
 from coevolve import statistics
 from coevolve.errors import SandboxInfraError
-from coevolve.evaluation.scoring import Scores, score
+from coevolve.evaluation.scoring import score
 from coevolve.evaluation.suites import (
     Answered,
     Measured,
@@ -111,7 +111,7 @@ def evaluate_pool(
         agent: whose policy it is.
     """
     asked = partial(solve, rollouts, policy, agent=agent)
-    scores = _score(problems, _solve(asked, problems, samples, seed=_stream(seed, "pool")), judge)
+    scores = score(problems, _solve(asked, problems, samples, seed=_stream(seed, "pool")), judge=judge)
     rates = scores.rates
     return PoolMeasure(statistics.mean(rates), statistics.mean(scores.tool_calls), tuple(rates.tolist()))
 
@@ -164,7 +164,7 @@ def _ask(
     every = [problem for mine in problems.values() for problem in mine]
     groups = iter(_solve(asked, every, samples, seed=seed))
     answers = {suite: list(islice(groups, len(mine))) for suite, mine in problems.items()}
-    return {suite: Answered(given, _score(problems[suite], given, judge)) for suite, given in answers.items()}
+    return {suite: Answered(given, score(problems[suite], given, judge=judge)) for suite, given in answers.items()}
 
 
 def _solve(asked: Asked, problems: Sequence[Problem], samples: int, *, seed: int) -> list[tuple[Trajectory, ...]]:
@@ -189,10 +189,6 @@ def _solve(asked: Asked, problems: Sequence[Problem], samples: int, *, seed: int
         f"the sandbox lost {lost} of {len(tasks) * samples} answers of a measurement, {_ATTEMPTS} times",
         fix="go on with `coevolve resume`; when it happens again, see `coevolve sandbox check`",
     )
-
-
-def _score(problems: Sequence[Problem], groups: Sequence[tuple[Trajectory, ...]], judge: Judge) -> Scores:
-    return score([problem.truth for problem in problems], groups, judge=judge)
 
 
 def _stream(seed: int, purpose: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coevolve import statistics
-from coevolve.curriculum.voting import vote
+from coevolve.curriculum.voting import counted_as, vote
+from coevolve.grading.canonical import canonical
 from coevolve.grading.equivalence import OWN_RULES, Judge
+from coevolve.grading.grade import Item, Kind
+from coevolve.grading.graders import gold_letter, named_option, one_line, short_key
 from coevolve.types import Bools, Trajectory
+from coevolve.worlds.base import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +39,80 @@ def is_right(answer: str | None, truth: str | None, *, judge: Judge = OWN_RULES)
     return answer is not None and truth is not None and judge.same(answer, truth).same
 
 
-def score(truths: Sequence[str | None], groups: Sequence[Sequence[Trajectory]], *, judge: Judge = OWN_RULES) -> Scores:
-    """Grade the answers to each problem.
+def solves(answer: str | None, problem: Problem, *, judge: Judge = OWN_RULES) -> bool:
+    """Whether an answer is right by the strict rules for the problem's kind, or by the scorer of its source.
 
-    The majority answer is the one of the curriculum's own vote, ties included, so that maj@k here and
-    pseudo-labels there mean the same.
+    A missing answer or truth is never right, and an answer to a choice that names none of its options is wrong.
 
     Args:
-        truths: n true answers.
+        answer: what stands in the last box; None where there is none.
+        problem: with its true answer.
+        judge: decides which answers are the same.
+
+    Raises:
+        ConfigError: the true answer of a choice is not the letter of one of its options.
+    """
+    if answer is None or problem.truth is None:
+        return False
+    if problem.scorer is not None:
+        return problem.scorer(answer)
+    if problem.kind is Kind.MATH:
+        return is_right(answer, problem.truth, judge=judge)
+    if problem.kind is Kind.CHOICE:
+        return reading(answer, problem, judge=judge) == gold_letter(
+            Item(problem.truth, problem.options, problem.task.id)
+        )
+    return reading(answer, problem, judge=judge) == reading(problem.truth, problem, judge=judge) is not None
+
+
+def reading(answer: str, problem: Problem, *, judge: Judge = OWN_RULES) -> str | None:
+    """What an answer to a problem that is not mathematics says: equal readings are equal answers.
+
+    Of a choice it is the letter of the option that is named, of a short or an exact text the text without what their
+    strict rules ignore.
+
+    Returns:
+        None where nothing can be read from it.
+    """
+    match problem.kind:
+        case Kind.CHOICE:
+            return named_option(judge, answer, problem.options)[0]
+        case Kind.FUZZY:
+            return short_key(answer, lenient=False) or None
+        case _:
+            return one_line(answer) or None
+
+
+def majority(answers: Sequence[str | None], problem: Problem, *, judge: Judge = OWN_RULES) -> tuple[str | None, bool]:
+    """The answer that most of k answers give, and whether it is right.
+
+    Of mathematics it is that of the curriculum's own vote, ties included, so that maj@k here and pseudo-labels there
+    mean the same; of other kinds the most frequent ``reading``, the first in the alphabet among equally frequent ones.
+
+    Args:
+        answers: at least one; None for a missing one, which casts no vote.
+        problem: with its true answer.
+        judge: decides which answers are the same.
+    """
+    if problem.kind is Kind.MATH:
+        found = vote(answers, judge=judge)
+        if problem.scorer is None:
+            return found.answer, is_right(found.answer, problem.truth, judge=judge)
+        spelled = next((a for a in answers if a is not None and counted_as(canonical(a), found.forms) == 0), None)
+        return found.answer, solves(spelled, problem, judge=judge)
+    read = [None if answer is None else reading(answer, problem, judge=judge) for answer in answers]
+    counts = Counter(key for key in read if key is not None)
+    if not counts:
+        return None, False
+    most = min(counts, key=lambda key: (-counts[key], key))
+    return most, solves(answers[read.index(most)], problem, judge=judge)
+
+
+def score(problems: Sequence[Problem], groups: Sequence[Sequence[Trajectory]], *, judge: Judge = OWN_RULES) -> Scores:
+    """Grade the answers to each problem.
+
+    Args:
+        problems: n problems with their true answers.
         groups: n groups of k trajectories each, in the same order.
         judge: decides which answers are the same.
 
@@ -50,13 +121,12 @@ def score(truths: Sequence[str | None], groups: Sequence[Sequence[Trajectory]], 
     """
     answers = [[trajectory.answer for trajectory in group] for group in groups]
     shape = (len(answers), len(answers[0]) if answers else 0)
-    right = [[is_right(a, t, judge=judge) for a in given] for given, t in zip(answers, truths, strict=True)]
-    majority = tuple(vote(given, judge=judge).answer for given in answers)
+    right = [[solves(a, x, judge=judge) for a in given] for given, x in zip(answers, problems, strict=True)]
+    most = [majority(given, x, judge=judge) for given, x in zip(answers, problems, strict=True)]
     calls = [[len(trajectory.tool_calls) for trajectory in group] for group in groups]
-    right_majority = [is_right(a, t, judge=judge) for a, t in zip(majority, truths, strict=True)]
     return Scores(
         right=np.array(right, dtype=np.bool_).reshape(shape),
-        majority=majority,
-        majority_right=np.array(right_majority, dtype=np.bool_),
+        majority=tuple(answer for answer, _ in most),
+        majority_right=np.array([is_true for _, is_true in most], dtype=np.bool_),
         tool_calls=statistics.mean_at_k(np.array(calls, dtype=np.float64).reshape(shape)),
     )

@@ -99,7 +99,7 @@ def choice(mode: Mode, judge: Referee, seed: int, response: str, item: Item) -> 
 
     Raises:
         ConfigError: the gold answer is not the letter of an option."""
-    gold = _gold_letter(item)
+    gold = gold_letter(item)
     return _strict(judge, response, item, gold) if mode is Mode.STRICT else _as_published(seed, response, item, gold)
 
 
@@ -107,14 +107,21 @@ def _strict(judge: Referee, response: str, item: Item, gold: str) -> Grade:
     answer = last_boxed(response)
     if answer is None:
         return Grade(False, None, "no boxed answer", parsed=False)
-    letter, why = _named(judge, bare(answer), item.options)
+    letter, why = named_option(judge, answer, item.options)
     if letter is None:
         return Grade(False, answer, why, parsed=False)
     return Grade(letter == gold, letter, why)
 
 
-def _named(judge: Referee, answer: str, options: tuple[str, ...]) -> tuple[str | None, str]:
-    """The letter of the option that an answer names, or None, and why."""
+def named_option(judge: Referee, answer: str, options: tuple[str, ...]) -> tuple[str | None, str]:
+    """The letter of the option that the content of a box names by the strict rules, or None, and why.
+
+    Args:
+        judge: compares a text with those of the options.
+        answer: what stands in the box.
+        options: the texts of A, B, ...; where there are none any letter is one.
+    """
+    answer = bare(answer)
     letters = ascii_uppercase[: len(options)] if options else ascii_uppercase
     by_text = [letter for letter, option in zip(letters, options, strict=False) if one_line(option) == one_line(answer)]
     alone = _LETTER.fullmatch(answer)
@@ -151,7 +158,12 @@ def _draw(seed: int, key: str, response: str) -> str:
     return PAPER_LETTERS[int.from_bytes(digest[:8]) % len(PAPER_LETTERS)]
 
 
-def _gold_letter(item: Item) -> str:
+def gold_letter(item: Item) -> str:
+    """The letter of the right option.
+
+    Raises:
+        ConfigError: the gold answer is not the letter of an option.
+    """
     found = _LETTER.fullmatch(item.gold.strip())
     letters = ascii_uppercase[: len(item.options)] if item.options else ascii_uppercase
     if found and found[1].upper() in letters:
@@ -189,12 +201,12 @@ def alike(answer: str, gold: str, *, lenient: bool) -> bool:
         answer, gold: short texts.
         lenient: ignore what the paper-compatible mode ignores.
     """
-    first, second = (_key(text, lenient=lenient) for text in (answer, gold))
+    first, second = (short_key(text, lenient=lenient) for text in (answer, gold))
     return bool(first) and first == second
 
 
-def _key(text: str, *, lenient: bool) -> str:
-    """The text without everything that the mode ignores."""
+def short_key(text: str, *, lenient: bool) -> str:
+    """A short answer without everything that the mode ignores; empty where nothing is left."""
     text = bare(text)
     if lenient:
         text = text.replace("**", "").split("\n")[0].strip()
