@@ -1,0 +1,147 @@
+"""Copies of benchmarks on the Hugging Face hub: which of a repository's files have the rows, and how they get here.
+
+Only data files are read, with our own readers: nothing of a repository is executed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from coevolve.errors import CoevolveError, ConfigError
+from coevolve.suites.catalogue import Copy
+from coevolve.suites.rows import ENDINGS
+
+_SPLITS = ("train", "test", "validation", "valid", "val", "dev")
+_NO_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
+
+
+class Unavailable(CoevolveError):
+    """A copy cannot be had: another one may be taken in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of one copy that have the rows."""
+
+    files: tuple[Path, ...]
+    copy: str  # with its commit and split
+
+
+def fetched(copy: Copy) -> Found:
+    """A copy from the cache of the hub's own client, and from the hub where the cache lacks it.
+
+    Raises:
+        Unavailable: it is not here and cannot be had; says why.
+        ConfigError: it is here, and has no such split.
+    """
+    folder = _cached(copy)
+    if folder is None or not _data_files(folder, copy.config):
+        folder = _downloaded(copy)
+    return Found(files_of(folder, copy), f"{copy.repo}@{folder.name[:7]} {_part(copy)}")
+
+
+def in_folder(folder: Path, copy: Copy) -> Found | None:
+    """A copy whose repository lies in a folder, by its name, by that of its owner and its own, or as in the cache."""
+    owner, name = copy.repo.split("/")
+    snapshots = folder / f"datasets--{owner}--{name}" / "snapshots"
+    held = sorted(snapshots.iterdir()) if snapshots.is_dir() else []
+    for place in (*reversed(held), folder / owner / name, folder / name):
+        if place.is_dir() and _data_files(place, copy.config):
+            return Found(files_of(place, copy), f"{place} {_part(copy)}")
+    return None
+
+
+def files_of(folder: Path, copy: Copy) -> tuple[Path, ...]:
+    """The data files of a split, all of one format.
+
+    Files that name no split at all are taken as they are: a set with a single file has often none.
+
+    Raises:
+        ConfigError: there are files, and none of them is of this split.
+    """
+    found = _data_files(folder, copy.config)
+    by_split: dict[str, list[Path]] = {}
+    for file in found:
+        by_split.setdefault(_split_of(file.relative_to(folder)), []).append(file)
+    of_split = by_split.get(copy.split) or (found if set(by_split) <= {""} else [])
+    if not of_split:
+        there = ", ".join(sorted(split or "one without a name" for split in by_split)) or "none"
+        raise ConfigError(
+            f"{copy.repo} has no split {copy.split!r} (there is: {there})",
+            where=str(folder),
+            fix="the copy has changed: put another one into a folder, NAME.jsonl, and name the folder (--data)",
+        )
+    ending = next(ending for ending in ENDINGS if any(file.suffix.lower() == ending for file in of_split))
+    return tuple(file for file in of_split if file.suffix.lower() == ending)
+
+
+def _part(copy: Copy) -> str:
+    return f"{copy.config}/{copy.split}" if copy.config else copy.split
+
+
+def _data_files(folder: Path, config: str) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in ENDINGS
+        and file.name not in _NO_ROWS
+        and config in file.relative_to(folder).as_posix()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+def _split_of(path: Path) -> str:
+    """The split in a file's name, or in the name of a folder above it."""
+    for part in reversed(path.with_suffix("").parts):
+        words = re.split(r"[^a-z]+", part.lower())
+        for split in _SPLITS:
+            if split in words:
+                return "validation" if split in ("valid", "val") else split
+    return ""
+
+
+def _patterns(copy: Copy) -> list[str]:
+    return [f"*{copy.config}*{ending}" if copy.config else f"*{ending}" for ending in ENDINGS]
+
+
+def _cached(copy: Copy) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                copy.repo,
+                repo_type="dataset",
+                revision=copy.revision,
+                allow_patterns=_patterns(copy),
+                local_files_only=True,
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError):
+        return None
+
+
+def _downloaded(copy: Copy) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        raise Unavailable(f"{copy.repo}: not in the cache, and HF_HUB_OFFLINE forbids to download it")
+    try:
+        return Path(
+            snapshot_download(copy.repo, repo_type="dataset", revision=copy.revision, allow_patterns=_patterns(copy))
+        )
+    except GatedRepoError as error:
+        raise Unavailable(
+            f"{copy.repo}: its makers give it only to who accepts their terms (on its page, then: hf auth login)"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise Unavailable(f"{copy.repo}: the revision {copy.revision[:12]} is gone") from error
+    except RepositoryNotFoundError as error:
+        raise Unavailable(f"{copy.repo}: the hub knows none of this name, or it is private") from error
+    except Exception as error:  # the library lets pass whatever its HTTP client raises, such as that of a proxy
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Unavailable(f"{copy.repo}: it cannot be downloaded: {reason:.200}") from error
