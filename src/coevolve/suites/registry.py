@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from coevolve.errors import ConfigError
 from coevolve.suites.base import Source
+from coevolve.suites.benchmarks import benchmark_source
 from coevolve.suites.catalogue import BENCHMARKS, BY_NAME, named
+from coevolve.suites.files import file_source
+from coevolve.suites.rows import ENDINGS
 
 GENERATED = "gym:"  # the prefix of generated sets
-ENDINGS = (".jsonl", ".json", ".parquet", ".csv")  # of files with questions of a user
+_MODULE = "coevolve.suites.generated"
 _A_FILE = f"a file of your own is named by its path ({', '.join(ENDINGS)})"
 
 
@@ -45,11 +48,9 @@ def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> So
         return _generated(text)
     benchmark = named(text)
     if benchmark is not None and not _is_file(text):
-        made: Source = _made_by("benchmarks").benchmark_source(benchmark.name, folder, any_copy=any_copy)
-        return made
+        return benchmark_source(benchmark.name, folder, any_copy=any_copy)
     if _is_file(text) or "/" in text or Path(text).suffix.lower() in ENDINGS:
-        mine: Source = _made_by("files").file_source(Path(text).expanduser())
-        return mine
+        return file_source(Path(text).expanduser())
     raise ConfigError(f"no suite named {spec!r}", where="suites", fix=_nearest(text))
 
 
@@ -72,16 +73,14 @@ def listing() -> tuple[Listed, ...]:
 
 
 def _generated(spec: str) -> Source:
-    source: Source = _made_by("generated").generated_source(spec[len(GENERATED) :])
+    source: Source = importlib.import_module(_MODULE).generated_source(spec[len(GENERATED) :])
     return source
 
 
 def _generated_names() -> tuple[str, ...]:
-    return tuple(f"{GENERATED}{name}" for name in _made_by("generated").names())
-
-
-def _made_by(module: str) -> Any:
-    return importlib.import_module(f"coevolve.suites.{module}")
+    if importlib.util.find_spec(_MODULE) is None:
+        return ()
+    return tuple(f"{GENERATED}{name}" for name in importlib.import_module(_MODULE).names())
 
 
 def _is_file(text: str) -> bool:

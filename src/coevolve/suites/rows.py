@@ -36,12 +36,12 @@ def read_rows(path: Path) -> list[Row]:
         ConfigError: there is no such file, it has another form than its ending says, or it is empty.
     """
     ending = path.suffix.lower()
+    if not path.is_file():
+        raise ConfigError("there is no such file", where=str(path), fix="look at the path; it starts at this folder")
     if ending not in ENDINGS:
         raise ConfigError(
             f"a file of questions ends in {', '.join(ENDINGS)}", where=str(path), fix="rename it to what it is"
         )
-    if not path.is_file():
-        raise ConfigError("there is no such file", where=str(path), fix="look at the path; it starts at this folder")
     reader = {".parquet": _parquet, ".jsonl": _jsonl, ".json": _json, ".csv": _csv}[ending]
     try:
         rows = list(reader(path))
