@@ -72,6 +72,7 @@ def run(
             help="A run per seed, one after the other, in runs/NAME-s<seed>; the same command takes them up again.",
         ),
     ] = None,
+    oracle: Annotated[bool, typer.Option("--oracle", hidden=True)] = False,  # given by studies
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +82,7 @@ def run(
 
     asked = [*(overrides or []), *running.seeds_as_override(seeds, overrides or [])]
     resolved = load_config(preset, config, asked, method=method)
+    running.refuse_oracle(resolved, of_a_study=oracle)
     if dry_run:
         running.show_plan(resolved, as_json=as_json)
     else:

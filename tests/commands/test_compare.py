@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
-from coevolve.commands.compare import bar_line, points
+from coevolve.commands.compare import bar_line, comparison_json, gap_sentences, points
+from coevolve.studies.comparison import read_runs
+from coevolve.studies.side_by_side import notes, side_by_side
 
 Fabricated = Callable[..., Path]
 
@@ -103,3 +105,20 @@ def test_points_never_round_a_bound_to_zero() -> None:
 
 def test_a_bar_stands_for_each_share() -> None:
     assert bar_line([0, 0.124, 0.126, 0.5, 0.99, 1]) == "▁▁▂▅██"
+
+
+def test_what_labels_by_vote_cost_is_said_where_nothing_else_differs(
+    fabricated: Callable[..., Path], tmp_path: Path
+) -> None:
+    folders = [fabricated(tmp_path / f"votes-s{seed}", seed=seed) for seed in (0, 1)]
+    truth = {"solver": {"labels": "truth"}}
+    folders += [fabricated(tmp_path / f"o-s{seed}", seed=seed, means=(0.1, 0.5, 0.6, 0.9), **truth) for seed in (0, 1)]
+    folders += [fabricated(tmp_path / "p-s0", objective="grpo", **truth)]
+    runs = read_runs(folders)
+    found = comparison_json(side_by_side(runs), runs)
+    assert [setting["oracle_gap"] for setting in found["settings"]] == [False, True, False]  # type: ignore[attr-defined]
+    (gap,) = gap_sentences(side_by_side(runs))
+    assert gap in found["sentences"]  # type: ignore[operator]
+    assert gap.startswith("Oracle gap: with true labels instead of those by vote, everything else equal, o is at +")
+    marks = [note for note in notes(runs) if "oracle" in note]
+    assert [mark.split()[0] for mark in marks] == ["o", "p"]

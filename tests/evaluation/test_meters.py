@@ -10,7 +10,9 @@ import pytest
 
 import coevolve
 from coevolve.curriculum.voting import vote
+from coevolve.errors import ConfigError
 from coevolve.evaluation.meters import PoolMeter, true_accuracy
+from coevolve.evaluation.oracle import TrueLabels
 from coevolve.types import Group, LabelledTask
 from coevolve.worlds.open.meter import OpenMeter
 
@@ -99,3 +101,20 @@ def test_where_nobody_knows_an_answer_no_label_and_no_answer_is_called_wrong(poo
     assert math.isnan(watch.label_accuracy_kept)
     assert watch.rows() == []
     assert math.isnan(true_accuracy(OpenMeter(), pool[0].trajectories, [pool[0].task]))
+
+
+def test_a_label_that_is_not_the_majority_is_judged_for_itself(pool, meter) -> None:
+    watch = PoolMeter(meter)
+    watch.labelled(pool, [LabelledTask(group.task, "4", group.vote.p_hat) for group in pool[1:2]])
+    assert (watch.label_accuracy_all, watch.label_accuracy_kept) == (0.5, 1.0)
+    assert [row["label_right"] for row in watch.rows()] == [True, True, False, True]
+
+
+def test_true_labels_are_those_of_the_meter(meter_without, task) -> None:
+    labeller = TrueLabels(meter_without("9+9"), "miniature")
+    assert [labeller(task(name)) for name in ("1+1", "2+2", "9+9")] == ["2", "4", None]
+
+
+def test_a_world_without_truth_has_no_true_labels() -> None:
+    with pytest.raises(ConfigError, match="the world open knows no true answers"):
+        TrueLabels(OpenMeter(), "open")

@@ -15,7 +15,7 @@ from coevolve.config import Config
 from coevolve.curriculum.neighbours import nearest_distances
 from coevolve.engine.base import Arrays
 from coevolve.grading.equivalence import OWN_RULES
-from coevolve.methods.base import Row, State
+from coevolve.methods.base import Labeller, Row, State
 from coevolve.methods.phases.fill_pool import FillPool, earlier_questions, kept_tasks
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.probe import TASKS, ProbeRow
@@ -167,15 +167,16 @@ def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
     """Fill the pool of an iteration with these texts and answers."""
 
     def fill(
-        texts: Sequence[str], answers: dict[str, list[list[str | None]]], *overrides: str, store: Memory | None = None
-    ) -> Pool:
+        texts: Sequence[str], answers: dict[str, list[list[str | None]]], *overrides: str, store: Memory | None = None,
+        labeller: Labeller | None = None,
+    ) -> Pool:  # fmt: skip
         iteration = 2 if store else 1
         store, heard, names = store or Memory(), Heard(), Names()
         if iteration == 2 and "probe/iteration-1.parquet" not in store.tables:
             store.write_table("probe/iteration-1.parquet", [asdict(ProbeRow(1, "p1-0000", 1.0, 1.0, 0, 1))])
         rollouts = Written(trajectory, texts, answers)
         settings = config(f"pool.size={len(texts)}", *overrides)
-        state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None)  # type: ignore[arg-type]
+        state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None, labeller=labeller)  # type: ignore[arg-type]
         FillPool(settings, iteration).run(state)
         return Pool(store.read_table(f"tasks/iteration-{iteration}.parquet"), heard, rollouts, store, names, state)
 
@@ -199,6 +200,23 @@ def test_every_text_meets_its_fate_and_only_new_questions_are_asked(filled: Call
     assert pool.rows[1]["question"] == "nonsense"
     assert pool.rows[4]["counts"] == [{"answer": "6", "votes": 2}, {"answer": "7", "votes": 1}]
     assert (pool.rows[4]["valid"], pool.rows[4]["k"]) == (3, 4)
+
+
+def test_a_labeller_changes_the_labels_of_what_the_gate_keeps_and_nothing_else(filled: Callable[..., Pool]) -> None:
+    by_vote = filled(TEXTS, ANSWERS)
+    given = filled(TEXTS, ANSWERS, labeller=lambda task: {PRODUCT: "3441", SUM: "13"}[task.question])
+    assert [(x.task.question, x.label) for x in kept_tasks(by_vote.state, 1)] == [(PRODUCT, "3440"), (SUM, "6")]
+    assert [(x.task.question, x.label) for x in kept_tasks(given.state, 1)] == [(PRODUCT, "3441"), (SUM, "13")]
+    same = [[{**row, "label": None} for row in pool.rows] for pool in (by_vote, given)]
+    assert same[0] == same[1]
+
+
+def test_a_task_that_a_labeller_has_no_label_for_is_not_trained_on(filled: Callable[..., Pool]) -> None:
+    pool = filled(TEXTS, ANSWERS, labeller=lambda task: {PRODUCT: "3440"}.get(task.question))
+    rows = {str(row["question"]): row for row in pool.rows if row["k"]}
+    assert [(rows[q]["kept"], rows[q]["reason"]) for q in (PRODUCT, SUM)] == [(True, "kept"), (False, "refused")]
+    assert [x.task.question for x in kept_tasks(pool.state, 1)] == [PRODUCT]
+    assert pool.heard.facts["kept"] == 1
 
 
 def test_a_task_whose_fate_is_settled_gets_no_more_votes(filled: Callable[..., Pool]) -> None:

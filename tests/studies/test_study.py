@@ -57,6 +57,17 @@ def test_a_preset_of_the_command_line_stands_for_that_of_the_study_not_for_that_
     assert [cell.config.preset for cell in cells(tmp_path, text, seeds=[0], preset="mini")] == ["mini", "mini-paper"]
 
 
+def test_true_labels_are_for_single_rows(tmp_path: Path) -> None:
+    _, study = load_study("oracle-gap")
+    votes, oracle = cells_of(study, tmp_path, seeds=[0], preset="nano")
+    assert (votes.config.oracle, oracle.config.oracle) == (False, True)
+    different = {k for k, v in values_by_key(votes.config).items() if v != values_by_key(oracle.config)[k]}
+    assert different == {"solver.labels", "run.dir"}
+    for common in ({"overrides": ["solver.labels=truth"]}, {"text": HEAD[:-2] + ", solver: {labels: truth}}\n" + ROWS}):
+        with pytest.raises(ConfigError, match="single rows"):
+            cells(tmp_path, **common)
+
+
 def test_cells_have_one_rollout_worker_unless_the_study_says_more(tmp_path: Path) -> None:
     _, ablations = load_study("ablations")
     assert {cell.config.engine.workers for cell in cells_of(ablations, tmp_path)} == {1}

@@ -88,8 +88,8 @@ def print_comparison(console: Console, results: Sequence[SettingResult], runs: R
     for note in notes(runs):
         wide.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
     print_table(wide, held_out_rows(results, bars=True), "held-out accuracy (mean@k in %, by iteration)")
-    for result in results[1:]:
-        wide.print(Text(f"  {sentence(result, results[0].label)}"), soft_wrap=True)
+    for words in _sentences(results):
+        wide.print(Text(f"  {words}"), soft_wrap=True)
     wide.print()
     columns = list(zip(*quantity_rows(results), strict=True))  # settings as columns: a terminal is not wide
     print_table(wide, columns, "all quantities")
@@ -110,7 +110,7 @@ def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, o
         "iteration": last_common_iteration(runs),
         "notes": notes(runs),
         "settings": [result.as_json() for result in results],
-        "sentences": [sentence(result, results[0].label) for result in results[1:]],
+        "sentences": _sentences(results),
         "headings": {key: q.heading for key, q in first.known.items() if key in first.quantities},
         "figures": _figures(first),
         "config": {key: dict(zip(runs, values, strict=True)) for key, values in config_differences(runs).items()},
@@ -129,7 +129,8 @@ def _figures(first: SettingResult) -> list[dict[str, object]]:
 
 def comparison_markdown(results: Sequence[SettingResult], runs: Runs) -> str:
     """Held-out accuracy, then all quantities, each with what its numbers are."""
-    parts = [markdown_table(held_out_rows(results)), _held_out_note(runs), quantities_markdown(results)]
+    gaps = [f"{words}." for words in gap_sentences(results)]
+    parts = [markdown_table(held_out_rows(results)), _held_out_note(runs), *gaps, quantities_markdown(results)]
     return "\n\n".join(parts)
 
 
@@ -179,15 +180,7 @@ def sentence(result: SettingResult, reference: str) -> str:
     difference = result.difference
     if difference is None:
         return ""
-    pairs = [f"{difference.estimate.n} problems"] if difference.same_problems else []
-    pairs += (
-        [f"seed{'s' if len(difference.seeds) > 1 else ''} {seeds_text(difference.seeds)}"] if difference.seeds else []
-    )
-    over = "problems and seeds" if difference.over_seeds else "problems only"
-    paired = f"paired by {' and '.join(pairs)}, " if pairs else "not paired, "
-    found = difference.estimate
-    interval = f"{points(found.low)} to {points(found.high)}"
-    size = f"{points(found.mean)} points (95 % interval {interval}, {paired}over {over})"
+    size = _size(difference)
     if difference.verdict == "not told apart":
         return f"{result.label} and {reference} are not told apart, the interval includes 0: {size}"
     if difference.verdict == "no verdict":
@@ -196,6 +189,39 @@ def sentence(result: SettingResult, reference: str) -> str:
             " seed may differ by more"
         )
     return f"{result.label} is {difference.verdict} than {reference}, the interval excludes 0: {size}"
+
+
+def gap_sentences(results: Sequence[SettingResult]) -> list[str]:
+    """What labels by vote cost, in words, where a setting tells it."""
+    ends = {
+        "higher": "the interval excludes 0",
+        "lower": "the interval excludes 0, and labels by vote did better",
+        "not told apart": "the interval includes 0",
+        "no verdict": "no verdict, which takes two seeds or more of each",
+    }
+    return [
+        f"Oracle gap: with true labels instead of those by vote, everything else equal, {result.label} is at"
+        f" {_size(result.difference)} to {results[0].label}; {ends[result.difference.verdict]}"
+        for result in results
+        if result.gap and result.difference
+    ]
+
+
+def _sentences(results: Sequence[SettingResult]) -> list[str]:
+    return [sentence(result, results[0].label) for result in results[1:]] + gap_sentences(results)
+
+
+def _size(difference: Difference) -> str:
+    """A difference with its interval and how it was paired."""
+    pairs = [f"{difference.estimate.n} problems"] if difference.same_problems else []
+    pairs += (
+        [f"seed{'s' if len(difference.seeds) > 1 else ''} {seeds_text(difference.seeds)}"] if difference.seeds else []
+    )
+    over = "problems and seeds" if difference.over_seeds else "problems only"
+    paired = f"paired by {' and '.join(pairs)}, " if pairs else "not paired, "
+    found = difference.estimate
+    interval = f"{points(found.low)} to {points(found.high)}"
+    return f"{points(found.mean)} points (95 % interval {interval}, {paired}over {over})"
 
 
 def points(share: float) -> str:

@@ -24,6 +24,7 @@ def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseRep
         explain: say what each column is.
     """
     title = f"{at(summary, 'method')} · preset {at(summary, 'preset')} · seed {at(summary, 'seed')}"
+    title += " · ORACLE: trained on true labels" if at(summary, "oracle") else ""
     columns = [quantity for report in reports for quantity in report.quantities if quantity.column]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left")
     table.add_column("after", no_wrap=True)

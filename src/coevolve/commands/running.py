@@ -56,6 +56,20 @@ def show_plan(config: Config, *, as_json: bool) -> None:
         raise short[0]
 
 
+def refuse_oracle(config: Config, *, of_a_study: bool) -> None:
+    """Let only a study train on true labels.
+
+    Raises:
+        ConfigError: the configuration asks for them by itself.
+    """
+    if config.oracle and not of_a_study:
+        raise ConfigError(
+            "true labels are for rows of a study: a run on them is no result of a method",
+            where="solver.labels = truth",
+            fix="leave it out; what labels by vote cost: coevolve study oracle-gap",
+        )
+
+
 def seeds_as_override(seeds: str | None, overrides: Sequence[str]) -> list[str]:
     """``--seeds 0,1,2`` as the key that it stands for.
 

@@ -15,7 +15,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coevolve.commands.compare import console_for_tables, difference_cells, print_table, seeds_text
+from coevolve.commands.compare import (
+    console_for_tables,
+    difference_cells,
+    gap_sentences,
+    print_table,
+    seeds_text,
+)
 from coevolve.commands.faults import INTERRUPTED
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.errors import RunError
@@ -98,7 +104,10 @@ def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
 
 def study_markdown(study: Study, table: Sequence[SettingResult]) -> str:
     """The table for a Markdown file, with what its numbers are."""
-    return f"{markdown_table(_rows(study, table))}\n\n{_note(study, table)}" if table else "No cell is finished yet."
+    if not table:
+        return "No cell is finished yet."
+    gaps = [f"{words}." for words in gap_sentences(table)]
+    return "\n\n".join([markdown_table(_rows(study, table)), _note(study, table), *gaps])
 
 
 def print_study(console: Console, study: Study, table: Sequence[SettingResult], cells: Sequence[Cell]) -> None:
@@ -112,6 +121,8 @@ def print_study(console: Console, study: Study, table: Sequence[SettingResult], 
     if study.text:
         wide.print(Text(study.text.strip()), soft_wrap=True)
     wide.print(_note(study, table), style="dim", highlight=False, soft_wrap=True)
+    for words in gap_sentences(table):
+        wide.print(Text(words), soft_wrap=True)
     finished = sum(len(row.seeds) for row in table)
     if finished < len(cells):
         wide.print(f"{finished} of {len(cells)} cells are finished; the table shows these.", highlight=False)

@@ -63,6 +63,11 @@ class Config(Section):
         return self.engine.probe_tolerance or {"float32": 1e-5, "bfloat16": 0.03}[self.model.dtype]
 
     @property
+    def oracle(self) -> bool:
+        """Whether a learner is given true labels, as one row of a study is: no result of the method."""
+        return False
+
+    @property
     def has_reference(self) -> bool:
         """Whether training compares with a second model, as a KL term does; plans of memory ask."""
         return False

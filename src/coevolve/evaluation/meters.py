@@ -28,32 +28,40 @@ class PoolMeter:
     def __init__(self, meter: Meter, *, judge: Judge = OWN_RULES) -> None:
         self._meter, self._judge = meter, judge
         self._all: list[dict[str, object]] = []
+        self._majorities: list[bool] = []
         self._kept: list[bool] = []
 
     def labelled(self, groups: Sequence[Group], kept: Sequence[LabelledTask]) -> None:
         """Take note of a pool's votes and of the tasks that passed the gate, in place of an earlier pool."""
         if not self._meter.knows_labels:
             return
-        self._all = [self._row(group) for group in groups]
+        labels = {item.task.id: item.label for item in kept}
+        self._all = [self._row(group, labels.get(group.task.id, group.vote.answer)) for group in groups]
+        self._majorities = [
+            bool(row["label_right"])
+            if labels.get(group.task.id, group.vote.answer) == group.vote.answer
+            else is_right(group.vote.answer, self._meter.truth(group.task), judge=self._judge)
+            for group, row in zip(groups, self._all, strict=True)
+        ]
         self._kept = [is_right(item.label, self._meter.truth(item.task), judge=self._judge) for item in kept]
 
     @property
     def label_accuracy_all(self) -> float:
         """Share of all tasks whose majority answer is true; without a majority or a truth it is wrong."""
-        return mean([bool(row["label_right"]) for row in self._all])
+        return mean(self._majorities)
 
     @property
     def label_accuracy_kept(self) -> float:
-        """Share of the kept tasks whose pseudo-label is true."""
+        """Share of the kept tasks whose label is true."""
         return mean(self._kept)
 
     def rows(self) -> list[dict[str, object]]:
         """The rows of meter/tasks-N.parquet: task_id, truth, label_right."""
         return list(self._all)
 
-    def _row(self, group: Group) -> dict[str, object]:
+    def _row(self, group: Group, label: str | None) -> dict[str, object]:
         truth = self._meter.truth(group.task)
-        right = is_right(group.vote.answer, truth, judge=self._judge)
+        right = is_right(label, truth, judge=self._judge)
         return {"task_id": group.task.id, "truth": truth, "label_right": right}
 
 

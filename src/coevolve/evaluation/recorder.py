@@ -8,7 +8,7 @@ from pathlib import Path
 from coevolve.evaluation.meters import PoolMeter, true_accuracy
 from coevolve.evaluation.scoring import is_right
 from coevolve.grading.equivalence import Judge
-from coevolve.methods.base import Row, Store
+from coevolve.methods.base import Labeller, Row, Store
 from coevolve.statistics import mean
 from coevolve.store.folder import RunFolder
 from coevolve.store.trajectories import trajectory_rows
@@ -19,8 +19,12 @@ from coevolve.worlds.base import Meter
 class Recorder:
     """Implements :class:`coevolve.methods.base.Observer`: measures labels and answers against the truth."""
 
-    def __init__(self, folder: RunFolder, meter: Meter, judge: Judge) -> None:
-        self._folder, self._meter, self._judge = folder, meter, judge
+    def __init__(self, folder: RunFolder, meter: Meter, judge: Judge, labeller: Labeller | None = None) -> None:
+        """
+        Args:
+            labeller: what labels the kept tasks of this run in place of their votes.
+        """
+        self._folder, self._meter, self._judge, self._labeller = folder, meter, judge, labeller
         self._files: list[Path] = []
 
     def on_votes(
@@ -29,8 +33,11 @@ class Recorder:
         """Log the tasks with the accuracy of their labels; store truths and trajectories."""
         measured = PoolMeter(self._meter, judge=self._judge)
         chosen = set(kept)
+        labels = {g.task.id: self._labeller(g.task) if self._labeller else g.vote.answer for g in groups}
         labelled = [
-            LabelledTask(g.task, g.vote.answer, g.vote.p_hat) for g in groups if g.task.id in chosen and g.vote.answer
+            LabelledTask(g.task, label, g.vote.p_hat)
+            for g in groups
+            if g.task.id in chosen and (label := labels[g.task.id])
         ]
         measured.labelled(groups, labelled)
         accuracy = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coevolve.errors import ConfigError, RunError
+from coevolve.evaluation.oracle import refuse_oracle
 from coevolve.export.cards import RunFacts, shown
 from coevolve.export.dataset import write_dataset
 from coevolve.export.models import Origin, write_model
@@ -55,6 +56,8 @@ def export(
     if to.exists():
         raise ConfigError("the folder exists already; nothing is overwritten", where=str(to), fix="name a new folder")
     folder = RunRecords.open(run)
+    if folder.config.oracle:
+        raise refuse_oracle(run, "exported")
     facts = _facts(folder, summarise(run))
     if merge and not (folder.config.lora.enabled and MODELS in what):
         raise ConfigError(

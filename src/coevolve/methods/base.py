@@ -17,7 +17,7 @@ from coevolve.learning.guard import UpdateGuard
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.rollout.policy import Policy
-from coevolve.types import SOLVER, AgentSpec, Group, LabelledTask, Trajectory
+from coevolve.types import SOLVER, AgentSpec, Group, LabelledTask, Task, Trajectory
 from coevolve.worlds.base import World
 
 Row = Mapping[str, object]
@@ -57,6 +57,11 @@ class Observer(Protocol):
         self, phase: str, iteration: int, batch: Sequence[tuple[LabelledTask, tuple[Trajectory, ...]]], facts: Row
     ) -> None:
         """One rollout batch of training, and what the phase knows itself."""
+
+
+# The label of a task in place of what its votes say; None: it has none, and is not trained on. Only a study of what
+# labels by vote cost is given one, by the driver: nothing that learns can make it.
+Labeller = Callable[[Task], str | None]
 
 
 class TrainerFactory(Protocol):
@@ -134,6 +139,7 @@ class State(Generic[C]):
     judge: Judge
     save_points: SavePoints
     spent: Spent = field(default_factory=Spent)
+    labeller: Labeller | None = None  # None: the votes label the tasks
 
 
 def open_policy(

@@ -140,6 +140,11 @@ class SolverSection(LearnerSection):
     replay: float = Field(
         0.0, ge=0, lt=1, description="share of a batch that comes from the pools of earlier iterations"
     )
+    labels: Literal["votes", "truth"] = Field(
+        "votes",
+        description="labels of the kept tasks: what the votes say; truth is for rows of a study alone, which measure "
+        "what labels by vote cost (coevolve study oracle-gap)",
+    )
     relabel: bool = Field(
         False, description="count the answers of a rollout batch as votes too, so that a label may change in training"
     )
@@ -176,6 +181,11 @@ class CoevolutionConfig(Config):
         return max(self.proposer.kl, self.solver.kl) > 0
 
     @property
+    def oracle(self) -> bool:
+        """Whether the solver learns from true labels."""
+        return self.solver.labels == "truth"
+
+    @property
     def has_probe(self) -> bool:
         """Whether new solvers are held against the best so far on fixed tasks."""
         return self.solver.train and self.health.probe > 0
@@ -202,6 +212,8 @@ class CoevolutionConfig(Config):
             raise ValueError("pool.stop leaves out votes on tasks that miss the gate, but gate.enabled is false")
         if self.proposer.tool and not self.tool.enabled:
             raise ValueError("proposer.tool is true, but tool.enabled is false: there is no tool")
+        if self.oracle and (self.solver.relabel or not self.solver.train):
+            raise ValueError("solver.labels is truth: solver.relabel must be false and solver.train true")
         _check_batches(self.proposer, self.solver)
         for name, section in (("proposer", self.proposer), ("solver", self.solver)):
             if section.micro_batch and section.loss != "token":

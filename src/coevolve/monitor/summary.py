@@ -56,6 +56,7 @@ def logged(folder: RunRecords) -> dict[str, object]:
         "preset": config.preset,
         "world": config.world,
         "seed": config.seed,
+        "oracle": config.oracle,  # trained on true labels: no result of the method
         "status": folder.status,
         "finished_phases": folder.finished_phases,
         "wall_s": _total(timings, "wall_s"),

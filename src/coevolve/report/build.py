@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import coevolve
+from coevolve.evaluation.oracle import TRAINED_ON_TRUTH
 from coevolve.evaluation.phase import run_phases, run_reports
 from coevolve.methods.figures import (
     AgentNote,
@@ -105,6 +106,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
         "headline": headlines[0].text,
         "lead": headlines[0].lead,
         "standing": standing(summary),
+        "oracle": f"Oracle: {TRAINED_ON_TRUTH}." if config.oracle else "",
         "agents": _agents(view, parts),
         "phases": phase_kinds(reports),
         "stats": [asdict(part) for part in parts if isinstance(part, Stat)],

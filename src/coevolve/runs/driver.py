@@ -12,6 +12,7 @@ from coevolve.config import Config
 from coevolve.engine.factory import Trainers
 from coevolve.errors import EngineError, RunError
 from coevolve.evaluation.meters import open_meter
+from coevolve.evaluation.oracle import ORACLE_FACT, TrueLabels
 from coevolve.evaluation.phase import labels_of, run_phases, run_reports
 from coevolve.evaluation.recorder import Recorder
 from coevolve.grading.equivalence import Judge, open_judge
@@ -186,8 +187,10 @@ def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Pro
             starts=provenance.with_start(
                 folder.path, folder.records.facts, *provenance.started(own_code(config), config.engine.device)
             ),
+            **(ORACLE_FACT if config.oracle else {}),
         )
-        recorder = Recorder(folder, parts.meter, parts.judge)
+        labeller = TrueLabels(parts.meter, config.world) if config.oracle else None
+        recorder = Recorder(folder, parts.meter, parts.judge, labeller)
         checkpoints = RunCheckpoints(folder.records, parts.base)
         open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer
         spent = Spent()
@@ -206,6 +209,7 @@ def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Pro
             parts.judge,
             save_points,
             spent,
+            labeller,
         )
         ends = {later.iteration: later for later in todo}  # the last phase of each iteration
         for phase in todo:

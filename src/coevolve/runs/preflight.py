@@ -12,6 +12,8 @@ from pathlib import Path
 
 from coevolve.config import Config
 from coevolve.engine.factory import require_engine
+from coevolve.evaluation.meters import open_meter
+from coevolve.evaluation.oracle import TRAINED_ON_TRUTH, TrueLabels
 from coevolve.grading.symbolic import symbolic_version
 from coevolve.monitor.tracking.processes import require_installed
 from coevolve.runs.base_model import base_model, fetch_base
@@ -75,8 +77,16 @@ def _base(launch: Launch) -> None:
     base_model(open_world(launch.config.world_settings))
 
 
+def _true_labels(launch: Launch) -> None:
+    config = launch.config
+    if config.oracle:
+        TrueLabels(open_meter(config.world, config.dialogue), config.world)
+        launch.note(f"ORACLE: {TRAINED_ON_TRUTH}")
+
+
 CHECKS: tuple[Check, ...] = (
     lambda launch: require_engine(launch.config.engine_settings),
+    _true_labels,
     _foretell,
     _room,
     lambda launch: symbolic_version(launch.config.grading.symbolic),

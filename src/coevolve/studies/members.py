@@ -134,6 +134,8 @@ def _start(cell: Cell, view: CellView) -> _Running:
         atomic.replace_file(file, settings.to_yaml(cell.config.model_dump()))
         log = log_of(cell).open("ab")
     command = ["resume", str(cell.path)] if resumed else ["run", cell.config.method, "--config", str(file)]
+    if cell.config.oracle and not resumed:
+        command.append("--oracle")
     with log:
         process = subprocess.Popen(
             [sys.executable, "-m", "coevolve", *command],

@@ -19,9 +19,10 @@ from coevolve.studies.comparison import (
     last_common_iteration,
     levels_of,
 )
-from coevolve.studies.grouping import equal_settings
+from coevolve.studies.grouping import equal_settings, unlike
 from coevolve.studies.quantities import over_runs, quantities_of
 
+LABELS_KEY = "solver.labels"
 # A seed that ends this far from the nearest of the others, and this many times as far as they are from each other.
 _APART, _TIMES = 0.1, 4
 
@@ -38,6 +39,7 @@ class SettingResult:
     difference: Difference | None  # to the reference, after the common iteration; None in the reference itself
     quantities: Mapping[str, Sequence[Estimate]]  # by key, t-intervals over seeds
     known: Mapping[str, Quantity]  # what these keys stand for
+    gap: bool = False  # true labels are all that tells it from the reference: the difference is what votes cost
 
     @property
     def mean(self) -> Estimate:
@@ -54,6 +56,7 @@ class SettingResult:
             "levels": {level: estimate_json(found) for level, found in self.levels.items()},
             "mean": estimate_json(self.mean),
             "difference": difference_json(self.difference) if self.difference else None,
+            "oracle_gap": self.gap,
             "quantities": {key: [estimate_json(x) for x in found] for key, found in self.quantities.items()},
         }
 
@@ -88,6 +91,7 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
                 if quantity.span is not Span.RUN or have_ended(together[label])
             },
             known=known,
+            gap=reference in runs and _oracle(mine) and unlike(runs[reference][0], mine[0]) == [LABELS_KEY],
         )
         for (label, mine), last in zip(runs.items(), ends.values(), strict=True)
     ]
@@ -127,6 +131,8 @@ def notes(runs: Runs) -> list[str]:
         if len(versions) > 1:
             out.append(f"the runs of {label} come from several versions of the code: {', '.join(versions)}")
     labels = list(runs)
+    oracles = [label for label in labels if _oracle(runs[label])]
+    out += [f"{label} learned from true labels (oracle): it is no result of a method" for label in oracles]
     out += [
         f"{labels[i]} and {labels[j]} have the same configuration: what differs between them does not stand in it"
         for i, j in equal_settings(list(runs.values()))
@@ -136,6 +142,10 @@ def notes(runs: Runs) -> list[str]:
     if others and unlike:
         out.append(f"{', '.join(unlike)}: other held-out problems than {next(iter(runs))}, so not paired by problem")
     return out
+
+
+def _oracle(runs: Sequence[ReadRun]) -> bool:
+    return runs[0].config.oracle
 
 
 def _stray_seed(label: str, runs: Sequence[ReadRun], iteration: int) -> str | None:

@@ -40,6 +40,7 @@ _OF_THE_STUDY = {
 }
 # Where the folder stands says nothing about what is computed in it.
 _PLACES = {"run.dir", "run.name"}
+_OF_A_ROW = "solver.labels"  # true labels: what one row has that the others are compared with
 
 
 class StudyRow(BaseModel):
@@ -148,9 +149,12 @@ def cells_of(
     chosen = study.seeds if seeds is None else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ConfigError("seeds must be different numbers, at least one", where="--seeds", fix="--seeds 0,1,2")
+    common = _layer(study.set, "set of the study")
+    if _OF_A_ROW in common.values or any(x.partition("=")[0].strip() == _OF_A_ROW for x in overrides):
+        fix = "set it in `rows`, as the study oracle-gap does"
+        raise ConfigError(f"{_OF_A_ROW} is for single rows of a study", where=_OF_A_ROW, fix=fix)
     for override in overrides:
         _refuse_keys_of_the_study({override.partition("=")[0].strip()}, f"--set {override}")
-    common = _layer(study.set, "set of the study")
     cells = []
     for seed in chosen:
         for name in study.rows:

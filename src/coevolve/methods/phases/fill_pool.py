@@ -9,11 +9,11 @@ from coevolve.config import at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.gate import Gate, gate
 from coevolve.curriculum.voting import agrees
-from coevolve.methods.base import Store
+from coevolve.methods.base import Labeller, Store
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import verified_label
-from coevolve.methods.own import gate_rule
+from coevolve.methods.own import GateRule, gate_rule
 from coevolve.methods.phases.pool_report import (
     POOL,
     Pool,
@@ -73,7 +73,9 @@ class FillPool:
         by_voter = poll(state, tasks, t)
         with state.spent.grading():
             groups = [Group(task, by_voter[0][n], pooled(state, by_voter, n)) for n, task in enumerate(tasks)]
-            pool = Pool(t, written, fates, groups, _gated(state, groups, t))
+            gated = _gated(state, groups, t)
+            given = {x.task.id: state.labeller(x.task) for x in gated.kept} if state.labeller else {}
+            pool = Pool(t, written, fates, groups, gated, given)
         facts = pool_facts(pool, state.world, state.judge)
         facts |= novelty_facts([task.question for task in tasks], earlier, config.reward) | sampling_facts(pool)
         state.observer.on_votes(POOL, t, groups, pool.kept, facts, table="tasks")
@@ -96,8 +98,15 @@ def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
         enabled=section.enabled,
         margin=at_iteration(section.margin, iteration),
         verified=verified if section.verified else None,
-        rule=gate_rule(section),
+        rule=_last_word(state.labeller, gate_rule(section)),
     )
+
+
+def _last_word(labeller: Labeller | None, own: GateRule | None) -> GateRule | None:
+    """The rule of one's own, and with a labeller: a task that it has no label for is not kept."""
+    if labeller is None:
+        return own
+    return lambda group: labeller(group.task) is not None and (own is None or own(group))
 
 
 def earlier_questions(store: Store, iteration: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -55,6 +55,7 @@ class Pool:
         fates: of the texts: ``malformed``, ``duplicate``, ``reserved``, or ``asked``.
         groups: of the texts that were asked, in their order: the newest voter's answers with the vote of all voters.
         gate: what became of the groups.
+        labels: of kept tasks, by id, where they are not what the votes say.
     """
 
     iteration: int
@@ -62,6 +63,7 @@ class Pool:
     fates: Sequence[str]
     groups: Sequence[Group]
     gate: Gate
+    labels: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def kept(self) -> list[str]:
@@ -108,15 +110,15 @@ def task_rows(pool: Pool, world: World) -> list[dict[str, object]]:
     """One row per written text, in the order of writing."""
     voted = {group.task.id: (group, fate) for group, fate in zip(pool.groups, pool.gate.fates, strict=True)}
     return [
-        asdict(_task_row(pool.iteration, n, text, fate, voted.get(text.task.id) if text.task else None, world))
+        asdict(_task_row(pool, n, text, fate, voted.get(text.task.id) if text.task else None, world))
         for n, (text, fate) in enumerate(zip(pool.texts, pool.fates, strict=True))
     ]
 
 
 def _task_row(
-    iteration: int, n: int, text: Written, fate: str, voted: tuple[Group, Reason] | None, world: World
+    pool: Pool, n: int, text: Written, fate: str, voted: tuple[Group, Reason] | None, world: World
 ) -> TaskRow:
-    task = text.task
+    iteration, task = pool.iteration, text.task
     described: Mapping[str, int | str] = world.describe(text.question) if task else {"steps": 0, "topic": ""}
     group, reason = voted or (None, None)
     vote = group.vote if group else None
@@ -131,7 +133,7 @@ def _task_row(
         reserved=fate == "reserved",
         proposed_answer=task.proposed_answer if task else None,
         p_hat=vote.p_hat if vote else None,
-        label=vote.answer if vote else None,
+        label=pool.labels.get(group.task.id, vote.answer) if group and vote else None,
         counts=[{"answer": answer, "votes": votes} for answer, votes in vote.counts] if vote else [],
         forms=[list(keys) for keys in vote.forms] if vote else [],
         valid=vote.valid if vote else None,

@@ -29,6 +29,9 @@ function drawPage() {
   byId("run").replaceChildren(el("b", {}, name), ` · ${method} · ${preset} · seed ${seed}${data.live ? "" : ` · ${status}`}`);
   byId("headline").textContent = data.headline;
   byId("lead").textContent = data.lead;
+  byId("oracle").textContent = data.oracle;
+  byId("oracle").hidden = !data.oracle;
+  byId("wall").hidden = Boolean(data.oracle);
   byId("standing").textContent = data.standing;
   byId("standing").hidden = !data.standing || Boolean(data.live);  // a live page says more of it
   byId("stats").replaceChildren(...[...data.stats, ...(data.time.wall_s ? [wallTime()] : [])].map(stat));
