@@ -54,6 +54,19 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeResult:
+    """What another model makes of the answers to a suite, beside the strict figures."""
+
+    name: str  # of the model and its server
+    greedy: float | None  # right by the judge, or by the grader where the judge is undecided
+    mean: float | None
+    asked: int  # answers that it was asked about, right and wrong ones
+    turned_right: int  # of these: graded wrong, and right by the judge
+    turned_wrong: int  # graded right, and wrong by the judge
+    undecided: int  # no verdict, or another one in the other order; the grade stands
+
+
+@dataclass(frozen=True, slots=True)
 class PartResult:
     """The problems of one level or topic, scored strictly."""
 
@@ -72,7 +85,7 @@ class SuiteResult:
 
     n: int  # problems
     k: int  # sampled answers per problem; 0: greedy answers alone
-    greedy: float | None  # strict, as all that follows outside ``paper`` and ``judged``
+    greedy: float | None  # strict, as all that follows outside ``paper`` and ``judge``
     mean: float | None
     se: float | None  # standard error
     ci95: tuple[float, float] | None  # bootstrap over problems
@@ -90,7 +103,7 @@ class SuiteResult:
     digest: str  # of all problems of the source, ``suites.base.content_digest``
     copy: str  # which copy of the source was read
     licence: str
-    judged: Rates | None = None  # after a judge that may turn wrong answers right; null without one
+    judge: JudgeResult | None = None  # null without one, and where every answer is a letter
     by_level: dict[str, PartResult] = field(default_factory=dict)
     by_topic: dict[str, PartResult] = field(default_factory=dict)
     seed: int = 0  # of the sampled answers
