@@ -3,18 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 TRL := .venv-trl
 VLLM := .venv-vllm
+EVAL := .venv-eval
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-vllm lint bench bench-trl bench-sandbox bench-grading bench-store bench-page bench-gpu bench-vllm soak clean
+.PHONY: help demo test test-slow test-vllm test-eval lint bench bench-trl bench-sandbox bench-grading bench-store bench-page bench-gpu bench-vllm soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
 	@echo "make test    the test suite, without what takes minutes: make test-slow"
 	@echo "make test-vllm   the sampler over vLLM, in an environment of its own (3.5 GB)"
+	@echo "make test-eval   inspect_ai and lm-eval with our rollout, grader and server, in an environment of their own (2.1 GB)"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
@@ -33,10 +35,13 @@ test: $(DEV)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-slow: $(DEV)
-	@$(BIN)/python -m pytest -m 'slow and not vllm'
+	@$(BIN)/python -m pytest -m 'slow and not vllm and not evals'
 
 test-vllm: $(VLLM)/.ready
 	@$(VLLM)/bin/python -m pytest -m vllm tests/engine/vllm_engine
+
+test-eval: $(EVAL)/.ready
+	@$(EVAL)/bin/python -m pytest -m evals tests/harness/outside
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
@@ -85,6 +90,14 @@ $(VLLM)/.ready: pyproject.toml constraints-vllm.txt
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-vllm.txt
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && touch $@
 
+# inspect_ai and lm-eval ask for another fsspec than constraints.txt has: they have an environment of their own, of which
+# constraints-eval.txt names every package.
+$(EVAL)/.ready: pyproject.toml constraints-eval.txt
+	@echo "environment of inspect_ai and lm-eval: installing into $(EVAL) (2.1 GB, minutes)"
+	@$(PYTHON) -m venv $(EVAL)
+	@$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-eval.txt
+	@$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && touch $@
+
 # Each stamp is newer than what decides its contents, so a second call does nothing.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -100,5 +113,5 @@ $(DEV): $(CORE)
 	@$(PIP) --editable '.[test,lint]' && touch $@
 
 clean:
-	@rm -rf $(VENV) $(TRL) $(VLLM) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(TRL) $(VLLM) $(EVAL) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
