@@ -114,6 +114,33 @@ def test_an_extended_sequence_keeps_its_past(folder: Path, static: bool) -> None
 
 
 @ON_BOTH_CACHES
+def test_sequences_that_are_released_before_their_end_leave_the_others_as_they_are(folder: Path, static: bool) -> None:
+    def run(given_up: bool) -> dict[int, list[int]]:
+        sampler = LocalSampler(folder, max_rows=4, static=static)
+        tokens: dict[int, list[int]] = {}
+        for i in range(8):  # the last four wait for a slot
+            stop = ("w1", "w5", "b") if i == 1 else ()
+            sampler.submit(SampleRequest(i, prompt(1, 2, 3), Sampling(max_tokens=40, stop=stop), seed=i))
+        while sampler.active:
+            for c in sampler.step():
+                tokens.setdefault(c.id, []).extend(c.tokens.tolist())
+                if c.pause is Pause.STOP:
+                    sampler.extend(c.id, prompt(7))
+                    if given_up:
+                        sampler.release(c.id)  # it would have gone on
+            if given_up and 0 not in tokens and 5 not in tokens:
+                for i in (0, 5):  # one that decodes, one that waits
+                    sampler.release(i)
+                    tokens[i] = []
+        return tokens
+
+    whole, rest = run(False), run(True)
+    assert {i: rest[i] for i in (2, 3, 4, 6, 7)} == {i: whole[i] for i in (2, 3, 4, 6, 7)}
+    assert (rest[0], rest[5]) == ([], [])
+    assert len(rest[1]) < len(whole[1])
+
+
+@ON_BOTH_CACHES
 def test_a_sequence_that_goes_on_after_a_pause_is_the_one_that_never_paused(folder: Path, static: bool) -> None:
     def run(stop: tuple[str, ...]) -> tuple[dict[int, list[int]], dict[int, list[float]], int]:
         sampler, pauses = LocalSampler(folder, max_rows=8, static=static), 0

@@ -61,6 +61,7 @@ class ScriptedSampler:
 
     def release(self, id: int) -> None:
         self.released.append(id)
+        self.ready.discard(id)
 
     @property
     def active(self) -> int:
@@ -151,17 +152,21 @@ def play(
 ) -> Played:
     """Run the loop over scripts with the tool environment of the miniature world, and keep its last pass."""
     sampler, tool = ScriptedSampler({}), tool or TableTool()
-    prompt = "<question>Let a = 1 + 2. Find a.</question>\n"
     place: EnvironmentSpec = ToolSpec(SOLVER, max_turns) if tooled else WritingSpec(PROPOSER)
     if follow_ups:
         place = DialogueSpec(place, tuple(follow_ups), all_turns)
     loop = loop_of(sampler, tool, sessions=sessions)
     for _ in range(passes):
         sampler.scripts = {i: list(s) for i, s in enumerate(scripts)}
-        sampling, seats = Sampling(max_tokens=max_tokens), (Seat(SOLVER, prompt, opening),)
+        sampling, seats = Sampling(max_tokens=max_tokens), (Seat(SOLVER, PROMPT, opening),)
         episodes = [Episode(f"t{i}", 0, seats, place, sampling, seed=i) for i in sampler.scripts]
         played, stats = loop.run(episodes, policy="solver-1", contract="c")
     return Played([only for (only,) in played], stats, sampler, tool)
+
+
+def episode(i: int, max_turns: int = 2) -> Episode:
+    """One that may use the tool."""
+    return Episode(f"t{i}", 0, (Seat(SOLVER, PROMPT),), ToolSpec(SOLVER, max_turns), Sampling(), seed=i)
 
 
 def loop_of(sampler: ScriptedSampler, tool: Tool | None, *, sessions: bool = False) -> RolloutLoop:
@@ -170,5 +175,6 @@ def loop_of(sampler: ScriptedSampler, tool: Tool | None, *, sessions: bool = Fal
     return RolloutLoop(sampler, tool, codec(), MiniatureContract(), wait_steps=3, eos=eos, sessions=sessions)
 
 
+PROMPT = "<question>Let a = 1 + 2. Find a.</question>\n"
 CALL = ["a:\n", "```python\n", "print(", "1+2", ")", "\n```\n", "```output\n"]
 ANSWER = ["\\boxed{", "3", "}"]

@@ -126,7 +126,7 @@ class Sampler(Protocol):
         """Append tokens that the policy did not sample (an observation; none to write on) and go on decoding."""
 
     def release(self, id: int) -> None:
-        """Forget a paused sequence. EOS and LENGTH release by themselves."""
+        """Forget a sequence, paused or not. EOS and LENGTH release by themselves."""
 
     def step(self) -> list[Completion]:
         """Decode one token for every active sequence and return those that paused, in order of their ids."""

@@ -22,6 +22,11 @@ class Codec:
         self.encode = lru_cache(maxsize=65536)(self._encode)
         self.encode_printed = lru_cache(maxsize=65536)(self._encode_printed)
 
+    def forget(self) -> None:
+        """Drop what both ways of encoding remember."""
+        self.encode.cache_clear()
+        self.encode_printed.cache_clear()
+
     def _encode(self, text: str) -> Ints:
         ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
         ids.setflags(write=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -25,9 +25,10 @@ from coevolve.types import Ints, StopReason, Trajectory
 from coevolve.worlds.base import Contract
 
 _NO_TOKENS = np.zeros(0, np.int32)
+_MOMENT_S = 0.02
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Running:
     """One seat of an episode that is being played, and all that it has read and written."""
 
@@ -36,6 +37,7 @@ class _Running:
     number: int  # of the seat
     seat: Seat
     environment: Environment
+    held: bool = False  # the sampler has its sequence
     session: str | None = None  # once a tool call has opened one
     prompt: Ints | None = None  # once it has had the turn
     tokens: list[Ints] = field(default_factory=list)
@@ -49,6 +51,15 @@ class _Running:
         self.sampled.append(logprobs is not None)
         self.logprobs.append(np.zeros(len(tokens), np.float32) if logprobs is None else logprobs)
         self.length += len(tokens)
+
+
+@dataclass(slots=True, eq=False)
+class _Table:
+    """The seats of one episode, and how each of them ended."""
+
+    number: int
+    seats: list[_Running]
+    ends: tuple[Done, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,6 +77,10 @@ class RolloutLoop:
 
     A tool result is due a fixed number of decoding steps after its call, however long the tool really took. So the
     composition of every decoding batch, and with it the last bit of every number, depends on the seeds alone.
+
+    ``run`` plays a list of episodes to their end. For episodes that come one after the other there are ``begin``, then
+    ``join`` for each and ``step`` as long as any are ``living``; tool results count as soon as they are there, since
+    nothing about the composition of batches is fixed then.
 
     Args:
         sampler: writes.
@@ -93,6 +108,10 @@ class RolloutLoop:
         self._sampler, self._tool, self._codec = sampler, tool, codec
         self._wait, self._eos = wait_steps, eos
         self._sessions = (f"trajectory {i}" for i in count()) if sessions else None
+        self._tables: dict[int, _Table] = {}  # of the living episodes
+        self._ended: list[_Table] = []  # not yet given back
+        self._stats = LoopStats()
+        self._begin("", "", in_step=True)
 
         def shown(text: str) -> str:
             return text if observation_tokens is None else codec.within(text, observation_tokens)
@@ -114,78 +133,160 @@ class RolloutLoop:
             policy: name of the weights, for the record.
             contract: hash of what decides what answers mean, for the record.
         """
-        begin, stats, ids = time.perf_counter(), LoopStats(), count()
-        tables = [
-            [_Running(next(ids), e, n, *place) for n, place in enumerate(zip(e.seats, opened, strict=True))]
-            for e, opened in ((e, e.environment.open(self._tools)) for e in episodes)
-        ]
+        begin = time.perf_counter()
+        self._begin(policy, contract, in_step=True)
         try:
-            ends = self._play(tables, stats)
+            for table in [self._opened(episode) for episode in episodes]:
+                self._seat(table)
+            while self._tables:
+                self._step()
         finally:
-            for table in tables:
-                self._end_sessions(table)
-        version = self._sampler.policy_version
-        played = [tuple(self._finish(r, ends[r.id], policy, version, contract) for r in table) for table in tables]
+            self._end_all_sessions()
+        ended, self._ended = sorted(self._ended, key=lambda table: table.number), []
+        played, stats = [self._finished(table) for table in ended], self._stats
         stats.sampled_tokens = sum(t.sampled for seats in played for t in seats)
         stats.wall_s = time.perf_counter() - begin
         return played, stats
 
-    def _play(self, tables: Sequence[list[_Running]], stats: LoopStats) -> dict[int, Done]:
-        """How each seat ended, by the id of its sequence. A table holds the seats of one episode."""
-        running = [r for table in tables for r in table]
-        table_of = {r.id: table for table in tables for r in table}
-        ends: dict[int, Done] = {}
-        # Results by the decoding step at which they are due. All waits are equally long, so the queue is in order.
-        waiting: deque[tuple[int, _Running, Future[ToolResult]]] = deque()
-        clock = 0
-        for table in tables:
-            ends |= self._follow(table, table[0], Ask(""), held=False)  # the first seat begins
-        while len(ends) < len(running):
-            # 1. Everybody who may write writes one token. Those who pause hear from their environment.
-            for completion in self._sampler.step():
-                r = running[completion.id]
-                action = self._advance(r, completion)
-                if isinstance(action, RunCode):
-                    waiting.append((clock + self._wait, r, self._call(r, action.code)))
-                    stats.tool_calls += 1
-                else:
-                    ends |= self._follow(table_of[r.id], r, action, held=completion.pause is Pause.STOP)
-            # 2. Where all wait for tools the clock jumps to the first result.
-            clock += 1
-            if waiting and not self._sampler.active:
-                clock = max(clock, waiting[0][0])
-            # 3. Results that are due are appended, in the order of their calls, once they are really there.
-            paused = time.perf_counter()
-            while waiting and waiting[0][0] <= clock:
-                _, r, future = waiting.popleft()
-                ends |= self._resume(table_of[r.id], r, future)
-            stats.tool_wait_s += time.perf_counter() - paused
-        return ends
+    def begin(self, *, policy: str, contract: str) -> None:
+        """Have no episodes; those that come are recorded under these names, as in ``run``. The sampler has none."""
+        self._begin(policy, contract, in_step=False)
 
-    def _follow(self, table: list[_Running], r: _Running, action: Action, *, held: bool) -> dict[int, Done]:
-        """Do what the environment of a seat wants; how seats ended by it.
-
-        Args:
-            held: the sampler still holds the sequence, which a stop string has paused.
+    def _begin(self, policy: str, contract: str, *, in_step: bool) -> None:
         """
+        Args:
+            in_step: tool results are due at fixed decoding steps.
+        """
+        self._end_all_sessions()
+        self._in_step = in_step
+        self._policy, self._contract = policy, contract
+        self._tables.clear()
+        self._ended.clear()
+        self._grown: set[int] = set()  # numbers of the episodes whose text has grown in the present step
+        self._running: dict[int, _Running] = {}  # the seats of living episodes, by their ids
+        self._table_of: dict[int, _Table] = {}  # and their tables
+        # Results by the decoding step at which they are due. All waits are equally long, so the queue is in order.
+        self._waiting: deque[tuple[int, _Running, Future[ToolResult]]] = deque()
+        self._clock, self._stats = 0, LoopStats()
+        self._numbers, self._ids = count(), count()
+
+    def join(self, episode: Episode) -> int:
+        """Let an episode begin at the next step; its number, by which it is spoken of."""
+        table = self._opened(episode)
+        self._seat(table)
+        return table.number
+
+    @property
+    def living(self) -> int:
+        """Episodes that have begun and were not yet given back."""
+        return len(self._tables) + len(self._ended)
+
+    def step(self) -> dict[int, tuple[Trajectory, ...]]:
+        """Let everybody who may write write one token; the trajectories of the episodes that ended, by number.
+
+        Where all wait for tools the step waits as well, a moment at most.
+        """
+        self._grown.clear()
+        if self._tables:
+            self._step()
+        ended = {table.number: self._finished(table) for table in self._ended}
+        self._ended.clear()
+        return ended
+
+    @property
+    def grown(self) -> dict[int, str]:
+        """Texts up to now of the first seats of living episodes, by number, where the last step has added to them."""
+        living = {number: self._tables[number].seats[0] for number in sorted(self._grown & self._tables.keys())}
+        return {number: self._codec.decode(np.concatenate(r.tokens)) for number, r in living.items()}
+
+    def give_up(self, number: int) -> None:
+        """Forget a living episode for which nobody waits any more."""
+        table = self._tables[number]
+        for r in table.seats:
+            self._release(r)
+        self._waiting = deque(entry for entry in self._waiting if entry[1] not in table.seats)
+        self._leave(table)
+
+    def _opened(self, episode: Episode) -> _Table:
+        seats = zip(episode.seats, episode.environment.open(self._tools), strict=True)
+        return _Table(
+            next(self._numbers), [_Running(next(self._ids), episode, n, *place) for n, place in enumerate(seats)]
+        )
+
+    def _seat(self, table: _Table) -> None:
+        """The first seat of an episode begins."""
+        self._tables[table.number] = table
+        self._running |= {r.id: r for r in table.seats}
+        self._table_of |= {r.id: table for r in table.seats}
+        self._follow(table.seats[0], Ask(""))
+
+    def _step(self) -> None:
+        # 1. Everybody who may write writes one token. Those who pause hear from their environment.
+        for completion in self._sampler.step():
+            r = self._running[completion.id]
+            r.held = completion.pause is Pause.STOP
+            action = self._advance(r, completion)
+            if isinstance(action, RunCode):
+                self._waiting.append((self._clock + self._wait, r, self._call(r, action.code)))
+                self._stats.tool_calls += 1
+            else:
+                self._follow(r, action)
+        # 2. Where all wait for tools the clock jumps to the first result.
+        self._clock += 1
+        if self._waiting and not self._sampler.active:
+            self._clock = max(self._clock, self._waiting[0][0])
+        # 3. Results that are due are appended, in the order of their calls, once they are really there.
+        paused = time.perf_counter()
+        while self._in_step and self._waiting and self._waiting[0][0] <= self._clock:
+            self._resume(*self._waiting.popleft()[1:])
+        if not self._in_step and self._waiting:
+            self._resume_finished()
+        self._stats.tool_wait_s += time.perf_counter() - paused
+
+    def _resume_finished(self) -> None:
+        """Append the results that are there; where nothing can be decoded meanwhile, wait a moment for the first."""
+        if not self._sampler.active:
+            wait([future for _, _, future in self._waiting], _MOMENT_S, FIRST_COMPLETED)
+        due, self._waiting = self._waiting, deque()
+        for entry in due:
+            if entry[2].done():
+                self._resume(*entry[1:])
+            else:
+                self._waiting.append(entry)
+
+    def _follow(self, r: _Running, action: Action) -> None:
+        """Do what the environment of a seat wants."""
+        table = self._table_of[r.id]
         if isinstance(action, GoOn):
             if r.length < r.episode.sampling.max_tokens:
                 self._sampler.extend(r.id, _NO_TOKENS)
-                return {}
+                return
             action = _cut(r)
         if isinstance(action, Ask):
-            if held:
-                self._sampler.release(r.id)
-            held, r = False, table[action.seat]
+            self._release(r)
+            r = table.seats[action.seat]
             if self._take_turn(r, action.text):
-                return {}
+                return
             action = _cut(r)
         assert isinstance(action, Done | Over), "an observation is asked for elsewhere"
-        self._end_sessions(table)
-        if held:
-            self._sampler.release(r.id)
+        self._release(r)
         ends = action.seats if isinstance(action, Over) else (action,)
-        return {r.id: end for r, end in zip(table, ends, strict=True)}
+        assert len(ends) == len(table.seats), "all seats of an episode end together"
+        table.ends = ends
+        self._leave(table)
+        self._ended.append(table)
+
+    def _leave(self, table: _Table) -> None:
+        """An episode lives no longer."""
+        self._end_sessions(table)
+        del self._tables[table.number]
+        for r in table.seats:
+            del self._running[r.id], self._table_of[r.id]
+
+    def _release(self, r: _Running) -> None:
+        if r.held:
+            self._sampler.release(r.id)
+        r.held = False
 
     def _take_turn(self, r: _Running, text: str) -> bool:
         """Let a seat write, as a new sequence that begins with all there is of it; False without room.
@@ -207,16 +308,21 @@ class RolloutLoop:
         r.heard = [opening]
         for tokens in (shown, opening):
             if len(tokens):
-                r.add(tokens, None)
+                self._add(r, tokens, None)
         own = r.episode.seed if r.number == 0 else seed_of(r.episode.seed, "seat", r.number)
         seed = own if first else seed_of(own, "turn", r.length)
         limits = replace(sampling, max_tokens=room, stop=r.environment.stop)
         self._sampler.submit(SampleRequest(r.id, np.concatenate([r.prompt, *r.tokens]), limits, seed))
+        r.held = True
         return True
+
+    def _add(self, r: _Running, tokens: Ints, logprobs: np.ndarray | None) -> None:
+        r.add(tokens, logprobs)
+        self._grown.add(self._table_of[r.id].number)
 
     def _advance(self, r: _Running, completion: Completion) -> Action:
         """Add what was sampled and ask the environment what follows."""
-        r.add(completion.tokens, completion.logprobs)
+        self._add(r, completion.tokens, completion.logprobs)
         r.heard.append(completion.tokens[:-1] if completion.pause is Pause.EOS else completion.tokens)
         return r.environment.step(self._codec.decode(np.concatenate(r.heard)), completion.pause)
 
@@ -226,28 +332,33 @@ class RolloutLoop:
             r.session = next(self._sessions)
         return self._tool.submit(code, r.session)
 
-    def _resume(self, table: list[_Running], r: _Running, future: Future[ToolResult]) -> dict[int, Done]:
+    def _resume(self, r: _Running, future: Future[ToolResult]) -> None:
         """Append an observation, or end the episode: the result is lost, or there is no room for it."""
         try:
             result = future.result()
         except SandboxInfraError:
-            lost = Over((Done(StopReason.INFRASTRUCTURE),) * len(table))
-            return self._follow(table, r, lost, held=True)
+            return self._follow(r, Over((Done(StopReason.INFRASTRUCTURE),) * len(self._table_of[r.id].seats)))
         tokens = self._codec.encode_printed(r.environment.observe(result))
         if r.length + len(tokens) >= r.episode.sampling.max_tokens:
-            return self._follow(table, r, _cut(r), held=True)
-        r.add(tokens, None)
+            return self._follow(r, _cut(r))
+        self._add(r, tokens, None)
         r.heard.clear()
         self._sampler.extend(r.id, tokens)
-        return {}
 
-    def _end_sessions(self, table: Sequence[_Running]) -> None:
-        for r in table:
+    def _end_all_sessions(self) -> None:
+        for table in self._tables.values():
+            self._end_sessions(table)
+
+    def _end_sessions(self, table: _Table) -> None:
+        for r in table.seats:
             if r.session is not None and self._tool is not None:
                 self._tool.end_session(r.session)
                 r.session = None
 
-    def _finish(self, r: _Running, end: Done, policy: str, version: int, contract: str) -> Trajectory:
+    def _finished(self, table: _Table) -> tuple[Trajectory, ...]:
+        return tuple(self._finish(r, end) for r, end in zip(table.seats, table.ends, strict=True))
+
+    def _finish(self, r: _Running, end: Done) -> Trajectory:
         tokens = np.concatenate([_NO_TOKENS, *r.tokens])
         ended = end.stop is StopReason.EOS and len(tokens) > 0 and int(tokens[-1]) in self._eos
         return Trajectory(
@@ -261,9 +372,9 @@ class RolloutLoop:
             tool_calls=tuple(r.environment.calls),
             answer=end.answer,
             stop=end.stop,
-            policy=policy,
-            policy_versions=(version,),
-            contract=contract,
+            policy=self._policy,
+            policy_versions=(self._sampler.policy_version,),
+            contract=self._contract,
             agent=r.seat.agent,
             seat=r.number,
             reward=end.reward,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coevolve.engine.base import MemoryShortage
+from coevolve.engine.base import MemoryShortage, Snapshot
 from coevolve.engine.factory import open_sampler
-from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Snapshot
+from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.loop import RolloutLoop
 from coevolve.sandbox.factory import open_tool
@@ -42,10 +42,11 @@ class RolloutWorker:
             sessions=engine.max_rows if sessions else 0,
             sharing=max(engine.workers, 1),
         )
+        self._codec = Codec(model_path)
         self._loop = RolloutLoop(
             self._sampler,
             self._tool,
-            Codec(model_path),
+            self._codec,
             settings.contract,
             wait_steps=tool.wait_steps,
             eos=self._sampler.eos,
@@ -83,6 +84,16 @@ class RolloutWorker:
             shortages=shortages,
             cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
         )
+
+    def open_loop(self, policy: Snapshot) -> RolloutLoop:
+        """The loop with the weights of a policy, for episodes that come one after the other."""
+        self._sampler.load_weights(policy)
+        self._loop.begin(policy=policy.name, contract=self._hash)
+        return self._loop
+
+    def forget_texts(self) -> None:
+        """Drop the remembered encodings, which for texts that never come again only take memory."""
+        self._codec.forget()
 
     def release_memory(self) -> None:
         """Give back what memory the sampler can do without until the next assignment."""

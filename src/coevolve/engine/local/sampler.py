@@ -77,7 +77,7 @@ class LocalSampler:
         self._passes: GrowingPasses | StaticPasses
         self._max_rows = max_rows
         self._stops: dict[tuple[str, ...], StopStrings] = {}
-        self._samplings: list[Sampling] = []  # all that were ever asked for; slots refer to them by index
+        self._samplings: list[Sampling] = []  # of living sequences and older ones; slots refer to them by index
         self._begin()
 
     def _begin(self) -> None:
@@ -157,6 +157,8 @@ class LocalSampler:
         """Queue a new sequence; it is admitted when a slot is free."""
         if len(request.prompt) == 0:
             raise EngineError("a sequence needs at least one prompt token", where=f"request {request.id}")
+        if not self._slot_of and not self._queue:
+            self._samplings.clear()
         self._queue.append(request)
 
     def extend(self, id: int, tokens: Ints) -> None:
@@ -167,8 +169,12 @@ class LocalSampler:
         self._extensions[id] = tokens
 
     def release(self, id: int) -> None:
-        """Forget a paused sequence."""
-        self._free(self._slot_of[id])
+        """Forget a sequence, whether it rests, decodes or waits for a slot."""
+        self._extensions.pop(id, None)
+        if id in self._slot_of:
+            self._free(self._slot_of[id])
+        else:
+            self._queue = deque(request for request in self._queue if request.id != id)
 
     def release_memory(self) -> None:
         """Nothing is given back: the cache would be needed again at the next step."""
