@@ -42,7 +42,7 @@ def solve(
     drawn = rollouts.settings.sampling.of(agent, use)
     drawn = Distribution(temperature=0.0) if greedy else drawn
     episodes = [
-        _answer(rollouts.settings, Seat(agent, None, opening), task, k, seed_of(seed, n, k), drawn)
+        answer_episode(rollouts.settings, Seat(agent, None, opening), task, k, seed_of(seed, n, k), drawn)
         for n, task in enumerate(tasks)
         for k in range(samples)
     ]
@@ -68,7 +68,19 @@ def write(
     return [only for (only,) in rollouts.play({PROPOSER: policy}, episodes)]
 
 
-def _answer(settings: RolloutSettings, seat: Seat, task: Task, sample: int, seed: int, drawn: Distribution) -> Episode:
+def answer_episode(
+    settings: RolloutSettings, seat: Seat, task: Task, sample: int, seed: int, drawn: Distribution
+) -> Episode:
+    """One answer to a task, with the tool where the seat's agent has it.
+
+    Args:
+        settings: of the rollouts that will play it.
+        seat: who answers, and what its answer is made to begin with; its prompt is filled in.
+        task: what is asked.
+        sample: index among the answers to the task.
+        seed: of its random numbers.
+        drawn: what tokens are drawn from.
+    """
     place, (first, *more) = _text(settings, seat.agent), task.turns
     if more:
         place = DialogueSpec(place, tuple(more), all_turns=settings.dialogue.judged == "all")

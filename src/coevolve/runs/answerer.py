@@ -1,0 +1,319 @@
+"""Who answers: the trained agent of a run, or any model under prompts and settings that somebody chose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coevolve.config import Config
+from coevolve.config.acting import Distribution
+from coevolve.config.keys import config_keys, values_by_key
+from coevolve.config.loading import Layer, layer_of, override_layer, resolved
+from coevolve.engine.base import ADAPTER_CONFIG, Folder, Snapshot
+from coevolve.engine.hub import is_hub_id
+from coevolve.engine.planning.devices import gpus
+from coevolve.errors import ConfigError, ModelError, RunError
+from coevolve.methods.registry import (
+    DEFAULT_METHOD,
+    check_names,
+    load_config,
+    method_named,
+    presets_for,
+    trained_agents,
+)
+from coevolve.rollout.base import RolloutSettings
+from coevolve.rollout.codec import Codec
+from coevolve.rollout.service import LocalRollouts
+from coevolve.runs.base_model import base_model, fetch_base
+from coevolve.store import manifest
+from coevolve.store.checkpoints import RunCheckpoints
+from coevolve.store.records import RunRecords
+from coevolve.types import SOLVER, Task
+from coevolve.worlds.base import PromptContext, World
+from coevolve.worlds.miniature.learner import BASES
+from coevolve.worlds.registry import open_world, world_named
+
+EMBEDDED = ("miniature", *BASES)  # models of the package, by name
+# What decides how a model answers, or where it does; any other key would say nothing.
+_ACTING = (
+    "engine.device", "engine.workers", "engine.threads", "engine.sampler", "engine.max_rows", "vllm.", "tool.",
+    "sandbox.", "grading.", "sampling.temperature", "sampling.max_tokens", "sampling.solver.",
+)  # fmt: skip
+_OF_A_MODEL = ("world", "model.contract", "model.dtype")
+_WITHOUT_A_GPU = {"engine.device": "cpu", "engine.threads": 1, "model.dtype": "float32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """A policy and all that decides how it answers.
+
+    Args:
+        name: on screen and in tables.
+        config: resolved; of a model the sections that only training needs say nothing.
+        world: the learner's view, whose contract frames a question.
+        base: folder of the base model, checked.
+        agent: whose policy it is.
+        policy: its weights.
+        iteration: of the run that made it; None for a model.
+        run: the folder of that run; None for a model.
+        known_base: digest of the base model that the run began with, where that is known.
+    """
+
+    name: str
+    config: Config
+    world: World
+    base: Path
+    agent: str
+    policy: Snapshot
+    iteration: int | None = None
+    run: Path | None = None
+    known_base: object = None
+
+    @property
+    def drawn(self) -> Distribution:
+        """What tokens are drawn from, where an answer is not greedy."""
+        return self.config.sampling.of(self.agent)
+
+    def prompt(self, task: Task) -> str:
+        """What the policy is shown of a task: of a dialogue the first turn."""
+        return self.world.contract.prompt(self.agent, PromptContext(task.turns[0], kind=task.kind))
+
+    def open_rollouts(self) -> LocalRollouts:
+        """Workers that play episodes of this policy; the caller closes them.
+
+        Raises:
+            CoevolveError: the engine or the sandbox cannot be started.
+        """
+        return LocalRollouts(RolloutSettings.of(self.config, self.world.contract, {self.agent}), self.base)
+
+
+def of_run(path: Path, iteration: int | None = None, *, tool: bool = True, overrides: Sequence[str] = ()) -> Answerer:
+    """The agent of a run that answers, after an iteration.
+
+    Args:
+        path: the run folder.
+        iteration: 0 for the base model; None for the newest agent, or the base model where no such agent is trained.
+        tool: false takes it away from an agent that has it.
+        overrides: ``KEY=VALUE`` over the run's own configuration.
+
+    Raises:
+        ConfigError: a key that says nothing here, or a value that is not allowed.
+        RunError: the run has no such agent (yet), or is damaged.
+        ModelError: the base model cannot be used.
+    """
+    records = RunRecords.open(path)
+    agent = method_named(records.config.method).answerer
+    config = _overridden(records.config, overrides)
+    config = config if tool else _without_tool(config)
+    trained = [t for t in range(1, config.iterations + 1) if records.recorded(f"checkpoints/iteration-{t}/{agent}/")]
+    if iteration is None and agent in trained_agents(config) and not trained:
+        raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
+    if iteration not in (None, 0, *trained):
+        known = ", ".join(map(str, (0, *trained)))
+        raise RunError(
+            f"the run has no agent of iteration {iteration}",
+            where=str(path),
+            fix=f"one of {known} (0: the base model): {path}@{trained[-1] if trained else 0}",
+        )
+    chosen = iteration if iteration is not None else trained[-1] if trained else 0
+    world = _world_of(config)
+    base = base_model(world)
+    policy = RunCheckpoints(records, base).weights(agent, chosen)
+    known_base = records.facts.get("base")
+    return Answerer(f"{path}@{chosen}", config, world, base, agent, policy, chosen, path, known_base)
+
+
+def of_model(
+    name: str,
+    *,
+    preset: str | None = None,
+    contract: str | None = None,
+    tool: bool = True,
+    overrides: Sequence[str] = (),
+) -> Answerer:
+    """A model as it is, under the prompts and settings of a preset.
+
+    Args:
+        name: of the embedded model ("miniature"), a folder, or a hub id.
+        preset: whose world, sampling, tool and engine hold; by default the one that was made for this model, else the
+            first one for a real model on one GPU, on the CPU where there is no GPU.
+        contract: prompts of the open world, ``model.contract``; only those of Agent0 tell of the tool.
+        tool: false takes it away from a model that has it.
+        overrides: ``KEY=VALUE`` over the preset.
+
+    Raises:
+        ConfigError: no such model or preset; a key that says nothing here, or a value that is not allowed.
+        ModelError: the model cannot be used.
+    """
+    _refuse_what_is_no_model(name)
+    _refuse_meaningless(overrides, (*_ACTING, *_OF_A_MODEL))
+    if contract == "agent0" and not tool:
+        raise ConfigError("the prompts of agent0 tell of a tool", where="--no-tool", fix="--contract r-zero or plain")
+    config = load_config(_preset_for(name, preset), overrides=overrides, layers=[_layer_for(name, preset, contract)])
+    _refuse_overruled(config, overrides, SOLVER)
+    config = config if tool else _without_tool(config)
+    world = _world_of(config)
+    base = base_model(world)
+    shown = name if name in EMBEDDED or is_hub_id(name) else Path(name).resolve().name
+    return Answerer(shown, config, world, base, SOLVER, Snapshot("base", -1, Folder(base)))
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a run, intact or not."""
+    return any((path / name).exists() for name in (manifest.NAME, manifest.COPY))
+
+
+class Readability:
+    """Whether a model can read a question, and has room to answer it.
+
+    A tiny vocabulary drops what it does not know, and the answer would be to another question.
+
+    Args:
+        answerer: who is asked.
+    """
+
+    def __init__(self, answerer: Answerer) -> None:
+        self._answerer, self._codec = answerer, Codec(answerer.base)
+        self._room = _positions(answerer.base)
+
+    def require(self, task: Task, named: str = "") -> None:
+        """
+        Args:
+            task: the question.
+            named: where it stands, for messages; default: its first words.
+
+        Raises:
+            ConfigError: the model cannot read it, or it leaves no room for an answer.
+        """
+        longest = self._answerer.config.sampling.max_tokens
+        tokens = len(self._codec.encode(self._answerer.prompt(task)))
+        where = named or f'"{task.question[:60]}"'
+        if fault := next((fault for turn in task.turns if (fault := self._fault(turn))), ""):
+            example = world_named(self._answerer.config.world).example
+            raise ConfigError(fault, where=where, fix=f"ask as the world does: {example}")
+        if tokens + longest > self._room:
+            fix = f"shorten it, or leave less room for the answer: --set sampling.max_tokens={self._room - tokens}"
+            raise ConfigError(
+                f"the question is too long: its prompt has {tokens} tokens, the answer may have {longest} "
+                f"(sampling.max_tokens), and the model has room for {self._room} in all",
+                where=where,
+                fix=fix if self._room - tokens >= 8 else "shorten it, or measure a model with more room",
+            )
+
+    def _fault(self, text: str) -> str:
+        codec = self._codec
+        if not text.strip():
+            return "the question is empty"
+        read = codec.decode(codec.encode(text))
+        if read != text:
+            pairs = enumerate(zip(read, text, strict=False))
+            same = next((i for i, (a, b) in pairs if a != b), min(len(read), len(text)))
+            return f"the model cannot read the question from {text[same : same + 20]!r} on"
+        if codec.encode(text).tolist() != codec.encode_printed(text).tolist():
+            return "the question holds the name of a special token, which would not be read as its letters"
+        return ""
+
+
+def _positions(base: Path) -> int:
+    """Tokens of the longest sequence that the model's positions allow."""
+    content = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return int(content.get("max_position_embeddings", 1 << 30))
+
+
+def _world_of(config: Config) -> World:
+    """The world with its base model on this machine."""
+    fetch_base(config.world, config.model.path)
+    return open_world(config.world_settings)
+
+
+def _overridden(config: Config, overrides: Sequence[str]) -> Config:
+    """The configuration of a run with other values for keys of acting."""
+    _refuse_meaningless(overrides, _ACTING)
+    if not overrides:
+        return config
+    changed = _changed(config, override_layer(type(config), overrides))
+    _refuse_overruled(changed, overrides, method_named(config.method).answerer)
+    return changed
+
+
+def _without_tool(config: Config) -> Config:
+    """The same without the tool; prompts that tell of it give way to R-Zero's."""
+    values: dict[str, object] = {"tool.enabled": False}
+    if config.world == "open" and config.model.contract == "agent0":
+        values["model.contract"] = "r-zero"
+    if "proposer.tool" in config_keys(type(config)):
+        values["proposer.tool"] = False
+    return _changed(config, layer_of(values, "--no-tool"))
+
+
+def _changed(config: Config, layer: Layer) -> Config:
+    schema = type(config)
+    return resolved(schema, [Layer("the configuration so far", values_by_key(config)), layer], check_names)
+
+
+def _refuse_meaningless(overrides: Iterable[str], allowed: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigError: a key decides nothing about answers, so that setting it would be a mistake.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if not any(key == name or (name.endswith(".") and key.startswith(name)) for name in allowed):
+            raise ConfigError(
+                f"{key} does not decide how a model answers",
+                where=f"--set {override}",
+                fix=f"keys that do: {', '.join(name + '*' if name.endswith('.') else name for name in allowed)}",
+            )
+
+
+def _refuse_overruled(config: Config, overrides: Iterable[str], agent: str) -> None:
+    """
+    Raises:
+        ConfigError: the temperature for all texts was set, and one for the solver holds.
+    """
+    general = any(override.partition("=")[0].strip() == "sampling.temperature" for override in overrides)
+    if general and config.sampling.of(agent).temperature != config.sampling.temperature:
+        raise ConfigError(
+            f"sampling.solver.temperature = {config.sampling.solver.temperature} holds for answers",
+            where="--set sampling.temperature",
+            fix=f"--set sampling.solver.temperature={config.sampling.temperature}",
+        )
+
+
+def _refuse_what_is_no_model(name: str) -> None:
+    path = Path(name).expanduser()
+    if name in EMBEDDED:
+        return
+    if (path / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            "this is an adapter, not a whole model",
+            where=name,
+            fix="name the run that trained it, RUN@ITERATION, or merge it: coevolve export RUN --to DIR --merge",
+        )
+    if not path.is_dir() and not is_hub_id(name):
+        raise ConfigError(
+            f"there is neither a run nor a model of this name: {name}",
+            fix="name the folder of a run (RUN, RUN@ITERATION) or of a model, a hub id (owner/model), miniature, "
+            "or an endpoint (http://...)",
+        )
+
+
+def _preset_for(name: str, preset: str | None) -> str:
+    """The preset that holds; see ``of_model``."""
+    if preset is not None:
+        return preset
+    if name in EMBEDDED:
+        return method_named(DEFAULT_METHOD).default_preset
+    return (presets_for(DEFAULT_METHOD, name) or presets_for(DEFAULT_METHOD))[0]
+
+
+def _layer_for(name: str, preset: str | None, contract: str | None) -> Layer:
+    """The model, in place of the preset's, and what follows from measuring it as it is."""
+    values: dict[str, object] = {"model.path": None if name == EMBEDDED[0] else name, "lora.enabled": False}
+    if contract is not None:
+        values |= {"model.contract": contract, "tool.enabled": contract == "agent0"}
+    if preset is None and name not in EMBEDDED and not gpus():
+        values |= _WITHOUT_A_GPU
+    return layer_of(values, "coevolve eval")
