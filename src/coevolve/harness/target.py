@@ -37,6 +37,7 @@ class Reply:
     tool_timeouts: int = 0
     wall_s: float = 0.0  # of the answer itself, without waiting in a queue, where this is known
     fault: str = ""
+    said: str | None = None  # what the model itself wrote, where ``text`` holds more; None: all of it
 
 
 class Target(Protocol):
