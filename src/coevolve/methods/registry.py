@@ -90,6 +90,17 @@ def load_config(
     return resolved(schema, stack, check_names)
 
 
+def changed_config(config: Config, overrides: Iterable[str] = (), *, layers: Sequence[Layer] = ()) -> Config:
+    """A configuration that is resolved already with other values: those of the layers, then ``key=value`` overrides.
+
+    Raises:
+        ConfigError: as of ``load_config``.
+    """
+    schema = type(config)
+    so_far = Layer("the configuration so far", values_by_key(config))
+    return resolved(schema, [so_far, *layers, override_layer(schema, overrides)], check_names)
+
+
 def presets_for(method: str, model: object = None) -> list[str]:
     """The packaged presets of a method that were made for a real model and one GPU, the plainest name first.
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coevolve.config import Config
-from coevolve.config.acting import Distribution
-from coevolve.config.keys import config_keys, values_by_key
-from coevolve.config.loading import Layer, layer_of, override_layer, resolved
+from coevolve.config.acting import Distribution, SamplingSection, WorldSettings
+from coevolve.config.loading import Layer, layer_of
 from coevolve.engine.base import ADAPTER_CONFIG, Folder, Snapshot
 from coevolve.engine.hub import is_hub_id
 from coevolve.engine.planning.devices import gpus
 from coevolve.errors import ConfigError, ModelError, RunError
 from coevolve.methods.registry import (
     DEFAULT_METHOD,
-    check_names,
+    changed_config,
     load_config,
     method_named,
     presets_for,
@@ -105,8 +104,11 @@ def of_run(path: Path, iteration: int | None = None, *, tool: bool = True, overr
     """
     records = RunRecords.open(path)
     agent = method_named(records.config.method).answerer
-    config = _overridden(records.config, overrides)
-    config = config if tool else _without_tool(config)
+    _refuse_meaningless(overrides, _ACTING)
+    config = changed_config(
+        records.config, overrides, layers=[] if tool else [_without_tool(records.config.world_settings)]
+    )
+    _refuse_overruled(config.sampling, overrides, agent)
     trained = [t for t in range(1, config.iterations + 1) if records.recorded(f"checkpoints/iteration-{t}/{agent}/")]
     if iteration is None and agent in trained_agents(config) and not trained:
         raise RunError("this run has no trained executor yet", where=str(path), fix=f"coevolve resume {path}")
@@ -118,7 +120,7 @@ def of_run(path: Path, iteration: int | None = None, *, tool: bool = True, overr
             fix=f"one of {known} (0: the base model): {path}@{trained[-1] if trained else 0}",
         )
     chosen = iteration if iteration is not None else trained[-1] if trained else 0
-    world = _world_of(config)
+    world = _world_of(config.world_settings)
     base = base_model(world)
     policy = RunCheckpoints(records, base).weights(agent, chosen)
     known_base = records.facts.get("base")
@@ -152,9 +154,9 @@ def of_model(
     if contract == "agent0" and not tool:
         raise ConfigError("the prompts of agent0 tell of a tool", where="--no-tool", fix="--contract r-zero or plain")
     config = load_config(_preset_for(name, preset), overrides=overrides, layers=[_layer_for(name, preset, contract)])
-    _refuse_overruled(config, overrides, SOLVER)
-    config = config if tool else _without_tool(config)
-    world = _world_of(config)
+    _refuse_overruled(config.sampling, overrides, SOLVER)
+    config = config if tool else changed_config(config, layers=[_without_tool(config.world_settings)])
+    world = _world_of(config.world_settings)
     base = base_model(world)
     shown = name if name in EMBEDDED or is_hub_id(name) else Path(name).resolve().name
     return Answerer(shown, config, world, base, SOLVER, Snapshot("base", -1, Folder(base)))
@@ -222,35 +224,20 @@ def _positions(base: Path) -> int:
     return int(content.get("max_position_embeddings", 1 << 30))
 
 
-def _world_of(config: Config) -> World:
+def _world_of(settings: WorldSettings) -> World:
     """The world with its base model on this machine."""
-    fetch_base(config.world, config.model.path)
-    return open_world(config.world_settings)
+    fetch_base(settings.name, settings.model.path)
+    return open_world(settings)
 
 
-def _overridden(config: Config, overrides: Sequence[str]) -> Config:
-    """The configuration of a run with other values for keys of acting."""
-    _refuse_meaningless(overrides, _ACTING)
-    if not overrides:
-        return config
-    changed = _changed(config, override_layer(type(config), overrides))
-    _refuse_overruled(changed, overrides, method_named(config.method).answerer)
-    return changed
-
-
-def _without_tool(config: Config) -> Config:
-    """The same without the tool; prompts that tell of it give way to R-Zero's."""
+def _without_tool(settings: WorldSettings) -> Layer:
+    """What takes the tool away; prompts that tell of it give way to R-Zero's."""
     values: dict[str, object] = {"tool.enabled": False}
-    if config.world == "open" and config.model.contract == "agent0":
+    if settings.name == "open" and settings.model.contract == "agent0":
         values["model.contract"] = "r-zero"
-    if "proposer.tool" in config_keys(type(config)):
+    if settings.composing:
         values["proposer.tool"] = False
-    return _changed(config, layer_of(values, "--no-tool"))
-
-
-def _changed(config: Config, layer: Layer) -> Config:
-    schema = type(config)
-    return resolved(schema, [Layer("the configuration so far", values_by_key(config)), layer], check_names)
+    return layer_of(values, "--no-tool")
 
 
 def _refuse_meaningless(overrides: Iterable[str], allowed: Sequence[str]) -> None:
@@ -268,17 +255,17 @@ def _refuse_meaningless(overrides: Iterable[str], allowed: Sequence[str]) -> Non
             )
 
 
-def _refuse_overruled(config: Config, overrides: Iterable[str], agent: str) -> None:
+def _refuse_overruled(sampling: SamplingSection, overrides: Iterable[str], agent: str) -> None:
     """
     Raises:
         ConfigError: the temperature for all texts was set, and one for the solver holds.
     """
     general = any(override.partition("=")[0].strip() == "sampling.temperature" for override in overrides)
-    if general and config.sampling.of(agent).temperature != config.sampling.temperature:
+    if general and sampling.of(agent).temperature != sampling.temperature:
         raise ConfigError(
-            f"sampling.solver.temperature = {config.sampling.solver.temperature} holds for answers",
+            f"sampling.solver.temperature = {sampling.solver.temperature} holds for answers",
             where="--set sampling.temperature",
-            fix=f"--set sampling.solver.temperature={config.sampling.temperature}",
+            fix=f"--set sampling.solver.temperature={sampling.temperature}",
         )
 
 
