@@ -43,8 +43,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         40,
         "none stated; (c) Mathematical Association of America",
         (
-            Copy("zwhe99/amc23", "test", "plain", "", "f9810c0439cd3c670ec885d328a2f06a87f3694a"),
-            Copy("math-ai/amc23", "test", "plain", "", "80815d37005feb82cd7f8fbc6901d5d3eff43057"),
+            Copy("zwhe99/amc23", "test", "amc", "", "f9810c0439cd3c670ec885d328a2f06a87f3694a"),
+            Copy("math-ai/amc23", "test", "amc", "", "80815d37005feb82cd7f8fbc6901d5d3eff43057"),
         ),
         ("amc23", "amc-23", "amc2023", "amc-2023"),
         answers="ad3d7d5e94fd317d9519461a6d3a0310e1690508d0b8de869d4e233810cb9bab",

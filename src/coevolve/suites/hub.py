@@ -37,7 +37,7 @@ def fetched(copy: Copy) -> Found:
         ConfigError: it is here, and has no such split.
     """
     folder = _cached(copy)
-    if folder is None or not _data_files(folder, copy.config):
+    if folder is None or not _of_split(folder, copy):  # others may have left a part of the files there
         folder = _downloaded(copy)
     return Found(files_of(folder, copy), f"{copy.repo}@{folder.name[:7]} {_part(copy)}")
 
@@ -61,20 +61,22 @@ def files_of(folder: Path, copy: Copy) -> tuple[Path, ...]:
     Raises:
         ConfigError: there are files, and none of them is of this split.
     """
-    found = _data_files(folder, copy.config)
-    by_split: dict[str, list[Path]] = {}
-    for file in found:
-        by_split.setdefault(_split_of(file.relative_to(folder)), []).append(file)
-    of_split = by_split.get(copy.split) or (found if set(by_split) <= {""} else [])
+    of_split = _of_split(folder, copy)
     if not of_split:
-        there = ", ".join(sorted(split or "one without a name" for split in by_split)) or "none"
+        splits = sorted({_split_of(file.relative_to(folder)) for file in _data_files(folder, copy.config)})
         raise ConfigError(
-            f"{copy.repo} has no split {copy.split!r} (there is: {there})",
+            f"{copy.repo} has no split {copy.split!r} (there is: {', '.join(splits) or 'no file with rows'})",
             where=str(folder),
             fix="the copy has changed: put another one into a folder, NAME.jsonl, and name the folder (--data)",
         )
     ending = next(ending for ending in ENDINGS if any(file.suffix.lower() == ending for file in of_split))
     return tuple(file for file in of_split if file.suffix.lower() == ending)
+
+
+def _of_split(folder: Path, copy: Copy) -> list[Path]:
+    found = _data_files(folder, copy.config)
+    splits = {file: _split_of(file.relative_to(folder)) for file in found}
+    return [file for file in found if splits[file] == copy.split] if any(splits.values()) else found
 
 
 def _part(copy: Copy) -> str:

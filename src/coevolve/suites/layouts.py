@@ -151,6 +151,12 @@ def _after_hashes(value: Any, place: str) -> str | None:
     return text.rsplit("####", 1)[-1].strip()
 
 
+def _whole(value: Any, place: str) -> str | None:
+    """A whole number without the fraction that some copies give it."""
+    text = as_text(value)
+    return None if text is None else re.sub(r"(?<=[0-9])\.0+\Z", "", text.strip())
+
+
 def _listed(value: Any, place: str) -> str | None:
     """One answer, or all that are wanted at once."""
     if isinstance(value, list | tuple):
@@ -176,6 +182,7 @@ def _from_0_to_999(value: Any, place: str) -> str | None:
 
 LAYOUTS: dict[str, Layout] = {
     "plain": Layout(("question", "problem"), ("answer",)),
+    "amc": Layout(("question", "problem"), ("answer",), final=_whole),
     "math": Layout(("problem", "question"), ("answer",), level="level", topic="subject"),
     "gsm8k": Layout(("question",), ("answer",), final=_after_hashes),
     "olympiad": Layout(("question",), ("final_answer", "answer"), topic="subfield", final=_listed),
@@ -194,6 +201,6 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def answers_digest(problems: Sequence[Problem]) -> str:
-    """SHA-256 over all answers in order of these, whole numbers without a fraction: equal however questions are set."""
-    rows = sorted(re.sub(r"(?<=[0-9])\.0+\Z", "", problem.truth or "") for problem in problems)
-    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    """SHA-256 over all answers in order of these: equal for all copies of a set, however their questions are set."""
+    answers = sorted(problem.truth or "" for problem in problems)
+    return hashlib.sha256(json.dumps(answers, ensure_ascii=False).encode()).hexdigest()
