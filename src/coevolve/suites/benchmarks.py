@@ -9,12 +9,12 @@ from pathlib import Path
 from coevolve.errors import ConfigError
 from coevolve.suites.base import Loaded, Source, content_digest
 from coevolve.suites.catalogue import BY_NAME, Benchmark, Copy
-from coevolve.suites.hub import Found, Unavailable, fetched, in_folder
+from coevolve.suites.hub import NAME_IT, Found, Unavailable, fetched, in_folder
 from coevolve.suites.layouts import LAYOUTS, Layout, answers_digest
 from coevolve.suites.rows import ENDINGS, Row, read_rows
 from coevolve.worlds.base import Problem
 
-_ANY_COPY = "take another copy, or accept this one as it is (--any-copy)"
+_ANY_COPY = "take another copy; coevolve eval --any-copy accepts this one as it is"
 
 
 def benchmark_source(name: str, folder: Path | None = None, *, any_copy: bool = False) -> Source:
@@ -85,8 +85,8 @@ def _on_the_hub(benchmark: Benchmark) -> tuple[Copy, Found, list[str]]:
     raise ConfigError(
         f"no copy of {benchmark.name} can be read: {'; '.join(refused)}",
         where=f"suite={benchmark.name}",
-        fix=f"put a copy into a folder as {benchmark.name}.jsonl and name the folder (--data), or fetch it where there "
-        f"is a network: hf download --repo-type dataset {benchmark.copies[0].repo}",
+        fix=f"put a copy into a folder as {benchmark.name}.jsonl and {NAME_IT}, or fetch it where there is a network: "
+        f"hf download --repo-type dataset {benchmark.copies[0].repo}",
     )
 
 
@@ -100,7 +100,7 @@ def _layout(benchmark: Benchmark, copy: Copy | None, rows: list[Row]) -> Layout:
         f"rows of {benchmark.name} have no field {LAYOUTS[names[0]].missing(rows[0].fields)} "
         f"(there are: {', '.join(rows[0].fields)})",
         where=rows[0].place,
-        fix="rename it; or the copy has changed: put another one into a folder and name the folder (--data)",
+        fix=f"rename it; or the copy has changed: put another one into a folder and {NAME_IT}",
     )
 
 

@@ -13,6 +13,7 @@ from coevolve.errors import CoevolveError, ConfigError
 from coevolve.suites.catalogue import Copy
 from coevolve.suites.rows import ENDINGS
 
+NAME_IT = "name that folder (--data, or evaluation.suite_data)"
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev")
 _NO_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
 
@@ -67,7 +68,7 @@ def files_of(folder: Path, copy: Copy) -> tuple[Path, ...]:
         raise ConfigError(
             f"{copy.repo} has no split {copy.split!r} (there is: {', '.join(splits) or 'no file with rows'})",
             where=str(folder),
-            fix="the copy has changed: put another one into a folder, NAME.jsonl, and name the folder (--data)",
+            fix=f"the copy has changed: put another one, NAME.jsonl, into a folder and {NAME_IT}",
         )
     ending = next(ending for ending in ENDINGS if any(file.suffix.lower() == ending for file in of_split))
     return tuple(file for file in of_split if file.suffix.lower() == ending)
