@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -94,7 +94,7 @@ class Client:
         self._key, self._variable, self._patience = key, variable, patience
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
-        self._http: httpx.AsyncClient | None = None
+        self._certificates: ssl.SSLContext | None = None
         self._flights: set[_Flight] = set()
         self._answered = self._in_vain = 0
         self._quiet_until = 0.0
@@ -136,8 +136,6 @@ class Client:
     def close(self) -> None:
         """End the connections; does nothing the second time."""
         if self._thread is not None:
-            with suppress(Exception):  # connections that cannot be ended in order are ended all the same
-                self._start(self._farewell()).result(timeout=5)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._thread = None
@@ -151,25 +149,22 @@ class Client:
 
     # In the thread.
 
-    def _connections(self) -> httpx.AsyncClient:
-        if self._http is None:
-            headers = {"Content-Type": "application/json"}
-            self._http = httpx.AsyncClient(
-                headers=headers if self._key is None else headers | {"Authorization": f"Bearer {self._key}"},
-                verify=self.url.startswith("https:"),  # reading all certificates takes a while
-                timeout=httpx.Timeout(None, connect=_CONNECT_S),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._patience.concurrency),
-            )
-        return self._http
-
-    async def _farewell(self) -> None:
-        if self._http is not None:
-            await self._http.aclose()
+    def _connection(self) -> httpx.AsyncClient:
+        """One connection, kept open. A pool of many looks at all of them for every request, which costs more."""
+        if self._certificates is None and self.url.startswith("https:"):
+            self._certificates = httpx.create_ssl_context()
+        headers = {"Content-Type": "application/json"}
+        return httpx.AsyncClient(
+            headers=headers if self._key is None else headers | {"Authorization": f"Bearer {self._key}"},
+            verify=self._certificates or False,  # without them there is nothing to verify, and they take long to read
+            timeout=httpx.Timeout(None, connect=_CONNECT_S),
+            limits=httpx.Limits(max_connections=1),
+        )
 
     async def _models(self) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(min(self._patience.timeout_s, _CONNECT_S)):
-                response = await self._connections().get(below(self.url, MODELS))
+            async with asyncio.timeout(min(self._patience.timeout_s, _CONNECT_S)), self._connection() as http:
+                response = await http.get(below(self.url, MODELS))
             if response.status_code == 404:
                 return ()
             return tuple(str(one["id"]) for one in accepted(response, self._key)["data"])
@@ -193,13 +188,14 @@ class Client:
         self._in_vain = 0
 
         async def work() -> None:
-            while True:
-                await room.acquire()
-                request = next(requests, None)
-                if request is None:
-                    room.release()
-                    return
-                done.put((request.key, await self._deliver(url, request, read)))
+            async with self._connection() as http:
+                while True:
+                    await room.acquire()
+                    request = next(requests, None)
+                    if request is None:
+                        room.release()
+                        return
+                    done.put((request.key, await self._deliver(http, url, request, read)))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -208,14 +204,16 @@ class Client:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def _deliver(self, url: str, request: Request[Key], read: Read[Answer]) -> Answer | Fault:
+    async def _deliver(
+        self, http: httpx.AsyncClient, url: str, request: Request[Key], read: Read[Answer]
+    ) -> Answer | Fault:
         """The answer to one request, or why there is none after all attempts."""
         attempts, in_silence, answered = 0, 0, self._answered
         content = json.dumps(request.body).encode()
         while True:
             await self._quiet()
             try:
-                answer = await self._attempt(url, content, read)
+                answer = await self._attempt(http, url, content, read)
             except Useless as error:
                 raise self._useless(error.what, request.label, fix=error.fix) from None
             except Refused as refusal:
@@ -235,14 +233,14 @@ class Client:
                 self._in_vain = 0
                 return answer
 
-    async def _attempt(self, url: str, content: bytes, read: Read[Answer]) -> Answer:
+    async def _attempt(self, http: httpx.AsyncClient, url: str, content: bytes, read: Read[Answer]) -> Answer:
         sent = self._loop.time()
         flight = _Flight(sent, asyncio.timeout(None), sent, self._answered)
         try:
             async with flight.timer:
                 self._flights.add(flight)
                 self._watch(flight)
-                response = await self._connections().post(url, content=content)
+                response = await http.post(url, content=content)
         except TimeoutError:
             raise Failed(self._too_late(flight), timed_out=True) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
