@@ -100,6 +100,13 @@ def test_whole_numbers_of_a_parquet_column_with_gaps_have_no_fraction(tmp_path: 
     assert [(p.truth, p.level) for p in problems] == [("2", "1"), ("0.5", "")]
 
 
+def test_a_number_that_is_none_is_no_answer(tmp_path: Path) -> None:
+    rows = [{"question": "1 + 1?", "answer": 2.0}, {"question": "a half?", "answer": float("nan")}]
+    error = refused(write_parquet(tmp_path / "a.parquet", rows))
+    assert "no answer" in error.what
+    assert error.where.endswith("row 2")
+
+
 def test_options_of_a_csv_file_are_a_list_in_a_cell(tmp_path: Path) -> None:
     text = 'question,options,answer\nWhich is odd?,"[""2"", ""3""]",B\n'
     (problem,) = file_source(write(tmp_path, text, "a.csv")).load().problems
@@ -179,6 +186,12 @@ FAULTS = {
     ),
     "no object": ('{"question": "1?", "answer": 1}\n[1, 2]', ", line 2", "a list, not an object", '"question"'),
     "NaN": ('{"question": "1?", "answer": NaN}', ", line 1", "NaN", "one JSON object per line"),
+    "half a character": (
+        '{"question": "1?", "answer": 1}\n{"question": "\\ud83d?", "answer": 1}',
+        ", line 2",
+        "half a character",
+        "itself",
+    ),
     "field twice": (
         '{"question": "1?", "answer": 1, "answer": 2}',
         ", line 1",

@@ -90,9 +90,16 @@ def _json(path: Path) -> Iterator[Row]:
 
 def _parsed(text: str, place: str, form: str) -> Any:
     try:
-        return json.loads(
+        content = json.loads(
             text, parse_int=Number, parse_float=Number, parse_constant=_no_number, object_pairs_hook=_pairs
         )
+        if "\\ud" in text.lower():  # an escape may write half a character, which nothing can encode
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"it has half a character: {error.object[error.start]!a}", where=place, fix="write the character itself"
+        ) from error
     except json.JSONDecodeError as error:
         at = f"column {error.colno}" if "line" in place.rsplit(",", 1)[-1] else f"line {error.lineno}"
         raise ConfigError(f"it is not JSON: {error.msg} at {at}", where=place, fix=form) from error
@@ -168,7 +175,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"it is not Parquet: {reason}", where=str(path)) from error
     for number, fields in enumerate(table.to_pylist(), start=1):
-        yield Row(f"{path}, row {number}", fields)
+        yield Row(f"{path}, row {number}", {name: None if value != value else value for name, value in fields.items()})
 
 
 def as_text(value: Any) -> str | None:
