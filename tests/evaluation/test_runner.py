@@ -12,6 +12,7 @@ import pytest
 from coevolve.config import EvaluationSection
 from coevolve.errors import SandboxInfraError
 from coevolve.evaluation import phase
+from coevolve.evaluation.meters import RunMeter
 from coevolve.evaluation.runner import (
     PROBLEM_SEED,
     evaluate,
@@ -236,7 +237,8 @@ def test_a_users_file_is_a_suite_with_figures_of_its_own(meter, policy, scripted
     file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     rollouts = scripted(lambda task, sample: ("2", 0))
     found = evaluate(rollouts, policy, [own_suite(file, 3)], seed=0)
-    assert found.row == {"sums": {"mean": 0.5, "n": 2, "k": 3, "ci95": found.row["sums"]["ci95"]}}
+    rates = {"mean": 0.5, "n": 2, "k": 3, "ci95": found.row["sums"]["ci95"], "greedy": 0.5, "majority": 0.5}
+    assert found.row == {"sums": rates | {"tool_calls": 0.0, "no_answer": 0.0, "cut_off": 0.0}}
     assert [(row["set"], row["samples_right"], row["greedy_right"]) for row in found.problems] == [
         ("own-sums", 3, True),
         ("own-sums", 0, False),
@@ -272,7 +274,7 @@ def test_another_problem_set_holds_other_problems_of_the_same_kinds(monkeypatch:
             asked.append(seed)
             return super().suites(section, seed)
 
-    monkeypatch.setattr(phase, "open_meter", lambda world, dialogue: Recording())
+    monkeypatch.setattr(phase, "open_meter", lambda world, dialogue, sources: RunMeter(Recording()))
     for number in (0, 1):
         phase.Evaluate(load_config("mini", None, [f"evaluation.problem_set={number}"]), 0)
     assert asked[0] == PROBLEM_SEED  # the problems of all runs before there were sets

@@ -41,6 +41,7 @@ EXECUTOR: Row = {
     "skipped_updates": 0,
     "tokens_trained": 900,
 }
+EVALUATION: Row = {"event": "evaluation", "suites": {"my": {"mean": 0.4, "no_answer": 0.1, "cut_off": 0.05}}}
 PROBE: Row = {"event": "probe", "agreement": 0.9, "best_agreement": 0.8, "worse": False}
 ROLLBACK: Row = {"event": "rollback", "to": 1}
 
@@ -53,7 +54,7 @@ def run(*changes: Row, iterations: int = 2) -> list[Row]:
     """Rows of a healthy run whose last iteration differs: changes are for rows of their event, rollbacks are added."""
     rows: list[Row] = []
     for t in range(1, iterations + 1):
-        for row in (CURRICULUM, CURRICULUM, POOL, EXECUTOR, EXECUTOR, PROBE):
+        for row in (CURRICULUM, CURRICULUM, POOL, EXECUTOR, EXECUTOR, PROBE, EVALUATION):
             mine = [c for c in changes if c["event"] == row["event"] and t == iterations]
             rows.append(row | {"iteration": t} | {k: v for c in mine for k, v in c.items()})
     return rows + [c | {"iteration": iterations} for c in changes if c["event"] == "rollback"]
@@ -65,6 +66,10 @@ def pool(**changed: Any) -> Row:
 
 def step(agent: str, **changed: Any) -> Row:
     return {"event": f"{agent}_step"} | changed
+
+
+def on_suites(**changed: Any) -> Row:
+    return {"event": "evaluation", "suites": {"my": EVALUATION["suites"]["my"] | changed}}
 
 
 ONE_TOPIC = {"remainder": 88, "sum": 2}
@@ -97,6 +102,9 @@ CASES = [
     ("updates left out", step("executor", skipped_updates=0), step("executor", skipped_updates=1), "2 updates of the"),
     ("no gradient", step("executor", tokens_trained=1), step("executor", tokens_trained=0), "learned nothing"),
     ("worse", {"event": "probe", "worse": False}, {"event": "probe", "worse": True}, "health.rollback is off"),
+    ("no answers", on_suites(no_answer=0.89), on_suites(no_answer=0.9), "90 % of the answers to my hold no answer"),
+    ("no answers", on_suites(no_answer=0.5), on_suites(no_answer=1, cut_off=1), "sampling.max_tokens"),
+    ("no answers", on_suites(no_answer=0.5), on_suites(no_answer=1, cut_off=0.1), "model.contract"),
 ]
 
 

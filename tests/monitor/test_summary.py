@@ -49,7 +49,7 @@ def test_a_run_without_any_phase_has_all_keys_and_nulls(tmp_path: Path) -> None:
     summary = summarise(tmp_path)
     required = ["method", "preset", "seed", "wall_s", "cpu_s", "iterations", "time", "tokens", "controls"]
     assert set(required) <= set(summary)
-    keys = ["iteration", "held_out", "transfer", "pool", "curriculum", "executor", "probe", "rollback"]
+    keys = ["iteration", "held_out", "transfer", "suites", "pool", "curriculum", "executor", "probe", "rollback"]
     none = dict.fromkeys(keys) | {"alarms": [], "skipped_updates": 0}
     assert summary["iterations"] == [none | {"iteration": t} for t in range(3)]
     assert summary["skipped_updates"] == 0

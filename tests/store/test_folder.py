@@ -14,6 +14,8 @@ import pytest
 
 from coevolve.errors import RunError
 from coevolve.methods.config import CoevolutionConfig
+from coevolve.methods.phases.pool_report import read_tasks
+from coevolve.store import tables
 from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
 
@@ -339,12 +341,29 @@ def test_a_table_keeps_its_types_even_when_empty_and_damage_is_named(tmp_path: P
     assert first["counts"] == [{"answer": "7", "votes": 5}, {"answer": "8", "votes": 1}]
     assert first["added"] == 2
     assert second["p_hat"] is None
-    assert folder.read_table(str(folder.write_table("meter/tasks-1.parquet", []).relative_to(tmp_path))) == []
+    assert folder.records.read_table(str(folder.write_table("meter/tasks-1.parquet", []).relative_to(tmp_path))) == []
     (tmp_path / "tasks" / "iteration-1.parquet").write_bytes(b"PAR1")
     with pytest.raises(RunError, match="damaged"):
         folder.read_table("tasks/iteration-1.parquet")
     with pytest.raises(RunError, match="missing"):
         folder.read_table("tasks/iteration-2.parquet")
+
+
+def test_what_is_for_measuring_is_refused_to_phases_under_any_name(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, CoevolutionConfig())
+    rows = [{"set": "suites-my", "task_id": "my-1", "question": "2 + 2?", "truth": "4"}]
+    meant = folder.write_table("meter/evaluation-0.parquet", rows)
+    assert folder.records.read_table("meter/evaluation-0.parquet")[0]["truth"] == "4"
+    folder.write_table("tasks/iteration-1.parquet", [])
+    assert read_tasks(folder, 1) == []
+    (tmp_path / "tasks" / "iteration-1.parquet").write_bytes(meant.read_bytes())
+    for read in (lambda: read_tasks(folder, 1), lambda: folder.read_table("meter/evaluation-0.parquet")):
+        with pytest.raises(RunError, match="for measuring only") as caught:
+            read()
+        assert caught.value.where.endswith(".parquet")
+    answers = folder.write_table("trajectories/suites-0-my.parquet", [])
+    assert tables.is_for_measuring(answers)
+    assert not tables.is_for_measuring(folder.write_table("tasks/iteration-2.parquet", []))
 
 
 def test_facts_and_status_are_kept(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coevolve.config import EvaluationSection
 from coevolve.config.resources import EngineSection
 from coevolve.engine.planning.devices import why_no_gpu
 from coevolve.errors import CoevolveError
 from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Fit, sentence
 from coevolve.runs.plan import PlannedPhase
+from coevolve.runs.prompts import described
+from coevolve.suites.base import Source, subset
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
@@ -24,6 +27,43 @@ MEGABYTE, GIGABYTE = 1e6, 1e9
 def print_settings(console: Console, values: Mapping[str, object]) -> None:
     """The resolved configuration as YAML, usable with ``--config``."""
     console.print(yaml.safe_dump(values, sort_keys=False), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_suites(console: Console, sources: Sequence[Source], section: EvaluationSection) -> None:
+    """What is measured beside the suites of the world, and under which licences.
+
+    Raises:
+        ConfigError: a suite cannot be read.
+    """
+    for line in (described(source, source.load(), section) for source in sources):
+        console.print(f"suite {line}", markup=False, highlight=False, soft_wrap=True)
+    if sources:
+        console.print()
+
+
+def suites_json(sources: Sequence[Source], section: EvaluationSection) -> list[dict[str, object]]:
+    """The same for programs; ``answers`` are those of one evaluation.
+
+    Raises:
+        ConfigError: a suite cannot be read.
+    """
+    found: list[dict[str, object]] = []
+    for source in sources:
+        loaded = source.load()
+        n = len(subset(loaded.problems, section.suite_limit))
+        found.append(
+            {
+                "name": source.name,
+                "n": n,
+                "size": len(loaded.problems),
+                "answers": n * (section.suite_samples + 1),
+                "licence": source.licence,
+                "copy": loaded.copy,
+                "digest": loaded.digest,
+                "notes": list(loaded.notes),
+            }
+        )
+    return found
 
 
 def print_costs(console: Console, phases: Sequence[PlannedPhase], cores: int, *, timed: bool) -> None:
@@ -83,8 +123,9 @@ def plan_json(
     phases: Sequence[PlannedPhase],
     fit: Fit | None = None,
     shortages: Sequence[CoevolveError] = (),
+    suites: Sequence[Mapping[str, object]] = (),
 ) -> str:
-    """The same for programs: ``{"config": {...}, "phases": [...], "memory": {...}, "obstacles": [...]}``."""
+    """The same for programs: ``config``, ``phases``, ``memory``, ``obstacles`` and ``suites``."""
     rows = [
         {
             "name": phase.name,
@@ -104,7 +145,8 @@ def plan_json(
         "micro_batch_tokens": fit.micro_batch,
     }
     obstacles = [shortage.what for shortage in shortages]
-    return json.dumps({"config": values, "phases": rows, "memory": memory, "obstacles": obstacles})
+    plan = {"config": values, "phases": rows, "memory": memory, "obstacles": obstacles, "suites": list(suites)}
+    return json.dumps(plan)
 
 
 def _table(*headings: str) -> Table:

@@ -11,7 +11,15 @@ from rich.console import Console
 
 from coevolve.commands import faults
 from coevolve.commands.compare import comparison_of, print_set
-from coevolve.commands.plan import plan_json, print_costs, print_memory, print_settings, print_shortages
+from coevolve.commands.plan import (
+    plan_json,
+    print_costs,
+    print_memory,
+    print_settings,
+    print_shortages,
+    print_suites,
+    suites_json,
+)
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
@@ -29,21 +37,25 @@ def show_plan(config: Config, *, as_json: bool) -> None:
     """``--dry-run``: the plan, and the first thing that keeps it from this machine as an error.
 
     Raises:
-        CoevolveError: the device is here, but memory or disk is short, or texts are longer than the model allows.
+        CoevolveError: the device is here, but memory or disk is short, or texts are longer than the model allows; or
+            a suite cannot be read.
     """
+    from coevolve.evaluation.chosen import chosen
     from coevolve.runs.estimate import fit_here
     from coevolve.runs.plan import needs_of, planned
     from coevolve.runs.room import shortages_here
     from coevolve.worlds.registry import world_named
 
-    phases, needs = planned(config), needs_of(config)
+    sources = chosen(config.evaluation)
+    phases, needs = planned(config, sources), needs_of(config, sources=sources)
     fit, short = fit_here(needs.shape, needs.load), shortages_here(needs, _stem(config))
     if as_json:
-        print(plan_json(config.model_dump(), phases, fit, short))
+        print(plan_json(config.model_dump(), phases, fit, short, suites_json(sources, config.evaluation)))
     else:
         console, engine = Console(), config.engine
         timed = engine.device == "cpu" and world_named(config.world).sizes is not None
         print_settings(console, config.model_dump())
+        print_suites(console, sources, config.evaluation)
         print_costs(console, phases, usable_cores(), timed=timed)
         if not timed:
             print_memory(console, engine, needs.model, fit)

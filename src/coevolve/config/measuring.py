@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -25,6 +27,44 @@ class EvaluationSection(Section):
         2, ge=0, description="answers of the first executor per task of each pool; 0 = not measured"
     )
     forced_fence: bool = Field(True, description="measure the base model once with the code fence forced at the start")
+    suites: list[str] = Field(
+        default_factory=list,
+        description="problems of your choice, measured in any world: files of questions with answers, gym:SET, or "
+        "names of benchmarks; one text with commas between them will do",
+    )
+    suite_samples: int = Field(
+        4, ge=1, description="answers per problem of a suite at the sampling temperature; a greedy one is added"
+    )
+    suite_limit: int = Field(0, ge=0, description="problems that are measured of each suite at most; 0 = all")
+    suite_data: str | None = Field(
+        None, description="folder with copies of benchmarks, for machines without a network; default: the cache"
+    )
+
+    @field_validator("suites", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """A text stands for a list; files are named so that the run can be taken up from another folder."""
+        names = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not isinstance(names, list):
+            return names
+        return [_absolute(name) if isinstance(name, str) and _is_file(name) else name for name in names]
+
+    @field_validator("suite_data", mode="after")
+    @classmethod
+    def _from_anywhere(cls, value: str | None) -> str | None:
+        return _absolute(value) if value else None
+
+
+SUITE_FILES = (".jsonl", ".json", ".parquet", ".csv")  # endings of files with questions
+
+
+def _is_file(suite: str) -> bool:
+    path = Path(suite).expanduser()
+    return not suite.startswith("gym:") and (path.suffix.lower() in SUITE_FILES or path.is_file())
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(Path(path).expanduser())
 
 
 class GradingSection(Section):

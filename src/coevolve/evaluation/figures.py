@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from coevolve.evaluation.suite_figures import suite_figures, suite_headline
 from coevolve.methods.figures import (
     HELD_OUT,
     Headline,
@@ -22,6 +23,7 @@ from coevolve.methods.figures import (
 from coevolve.methods.phases.pool_report import POOL
 from coevolve.methods.reporting import Row, Unit, number_at
 from coevolve.types import PROPOSER
+from coevolve.worlds.base import SUITES
 
 _FORCED = "fence_forced_base"
 _CONTROLS = {_FORCED: "base model, made to open a code block"}
@@ -37,6 +39,7 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
     measured = run.with_part("held_out")
     agent = run.answerer
     yield _headline(event, run, measured)
+    yield from suite_figures(run)
     calls = known(run.over_iterations("held_out", "tool_calls"))
     if calls:
         yield Stat("tool calls per solution", change(calls, "{:.1f}".format), agent=agent)
@@ -58,6 +61,8 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
 
 def _headline(event: str, run: RunView, measured: _Measured) -> Headline:
     """How held-out accuracy moved, from the base model to the newest evaluation."""
+    if not measured and run.with_part(SUITES):
+        return suite_headline(run)
     if not measured:
         if any(row.get("event") == event for row in run.rows):
             return Headline("The agents co-evolved in a world without known answers, so there is no accuracy to show.")

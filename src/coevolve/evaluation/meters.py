@@ -1,19 +1,21 @@
-"""Truth about a training run that only the meter knows: whether pseudo-labels and training answers are correct.
+"""What only measuring code knows of a run: whether its pseudo-labels and answers are true, and all of its suites.
 
 The recorder passes on what the loop has done and reads the numbers for the run folder. No method that the loop could
 call returns anything, and nothing that learns may import this module: true answers never flow back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
-from coevolve.config import DialogueSection
+from coevolve.config import DialogueSection, EvaluationSection
 from coevolve.config.dotted import is_dotted, load_object
 from coevolve.evaluation.scoring import is_right
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.statistics import mean
+from coevolve.suites.base import Source, suite_of
 from coevolve.types import Group, LabelledTask, Task, Trajectory
-from coevolve.worlds.base import Meter
+from coevolve.worlds.base import Meter, Suite
 from coevolve.worlds.miniature.meter import MiniatureMeter
 from coevolve.worlds.open.meter import OpenMeter
 
@@ -86,14 +88,56 @@ def true_accuracy(
     return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])
 
 
-def open_meter(world: str, dialogue: DialogueSection) -> Meter:
-    """The meter of a world; opening one costs nothing. A world of one's own names the class of its meter, by dotted
-    path, in its attribute ``meter``; without one nothing is known to be right.
+class RunMeter:
+    """Implements ``coevolve.worlds.base.Meter`` for a run: the meter of its world, and the suites that were chosen.
+
+    Args:
+        world: what the world knows.
+        sources: called when the suites are needed, so that a meter costs nothing.
+    """
+
+    def __init__(self, world: Meter, sources: Callable[[], Sequence[Source]] = tuple) -> None:
+        self._world, self._sources = world, cache(sources)
+
+    @property
+    def knows_labels(self) -> bool:
+        """Whether the world knows the true answers of tasks that a proposer wrote."""
+        return self._world.knows_labels
+
+    def truth(self, task: Task) -> str | None:
+        """The true answer as the world knows it; a suite knows nothing of other tasks than its own."""
+        return self._world.truth(task)
+
+    def own_suites(self, section: EvaluationSection, seed: int) -> Sequence[Suite]:
+        """Those of the world alone."""
+        return self._world.suites(section, seed)
+
+    def suites(self, section: EvaluationSection, seed: int) -> Sequence[Suite]:
+        """Those of the world, then the chosen ones in the order of the configuration.
+
+        Raises:
+            ConfigError: a chosen one does not exist.
+        """
+        k, limit = section.suite_samples, section.suite_limit
+        return [
+            *self.own_suites(section, seed),
+            *(suite_of(source, samples=k, limit=limit) for source in self._sources()),
+        ]
+
+
+def open_meter(world: str, dialogue: DialogueSection, sources: Callable[[], Sequence[Source]] = tuple) -> RunMeter:
+    """The meter of a run; opening one costs nothing. A world of one's own names the class of its meter, by dotted
+    path, in its attribute ``meter``; without one nothing that a proposer writes is known to be right.
 
     Args:
         world: as in the configuration.
         dialogue: says what the true answer of a dialogue is.
+        sources: of the suites that are measured beside those of the world, called when they are needed.
     """
+    return RunMeter(_meter_of(world, dialogue), sources)
+
+
+def _meter_of(world: str, dialogue: DialogueSection) -> Meter:
     if world == "miniature":
         return MiniatureMeter(all_turns=dialogue.judged == "all")
     own = getattr(load_object(world, "world"), "meter", None) if is_dotted(world) else None

@@ -5,12 +5,14 @@ With it the list of all phases of a run, and of what they report, is complete.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from coevolve.config import Config
-from coevolve.evaluation.meters import open_meter
+from coevolve.evaluation.chosen import chosen
+from coevolve.evaluation.meters import RunMeter, open_meter
 from coevolve.evaluation.recorder import keep_trajectories
 from coevolve.evaluation.report import CONTROL, EVALUATE, EVALUATION, evaluation_report
 from coevolve.evaluation.runner import (
@@ -28,29 +30,38 @@ from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Snapshot
+from coevolve.suites.base import Source
 from coevolve.types import PROPOSER, Origin
-from coevolve.worlds.base import HELD_OUT, Problem
+from coevolve.worlds.base import HELD_OUT, SUITES, Problem, Suite
 
 
 class Evaluate:
-    """All suites of the world, the newest pool under the first solver, and once the forced-tool control.
+    """All suites of the world and of the configuration, the newest pool under the first solver, and once the
+    forced-tool control.
 
-    In a world that knows no answers only the tool calls of the first solver on the newest pool are left.
+    In a world that knows no answers only the chosen suites, and the tool calls of the first solver on the newest pool,
+    are left.
     """
 
     by_steps = False
 
-    def __init__(self, config: Config, iteration: int) -> None:
+    def __init__(self, config: Config, iteration: int, meter: RunMeter | None = None) -> None:
         self.iteration = iteration
         self._answerer = method_named(config.method).answerer
         self.report = evaluation_report(labels_of(config)[self._answerer])
-        self._config, self._meter = config, open_meter(config.world, config.dialogue)
+        self._config, self._meter = config, meter or _meter_of(config, None)
+        self._seed = PROBLEM_SEED + config.evaluation.problem_set
         with_pool = iteration > 0 and config.evaluation.pool_samples > 0 and isinstance(config, CoevolutionConfig)
-        self._parts = by_part(self._meter.suites(config.evaluation, PROBLEM_SEED + config.evaluation.problem_set))
+        own = by_part(self._meter.own_suites(config.evaluation, self._seed))
         with_control = iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
-        self._control = with_control and HELD_OUT in self._parts
+        self._control = with_control and HELD_OUT in own
         self._pool = with_pool and self._answerer in trained_agents(config)
-        self.steps = max(1, len(self._parts)) + self._pool + self._control
+        self.steps = max(1, len(own) + len(config.evaluation.suites)) + self._pool + self._control
+
+    @cached_property
+    def _parts(self) -> dict[str, list[Suite]]:
+        """The suites by part; whoever only asks for names and steps need not have them."""
+        return by_part(self._meter.suites(self._config.evaluation, self._seed))
 
     def cost(self, config: Config) -> PhaseCost:
         """What is answered; where no answers are known, the newest pool alone."""
@@ -73,12 +84,13 @@ class Evaluate:
         t = self.iteration
         files: list[Path] = []
         policy = state.checkpoints.weights(self._answerer, t) if self._parts else None
-        parts = self._measure_suites(state, policy) if policy else {}
+        problems: list[dict[str, object]] = []
         row: dict[str, object] = {"event": EVALUATION, "iteration": t, HELD_OUT: None}
-        row |= {part: found.row for part, found in parts.items()}
+        row |= self._measure_suites(state, policy, problems, files) if policy else {}
         row |= self._measure_pool(state, files) if self._pool else {}
         state.store.log(row)
-        files += self._keep(state, parts)
+        if policy:
+            files.append(state.store.write_table(f"meter/evaluation-{t}.parquet", problems))
         if policy and self._control:
             opening, suites = state.world.contract.tool_opening, self._parts[HELD_OUT]
             seed, judge = self._config.seed, state.judge
@@ -89,14 +101,21 @@ class Evaluate:
         state.progress.step(self.steps, {})
         return files
 
-    def _measure_suites(self, state: State[Any], policy: Snapshot) -> dict[str, Evaluation]:
-        found: dict[str, Evaluation] = {}
+    def _measure_suites(
+        self, state: State[Any], policy: Snapshot, problems: list[dict[str, object]], files: list[Path]
+    ) -> dict[str, dict[str, object]]:
+        """The parts of the row. Chosen suites are measured one after the other, so that no two are held in memory."""
+        seed, judge, done = self._config.seed, state.judge, 0
+        rows: dict[str, dict[str, object]] = {}
         for part, suites in self._parts.items():
-            seed, judge = self._config.seed, state.judge
-            found[part] = evaluate(state.rollouts, policy, suites, seed=seed, judge=judge, agent=self._answerer)
-            accuracy = found[part].row.get(MEAN_AT_K)
-            state.progress.step(len(found), {} if accuracy is None else {"held-out accuracy": accuracy})
-        return found
+            for together in [[suite] for suite in suites] if part == SUITES else [suites]:
+                found = evaluate(state.rollouts, policy, together, seed=seed, judge=judge, agent=self._answerer)
+                rows[part] = rows.get(part, {}) | found.row
+                problems += found.problems
+                files += self._keep(state, part, together, found)
+                done += 1
+                state.progress.step(done, _accuracy(found.row))
+        return rows
 
     def _measure_pool(self, state: State[Any], files: list[Path]) -> dict[str, object]:
         """The first solver on this iteration's pool: are the tasks becoming harder?"""
@@ -118,26 +137,39 @@ class Evaluate:
         files.append(state.store.write_table(f"meter/first-executor-{t}.parquet", rows))
         return {"first_executor_pass_rate": {str(t): measure.pass_rate}} | calls
 
-    def _keep(self, state: State[Any], parts: Mapping[str, Evaluation]) -> list[Path]:
+    def _keep(self, state: State[Any], part: str, suites: Sequence[Suite], found: Evaluation) -> list[Path]:
         t = self.iteration
-        if not parts:
+        if not self._config.run.keep_trajectories:
             return []
-        problems = [row for part in parts.values() for row in part.problems]
-        files = [state.store.write_table(f"meter/evaluation-{t}.parquet", problems)]
-        if self._config.run.keep_trajectories:
-            for part, found in parts.items():
-                name = part.replace("_", "-")
-                files += keep_trajectories(state.store, f"{name}-{t}", t, EVALUATE, found.trajectories, found.questions)
-        return files
+        # The first number of a name is its iteration.
+        name = f"{part}-{t}-{suites[0].key}" if part == SUITES else f"{part.replace('_', '-')}-{t}"
+        return keep_trajectories(state.store, name, t, EVALUATE, found.trajectories, found.questions)
 
 
-def run_phases(config: Config) -> list[Phase]:
-    """All phases of a run in order; iteration 0 measures the base model."""
-    method = method_named(config.method)
-    out: list[Phase] = [Evaluate(config, 0)]
+def _accuracy(row: Mapping[str, Any]) -> dict[str, object]:
+    """What the progress line says of a part that was just measured."""
+    if MEAN_AT_K in row:
+        return {"held-out accuracy": row[MEAN_AT_K]}
+    return {f"{name} accuracy": of["mean"] for name, of in row.items() if "greedy" in of}
+
+
+def run_phases(config: Config, sources: Sequence[Source] | None = None) -> list[Phase]:
+    """All phases of a run in order; iteration 0 measures the base model.
+
+    Args:
+        config: of the run.
+        sources: of the suites that were chosen; None: they are looked for when they are needed.
+    """
+    method, meter = method_named(config.method), _meter_of(config, sources)
+    out: list[Phase] = [Evaluate(config, 0, meter)]
     for t in range(1, config.iterations + 1):
-        out += [*method.phases(config, t), Evaluate(config, t)]
+        out += [*method.phases(config, t), Evaluate(config, t, meter)]
     return out
+
+
+def _meter_of(config: Config, sources: Sequence[Source] | None) -> RunMeter:
+    find = partial(chosen, config.evaluation) if sources is None else lambda: sources
+    return open_meter(config.world, config.dialogue, find)
 
 
 def run_reports(config: Config) -> tuple[PhaseReport, ...]:

@@ -17,15 +17,23 @@ from coevolve.worlds.base import Meter
 
 
 class Recorder:
-    """Implements :class:`coevolve.methods.base.Observer`: measures labels and answers against the truth."""
+    """Implements :class:`coevolve.methods.base.Observer`: measures labels and answers against the truth.
 
-    def __init__(self, folder: RunFolder, meter: Meter, judge: Judge, labeller: Labeller | None = None) -> None:
-        """
-        Args:
-            labeller: what labels the kept tasks of this run in place of their votes.
-        """
+    Args:
+        labeller: what labels the kept tasks of this run in place of their votes.
+        files: what was written before the first phase, to be listed with it.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        meter: Meter,
+        judge: Judge,
+        labeller: Labeller | None = None,
+        files: Sequence[Path] = (),
+    ) -> None:
         self._folder, self._meter, self._judge, self._labeller = folder, meter, judge, labeller
-        self._files: list[Path] = []
+        self._files: list[Path] = list(files)
 
     def on_votes(
         self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str

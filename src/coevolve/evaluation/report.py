@@ -21,18 +21,21 @@ from coevolve.methods.reporting import (
     Summary,
     Unit,
     at,
+    iterations,
     listed,
+    number,
     number_at,
     part_of,
     percent,
     series,
     two_digits,
 )
-from coevolve.worlds.base import HELD_OUT
+from coevolve.worlds.base import HELD_OUT, SUITES
 
 EVALUATE, EVALUATION, CONTROL = "evaluate", "evaluation", "control"
 _HELD_OUT = (MEAN_AT_K, MAJ_AT_K, "greedy", "by_level", "tool_calls", "n", "ci95")
 _FORCED = ("controls", "fence_forced_base", MEAN_AT_K)
+SILENT = 0.9  # share of a suite's answers of which none can be read
 _OF_POOLS = ("first_executor_pass_rate", "fixed_executor_tool_calls")  # a later evaluation may measure a pool again
 
 
@@ -47,14 +50,16 @@ def evaluation_report(solver: str) -> PhaseReport:
         whole=_controls,
         quantities=_quantities(solver),
         figures=(partial(evaluation_figures, EVALUATION),),
-        findings=(partial(_progress, solver), partial(_difficulty, solver)),
+        alarms={"no answers": _nobody_answers},
+        findings=(partial(_progress, solver), partial(_difficulty, solver), _unanswered, partial(_on_suites, solver)),
     )
 
 
 def _parts(rows: Sequence[Row], iteration: int) -> dict[str, object]:
     seen = Seen(rows, iteration)
     row = seen.last(EVALUATION)
-    parts = {HELD_OUT: part_of(row.get(HELD_OUT) or {}, _HELD_OUT), "transfer": row.get("transfer")}
+    parts: dict[str, object] = {HELD_OUT: part_of(row.get(HELD_OUT) or {}, _HELD_OUT)}
+    parts |= {"transfer": row.get("transfer"), SUITES: row.get(SUITES)}
     if seen.now(POOL):
         parts[POOL] = {key: _newest(rows, key, iteration) for key in _OF_POOLS}
     return parts
@@ -73,17 +78,27 @@ def _controls(rows: Sequence[Row]) -> dict[str, object]:
 
 
 def _headline(rows: Sequence[Row], iteration: int) -> str:
-    held = Seen(rows, iteration).last(EVALUATION).get(HELD_OUT)
-    if held is None:
-        return "this world knows no answers: nothing was held against the truth"
+    now, before = Seen(rows, iteration).last(EVALUATION), Seen(rows, iteration - 1).last(EVALUATION)
+    held, suites = now.get(HELD_OUT), now.get(SUITES) or {}
+    parts = [_held_out_line(held, before.get(HELD_OUT))] if held else []
+    parts += [_suite_line(name, suite, (before.get(SUITES) or {}).get(name)) for name, suite in suites.items()]
+    return " · ".join(parts) or "this world knows no answers: nothing was held against the truth"
+
+
+def _held_out_line(held: Row, old: Row | None) -> str:
     half = (held["ci95"][1] - held["ci95"][0]) / 2
-    old = Seen(rows, iteration - 1).last(EVALUATION).get(HELD_OUT)
     rise = f"{percent(old[MEAN_AT_K], 1)} -> " if old else ""
     calls = f"{two_digits(old['tool_calls'])} -> " if old else ""
     return (
         f"accuracy {rise}{percent(held[MEAN_AT_K], 1)} (± {100 * half:.1f}) · greedy {percent(held['greedy'])}"
         f" · tool calls {calls}{two_digits(held['tool_calls'])}"
     )
+
+
+def _suite_line(name: str, suite: Row, old: Row | None) -> str:
+    """``gsm8k 41.2 % -> 45.0 % (± 2.6)``."""
+    rise = f"{percent(old['mean'], 1)} -> " if old else ""
+    return f"{name} {rise}{percent(suite['mean'], 1)} (± {50 * (suite['ci95'][1] - suite['ci95'][0]):.1f})"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -127,6 +142,7 @@ def _quantities(solver: str) -> tuple[Quantity, ...]:
     (rate, used), first = [(POOL, name) for name in _OF_POOLS], f"first {solver}"
     harder = f"pass rate of the {solver} of iteration 1 on each pool"
     dialogues = "mean@k on held-out dialogues of 2, 3 and 4 turns"
+    of_suites = "mean of mean@k over the suites of evaluation.suites"
     forced = "mean@k of the base model with its first tool call forced"
     return (
         HELD_OUT_ACCURACY,
@@ -138,6 +154,7 @@ def _quantities(solver: str) -> tuple[Quantity, ...]:
         Quantity("pool_calls", "tool calls, pools", used, calls, first=1, meaning="its tool calls there"),
         _dialogue("dialogues", "dialogues", meaning=dialogues, value=_dialogues),
         *(_dialogue(f"dialogue_{n}", f"{n} user turns", f"dialogue_{n}", "mean") for n in (2, 3, 4)),
+        Quantity("suites", "suites", (SUITES,), share, higher, default=False, meaning=of_suites, value=suites_mean),
         Quantity("forced", "tool forced", _FORCED, share, span=Span.BASE, default=False, meaning=forced),
     )
 
@@ -158,6 +175,61 @@ def _progress(solver: str, summary: Summary, rows: Sequence[Row]) -> Finding | N
     if not worse:
         return Finding("good", f"The {solver} became better in every iteration", text)
     return Finding("watch", f"The {solver} became worse in iteration {', '.join(map(str, worse))}", text)
+
+
+def _nobody_answers(seen: Seen) -> str:
+    """Suites of which next to no answer could be read: that is a matter of formats, not of what a model can do."""
+    suites = seen.last(EVALUATION).get(SUITES) or {}
+    return " ".join(_silence(name, suite) for name, suite in suites.items() if number(suite, "no_answer") >= SILENT)
+
+
+def _silence(name: str, suite: Row) -> str:
+    share, cut = number(suite, "no_answer"), number(suite, "cut_off")
+    if cut >= share / 2:
+        why = f"{percent(cut)} used up their tokens: a larger sampling.max_tokens, or a model that ends its answers"
+    else:
+        why = "most of them ended without a box: another model.contract may fit the model"
+    return (
+        f"{percent(share)} of the answers to {name} hold no answer that can be read; {why}. "
+        "`coevolve solve RUN QUESTION` shows one."
+    )
+
+
+def _unanswered(summary: Summary, rows: Sequence[Row]) -> Finding | None:
+    """Of the newest evaluation with suites."""
+    measured = [suites for entry in iterations(summary) if isinstance(suites := at(entry, SUITES), Mapping)]
+    newest = measured[-1] if measured else {}
+    silent = [_silence(name, suite) for name, suite in newest.items() if number(suite, "no_answer") >= SILENT]
+    return Finding("bad", "Nobody answers", " ".join(silent)) if silent else None
+
+
+def _on_suites(solver: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:
+    """How the newest solver differs from the base model on the same problems, where that is more than chance."""
+    found = summary.get(SUITES) or {}
+    changes = {name: of["change"] for name, of in found.items() if of["change"]}
+    if not changes:
+        return None
+    text = "; ".join(
+        f"{name} {_points(c['mean'])} points ({' to '.join(map(_points, c['ci95']))}, {c['n']} problems)"
+        for name, c in changes.items()
+    )
+    text = f"Against the base model on the same problems: {text}."
+    fell = [name for name, change in changes.items() if change["ci95"][1] < 0]
+    rose = [name for name, change in changes.items() if change["ci95"][0] > 0]
+    if fell:
+        return Finding("watch", f"The {solver} became worse on {', '.join(fell)}", text)
+    if rose:
+        return Finding("good", f"The {solver} became better on {', '.join(rose)}", text)
+    return Finding("watch", f"No suite tells the {solver} apart from the base model", text)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def suites_mean(suites: object) -> float | None:
+    """The mean of the accuracies on all suites, each counting once however many problems it has."""
+    return _mean([number_at(suites, name, "mean") for name in suites]) if isinstance(suites, Mapping) else None
 
 
 def _difficulty(solver: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:

@@ -26,13 +26,14 @@ from coevolve.evaluation.suites import (
     row_of_levels,
     row_of_suite,
     sampled_row,
+    set_name,
     trajectories_by_set,
 )
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.rollout.asking import solve
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.types import SOLVER, StopReason, Trajectory
-from coevolve.worlds.base import Problem, Suite
+from coevolve.worlds.base import SUITES, Problem, Suite
 
 PROBLEM_SEED = 12_345
 Asked = Callable[..., list[tuple[Trajectory, ...]]]  # tasks and samples, to answers by task
@@ -144,13 +145,17 @@ def forced_fence_control(
 def _measure(asked: Asked, suites: Sequence[Suite], seed: int, judge: Judge) -> list[Measured]:
     problems = {suite: suite.load() for suite in suites}
     sampled: dict[Suite, Answered] = {}
-    for part, samples in dict.fromkeys((suite.part, suite.samples) for suite in suites):
-        batch = {suite: x for suite, x in problems.items() if (suite.part, suite.samples) == (part, samples)}
-        stream = _stream(seed, part.replace("_", "-"))
-        sampled |= _ask(asked, batch, samples, judge, seed=stream)
+    for purpose, samples in dict.fromkeys((_purpose(suite), suite.samples) for suite in suites):
+        batch = {suite: x for suite, x in problems.items() if (_purpose(suite), suite.samples) == (purpose, samples)}
+        sampled |= _ask(asked, batch, samples, judge, seed=_stream(seed, purpose))
     once = {suite: x for suite, x in problems.items() if suite.greedy}
     greedy = _ask(partial(asked, greedy=True), once, 1, judge, seed=_stream(seed, "greedy"))
     return [Measured(suite, x, sampled[suite], greedy.get(suite)) for suite, x in problems.items()]
+
+
+def _purpose(suite: Suite) -> str:
+    """What names the random numbers of a suite: its part; chosen suites do not depend on which others are chosen."""
+    return set_name(suite) if suite.part == SUITES else suite.part.replace("_", "-")
 
 
 def _evaluation(row: dict[str, object], measured: Sequence[Measured]) -> Evaluation:

@@ -10,7 +10,7 @@ import numpy as np
 
 from coevolve import statistics
 from coevolve.evaluation.scoring import Scores
-from coevolve.types import Trajectory
+from coevolve.types import StopReason, Trajectory
 from coevolve.worlds.base import HELD_OUT, Problem, Suite
 
 # Keys of metrics.jsonl and of `summary --json` since the first run; the ``k`` beside them says how many answers.
@@ -86,9 +86,30 @@ def row_of_levels(measured: Sequence[Measured]) -> dict[str, object]:
 
 
 def row_of_suite(measured: Measured) -> dict[str, object]:
-    """The figures of a suite that stands for itself: mean (mean@k), n, k, ci95."""
-    found = statistics.estimate(measured.sampled.scores.rates)
-    return {"mean": found.mean, "n": found.n, "k": measured.suite.samples, "ci95": found.ci95}
+    """The figures of a suite that stands for itself: mean (mean@k), n, k, ci95.
+
+    Where the greedy answers are asked for as well there are also greedy, majority, tool_calls (per answer), no_answer
+    (share of answers without one), cut_off (share that used up their tokens), and by_level and by_topic (mean@k of
+    each), where the source says them.
+    """
+    scores = measured.sampled.scores
+    found = statistics.estimate(scores.rates)
+    row: dict[str, object] = {"mean": found.mean, "n": found.n, "k": measured.suite.samples, "ci95": found.ci95}
+    if measured.greedy is None:
+        return row
+    answers = [answer for group in measured.sampled.groups for answer in group]
+    row |= {
+        "greedy": statistics.mean(measured.greedy.scores.rates),
+        "majority": statistics.mean(scores.majority_right),
+        "tool_calls": statistics.mean(scores.tool_calls),
+        "no_answer": statistics.mean([answer.answer is None for answer in answers]),
+        "cut_off": statistics.mean([answer.stop is StopReason.LENGTH for answer in answers]),
+    }
+    for key in ("level", "topic"):
+        named = [getattr(problem, key) or "none" for problem in measured.problems]
+        if any(name != "none" for name in named):
+            row[f"by_{key}"] = dict(sorted(statistics.mean_by(scores.rates, named).items()))
+    return row
 
 
 def problem_rows(measured: Measured) -> list[dict[str, object]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from coevolve.evaluation.paired import suites_of_run
 from coevolve.evaluation.phase import run_reports
 from coevolve.methods.reporting import PhaseReport, Row, part_of
 from coevolve.monitor.alarms import EVENT as ALARM
 from coevolve.store import manifest, settings
 from coevolve.store.records import RunRecords
 from coevolve.store.trajectories import count_trajectories
+from coevolve.worlds.base import SUITES
 
 SCHEMA = 1  # of what follows: it grows when a key changes its meaning or goes, and stays when one is added
 _TIMES = ("sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s")
@@ -20,9 +22,10 @@ def summarise(path: Path) -> dict[str, object]:
     """Everything that a run measured, also of a run in progress: what is not there (yet) is null.
 
     An iteration has the parts that the phases of the method report; of training it is the last step so far (``step`` of
-    ``steps``). Iteration 0 is the base model, which is only measured. ``trajectories`` counts what finished phases
-    stored, in ``total`` and ``by_phase``. All rates are fractions from 0 to 1, times are seconds, ``ci95`` is
-    [low, high].
+    ``steps``). Iteration 0 is the base model, which is only measured. ``suites`` says what the chosen suites are and
+    how the newest solver differs from the base model on each, problem by problem; what an evaluation found stands
+    under the same key in its iteration. ``trajectories`` counts what finished phases stored, in ``total`` and
+    ``by_phase``. All rates are fractions from 0 to 1, times are seconds, ``ci95`` is [low, high].
 
     Raises:
         RunError: the folder holds no run, or a damaged one.
@@ -69,6 +72,7 @@ def logged(folder: RunRecords) -> dict[str, object]:
         },
         "skipped_updates": int(_total(rows, "skipped_updates")),
         "answers_lost": int(_total(timings, "answers_lost")),  # to a failing sandbox; they taught nothing
+        SUITES: suites_of_run(folder),
         **whole,
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from coevolve.config import Config
 from coevolve.engine.factory import Trainers
 from coevolve.errors import EngineError, RunError
+from coevolve.evaluation.chosen import FACTS, changes, chosen, keep, kept_files, kept_sources
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.oracle import ORACLE_FACT, TrueLabels
 from coevolve.evaluation.phase import labels_of, run_phases, run_reports
@@ -34,6 +35,7 @@ from coevolve.runs.stopping import StopRequest
 from coevolve.store import manifest, places
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
+from coevolve.suites.base import Source
 from coevolve.worlds.base import Meter, World
 from coevolve.worlds.registry import open_world, world_named
 
@@ -51,8 +53,9 @@ def start(config: Config, progress: Progress, began: Callable[[Path], None] = la
     """
     engine = config.engine.model_copy(update={"workers": worker_count(config.engine)})
     config = config.model_copy(update={"engine": engine})
-    preflight.require(Launch(config, _place(config), progress.note))
-    return _execute(config, progress, None, began)
+    sources = chosen(config.evaluation)
+    preflight.require(Launch(config, _place(config), progress.note, sources=sources))
+    return _execute(config, progress, None, sources, began)
 
 
 def resume(path: Path, progress: Progress) -> Path:
@@ -67,8 +70,13 @@ def resume(path: Path, progress: Progress) -> Path:
         check_names(folder.config)
         folder.records.verify_all()
         finished = frozenset(folder.records.finished_phases)
-        preflight.require(Launch(folder.config, path, progress.note, finished))
-        return _execute(folder.config, progress, folder)
+        sources = kept_sources(folder.records, folder.config.evaluation)
+        if sources is None:  # the process ended before it had kept them
+            sources = chosen(folder.config.evaluation)
+        for line in changes(folder.records, folder.config.evaluation):
+            progress.note(line)
+        preflight.require(Launch(folder.config, path, progress.note, finished, sources))
+        return _execute(folder.config, progress, folder, sources)
     finally:
         folder.close()
 
@@ -115,11 +123,12 @@ def _execute(
     config: Config,
     progress: Progress,
     folder: RunFolder | None,
+    sources: Sequence[Source],
     began: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Do the phases that are not finished, in a new folder where none is given."""
     finished = folder.records.finished_phases if folder else []
-    todo = [phase for phase in run_phases(config) if name_of(phase) not in finished]
+    todo = [phase for phase in run_phases(config, sources) if name_of(phase) not in finished]
     progress.start(
         _title(config.method, config.preset, config.seed, config.engine.workers), [Stage.of(phase) for phase in todo]
     )
@@ -129,7 +138,7 @@ def _execute(
             if folder is None:
                 folder = RunFolder.create(_place(config), config)
                 began(folder.path)
-            _work(folder, parts, todo, progress, stop)
+            _work(folder, parts, todo, sources, progress, stop)
             return folder.path
     except KeyboardInterrupt:
         _leave(folder, "interrupted")
@@ -172,15 +181,24 @@ def _refuse_shortage(error: Exception, run: Path | None) -> None:
         ) from error
 
 
-def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Progress, stop: StopRequest) -> None:
+def _work(
+    folder: RunFolder,
+    parts: _Parts,
+    todo: Sequence[Phase],
+    sources: Sequence[Source],
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
     config, rollouts = folder.config, parts.rollouts
     check_same_base(folder.records.facts.get("base"), parts.base)
     with tracking(folder.path, config.track, progress.note) as trackers:
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
+        suites = keep(folder, sources, config.evaluation.suite_limit)
         folder.set_status(
             "running",
+            **({FACTS: suites} if suites else {}),
             contract=rollouts.settings.hash,
             base=parts.base_digest,
             sandbox=rollouts.layers,
@@ -190,7 +208,7 @@ def _work(folder: RunFolder, parts: _Parts, todo: Sequence[Phase], progress: Pro
             **(ORACLE_FACT if config.oracle else {}),
         )
         labeller = TrueLabels(parts.meter, config.world) if config.oracle else None
-        recorder = Recorder(folder, parts.meter, parts.judge, labeller)
+        recorder = Recorder(folder, parts.meter, parts.judge, labeller, kept_files(folder.records))
         checkpoints = RunCheckpoints(folder.records, parts.base)
         open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer
         spent = Spent()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from coevolve.errors import ModelError
 from coevolve.evaluation.phase import run_phases
 from coevolve.methods.base import Phase
 from coevolve.methods.reporting import PhaseCost
+from coevolve.suites.base import Source
 from coevolve.worlds.registry import TextSizes, open_world, world_named
 
 _SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
@@ -80,16 +81,23 @@ def name_of(phase: Phase) -> str:
     return f"iteration-{phase.iteration}/{phase.report.name}"
 
 
-def planned(config: Config) -> list[PlannedPhase]:
+def planned(config: Config, sources: Sequence[Source] | None = None) -> list[PlannedPhase]:
     """Cost estimates of all phases, without loading anything.
 
+    Args:
+        config: of the run.
+        sources: of its suites; None: they are looked for.
+
     Raises:
+        ConfigError: there is no such suite.
         ModelError: the base model's config.json cannot be read.
     """
     shape = shape_of(config)
     saved = trained_numbers(shape, trained_part(config.lora)) * _FP32 if shape else 0
     sizes, kept = _sizes(config.world, config.sampling), config.run.keep_trajectories
-    return [_planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept) for phase in run_phases(config)]
+    return [
+        _planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept) for phase in run_phases(config, sources)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +121,16 @@ class Needs:
     fetched: int
 
 
-def needs_of(config: Config, finished: Collection[str] = ()) -> Needs:
+def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[Source] | None = None) -> Needs:
     """Read off the configuration and config.json of the base model.
 
     Args:
         finished: names of phases that are not done again.
+        sources: of its suites; None: they are looked for.
 
     Raises:
         ModelError: that file cannot be read.
+        ConfigError: there is no such suite.
     """
     shape, (content, _) = shape_of(config), _model_config(config)
     positions = (content or {}).get("max_position_embeddings")
@@ -130,7 +140,7 @@ def needs_of(config: Config, finished: Collection[str] = ()) -> Needs:
         shape=shape,
         load=workload(config),
         positions=positions if isinstance(positions, int) else None,
-        stored=sum(phase.disk_bytes for phase in planned(config) if phase.name not in finished),
+        stored=sum(phase.disk_bytes for phase in planned(config, sources) if phase.name not in finished),
         fetched=shape.parameters * 2 if shape and missing else 0,  # models are published in bfloat16
     )
 

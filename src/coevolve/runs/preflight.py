@@ -6,7 +6,7 @@ is forgotten. A further one is a function in ``CHECKS``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,17 @@ from coevolve.engine.factory import require_engine
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.oracle import TRAINED_ON_TRUTH, TrueLabels
 from coevolve.grading.symbolic import symbolic_version
+from coevolve.methods.registry import method_named
 from coevolve.monitor.tracking.processes import require_installed
+from coevolve.rollout.codec import Codec
 from coevolve.runs.base_model import base_model, fetch_base
 from coevolve.runs.estimate import forewords
 from coevolve.runs.plan import needs_of, shape_of, workload
+from coevolve.runs.prompts import Reader, described, require_short_prompts
 from coevolve.runs.room import shortages_here
 from coevolve.sandbox.factory import require_tool
 from coevolve.store.places import require_place
+from coevolve.suites.base import Source
 from coevolve.worlds.registry import open_world
 
 
@@ -34,12 +38,14 @@ class Launch:
         folder: where the run is, or will be.
         note: told what a person should know before anything is loaded.
         finished: names of the phases that are not done again; None for a new run.
+        sources: of the suites that the run measures.
     """
 
     config: Config
     folder: Path
     note: Callable[[str], None]
     finished: frozenset[str] | None = None
+    sources: Sequence[Source] = ()
 
 
 Check = Callable[[Launch], object]
@@ -68,7 +74,7 @@ def _foretell(launch: Launch) -> None:
 
 
 def _room(launch: Launch) -> None:
-    for shortage in shortages_here(needs_of(launch.config, launch.finished or ()), launch.folder):
+    for shortage in shortages_here(needs_of(launch.config, launch.finished or (), launch.sources), launch.folder):
         raise shortage
 
 
@@ -84,6 +90,34 @@ def _true_labels(launch: Launch) -> None:
         launch.note(f"ORACLE: {TRAINED_ON_TRUTH}")
 
 
+def _suites(launch: Launch) -> None:
+    """Every suite can be read; what a person should know of each is said."""
+    for source in launch.sources:
+        loaded = source.load()
+        if launch.finished is None:
+            launch.note(described(source, loaded, launch.config.evaluation))
+        for note in loaded.notes:
+            launch.note(f"{source.name}: {note}")
+
+
+def _prompts(launch: Launch) -> None:
+    """After the model is here: its tokenizer says how long the questions of the suites are."""
+    if not launch.sources:
+        return
+    config, world = launch.config, open_world(launch.config.world_settings)
+    needs = needs_of(config, launch.finished or (), launch.sources)
+    limits = [needs.positions, config.vllm.max_length if config.engine.sampler == "vllm" else None]
+    reader = Reader(
+        needs.model,
+        world.contract,
+        method_named(config.method).answerer,
+        Codec(world.base_model()),
+        min((x for x in limits if x is not None), default=None),
+        config.sampling.max_tokens,
+    )
+    require_short_prompts(reader, launch.sources, config.evaluation, launch.note)
+
+
 CHECKS: tuple[Check, ...] = (
     lambda launch: require_engine(launch.config.engine_settings),
     _true_labels,
@@ -93,6 +127,8 @@ CHECKS: tuple[Check, ...] = (
     lambda launch: require_installed(launch.config.track.to),
     _place,
     lambda launch: require_tool(launch.config.sandbox),
+    _suites,  # may download, a few megabytes
     _base,  # may download: after all that could make it useless
     _room,  # again: a model that was not here has told its sizes now
+    _prompts,
 )

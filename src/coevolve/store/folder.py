@@ -134,12 +134,12 @@ class RunFolder:
         self._append(TIMINGS, row)
 
     def read_table(self, relative: str) -> list[dict[str, object]]:
-        """The rows of a Parquet file of this run; see :class:`RunRecords`.
+        """The rows of a Parquet file of this run, for phases; see :class:`RunRecords`.
 
         Raises:
-            RunError: the file is missing or damaged.
+            RunError: the file is missing or damaged, or is for measuring only.
         """
-        return self.records.read_table(relative)
+        return self.records.read_table(relative, for_learning=True)
 
     def write_table(self, relative: str, rows: Iterable[Mapping[str, object]]) -> Path:
         """Write rows as Parquet (zstd) and return the path; they may come from a generator and are not all held.

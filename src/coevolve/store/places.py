@@ -17,7 +17,9 @@ _BEFORE_A_RUN = {LOCK, settings.NAME, f".{settings.NAME}.partial", f".{manifest.
 _MANIFESTS = {manifest.NAME, manifest.COPY, f".{manifest.NAME}.partial", f".{manifest.COPY}.partial"}
 # What a run has before anything of it counts. Everything else is somebody's work, also what a repair moved away.
 _OF_A_STUB = (
-    _BEFORE_A_RUN | _MANIFESTS | {manifest.METRICS, manifest.TIMINGS, "partial", "track", "report", "provenance"}
+    _BEFORE_A_RUN
+    | _MANIFESTS
+    | {manifest.METRICS, manifest.TIMINGS, "partial", "track", "report", "provenance", "meter"}
 )
 
 

@@ -67,14 +67,25 @@ class RunRecords:
         """How far the phase in progress is; None where nothing of it is kept."""
         return self.state.cursor
 
-    def read_table(self, relative: str) -> list[dict[str, object]]:
+    def read_table(self, relative: str, *, for_learning: bool = False) -> list[dict[str, object]]:
         """The rows of a Parquet file of this run.
 
+        Args:
+            relative: its name in the run folder.
+            for_learning: phases will see them, so a table that is for measuring only is refused.
+
         Raises:
-            RunError: the file is missing or damaged.
+            RunError: the file is missing or damaged, or must not be read.
         """
         path = self.path / relative
         with self._reading(path):
+            if for_learning and tables.is_for_measuring(path):
+                raise RunError(
+                    "this table is for measuring only: it holds true answers or problems of a suite, which nothing "
+                    "that learns may read",
+                    where=str(path),
+                    fix=f"somebody has put it there; {checking.way_back(self.path)}",
+                )
             return tables.read(path)
 
     def scan(

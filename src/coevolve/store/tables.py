@@ -74,6 +74,17 @@ _METER_EVALUATION = {
     "greedy_right": _flag,
     "tool_calls": _real,
 }
+_METER_SUITES = {
+    "task_id": _text,
+    "question": _text,
+    "truth": _text,
+    "kind": _text,
+    "options": pa.list_(_text),
+    "level": _text,
+    "topic": _text,
+    "family": _text,
+    "scored": _flag,
+}
 _PROBE_TASKS = {"task_id": _text, "question": _text, "label": _text, "p_hat": _real}
 _PROBE = {
     "iteration": _integer,
@@ -90,9 +101,26 @@ _KINDS = {
     "meter/tasks-*": _METER_TASKS,
     "meter/first-executor-*": _FIRST_EXECUTOR,
     "meter/evaluation-*": _METER_EVALUATION,
+    "meter/suites/*": _METER_SUITES,
     "probe/tasks*": _PROBE_TASKS,
     "probe/iteration-*": _PROBE,
 }
+
+
+# Tables with true answers or problems to measure on carry this mark in their schema.
+_MEASURING_ONLY = ("meter/*", "trajectories/suites-*")
+_MARK = {b"coevolve": b"for measuring only: nothing that learns may read this"}
+
+
+def is_for_measuring(path: Path) -> bool:
+    """Whether a Parquet file holds what nothing that learns may read, whatever it is called by now.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a whole Parquet file.
+    """
+    found = pq.read_schema(path).metadata or {}
+    return all(found.get(key) == value for key, value in _MARK.items())
 
 
 def columns_of(relative: str) -> Mapping[str, pa.DataType]:
@@ -116,6 +144,8 @@ def write(sink: io.RawIOBase, relative: str, rows: Iterable[Mapping[str, object]
     """
     groups = _groups(rows)
     table = _table(columns_of(relative), next(groups, []))
+    if any(fnmatch(relative, pattern) for pattern in _MEASURING_ONLY):
+        table = table.replace_schema_metadata(_MARK)
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
         writer.write_table(table)
         for group in groups:
@@ -123,7 +153,7 @@ def write(sink: io.RawIOBase, relative: str, rows: Iterable[Mapping[str, object]
             if more.num_columns > table.num_columns:
                 new = more.column_names[table.num_columns :]
                 raise ValueError(f"{relative}: column {new[0]} begins only after the first row group")
-            writer.write_table(more)
+            writer.write_table(more.replace_schema_metadata(table.schema.metadata))
 
 
 def batches(path: Path, columns: Sequence[str] | None = None, task_id: str | None = None) -> Iterator[pa.RecordBatch]:
