@@ -47,6 +47,7 @@ def _load(benchmark: Benchmark, folder: Path | None, any_copy: bool) -> Loaded:
 
 
 def _in_folder(benchmark: Benchmark, folder: Path) -> tuple[Copy | None, Found, list[str]]:
+    folder = folder.expanduser()
     if not folder.is_dir():
         raise ConfigError("there is no such folder", where=f"data={folder}", fix="name the folder with the benchmarks")
     names = {name.lower() for name in (benchmark.name, *benchmark.other_names)}
