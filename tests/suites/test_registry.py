@@ -82,6 +82,22 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(written: str, near: st
     assert ".jsonl" in caught.value.fix
 
 
+def test_a_mistyped_file_is_told_with_those_beside_it(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "exam.jsonl", [{"question": "1 + 1?", "answer": 2}])
+    for mistyped in ("exam.jsnl", "exams.jsonl"):
+        with pytest.raises(ConfigError) as caught:
+            find(str(tmp_path / mistyped))
+        assert f"did you mean {tmp_path / 'exam.jsonl'}?" in caught.value.fix
+
+
+def test_a_mistyped_file_of_this_folder_is_no_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jsonl(tmp_path / "exam.jsonl", [{"question": "1 + 1?", "answer": 2}])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no suite named") as caught:
+        find("exam.jsnl")
+    assert caught.value.fix.startswith("did you mean exam.jsonl?")
+
+
 def test_a_name_like_no_other_is_refused_with_all_of_them() -> None:
     with pytest.raises(ConfigError) as caught:
         find("qqqqqqq")

@@ -128,12 +128,13 @@ def _cached(copy: Copy) -> Path | None:
 
 
 def _downloaded(copy: Copy) -> Path:
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if constants.HF_HUB_OFFLINE:
         raise Unavailable(f"{copy.repo}: not in the cache, and HF_HUB_OFFLINE forbids to download it")
     try:
+        HfApi().repo_info(copy.repo, repo_type="dataset", revision=copy.revision)  # says at once where nobody answers
         return Path(
             snapshot_download(copy.repo, repo_type="dataset", revision=copy.revision, allow_patterns=_patterns(copy))
         )

@@ -13,7 +13,7 @@ from coevolve.suites.base import Source
 from coevolve.suites.benchmarks import benchmark_source
 from coevolve.suites.catalogue import BENCHMARKS, BY_NAME, named
 from coevolve.suites.files import file_source
-from coevolve.suites.rows import ENDINGS
+from coevolve.suites.rows import ENDINGS, like
 
 GENERATED = "gym:"  # the prefix of generated sets
 _MODULE = "coevolve.suites.generated"
@@ -51,7 +51,7 @@ def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> So
         return benchmark_source(benchmark.name, folder, any_copy=any_copy)
     if _is_file(text) or "/" in text or Path(text).suffix.lower() in ENDINGS:
         return file_source(Path(text).expanduser())
-    raise ConfigError(f"no suite named {spec!r}", where="suites", fix=_nearest(text))
+    raise ConfigError(f"no suite named {spec!r}", where=f"suite={text}", fix=_nearest(text))
 
 
 def names() -> tuple[str, ...]:
@@ -89,8 +89,8 @@ def _is_file(text: str) -> bool:
 
 def _nearest(text: str) -> str:
     every = (*BY_NAME, *_generated_names())
-    near = difflib.get_close_matches(text.lower().replace("_", "-"), every, n=3, cutoff=0.5)
-    told = tuple(dict.fromkeys(getattr(BY_NAME.get(name), "name", name) for name in near))
+    near = difflib.get_close_matches(text.lower().replace("_", "-"), every, n=3)
+    told = [*like(Path(text).expanduser()), *(getattr(BY_NAME.get(name), "name", name) for name in near)]
     if told:
-        return f"did you mean {' or '.join(told)}? {_A_FILE}"
+        return f"did you mean {' or '.join(dict.fromkeys(told))}? {_A_FILE}"
     return f"one of {', '.join(names())}; {_A_FILE}"

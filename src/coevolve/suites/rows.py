@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 from collections.abc import Iterator
@@ -37,7 +38,9 @@ def read_rows(path: Path) -> list[Row]:
     """
     ending = path.suffix.lower()
     if not path.is_file():
-        raise ConfigError("there is no such file", where=str(path), fix="look at the path; it starts at this folder")
+        meant = like(path)
+        fix = f"did you mean {' or '.join(meant)}?" if meant else "look at the path; it starts at this folder"
+        raise ConfigError("there is no such file", where=str(path), fix=fix)
     if ending not in ENDINGS:
         raise ConfigError(
             f"a file of questions ends in {', '.join(ENDINGS)}", where=str(path), fix="rename it to what it is"
@@ -50,6 +53,13 @@ def read_rows(path: Path) -> list[Row]:
     if not rows:
         raise ConfigError("the file has no rows", where=str(path), fix="one question with its answer per row")
     return rows
+
+
+def like(path: Path) -> list[str]:
+    """Files beside a path that is none, with names like its own and rows in them."""
+    folder = path.parent
+    files = [file.name for file in folder.iterdir() if file.suffix.lower() in ENDINGS] if folder.is_dir() else []
+    return [str(folder / name) for name in difflib.get_close_matches(path.name, sorted(files), n=3, cutoff=0.7)]
 
 
 def _text(path: Path) -> str:
