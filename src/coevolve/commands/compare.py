@@ -16,6 +16,7 @@ from coevolve.evaluation.meters import open_meter
 from coevolve.methods.reporting import Span
 from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import Difference, Runs, last_common_iteration, read_runs
+from coevolve.studies.on_suites import SuiteResult, suite_results
 from coevolve.studies.quantities import cell as quantity_cell
 from coevolve.studies.side_by_side import SettingResult, config_differences, notes, side_by_side
 
@@ -67,7 +68,8 @@ def print_set(console: Console, folders: Sequence[Path]) -> None:
         for note in notes(runs):
             wide.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
         rows = [row[:-2] for row in held_out_rows(side_by_side(runs), bars=True)]
-        print_table(wide, rows, "held-out accuracy (mean@k in %, by iteration)")
+        print_table(wide, rows, _title(runs))
+        _print_suites(wide, runs)
 
 
 def comparison_of(folders: Sequence[Path]) -> dict[str, object] | None:
@@ -78,8 +80,38 @@ def comparison_of(folders: Sequence[Path]) -> dict[str, object] | None:
 
 def _comparable(folders: Sequence[Path]) -> Runs | None:
     settings = [RunRecords.open(folder).config for folder in folders]
-    knows = all(open_meter(config.world, config.dialogue).knows_labels for config in settings)
-    return read_runs(folders) if knows else None
+    measured = [
+        bool(config.evaluation.suites) or open_meter(config.world, config.dialogue).knows_labels for config in settings
+    ]
+    return read_runs(folders) if all(measured) else None
+
+
+def _title(runs: Runs) -> str:
+    on_suites = any(run.problems == "suites" for mine in runs.values() for run in mine)
+    return f"{'accuracy on all suites together' if on_suites else 'held-out accuracy'} (mean@k in %, by iteration)"
+
+
+def _print_suites(console: Console, runs: Runs) -> None:
+    """Accuracy on each chosen suite; nothing where none was chosen."""
+    results, remarks = suite_results(runs)
+    if not results:
+        return
+    console.print()
+    print_table(console, suite_rows(results), "accuracy on suites (mean@k in %, by iteration)")
+    for remark in remarks:
+        console.print(Text(f"note: {remark}", style="yellow"), soft_wrap=True)
+
+
+def suite_rows(results: Sequence[SuiteResult]) -> list[list[str]]:
+    """Heading and a row per suite and setting; differences are to the first setting on the same problems."""
+    head = ["suite", "problems", "setting", "seeds", "mean@k", "95 % interval", "difference", ""]
+    rows = []
+    for result in results:
+        last, means = result.curve[-1], [found.mean for found in result.curve]
+        row = [result.suite, str(result.n), result.label, seeds_text(result.seeds)]
+        row += [" → ".join(f"{100 * mean:.1f}" for mean in means), f"{100 * last.low:.1f} to {100 * last.high:.1f}"]
+        rows.append(row + difference_cells(result.difference))
+    return [head, *rows]
 
 
 def print_comparison(console: Console, results: Sequence[SettingResult], runs: Runs) -> None:
@@ -87,9 +119,10 @@ def print_comparison(console: Console, results: Sequence[SettingResult], runs: R
     wide = console_for_tables(console)
     for note in notes(runs):
         wide.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
-    print_table(wide, held_out_rows(results, bars=True), "held-out accuracy (mean@k in %, by iteration)")
+    print_table(wide, held_out_rows(results, bars=True), _title(runs))
     for words in _sentences(results):
         wide.print(Text(f"  {words}"), soft_wrap=True)
+    _print_suites(wide, runs)
     wide.print()
     columns = list(zip(*quantity_rows(results), strict=True))  # settings as columns: a terminal is not wide
     print_table(wide, columns, "all quantities")
@@ -106,9 +139,12 @@ def print_comparison(console: Console, results: Sequence[SettingResult], runs: R
 def comparison_json(results: Sequence[SettingResult], runs: Runs) -> dict[str, object]:
     """Everything for programs, and for the page; rates are fractions, differences are to the first setting."""
     first = results[0]
+    suites, remarks = suite_results(runs)
     return {
         "iteration": last_common_iteration(runs),
-        "notes": notes(runs),
+        "notes": [*notes(runs), *remarks],
+        "outcome": _title(runs).partition(" (")[0],
+        "suites": [result.as_json() for result in suites],
         "settings": [result.as_json() for result in results],
         "sentences": _sentences(results),
         "headings": {key: q.heading for key, q in first.known.items() if key in first.quantities},
@@ -130,7 +166,9 @@ def _figures(first: SettingResult) -> list[dict[str, object]]:
 def comparison_markdown(results: Sequence[SettingResult], runs: Runs) -> str:
     """Held-out accuracy, then all quantities, each with what its numbers are."""
     gaps = [f"{words}." for words in gap_sentences(results)]
-    parts = [markdown_table(held_out_rows(results)), _held_out_note(runs), *gaps, quantities_markdown(results)]
+    on_suites = suite_results(runs)[0]
+    suites = [markdown_table(suite_rows(on_suites))] if on_suites else []
+    parts = [markdown_table(held_out_rows(results)), _held_out_note(runs), *gaps, *suites, quantities_markdown(results)]
     return "\n\n".join(parts)
 
 

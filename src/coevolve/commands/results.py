@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from coevolve.evaluation.report import HELD_OUT_ACCURACY
-from coevolve.methods.reporting import PhaseReport, Summary, at, iterations, number_at
+from coevolve.methods.reporting import ABSENT, PhaseReport, Summary, at, iterations, number_at
 from coevolve.monitor.progress import duration
+from coevolve.worlds.base import SUITES
 from coevolve.worlds.registry import world_named
 
 
@@ -35,6 +36,7 @@ def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseRep
         cells = [quantity.cell(row) for quantity in columns]
         table.add_row(*(Text(cell) for cell in ("base" if number == 0 else str(number), *cells)))
     console.print(table)
+    _print_suites(console, summary, explain=explain)
     if unfinished := _standing_line(summary):
         console.print(Text(unfinished, style="yellow"), soft_wrap=True)
     console.print(_cost_line(summary), highlight=False)
@@ -47,6 +49,61 @@ def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseRep
             console.print(f"{quantity.column}: {quantity.meaning}", style="dim", highlight=False, soft_wrap=True)
     legend = "rates in %, ± is half the 95 % interval over problems"
     console.print(legend if explain else f"{legend} · --explain says more", style="dim", highlight=False)
+
+
+def _print_suites(console: Console, summary: Summary, *, explain: bool) -> None:
+    """One row per suite: accuracy by iteration, and the change on the same problems; nothing where none was chosen."""
+    found = [(at(row, "iteration"), suites) for row in iterations(summary) if (suites := at(row, SUITES))]
+    names = list(dict.fromkeys(name for _, suites in found if isinstance(suites, Mapping) for name in suites))
+    if not names:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title="suites", title_justify="left")
+    table.add_column("suite", no_wrap=True)
+    for number, _ in found:
+        table.add_column("base" if number == 0 else str(number), justify="right", no_wrap=True)
+    columns = ("difference", "greedy", "maj@k", "no answer", "tool calls")
+    for column in columns:
+        table.add_column(column.replace(" ", "\n"), justify="right")
+    for name in names:
+        cells = [_mean_cell(at(suites, name)) for _, suites in found]
+        last = at(found[-1][1], name)
+        shares = [_share(number_at(last, key)) for key in ("greedy", "majority", "no_answer")]
+        calls = number_at(last, "tool_calls")
+        difference = _difference(at(summary, SUITES, name, "change"))
+        table.add_row(*map(Text, (name, *cells, difference, *shares, ABSENT if calls is None else f"{calls:.2f}")))
+    console.print(table)
+    if not explain:
+        return
+    lines = [
+        f"{name}: {number_at(summary, SUITES, name, 'n') or 0:,.0f} problems, mean of {at(found[0][1], name, 'k')} "
+        f"answers to each; {at(summary, SUITES, name, 'licence')}; {at(summary, SUITES, name, 'copy')}"
+        for name in names
+    ]
+    lines.append(
+        "difference: of the newest solver to the base model on the same problems, with its 95 % interval; greedy, "
+        "maj@k, no answer (share of answers without one) and tool calls are of the newest"
+    )
+    for line in lines:
+        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _mean_cell(suite: object) -> str:
+    mean, bounds = number_at(suite, "mean"), at(suite, "ci95")
+    if mean is None:
+        return ABSENT
+    half = f" ± {50 * (bounds[1] - bounds[0]):.1f}" if isinstance(bounds, list) else ""
+    return f"{100 * mean:.1f}{half}"
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{100 * value:.1f}"
+
+
+def _difference(change: object) -> str:
+    mean, ends = number_at(change, "mean"), at(change, "ci95")
+    if mean is None or not isinstance(ends, list):
+        return ABSENT
+    return f"{100 * mean:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
 
 
 def print_ending(console: Console, run: Path, report: Path, summary: Summary) -> None:
@@ -64,10 +121,15 @@ def print_ending(console: Console, run: Path, report: Path, summary: Summary) ->
 
 
 def result_sentence(summary: Summary) -> str:
-    """``Held-out accuracy 7.4 -> 46.0 %. `` or nothing when no evaluation is there."""
-    known = [HELD_OUT_ACCURACY.show(mean) for mean in HELD_OUT_ACCURACY.read(summary) if mean is not None]
-    ends = known if len(known) < 2 else [known[0], known[-1]]
-    return f"Held-out accuracy {' -> '.join(ends)} %. " if known else ""
+    """``Held-out accuracy 7.4 -> 46.0 %. gsm8k 41.2 -> 45.0 %. `` or nothing when no evaluation is there."""
+    found = {"Held-out accuracy": [mean for mean in HELD_OUT_ACCURACY.read(summary) if mean is not None]}
+    for row in iterations(summary):
+        suites = at(row, SUITES)
+        for name in suites if isinstance(suites, Mapping) else ():
+            mean = number_at(suites, name, "mean")
+            found.setdefault(str(name), []).extend([] if mean is None else [mean])
+    ends = {name: means if len(means) < 2 else [means[0], means[-1]] for name, means in found.items() if means}
+    return "".join(f"{name} {' -> '.join(map(HELD_OUT_ACCURACY.show, means))} %. " for name, means in ends.items())
 
 
 def _standing_line(summary: Summary) -> str:

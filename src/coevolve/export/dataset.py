@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from coevolve.evaluation.chosen import facts_of
 from coevolve.export import cards
 from coevolve.store import tables
 from coevolve.store.records import RunRecords
+from coevolve.worlds.base import SUITES
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -92,6 +95,11 @@ _LABELS = (
     "joined by `iteration` and `task_id`."
 )
 
+_LEFT_OUT = (
+    "**What is left out:** the run was also measured on {}. Questions, true answers and the answers given to them are "
+    "no part of this data set: they have licences of their own, and what is published ends up in training sets."
+)
+
 _COLUMNS: dict[str, str] = {
     "iteration": "iteration of the run; 0 measures the base model",
     "task_id": "name of the task, unique in its iteration",
@@ -155,15 +163,16 @@ def write_dataset(path: Path, folder: RunRecords, run: cards.RunFacts, until: in
         ]
         if names:
             splits[source] = _write_split(path / source.file, folder, source, names)
-    (path / "README.md").write_text(dataset_card(run, splits), encoding="utf-8")
+    (path / "README.md").write_text(dataset_card(run, splits, list(facts_of(folder) or ())), encoding="utf-8")
 
 
-def dataset_card(run: cards.RunFacts, splits: Mapping[Source, int]) -> str:
+def dataset_card(run: cards.RunFacts, splits: Mapping[Source, int], suites: Sequence[str] = ()) -> str:
     """README.md of the data set: ``configs`` for loaders, the columns for people.
 
     Args:
         run: what made it.
         splits: rows of each split that there is.
+        suites: that the run was measured on as well, and that are no part of the data.
     """
     from huggingface_hub import DatasetCardData  # brings httpx along
 
@@ -198,6 +207,7 @@ def dataset_card(run: cards.RunFacts, splits: Mapping[Source, int]) -> str:
             [(f"`{one.config}`", f"`{one.split}`", f"{rows:,}", one.row) for one, rows in splits.items()],
         ),
         _LABELS,
+        *(_LEFT_OUT.format(", ".join(suites)) for _ in suites[:1]),
         "**Licence:** none is stated here; whoever publishes the data decides, and looks at that of the base model.",
         *(part for sources in by_config.values() for part in _column_list(sources[0])),
         "## Configuration of the run",
@@ -218,11 +228,18 @@ def _write_split(file: Path, folder: RunRecords, source: Source, names: list[str
     rows = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for name in names:
-            for batch in _grouped(folder.scan(name)):
+            for batch in _grouped(map(_without_suites, folder.scan(name))):
                 table = _with_columns(batch, schema, _iteration(name))
                 writer.write_table(table)
                 rows += table.num_rows
     return rows
+
+
+def _without_suites(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that do not belong to a chosen suite: those problems are not ours to publish."""
+    if "set" not in batch.schema.names or not len(batch):
+        return batch
+    return batch.filter(pc.invert(pc.starts_with(batch["set"], f"{SUITES}-")))
 
 
 def _grouped(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

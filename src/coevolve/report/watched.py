@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from coevolve.errors import RunError
+from coevolve.evaluation.report import suites_mean
 from coevolve.monitor.summary import logged
 from coevolve.report.build import page_data, render, task_data
 from coevolve.report.chunks import task_trajectories
@@ -262,16 +263,22 @@ def _standing(path: Path) -> Line:
         summary: Any = logged(snapshot)
     except RunError as error:
         return {"state": "unreadable", "problem": str(error)}
-    measured = [entry for entry in summary["iterations"] if entry["held_out"]]
-    last = measured[-1] if measured else None
+    measured = [entry for entry in summary["iterations"] if entry["held_out"] or entry["suites"]]
+    found = [(*_accuracy(entry), entry["iteration"]) for entry in measured]
     return {
         "state": snapshot.status,
         "method": summary["method"],
         "preset": summary["preset"],
         "seed": summary["seed"],
         "iterations": snapshot.config.iterations,
-        "iteration": last["iteration"] if last else None,
-        "base": measured[0]["held_out"]["mean_at_8"] if measured else None,
-        "held_out": last["held_out"]["mean_at_8"] if last else None,
-        "ci95": last["held_out"].get("ci95") if last else None,
+        "iteration": found[-1][2] if found else None,
+        "base": found[0][0] if found else None,
+        "held_out": found[-1][0] if found else None,
+        "ci95": found[-1][1] if found else None,
     }
+
+
+def _accuracy(entry: Any) -> tuple[float | None, list[float] | None]:
+    """On the held-out problems of the world with its interval; where it has none, the mean over the chosen suites."""
+    held = entry["held_out"]
+    return (held["mean_at_8"], held.get("ci95")) if held else (suites_mean(entry["suites"]), None)

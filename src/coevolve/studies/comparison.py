@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coevolve.config import Config
 from coevolve.errors import RunError
+from coevolve.evaluation.chosen import facts_of
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.suites import part_and_key
 from coevolve.methods.reporting import Summary
@@ -20,16 +21,21 @@ from coevolve.runs.provenance import starts_of
 from coevolve.statistics import Estimate, crossed, crossed_difference
 from coevolve.store.records import RunRecords
 from coevolve.studies.grouping import grouped
-from coevolve.worlds.base import HELD_OUT, TRANSFER
+from coevolve.worlds.base import HELD_OUT, SUITES, TRANSFER
 
 Verdict = Literal["higher", "lower", "not told apart", "no verdict"]
 Column = Literal["right", "greedy", "calls"]
 
 # Where a run's folder is says nothing about its setting.
 _PLACES = {"run.dir", "run.name"}
-Problems = Literal["held_out", "dialogues"]
-# The part of an evaluation, and how the keys of its suites begin; what follows is the level, or the number of turns.
-_SUITES: dict[Problems, tuple[str, str]] = {"held_out": (HELD_OUT, ""), "dialogues": (TRANSFER, "dialogue_")}
+Problems = Literal["held_out", "dialogues", "suites"]
+# The part of an evaluation, and how the keys of its suites begin; what follows is the level, the number of turns, or
+# the name of a chosen suite.
+_SUITES: dict[Problems, tuple[str, str]] = {
+    "held_out": (HELD_OUT, ""),
+    "dialogues": (TRANSFER, "dialogue_"),
+    "suites": (SUITES, ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class HeldOut:
     """The held-out problems after one iteration, one entry per problem; all runs of one setting meet the same ones."""
 
     problems: tuple[str, ...]
-    levels: NDArray[np.str_]  # of a dialogue: its user turns
+    levels: NDArray[np.str_]  # of a dialogue: its user turns; of a chosen suite: its name
     right: NDArray[np.float64]  # share of right sampled answers
     greedy: NDArray[np.float64]  # 1 where the greedy answer is right; NaN of dialogues, which are only sampled
     calls: NDArray[np.float64]  # tool calls per sampled answer
@@ -54,6 +60,7 @@ class ReadRun:
     held_out: tuple[HeldOut, ...]  # by iteration, as many as are evaluated
     base: object = None  # digest of the base model; None where it was not recorded
     code: str | None = None  # the version of the code that finished it; None where it was not recorded
+    problems: Problems = "held_out"  # what ``held_out`` is of
 
     @property
     def finished(self) -> bool:
@@ -92,13 +99,31 @@ def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[
     A run that has not finished is read as far as it is.
 
     Args:
-        problems: what the runs are compared on.
+        problems: what the runs are compared on; a run whose world has no held-out problems is read on its suites.
 
     Raises:
         RunError: a run is missing, damaged or has evaluated nothing, or no such problems; or two runs of a label share
             their seed or differ in more than their seed.
     """
     return grouped([_read(folder, problems) for folder in folders])
+
+
+def on_suites(runs: Runs) -> dict[str, list[ReadRun]]:
+    """The same runs read on their chosen suites; labels with a run that has none are left out.
+
+    Raises:
+        RunError: a table is missing or damaged.
+    """
+    return {
+        label: [
+            run
+            if run.problems == "suites"
+            else replace(run, held_out=_tables(RunRecords.open(run.path), "suites"), problems="suites")
+            for run in mine
+        ]
+        for label, mine in runs.items()
+        if all(run.config.evaluation.suites for run in mine)
+    }
 
 
 def last_common_iteration(runs: Runs) -> int:
@@ -137,7 +162,7 @@ def held_out_difference(
     if len(seeds) == 1 and min(len(first), len(second)) > 1:
         seeds = ()
     a, b = ([run for run in runs if not seeds or run.seed in seeds] for runs in (first, second))
-    same_problems = a[0].held_out[at[0]].problems == b[0].held_out[at[1]].problems
+    same_problems = problems_of(a[0], at[0], level) == problems_of(b[0], at[1], level)
     values = [[_values(run, t, column, level) for run in runs] for t, runs in zip(at, (a, b), strict=True)]
     found = crossed_difference(*values, same_problems=same_problems, same_seeds=bool(seeds))
     return Difference(found, seeds, same_problems, over_seeds=min(len(a), len(b)) > 1)
@@ -149,6 +174,14 @@ def levels_of(runs: Runs) -> list[str]:
     return sorted(set.intersection(*sets), key=lambda level: (len(level), level))
 
 
+def problems_of(run: ReadRun, iteration: int, level: str | None = None) -> tuple[str, ...]:
+    """The names of the problems that a run was measured on, of one level or of all."""
+    table = run.held_out[iteration]
+    if level is None:
+        return table.problems
+    return tuple(id for id, of in zip(table.problems, table.levels.tolist(), strict=True) if of == level)
+
+
 def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> NDArray[np.float64]:
     table = run.held_out[iteration]
     values: NDArray[np.float64] = getattr(table, column)
@@ -157,19 +190,25 @@ def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> 
 
 def _read(folder: Path, problems: Problems) -> ReadRun:
     run = RunRecords.open(folder)
-    recorded = run.recorded("meter/evaluation-")
-    names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
-    tables = [_held_out_table(run, name, problems) for name in names if name in recorded]
-    if not tables and not open_meter(run.config.world, run.config.dialogue).knows_labels:
-        what = f"a run of the world {run.config.world} has no held-out problems, so there is nothing to compare"
-        raise RunError(what, where=str(folder), fix="compare runs of the miniature")
+    if problems == "held_out" and not open_meter(run.config.world, run.config.dialogue).knows_labels:
+        problems = "suites"
+        if not run.config.evaluation.suites:
+            what = f"a run of the world {run.config.world} has no held-out problems, so there is nothing to compare"
+            raise RunError(what, where=str(folder), fix="measure runs on suites: evaluation.suites")
+    tables = _tables(run, problems)
     if not tables:
         raise RunError(
             "the run has not evaluated anything yet", where=str(folder), fix=f"let it go on: coevolve resume {folder}"
         )
     return ReadRun(
-        folder, run.config.seed, run.config, summarise(folder), tuple(tables), run.facts.get("base"), _code(run)
+        folder, run.config.seed, run.config, summarise(folder), tables, run.facts.get("base"), _code(run), problems
     )
+
+
+def _tables(run: RunRecords, problems: Problems) -> tuple[HeldOut, ...]:
+    recorded = run.recorded("meter/evaluation-")
+    names = [f"meter/evaluation-{t}.parquet" for t in range(run.config.iterations + 1)]
+    return tuple(_held_out_table(run, name, problems) for name in names if name in recorded)
 
 
 def _code(run: RunRecords) -> str | None:
@@ -192,12 +231,17 @@ def _held_out_table(run: RunRecords, name: str, problems: Problems) -> HeldOut:
     if not rows and problems == "dialogues":
         what = "the run was not measured on held-out dialogues"
         raise RunError(what, where=str(run.path), fix="set evaluation.dialogues, for example to 40, and run it again")
+    if not rows and problems == "suites":
+        what = "the run was measured on no suite"
+        raise RunError(what, where=str(run.path), fix="set evaluation.suites and run it again")
+    facts = facts_of(run) or {}
+    digests = {name: f"{kept.digest[:16]}/" for name, kept in facts.items()} if problems == "suites" else {}
     numbers = {
         key: np.array([[row[key]] for row in rows], dtype=np.float64).reshape(len(rows))
         for key in ("samples_right", "k", "greedy_right", "tool_calls")
     }
     return HeldOut(
-        problems=tuple(str(row["task_id"]) for row in rows),
+        problems=tuple(digests.get(key, "") + str(row["task_id"]) for key, row in found),
         levels=np.array([key.removeprefix(begin) for key, _ in found], dtype=np.str_),
         right=numbers["samples_right"] / numbers["k"],
         greedy=numbers["greedy_right"],

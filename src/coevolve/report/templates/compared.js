@@ -64,7 +64,7 @@ function forest() {
     return chart;
   };
   return figure({
-    title: `Difference to ${settings[0].label}`, note: `points of held-out accuracy after ${after(data.iteration)}, with 95 % interval; filled: the interval over problems and seeds excludes 0`,
+    title: `Difference to ${settings[0].label}`, note: `points of accuracy after ${after(data.iteration)}, with 95 % interval; filled: the interval over problems and seeds excludes 0`,
     head: ["setting", "difference", "95 % low", "95 % high", "verdict"], rows: rows.map(({ label, difference: d }) => [label, d.mean, d.low, d.high, d.verdict]), draw,
   });
 }
@@ -87,6 +87,14 @@ const capital = (text) => text[0].toUpperCase() + text.slice(1);
 // A quantity over the iterations that have one.
 const quantity = ({ key, heading, meaning, unit, first }) => curves({ title: capital(heading), note: meaning, y: unit === "share" ? share : plain, from: first, of: (setting) => setting.quantities[key] });
 
+// What every setting was measured on beside the held-out problems: one row per suite and setting.
+function suitesCard() {
+  const difference = ({ difference: d }) => (d ? el("span", {}, points(d.mean), el("small", {}, `${points(d.low)} to ${points(d.high)}, ${d.verdict}`)) : "–");
+  return card("Accuracy on suites", `mean@k of the base model and after ${after(data.iteration)}; 95 % interval below; differences to the first setting on the same problems`,
+    ["suite", "problems", "setting", "base model", after(data.iteration), "difference"],
+    data.suites.map((row) => [row.suite, row.n, row.label, withBounds(row.curve[0]), withBounds(row.curve[row.curve.length - 1]), difference(row)]));
+}
+
 function configCard() {
   const keys = Object.keys(data.config);
   const text = (value) => el("pre", {}, typeof value === "string" ? value : JSON.stringify(value));
@@ -99,8 +107,8 @@ function draw() {
   byId("what").replaceChildren(el("b", {}, settings.map((setting) => setting.label).join(" · ")), ` · ${runs} run${runs > 1 ? "s" : ""} · compared after ${after(data.iteration)}`);
   byId("notes").replaceChildren(...(data.notes.length ? [el("div", { class: "standing" }, data.notes.map((note) => el("p", {}, note)))] : []));
   byId("outcome").replaceChildren(
-    curves({ title: "Accuracy on held-out problems", note: "mean@k by iteration; 95 % interval over problems and, where there are several, seeds", from: 0, of: (setting) => setting.curve, y: share, height: 300 }),
-    ...(settings.length > 1 ? [forest()] : []));
+    curves({ title: data.outcome === "held-out accuracy" ? "Accuracy on held-out problems" : capital(data.outcome), note: "mean@k by iteration; 95 % interval over problems and, where there are several, seeds", from: 0, of: (setting) => setting.curve, y: share, height: 300 }),
+    ...(settings.length > 1 ? [forest()] : []), ...(data.suites.length ? [suitesCard()] : []));
   byId("sentences").replaceChildren(...data.sentences.map((text) => el("li", {}, text)));
   byId("levels").replaceChildren(levelCard());
   byId("more").replaceChildren(...data.figures.map(quantity));
