@@ -106,6 +106,7 @@ def test_a_data_set_leaves_the_suite_out_and_says_so(run: Path, cli: Cli, tmp_pa
     assert cli("export", str(run), "--to", str(tmp_path / "out")).code == 0
     (card,) = (path for path in tmp_path.rglob("README.md") if (path.parent / "tasks").is_dir())
     assert "also measured on questions" in card.read_text()
+    assert any("| questions | 5 | 2 |" in path.read_text() for path in tmp_path.rglob("README.md"))
     sets: set[str] = set()
     for file in card.parent.rglob("*.parquet"):
         assert b"capital of France" not in file.read_bytes()

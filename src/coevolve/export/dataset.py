@@ -239,7 +239,7 @@ def _without_suites(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows that do not belong to a chosen suite: those problems are not ours to publish."""
     if "set" not in batch.schema.names or not len(batch):
         return batch
-    return batch.filter(pc.invert(pc.starts_with(batch["set"], f"{SUITES}-")))
+    return batch.filter(pc.invert(pc.fill_null(pc.starts_with(batch["set"], f"{SUITES}-"), False)))
 
 
 def _grouped(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

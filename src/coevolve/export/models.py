@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.export import cards
 from coevolve.methods.reporting import at, iterations
 from coevolve.types import PROPOSER, AgentSpec
-from coevolve.worlds.base import Contract, PromptContext
+from coevolve.worlds.base import SUITES, Contract, PromptContext
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -174,8 +174,9 @@ def _results(world: str, last: object) -> list[EvalResult]:
 
 
 def _answerer_table(known: Sequence[object]) -> str:
+    on_suites = _suite_table(known)
     if not any(at(row, "held_out") for row in known):
-        return "None: the questions of its world have no known answers to hold it against."
+        return on_suites or "None: the questions of its world have no known answers to hold it against."
     rows = [
         (
             "base" if t == 0 else str(t),
@@ -190,7 +191,30 @@ def _answerer_table(known: Sequence[object]) -> str:
     headings = ("after iteration", "held out, %", "95 % interval", "majority, %", "greedy, %", "tool calls")
     n, k = (at(known[0], "held_out", key) for key in ("n", "k"))
     how = f"{n} held-out problems, {k} answers each at the sampling temperature; intervals over problems."
-    return f"{cards.table(headings, rows)}\n\n{how}"
+    return "\n\n".join([cards.table(headings, rows), how, *([on_suites] if on_suites else [])])
+
+
+def _suite_table(known: Sequence[object]) -> str:
+    """mean@k on the chosen suites, of the base model and of the last evaluation; empty where none was chosen."""
+    measured = [suites for row in known if isinstance(suites := at(row, SUITES), Mapping)]
+    if not measured:
+        return ""
+    first, last = measured[0], measured[-1]
+    rows = [
+        (
+            name,
+            str(at(found, "n")),
+            str(at(found, "k")),
+            _percent(at(first, name, "mean")),
+            _percent(at(found, "mean")),
+            _interval(at(found, "ci95")),
+            _percent(at(found, "majority")),
+            _percent(at(found, "greedy")),
+        )
+        for name, found in last.items()
+    ]
+    headings = ("suite", "problems", "k", "base, %", "mean@k, %", "95 % interval", "majority, %", "greedy, %")
+    return f"{cards.table(headings, rows)}\n\nGraded by strict rules; intervals over problems."
 
 
 def _pool_table(known: Sequence[object], answerer: str) -> str:
