@@ -35,7 +35,7 @@ FLOORS = (
     {"harness"},
     {"studies", "export", "report", "serving"},
     {"commands"},
-    {"cli", "cli_sandbox", "__main__"},
+    {"cli", "cli_eval", "cli_sandbox", "__main__"},
 )
 
 

@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 import coevolve
+from coevolve.cli_eval import HELP as EVAL_HELP
+from coevolve.cli_eval import evaluate
 from coevolve.cli_sandbox import Json, Overrides, Quiet, RunArgument, RunArguments, sandbox_app
 from coevolve.commands.faults import FaultReporting
 from coevolve.errors import ConfigError
@@ -29,6 +31,7 @@ app = typer.Typer(
 world_app = typer.Typer(help="The world that tasks and base model come from.", no_args_is_help=True)
 app.add_typer(world_app, name="world")
 app.add_typer(sandbox_app, name="sandbox")
+app.command("eval", help=EVAL_HELP)(evaluate)
 
 
 def main() -> None:

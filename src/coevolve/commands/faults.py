@@ -22,11 +22,17 @@ FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 # The run that a command is working on, where known; an interrupted command says how to go on with it.
 _current: dict[str, Path] = {}
+_ways_on: list[str] = []  # commands, of which the last one counts
 
 
 def working_on(run: Path) -> None:
     """Remember the run folder for the message after Ctrl-C."""
     _current["run"] = run
+
+
+def goes_on_with(command: str) -> None:
+    """Remember the command that goes on with what this one does, where that is no run."""
+    _ways_on.append(command)
 
 
 class FaultReporting(TyperGroup):
@@ -60,9 +66,15 @@ def _say(message: str) -> None:
 
 
 def _after_interruption() -> str:
-    if not _has_begun():
-        return "interrupted"
-    return f"interrupted; what was finished is kept\n  resume with: coevolve resume {_current['run']}"
+    way = _way_on()
+    return f"interrupted; what was finished is kept\n  resume with: {way}" if way else "interrupted"
+
+
+def _way_on() -> str | None:
+    """The command that goes on; None where there is nothing to go on with."""
+    if _ways_on:
+        return _ways_on[-1]
+    return f"coevolve resume {_current['run']}" if _has_begun() else None
 
 
 def _has_begun() -> bool:
@@ -76,7 +88,7 @@ def _environment_fault(error: OSError) -> str | None:
     """A message for a fault of the machine, None for one that can only be ours."""
     place = f"\n  in {error.filename}" if error.filename else ""
     if error.errno in DISK_FULL:
-        again = f"coevolve resume {_current['run']}" if _has_begun() else "the same command"
+        again = _way_on() or "the same command"
         return f"the disk is full{place}\n  fix: make room, then: {again} (what was finished is kept)"
     if error.errno in FORBIDDEN and error.filename:
         path = Path(os.fsdecode(error.filename))

@@ -36,7 +36,8 @@ class Answer:
     tokens: int
     tool_calls: int
     tool_timeouts: int
-    wall_s: float
+    wall_s: float  # of the answer itself, where that is known
+    elapsed_s: float = 0.0  # of the session since the line before; all of them together are the time of the suite
     fault: str = ""  # what went wrong where nothing was answered
     right: bool = False  # strict
     read: str | None = None  # what strict scoring took for the answer; None: there was nothing to read
@@ -98,7 +99,7 @@ class SuiteResult:
     tool_timeouts: int  # tool calls that took too long
     tokens: int  # sampled by the model
     tool_calls: int
-    wall_s: float  # of the answers of this suite, over all sessions
+    wall_s: float  # of all sessions on this suite together
     paper: Rates
     digest: str  # of all problems of the source, ``suites.base.content_digest``
     copy: str  # which copy of the source was read
@@ -107,6 +108,7 @@ class SuiteResult:
     by_level: dict[str, PartResult] = field(default_factory=dict)
     by_topic: dict[str, PartResult] = field(default_factory=dict)
     seed: int = 0  # of the sampled answers
+    complete: bool = True  # every answer that was wanted is known or lost
     notes: tuple[str, ...] = ()  # of the source: a fallback was taken, the digest is another
     alarm: str = ""  # nearly nobody answered, and why that may be
 
@@ -131,7 +133,7 @@ class EvalResult:
     """The content of ``eval.json``."""
 
     target: TargetResult
-    complete: bool  # every answer that was wanted is known or lost
+    complete: bool  # all of its suites are
     suites: dict[str, SuiteResult]  # by name, in the order in which they were asked for
     schema: int = SCHEMA
 
@@ -237,7 +239,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _damaged(path: Path, reason: object) -> RunError:
-    fix = f"the answers are kept apart from it: remove {path} and repeat the command that made it"
+    fix = f"restore {path.name}, or measure into another folder: --dir DIR"
     return RunError(f"the result of the evaluation is damaged: {reason}", where=str(path), fix=fix)
 
 

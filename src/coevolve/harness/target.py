@@ -38,6 +38,7 @@ class Reply:
     wall_s: float = 0.0  # of the answer itself, without waiting in a queue, where this is known
     fault: str = ""
     said: str | None = None  # what the model itself wrote, where ``text`` holds more; None: all of it
+    more: bool = False  # others that were made together with it follow at once: no time to take the pace from
 
 
 class Target(Protocol):

@@ -16,11 +16,12 @@ PhaseKey = tuple[int, str]  # iteration (0 = the base model) and the phase's nam
 class Stage:
     """A phase to come, as those see it who watch a run."""
 
-    iteration: int
+    iteration: int  # below 0: of none, so that it has no heading
     name: str
     steps: int = 1
     title: str = ""
     share: float = 1.0  # how long it takes next to the others, until one of its kind has been timed
+    unit: str = "step"  # what a step of it is called
 
     @classmethod
     def of(cls, phase: Phase) -> Stage:

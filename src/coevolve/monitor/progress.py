@@ -171,7 +171,7 @@ class _Headings:
 
     def before(self, iteration: int) -> str | None:
         """The line to show before a phase of this iteration; None when it stands there already."""
-        if iteration == self._shown:
+        if iteration == self._shown or iteration < 0:
             return None
         self._shown = iteration
         return f" iteration {iteration}/{self._last}" if iteration else " base model"
@@ -218,4 +218,4 @@ def _number(value: object) -> str:
 
 
 def _label(stage: Stage, done: int) -> str:
-    return f"   {stage.title:<12} step {done}/{stage.steps}"
+    return f"   {stage.title:<12} {stage.unit} {done:,}/{stage.steps:,}"

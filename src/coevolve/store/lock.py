@@ -28,8 +28,13 @@ os.register_at_fork(after_in_child=_forget_in_child)
 class FolderLock:
     """An exclusive lock on ``folder/.lock`` that ends with the process at the latest."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, of: str = "this run", go_on: str = "") -> None:
         """Take the lock.
+
+        Args:
+            folder: what is locked.
+            of: what it holds, for messages.
+            go_on: the command that goes on with it; default: ``coevolve resume``.
 
         Raises:
             RunError: another process holds it.
@@ -37,7 +42,7 @@ class FolderLock:
         """
         self._descriptor: int | None = None
         while self._descriptor is None:  # again where a start that came to nothing has just removed the file
-            self._descriptor = _locked(folder / ".lock")
+            self._descriptor = _locked(folder / ".lock", of, go_on or f"coevolve resume {folder}")
         _held.add(self._descriptor)
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -50,7 +55,7 @@ class FolderLock:
         self._descriptor = None
 
 
-def _locked(path: Path) -> int | None:
+def _locked(path: Path, of: str, go_on: str) -> int | None:
     """The descriptor of the locked file; None where the path names another file by now, or none.
 
     Raises:
@@ -62,9 +67,9 @@ def _locked(path: Path) -> int | None:
         owner = os.read(descriptor, 32).decode(errors="replace").strip()
         os.close(descriptor)
         raise RunError(
-            f"another process is writing to this run{owner and f' (process {owner})'}",
+            f"another process is writing to {of}{owner and f' (process {owner})'}",
             where=str(path),
-            fix="wait until it has ended or stop it with Ctrl-C, then: coevolve resume " + str(path.parent),
+            fix=f"wait until it has ended or stop it with Ctrl-C, then: {go_on}",
         )
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(descriptor), path.stat()):
