@@ -63,6 +63,7 @@ def preload() -> None:
     import coevolve.commands.answer
     import coevolve.commands.compare
     import coevolve.commands.doctor
+    import coevolve.commands.eval
     import coevolve.commands.export
     import coevolve.commands.results
     import coevolve.commands.running

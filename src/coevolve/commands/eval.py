@@ -19,6 +19,7 @@ from rich.console import Console
 from coevolve.commands import faults
 from coevolve.commands.measured import Watching, print_listing, print_result
 from coevolve.config import Config
+from coevolve.config.acting import SamplingSection
 from coevolve.config.loading import override_layer
 from coevolve.errors import ConfigError
 from coevolve.grading.equivalence import open_judge
@@ -223,7 +224,7 @@ def _target(
     """Who is asked, once it is known to read every question; and how answers are compared."""
     if answerer is None:
         config = load_config("mini", overrides=_checked(request.overrides))
-        return _endpoint(request, config), config
+        return _endpoint(request, config.sampling), config
     readability = Readability(answerer)
     for one in wanted:
         for problem in one.problems:
@@ -243,19 +244,19 @@ def _checked(overrides: Sequence[str]) -> list[str]:
     return list(overrides)
 
 
-def _endpoint(request: EvalRequest, config: Config) -> EndpointTarget:
+def _endpoint(request: EvalRequest, sampling: SamplingSection) -> EndpointTarget:
     options, usual = request.endpoint, Patience()
     if not request.tool:
         _refuse("an endpoint has no tool of ours", "--no-tool", "leave it out")
     given = override_layer(Config, request.overrides).values
-    drawn = config.sampling.solver
+    drawn = sampling.solver
     asking = Asking(
         chat=not options.plain,
         system=options.system or "",
         instruction=options.instruction,
-        temperature=config.sampling.temperature,
+        temperature=sampling.temperature,
         top_p=1.0 if drawn.top_p is None else drawn.top_p,
-        max_tokens=config.sampling.max_tokens if "sampling.max_tokens" in given else Asking().max_tokens,
+        max_tokens=sampling.max_tokens if "sampling.max_tokens" in given else Asking().max_tokens,
     )
     patience = Patience(
         concurrency=options.concurrency or usual.concurrency,
