@@ -138,7 +138,7 @@ def run(request: EvalRequest) -> None:
         console = _console()
         watching = Watching(console, quiet=request.quiet, mute=request.as_json)
         with closing(watching), _second_judge(request, folder) as asked:
-            watching.start(f"coevolve eval {target.name}   in {folder}", session.missing)
+            watching.start(f"coevolve eval {target.name}   in {folder}\n {_settings(answerer)}", session.missing)
             if isinstance(target, LocalTarget) and any(session.missing.values()):
                 target.open()  # whose time is not that of answers
             found = session.run(watching, asked)
@@ -146,6 +146,19 @@ def run(request: EvalRequest) -> None:
         print(results.to_json(found), end="")
     else:
         print_result(_console(), found, [one.name for one in wanted], folder)
+
+
+def _settings(answerer: Answerer | None) -> str:
+    """One line about how answers are made, since much of it was not asked for but follows from a preset or a run."""
+    if answerer is None:
+        return "an endpoint, with its own prompts"
+    config, drawn = answerer.config, answerer.drawn
+    tool = "with the tool" if config.has_tool(answerer.agent) else "no tool"
+    return (
+        f"{answerer.world.contract.name} prompts, {tool} · "
+        f"up to {config.sampling.max_tokens:,} tokens · sampled at temperature {drawn.temperature:g} · "
+        f"{config.model.dtype} on {config.engine.device} · preset {config.preset}"
+    )
 
 
 def _console() -> Console:
