@@ -277,7 +277,7 @@ def test_the_alarm_comes_early_and_shows_three_answers(tmp_path: Path) -> None:
     [
         (Reply("so much to say", None, "length"), "before there is a box"),
         (Reply("\\boxed{7}\nUser: and", None, "length"), "go on behind it"),
-        (Reply("\\boxed{", None, "eos"), "stays open or empty"),
+        (Reply("\\boxed{", None, "eos"), "stays open, is empty"),
     ],
 )
 def test_the_alarm_says_what_is_likely(tmp_path: Path, reply: Reply, cause: str) -> None:

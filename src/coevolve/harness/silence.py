@@ -8,6 +8,7 @@ from coevolve.harness.results import CUT_OFF, GREEDY, Answer
 
 SILENT = 0.9  # share of answers without one that could be read
 FIRST = 32  # answers after which it is looked for the first time
+_OTHER_PROMPTS = "--contract plain or r-zero, at an endpoint --plain or --instruction"
 _TAIL = 240  # characters of an answer that are shown
 
 
@@ -27,16 +28,16 @@ def _cause(board: Board) -> str:
             )
         return (
             "their tokens are used up before there is a box. Allow more (--set sampling.max_tokens=...), or the model "
-            "does not end its text: look at the chat template, or try --contract plain or r-zero"
+            f"does not end its text: look at the chat template, or try {_OTHER_PROMPTS}"
         )
     if any(holds_box(one.text) for one in board.shown):
         return (
-            "they hold a box, but end in a way that does not count, or with a box that stays open or empty: "
-            "look at how they stop"
+            "they hold a box, but end in a way that does not count, or with a box that stays open, is empty or names "
+            "no option: look at how they stop"
         )
     return (
-        "they end without \\boxed{}. The model may not follow the prompt (try --contract plain or r-zero), or its text "
-        "is cut by a stop string or a chat template that are not its own"
+        f"they end without \\boxed{{}}. The model may not follow the prompt (try {_OTHER_PROMPTS}), or its text is "
+        "cut by a stop string or a chat template that are not its own"
     )
 
 
