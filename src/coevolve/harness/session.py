@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -258,10 +259,11 @@ class Session:
 
     def _require_same(self, what: str, before: object, now: object) -> None:
         if before != now:
+            mine = " ".join(shlex.quote(str(self._folder / name)) for name in ("answers", results.NAME))
             raise RunError(
                 f"this folder holds answers to something else: {what} was {_short(before)} and is {_short(now)}",
                 where=str(self._folder),
-                fix=f"measure into another folder: --dir DIR   or, to give them up: rm -r {self._folder}",
+                fix=f"measure into another folder: --dir DIR   or, to give them up: rm -r {mine}",
             )
 
     def _records(self, wanted: Wanted) -> Records:
