@@ -117,6 +117,22 @@ def test_plain_output_shows_a_sign_of_life_in_a_long_phase() -> None:
     assert "step 2/10  reward 0.25  about 2 min left" in stream.getvalue()
 
 
+def test_stages_of_no_iteration_have_no_heading_and_steps_of_their_own_name() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = PlainProgress(stream, clock)
+    stages = [Stage(-1, name, count, name, share=count, unit="answer") for name, count in (("a", 3000), ("b", 1000))]
+    progress.start("coevolve eval x", stages)
+    progress.phase(stages[0])
+    clock.now = 60.0
+    progress.step(1500, {})
+    progress.end_phase("done")
+    assert stream.getvalue().splitlines() == [
+        "coevolve eval x",
+        "   a            answer 1,500/3,000  about 2 min left",  # 60 s for the rest of it, and 40 s for the other
+        "   a            done  (1 min 00 s)",
+    ]
+
+
 def test_live_output_keeps_the_same_lines_and_gives_the_cursor_back() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, color_system=None)
