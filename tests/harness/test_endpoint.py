@@ -373,13 +373,13 @@ def test_an_account_without_money_is_told_at_once() -> None:
     assert "You exceeded your quota." in error.what
 
 
-def test_a_wrong_key_names_the_variable_and_is_never_shown() -> None:
+def test_a_wrong_key_names_the_option_and_is_never_shown() -> None:
     secret = "sk-never-shown"
     with ScriptedEndpoint(right, key="another") as server:
         target = EndpointTarget(server.url, "scripted", asking=Asking(), patience=Patience(concurrency=1), key=secret)
         _, error = collected(target)
     assert "401 Unauthorized: wrong key" in error.what
-    assert "COEVOLVE_API_KEY" in error.fix
+    assert "--api-key-env" in error.fix
     assert secret not in str(error)
 
 

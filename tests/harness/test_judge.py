@@ -144,10 +144,10 @@ def test_what_the_judge_fails_to_say_is_undecided_and_asked_again(tmp_path: Path
     assert memory.read_bytes() == b""
 
 
-def test_a_judge_that_is_not_let_in_names_its_variable(tmp_path: Path) -> None:
+def test_a_judge_that_is_not_let_in_names_its_option(tmp_path: Path) -> None:
     with ScriptedEndpoint(saying(VERDICTS), key="k") as server:
         judge = ModelJudge(server.url, "scripted", memory=tmp_path / "judge.jsonl", patience=PATIENCE)
-        with pytest.raises(CoevolveError, match="COEVOLVE_JUDGE_API_KEY"):
+        with pytest.raises(CoevolveError, match="--judge-key-env"):
             judge.ask([Comparison("Q?", "24", "two dozen")])
         judge.close()
 

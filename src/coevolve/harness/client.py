@@ -27,7 +27,7 @@ from coevolve.harness.messages import MODELS, Failed, Malformed, Refused, Useles
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 Read = Callable[[dict[str, Any], float], Answer]
-KEY_VARIABLE = "COEVOLVE_API_KEY"
+KEY_OPTION = "--api-key-env"
 
 _CONNECT_S = 20.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
@@ -85,13 +85,13 @@ class Client:
     Args:
         url: as ``base_url`` gives it.
         key: sent as a bearer token, kept nowhere else; None for none.
-        variable: the environment variable that the key is from, for messages.
+        key_option: the option that says where the key is, for messages.
         patience: how much at once, and for how long.
     """
 
-    def __init__(self, url: str, *, key: str | None, patience: Patience, variable: str = KEY_VARIABLE) -> None:
+    def __init__(self, url: str, *, key: str | None, patience: Patience, key_option: str = KEY_OPTION) -> None:
         self.url, self.shown = url, shown(url)
-        self._key, self._variable, self._patience = key, variable, patience
+        self._key, self._key_option, self._patience = key, key_option, patience
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._certificates: ssl.SSLContext | None = None
@@ -116,10 +116,14 @@ class Client:
         room = asyncio.Semaphore(2 * self._patience.concurrency)
         work = self._start(self._ask_all(path, iter(requests), read, room, done))
         work.add_done_callback(lambda _: done.put(None))
+        taken, at_once = 0, max(1, self._patience.concurrency // 2)  # waking the thread for each answer costs time
         try:
             while (item := done.get()) is not None:
                 yield item
-                self._loop.call_soon_threadsafe(room.release)
+                taken += 1
+                if taken == at_once:
+                    self._loop.call_soon_threadsafe(_release, room, taken)
+                    taken = 0
             work.result()
         finally:
             work.cancel()
@@ -303,5 +307,10 @@ class Client:
 
     def _useless(self, what: str, label: str = "", *, fix: str) -> CoevolveError:
         return CoevolveError(
-            f"The endpoint {self.shown} {what}.", where=label, fix=fix.replace("{variable}", self._variable)
+            f"The endpoint {self.shown} {what}.", where=label, fix=fix.replace("{key option}", self._key_option)
         )
+
+
+def _release(room: asyncio.Semaphore, times: int) -> None:
+    for _ in range(times):
+        room.release()

@@ -22,7 +22,7 @@ from coevolve.harness.results import Answer, JudgeResult
 from coevolve.store.logs import OpenLog, line_of, rows_of
 from coevolve.worlds.base import Problem
 
-KEY_VARIABLE = "COEVOLVE_JUDGE_API_KEY"
+KEY_OPTION = "--judge-key-env"
 SAME, DIFFERENT, UNCLEAR = "same", "different", "unclear"
 _LONGEST_ANSWER = 2000  # characters; nobody is asked about a longer one
 _MAX_TOKENS = 1024
@@ -81,7 +81,7 @@ class ModelJudge:
     def __init__(
         self, url: str, model: str | None = None, *, memory: Path, patience: Patience, key: str | None = None
     ) -> None:
-        self._client = Client(base_url(url), key=key, patience=patience, variable=KEY_VARIABLE)
+        self._client = Client(base_url(url), key=key, patience=patience, key_option=KEY_OPTION)
         try:
             self._model = model or only_model(self._client)
             rows = rows_of(memory, fix="remove the file: the judge is then asked again")

@@ -79,7 +79,7 @@ def base_url(text: str) -> str:
         raise ConfigError(
             "the URL of the endpoint holds a user or a password, and command lines are kept",
             where=parts.hostname or "",
-            fix="give the key in the environment variable instead: COEVOLVE_API_KEY",
+            fix="put the key into an environment variable, and name that (--api-key-env NAME)",
         )
     path = parts.path.rstrip("/").removesuffix(f"/{CHAT}").removesuffix(f"/{COMPLETIONS}")
     return urlunsplit((parts.scheme, parts.netloc, path or "/v1", parts.query, ""))
@@ -113,7 +113,9 @@ def accepted(response: httpx.Response, key: str | None = None) -> dict[str, Any]
     said, code = _said(response.content, key)
     text = f"{reason}: {said}" if said else reason
     if status in _NO_ENTRY:
-        raise Useless(f"lets us not in: {text}", "set the environment variable {variable} to a key that it accepts")
+        raise Useless(
+            f"lets us not in: {text}", "name an environment variable that holds a key of it: {key option} NAME"
+        )
     if status == 404:
         fix = "the URL ends in a version, such as /v1; the name of the model is one that the server lists (--model)"
         raise Useless(f"has no such model or path: {text}", fix)
