@@ -10,7 +10,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-vllm test-eval lint bench bench-trl bench-sandbox bench-grading bench-store bench-page bench-gpu bench-vllm soak clean
+.PHONY: help demo test test-slow test-vllm test-eval lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
 	@echo "make bench-grading   classes of answers against greedy grouping by math-verify"
+	@echo "make bench-eval   what coevolve eval itself costs, on 52,000 samples (minutes)"
 	@echo "make bench-vllm    vLLM against the local sampler, in the environment of make test-vllm"
 	@echo "make bench-page    the page of 50,000 and of a million trajectories, in a browser where there is one"
 	@echo "make bench-gpu    training, sampling and memory of Qwen3-4B's sizes on this machine's GPU (about ten minutes)"
@@ -67,6 +68,9 @@ bench-gpu: $(DEV)
 
 bench-vllm: $(VLLM)/.ready
 	@$(VLLM)/bin/python benchmarks/vllm_sampler.py --model src/coevolve/worlds/miniature/assets --rows 64 --tokens 200
+
+bench-eval: $(DEV)
+	@$(BIN)/python benchmarks/eval_overhead.py
 
 bench-store: $(DEV)
 	@$(BIN)/python benchmarks/store.py

@@ -155,6 +155,7 @@ def _lines(name: str, suite: SuiteResult) -> list[str]:
     counts += [f"{suite.tool_timeouts:,} of them too long"] if suite.tool_timeouts else []
     counts += [duration(suite.wall_s)]
     lines = [f"{name}: {' · '.join(counts)}"]
+    lines += [f"   lost: {harmless(fault)}" for fault in suite.faults]
     if suite.se is not None:
         lines.append(f"   standard error {_percent(suite.se)}")
     if len(suite.pass_at) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from coevolve.errors import RunError
 from coevolve.harness.results import CUT_OFF, GREEDY, Answer, Records, SuiteResult
@@ -12,7 +13,7 @@ from coevolve.harness.scoring import Marker, Marks, mean_of, parts, rates_of, sc
 from coevolve.harness.target import Place
 from coevolve.worlds.base import Problem
 
-_SHOWN = 3  # answers of the alarm
+_SHOWN = 3  # answers of the alarm, and lost ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Board:
     strict: Marks = field(init=False)
     paper: Marks = field(init=False)
     shown: list[Answer] = field(default_factory=list)  # the first ones in which no answer could be read
-    lost: set[Place] = field(default_factory=set)
+    lost: dict[Place, str] = field(default_factory=dict)  # and why
     answered: int = 0
     right: int = 0
     unparsed: int = 0
@@ -121,9 +122,9 @@ class Board:
             return
         self.wall_s += answer.elapsed_s
         if answer.fault:
-            self.lost.add(place)
+            self.lost[place] = answer.fault
             return
-        self.lost.discard(place)
+        self.lost.pop(place, None)
         for marks, right in ((self.strict, answer.right), (self.paper, answer.paper)):
             if place.greedy:
                 marks.greedy[place.problem] = right
@@ -161,6 +162,7 @@ class Board:
             unparsed=self.unparsed,
             cut_off=self.stops[CUT_OFF],
             lost=len(self.lost),
+            faults=tuple(self._faults()),
             tool_timeouts=self.tool_timeouts,
             tokens=self.tokens,
             tool_calls=self.tool_calls,
@@ -177,6 +179,10 @@ class Board:
             complete=self.answered + len(self.lost) == wanted.answers,
         )
 
+    def _faults(self) -> Iterator[str]:
+        for place, reason in islice(self.lost.items(), _SHOWN):
+            yield f"{named(self.wanted.problems[place.problem].task.id, place.sample)}: {reason}"
+
     def _majorities(self, marker: Marker, mode: int) -> Sequence[bool]:
         """Whether the majority answer of each problem is right, of those with at least one sampled answer."""
         out = []
@@ -190,5 +196,9 @@ class Board:
 
 def which(answer: Answer) -> str:
     """``sample 3 of gsm8k-17`` or ``the greedy answer of gsm8k-17``."""
-    sample = "the greedy answer" if answer.sample == GREEDY else f"sample {answer.sample}"
-    return f"{sample} of {answer.problem}"
+    return named(answer.problem, answer.sample)
+
+
+def named(problem: str, sample: int) -> str:
+    """The answer to a problem in words."""
+    return f"{'the greedy answer' if sample == GREEDY else f'sample {sample}'} of {problem}"

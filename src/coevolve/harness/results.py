@@ -110,6 +110,7 @@ class SuiteResult:
     seed: int = 0  # of the sampled answers
     complete: bool = True  # every answer that was wanted is known or lost
     notes: tuple[str, ...] = ()  # of the source: a fallback was taken, the digest is another
+    faults: tuple[str, ...] = ()  # the first lost answers: which, and why
     alarm: str = ""  # nearly nobody answered, and why that may be
 
     @property
