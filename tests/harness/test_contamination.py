@@ -16,6 +16,7 @@ from coevolve.harness.contamination import (
     questions_of,
     table,
 )
+from coevolve.report.build import page_data
 from coevolve.store.records import RunRecords
 
 BEES = "a keeper has twelve hives and every hive gives four jars of honey in june and five jars in july"
@@ -34,6 +35,17 @@ def test_a_run_never_trains_on_its_own_held_out_problems(finished: Path) -> None
     assert all(one.n == len(suites[name]) > 0 for name, one in found.items())
     leaked = overlaps({"leaked": suites["held-out"]}, Questions(tuple(suites["held-out"][:3]), ()))["leaked"]
     assert leaked.exact == leaked.run == 3
+
+
+def test_the_page_of_a_finished_run_shows_how_much_of_its_problems_it_trained_on(finished: Path) -> None:
+    folder = RunRecords.open(finished)
+    data = page_data(folder)
+    figure = next(one for one in data["figures"] if one["title"] == "Problems that resemble training tasks")
+    assert [row[0] for row in figure["rows"]] == list(measured_by(folder))
+    assert {row[2] for row in figure["rows"]} == {"0"}
+    assert any("equal one" in one["text"] and ": 0 equal one" in one["text"] for one in data["health"])
+    live = page_data(folder, {})
+    assert figure["title"] not in {one["title"] for one in live["figures"]}
 
 
 def test_a_checkpoint_is_held_against_the_tasks_before_it(finished: Path) -> None:

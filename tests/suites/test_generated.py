@@ -3,6 +3,7 @@
 import builtins
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ from coevolve.worlds.base import Problem
 
 SLOW = {"futoshiki", "puzzle24", "sokoban", "zebra_puzzles"}  # to generate; the last is in a set
 BY_NAME = [name for name in ANSWERS if name not in SLOW]
+_LISTS = ("sets", "generators", "refused")
 HOSTILE = (
     "__import__('os').system('touch hostile')",
     "(lambda: 1)()",
@@ -264,3 +266,20 @@ def test_problems_can_be_sent_to_another_process(loaded: dict[str, Loaded]) -> N
 
 def test_votes_over_several_right_answers_are_counted_by_their_text() -> None:
     assert {ANSWERS[name].kind for name in ("jugs", "graph_color", "n_queens")} == {Kind.EXACT}
+
+
+def test_the_documentation_names_every_generator_and_set() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text()
+    listed = {part: text.split(f"<!-- {part} -->")[1].split(f"<!-- /{part} -->")[0] for part in _LISTS}
+    assert set(re.findall(r"`([a-z0-9_]+)`", listed["generators"])) == set(ANSWERS)
+    rows = re.findall(r"\| (`.*`) \| (.*) \|", listed["refused"])
+    assert {name: why for names, why in rows for name in _names(names)} == dict(REFUSED)
+    for name, named in SETS.items():
+        row = next(line for line in listed["sets"].splitlines() if f"`gym:{name}`" in line)
+        assert row.split(" | ")[1] == str(named.size)
+        assert _names(row.split(" | ")[2]) == list(dict.fromkeys(part.generator for part in named.parts))
+        assert f"`{named.digest[:8]}`" in row
+
+
+def _names(text: str) -> list[str]:
+    return re.findall(r"`([a-z0-9_]+)`", text)

@@ -149,6 +149,16 @@ def measured_by(folder: RunRecords) -> dict[str, list[str]]:
     return {name: list(questions) for name, questions in found.items()}
 
 
+def of_run(folder: RunRecords) -> dict[str, Overlap]:
+    """All that a run was measured on against all that it trained on; empty where one of them is.
+
+    Raises:
+        RunError: a table is missing or damaged.
+    """
+    questions = questions_of(folder)
+    return overlaps(measured_by(folder), questions) if questions.trained else {}
+
+
 def _shown(table: str) -> str:
     part, key = part_and_key(table)
     return {HELD_OUT: "held-out", SUITES: key}.get(part, f"{part} {key}")

@@ -9,14 +9,17 @@ from coevolve.methods.reporting import Finding, Judgement, PhaseReport, Row, Sum
 _ORDER = {"bad": 0, "watch": 1, "good": 2}
 
 
-def health(summary: Summary, metrics: Sequence[Row], reports: Sequence[PhaseReport]) -> list[Finding]:
+def health(
+    summary: Summary, metrics: Sequence[Row], reports: Sequence[PhaseReport], more: Sequence[Finding] = ()
+) -> list[Finding]:
     """Findings about the run, those that need attention first; a check without numbers is left out.
 
-    The limits are those that the embedded world is expected to keep; they are stated in each text.
+    The limits are those that the embedded world is expected to keep; they are stated in each text. ``more`` are what
+    others have found out that is not in the metrics.
     """
     checks: list[Judgement] = [check for report in reports for check in report.findings]
     found = [finding for check in (*checks, _agreement, _skipped) if (finding := check(summary, metrics))]
-    return sorted(found, key=lambda finding: _ORDER[finding.tone])
+    return sorted([*found, *more], key=lambda finding: _ORDER[finding.tone])
 
 
 def _agreement(summary: Summary, metrics: Sequence[Row]) -> Finding | None:

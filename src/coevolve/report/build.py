@@ -12,6 +12,7 @@ from typing import Any
 import coevolve
 from coevolve.evaluation.oracle import TRAINED_ON_TRUTH
 from coevolve.evaluation.phase import run_phases, run_reports
+from coevolve.harness.contamination import finding, of_run, table
 from coevolve.methods.figures import (
     AgentNote,
     Headline,
@@ -92,7 +93,10 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
     view = RunView(summary, metrics, config, method.agents(config), method.answerer)
     own = {phase.report.name for phase in run_phases(config)}
     reports = [report for report in run_reports(config) if report.name in own]
-    parts = page_parts(view, reports)
+    # Not of a run in progress, whose page is made again and again.
+    found = of_run(folder) if live is None else {}
+    judged = finding(found)
+    parts = [*page_parts(view, reports), *([table(found)] if found else [])]
     headlines = [part for part in parts if isinstance(part, Headline)] or [Headline(f"A run of {config.method}.")]
     return {
         "run": {key: summary[key] for key in ("method", "preset", "seed", "status")}
@@ -111,7 +115,7 @@ def page_data(folder: RunRecords, live: Mapping[str, Any] | None = None) -> dict
         "phases": phase_kinds(reports),
         "stats": [asdict(part) for part in parts if isinstance(part, Stat)],
         "notices": notices(metrics, reports),
-        "health": [asdict(finding) for finding in health(summary, metrics, reports)],
+        "health": [asdict(one) for one in health(summary, metrics, reports, [judged] if judged else ())],
         "figures": [as_json(figure) for figure in merged(parts)],
         "time": {key: summary[key] for key in ("wall_s", "cpu_s", "time", "tokens")} | {"phases": folder.timings()},
         "live": live,
