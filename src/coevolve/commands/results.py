@@ -63,7 +63,7 @@ def _print_suites(console: Console, summary: Summary, *, explain: bool) -> None:
         table.add_column("base" if number == 0 else str(number), justify="right", no_wrap=True)
     columns = ("difference", "greedy", "maj@k", "no answer", "tool calls")
     for column in columns:
-        table.add_column(column.replace(" ", "\n"), justify="right")
+        table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
     for name in names:
         cells = [_mean_cell(at(suites, name)) for _, suites in found]
         last = at(found[-1][1], name)

@@ -39,12 +39,13 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
     measured = run.with_part("held_out")
     agent = run.answerer
     yield _headline(event, run, measured)
-    yield from suite_figures(run)
     calls = known(run.over_iterations("held_out", "tool_calls"))
     if calls:
         yield Stat("tool calls per solution", change(calls, "{:.1f}".format), agent=agent)
-    yield _accuracy(run, measured)
-    yield _levels(run, measured)
+    if measured or not run.config.evaluation.suites:
+        yield _accuracy(run, measured)
+        yield _levels(run, measured)
+    yield from suite_figures(run)
     has_pools = any(POOL in entry for entry in run.entries(1))
     if has_pools:
         yield from _on_pools(run)

@@ -24,8 +24,13 @@ _LOCAL = "questions and true answers stand in this page and in the run folder; n
 
 
 def suite_figures(run: RunView) -> Iterator[Part]:
-    """Accuracy by iteration of each suite, and a table with the paired difference to the base model."""
+    """Accuracy by iteration of each suite, and a table with the paired difference to the base model.
+
+    Nothing where no suite was chosen; a run that has only begun shows that they are still to come.
+    """
     measured = run.with_part(SUITES)
+    if not measured and not run.config.evaluation.suites:
+        return
     names = list(dict.fromkeys(name for _, suites in measured for name in suites))
     lines = tuple(
         Series(
@@ -78,17 +83,17 @@ def _before_and_after(run: RunView, measured: Sequence[tuple[int, Row]], names: 
     ends = [measured[0], measured[-1]] if len(measured) > 1 else list(measured)
     rows = tuple((_name_cell(run, name), *_cells(name, ends), *_more(run, name, ends)) for name in names)
     after = [f"iteration {t}" if t else "base" for t, _ in ends]
-    head = ("suite", *after, *(["difference"] if len(ends) > 1 else []), "greedy", "maj@k", "no answer", "tool calls")
+    head = ("suite", *after, *(["difference"] if len(ends) > 1 else []), "greedy", "no answer")
     note = (
-        "mean@k before and after on the same problems, 95 % intervals below; the difference is paired by problem; "
-        f"greedy, majority, share without an answer and tool calls are of the newest; {_LOCAL}"
+        "mean@k on the same problems with 95 % intervals, the difference paired by problem; greedy and share without "
+        f"an answer are of the newest; {_LOCAL}"
     )
     return TableFigure("Suites, before and after", note, "outcome", head, rows)
 
 
 def _name_cell(run: RunView, name: str) -> tuple[str, str]:
     facts = _facts(run, name)
-    return name, f"{facts['n']:,} problems, {facts['licence']}" if facts else ""
+    return name, f"{facts['n']:,} problems" if facts else ""
 
 
 def _cells(name: str, ends: Sequence[tuple[int, Row]]) -> list[str | tuple[str, str]]:
@@ -104,9 +109,7 @@ def _more(run: RunView, name: str, ends: Sequence[tuple[int, Row]]) -> list[str 
     if len(ends) > 1:
         change = _change(run, name)
         found.append((_points(change["mean"]), " to ".join(map(_points, change["ci95"]))) if change else "–")
-    calls = last.get("tool_calls")
-    shares = (percent(last.get(key)) for key in ("greedy", "majority", "no_answer"))
-    return [*found, *shares, "–" if calls is None else f"{calls:.1f}"]
+    return [*found, *(percent(last.get(key)) for key in ("greedy", "no_answer"))]
 
 
 def _points(share: float) -> str:
