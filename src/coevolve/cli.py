@@ -188,6 +188,39 @@ def compare(
 
 
 @app.command()
+def table(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Folders of `coevolve eval`, or runs with all their evaluations."),
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(metavar="4b|8b|none", help="Published rows of this base model; default: those that fit."),
+    ] = None,
+    scoring: Annotated[
+        str | None,
+        typer.Option(metavar="SCORING", help="strict, paper, judged; default strict, beside published rows all."),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, for the package booktabs.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it between the markers of a Markdown file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Results on benchmarks in the layout of the papers' tables, published rows beside them."""
+    from coevolve.commands import table as tabling
+
+    forms: dict[tabling.Form, bool] = {"markdown": markdown, "latex": latex, "csv": as_csv, "json": as_json}
+    wanted = [form for form, is_wanted in forms.items() if is_wanted]
+    if len(wanted) > 1:
+        given = ", ".join(f"--{form}" for form in wanted)
+        raise ConfigError("a table has one form", where=given, fix="leave the others out")
+    tabling.run(paths or [], published, scoring, wanted[0] if wanted else "terminal", into)
+
+
+@app.command()
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME", help="ablations, or a YAML file with rows of settings.")],
     seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds; default: those of the study.")] = None,
