@@ -202,7 +202,7 @@ def table(
         typer.Option(metavar="SCORING", help="strict, paper, judged; default strict, beside published rows all."),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, for the package booktabs.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, for the packages booktabs and graphicx.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
     into: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write it between the markers of a Markdown file.")

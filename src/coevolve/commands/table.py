@@ -130,9 +130,9 @@ def markdown(found: Results) -> str:
 
 
 def latex(found: Results) -> str:
-    """A float for the package ``booktabs``, with its footnotes below."""
-    lines = [r"% \usepackage{booktabs}", r"\begin{table}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(found.columns)}}}", r"\toprule"]
+    """A float as wide as the text, with its footnotes below; for the packages ``booktabs`` and ``graphicx``."""
+    lines = [r"% \usepackage{booktabs,graphicx}", r"\begin{table}", r"\centering\setlength{\tabcolsep}{3pt}"]
+    lines += [r"\resizebox{\linewidth}{!}{%", rf"\begin{{tabular}}{{l{'r' * len(found.columns)}}}", r"\toprule"]
     lines += [" & ".join(["", *(escaped(column.title) for column in found.columns)]) + r" \\", r"\midrule"]
     before = None
     for row in found.rows:
@@ -142,7 +142,7 @@ def latex(found: Results) -> str:
         cells = [_in_line(row, found, column, r" $\pm$ ", r"$^{{{}}}$") for column in found.columns]
         name = escaped(_name(row))
         lines.append(" & ".join([rf"\textit{{{name}}}" if row.kind == "published" else name, *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip\begin{minipage}{\linewidth}\scriptsize"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\medskip\begin{minipage}{\linewidth}\scriptsize"]
     lines += [rf"{escaped(note)}\par" for note in footnotes(found)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table}"])
 

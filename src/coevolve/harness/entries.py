@@ -164,7 +164,7 @@ def _measured(name: str, suite: SuiteResult) -> Measured:
     rates: dict[Scoring, Rates | None] = {
         "strict": Rates(suite.greedy, suite.mean, suite.majority),
         "paper": suite.paper,
-        "judged": suite.judged,
+        "judged": Rates(suite.judge.greedy, suite.judge.mean) if suite.judge else None,
     }
     remarks = _remarks(name, suite.n, suite.lost, suite.answers, suite.alarm)
     figures: dict[Scoring, Figure] = {}

@@ -232,7 +232,7 @@ def _measured_notes(entries: Sequence[Entry], scorings: Sequence[Scoring]) -> li
     meanings: dict[Scoring, str] = {
         "strict": "strict: an answer counts where this project's grader calls it equal to the reference",
         "paper": "paper-compatible: by the lenient rules of the published evaluations, to be held against their rows",
-        "judged": "judged: after an LLM judge that may turn wrong into right",
+        "judged": "judged: after a judge model that was asked about right and wrong answers",
     }
     out = [f"Scoring: {'; '.join(meanings[scoring] for scoring in scorings)}."] if scorings else []
     figures = [x for entry in entries for suite in entry.suites.values() for x in suite.figures.values()]
