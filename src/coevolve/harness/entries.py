@@ -12,7 +12,9 @@ from typing import Any, Literal
 from coevolve import statistics
 from coevolve.config import Config
 from coevolve.errors import CoevolveError, RunError
+from coevolve.evaluation.chosen import Kept, facts_of
 from coevolve.evaluation.oracle import refuse_oracle
+from coevolve.evaluation.report import EVALUATION
 from coevolve.harness import results
 from coevolve.harness.published import Size
 from coevolve.harness.results import EvalResult, Rates, SuiteResult
@@ -20,6 +22,7 @@ from coevolve.statistics import Estimate
 from coevolve.store import manifest
 from coevolve.store.records import RunRecords
 from coevolve.suites.catalogue import BY_NAME
+from coevolve.worlds.base import SUITES
 
 EVALS = "evals"  # below a run
 Scoring = Literal["strict", "paper", "judged"]
@@ -215,26 +218,28 @@ def _remarks(name: str, n: int, lost: int = 0, answers: int = 0, alarm: str = ""
 
 def _measured_in_training(records: RunRecords) -> list[Entry]:
     """What a run measured on its chosen suites: its base model, and its last evaluation."""
-    rows = [row for row in records.metrics() if row.get("event") == "evaluation" and row.get("suites")]
+    rows = [row for row in records.metrics() if row.get("event") == EVALUATION and row.get(SUITES)]
     chosen = {int(str(row["iteration"])): row for row in (rows[:1] + rows[-1:])}
     size = size_in(str(records.config.model.path or ""), records.config.preset)
-    entries = []
+    entries, facts = [], facts_of(records) or {}
     for iteration, row in sorted(chosen.items()):
-        suites = row["suites"]
+        suites = row[SUITES]
         assert isinstance(suites, Mapping)
-        measured = {name: _in_training(name, found) for name, found in suites.items()}
+        measured = {name: _in_training(name, found, facts.get(name)) for name, found in suites.items()}
         name = f"{records.path.resolve().name}@{iteration}, in the run"
         note = f"{name}: measured by the run itself, strictly scored"
         entries.append(Entry(name, measured, size, (note, *_overlap(records, iteration, name))))
     return entries
 
 
-def _in_training(name: str, found: Mapping[str, Any]) -> Measured:
+def _in_training(name: str, found: Mapping[str, Any], kept: Kept | None) -> Measured:
     n, k = int(found["n"]), int(found["k"])
     rates = Rates(found.get("greedy"), found.get("mean"), found.get("majority"))
     figure = _figure(name, rates, k, n, found.get("ci95"), _remarks(name, n))
-    known = BY_NAME.get(name)
-    return Measured({"strict": figure} if figure else {}, n, licence=known.licence if known else "")
+    figures: dict[Scoring, Figure] = {"strict": figure} if figure else {}
+    return (
+        Measured(figures, n, kept.digest, kept.copy, kept.licence, tuple(kept.notes)) if kept else Measured(figures, n)
+    )
 
 
 def _overlap(records: RunRecords, iteration: int, name: str) -> tuple[str, ...]:
