@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from coevolve.suites.catalogue import BY_NAME
 from coevolve.worlds.base import SUITES
 
 EVALS = "evals"  # below a run
+IN_THE_RUN = "in the run: measured while it went on, strictly scored"
 Scoring = Literal["strict", "paper", "judged"]
 SCORINGS: tuple[Scoring, ...] = ("strict", "paper", "judged")
 _SAMPLED = {"amc", "aime24", "aime25", "aime26"}  # of which the papers give the mean of 32 answers
@@ -227,8 +228,7 @@ def _measured_in_training(records: RunRecords) -> list[Entry]:
         assert isinstance(suites, Mapping)
         measured = {name: _in_training(name, found, facts.get(name)) for name, found in suites.items()}
         name = f"{records.path.resolve().name}@{iteration}, in the run"
-        note = f"{name}: measured by the run itself, strictly scored"
-        entries.append(Entry(name, measured, size, (note, *_overlap(records, iteration, name))))
+        entries.append(Entry(name, measured, size, (IN_THE_RUN, *_overlap(records, iteration, name, measured))))
     return entries
 
 
@@ -237,17 +237,18 @@ def _in_training(name: str, found: Mapping[str, Any], kept: Kept | None) -> Meas
     rates = Rates(found.get("greedy"), found.get("mean"), found.get("majority"))
     figure = _figure(name, rates, k, n, found.get("ci95"), _remarks(name, n))
     figures: dict[Scoring, Figure] = {"strict": figure} if figure else {}
-    return (
-        Measured(figures, n, kept.digest, kept.copy, kept.licence, tuple(kept.notes)) if kept else Measured(figures, n)
-    )
+    if kept is None:
+        return Measured(figures, n)
+    return Measured(figures, n, kept.digest, kept.copy, kept.licence, kept.notes)
 
 
-def _overlap(records: RunRecords, iteration: int, name: str) -> tuple[str, ...]:
+def _overlap(records: RunRecords, iteration: int, name: str, suites: Container[str]) -> tuple[str, ...]:
     from coevolve.harness.contamination import footnote, measured_by, overlaps, questions_of
 
     if not iteration:
         return ()
-    words = footnote(overlaps(measured_by(records), questions_of(records, iteration)))
+    problems = {suite: questions for suite, questions in measured_by(records).items() if suite in suites}
+    words = footnote(overlaps(problems, questions_of(records, iteration)))
     return (f"{name}: {words}",) if words else ()
 
 

@@ -121,8 +121,9 @@ def build(entries: Sequence[Entry], sizes: Sequence[Size], scorings: Sequence[Sc
         rows += [_measured_row(entry, scoring) for scoring in scorings if _has(entry, scoring)]
     remarks = tuple(dict.fromkeys(r for row in rows for cell in row.cells.values() for r in cell.remarks))
     sources = tuple(f"{source.citation}: {source.measured}" for source in citations)
-    notes = tuple(_notes(entries, sizes, scorings))
-    return Results(_measured_groups(columns, rows), tuple(rows), sources, remarks, notes)
+    shown = _measured_groups(columns, rows)
+    notes = _notes(entries, sizes, scorings)
+    return Results(shown, tuple(rows), sources, remarks, (_legend(shown), *notes))
 
 
 def _measured_groups(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[Column, ...]:
@@ -208,11 +209,17 @@ def _row_json(row: Row, sources: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _notes(entries: Sequence[Entry], sizes: Sequence[Size], scorings: Sequence[Scoring]) -> list[str]:
-    out = [
+def _legend(columns: Sequence[Column]) -> str:
+    if not any(column.average for column in columns):
+        return "All in %."
+    return (
         "All in %. –: not known; an average is over all of its sets or not at all. Overall: the mean of Maths (7) and"
         " the three general sets. Maths (5): without AIME."
-    ]
+    )
+
+
+def _notes(entries: Sequence[Entry], sizes: Sequence[Size], scorings: Sequence[Scoring]) -> list[str]:
+    out = []
     for size in sizes:
         most, points = base_spread(size)
         out.append(
@@ -236,10 +243,9 @@ def _measured_notes(entries: Sequence[Entry], scorings: Sequence[Scoring]) -> li
     }
     out = [f"Scoring: {'; '.join(meanings[scoring] for scoring in scorings)}."] if scorings else []
     figures = [x for entry in entries for suite in entry.suites.values() for x in suite.figures.values()]
-    out.append(
-        f"Answers: {', '.join(sorted({x.how for x in figures}))}; of AMC and AIME the mean of the sampled answers where"
-        " there are any, of other sets the greedy answer."
-    )
+    ways = sorted({x.how for x in figures})
+    rule = "of AMC and AIME the mean of the sampled answers where there are any, of other sets the greedy answer"
+    out.append(f"Answers: {', '.join(ways)}{f'; {rule}' if len(ways) > 1 else ''}.")
     out.append(
         "±: half the 95 % interval over problems. Every row is one run or one model: the interval says nothing of"
         " another training seed."
