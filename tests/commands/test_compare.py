@@ -119,6 +119,8 @@ def test_what_labels_by_vote_cost_is_said_where_nothing_else_differs(
     assert [setting["oracle_gap"] for setting in found["settings"]] == [False, True, False]  # type: ignore[attr-defined]
     (gap,) = gap_sentences(side_by_side(runs))
     assert gap in found["sentences"]  # type: ignore[operator]
-    assert gap.startswith("Oracle gap: with true labels instead of those by vote, everything else equal, o is at +")
+    begin = "Oracle gap: true labels instead of those by vote, everything else equal, change accuracy by +"
+    assert gap.startswith(begin)
+    assert gap.endswith("(o against votes)")
     marks = [note for note in notes(runs) if "oracle" in note]
     assert [mark.split()[0] for mark in marks] == ["o", "p"]

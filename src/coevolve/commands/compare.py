@@ -238,8 +238,8 @@ def gap_sentences(results: Sequence[SettingResult]) -> list[str]:
         "no verdict": "no verdict, which takes two seeds or more of each",
     }
     return [
-        f"Oracle gap: with true labels instead of those by vote, everything else equal, {result.label} is at"
-        f" {_size(result.difference)} to {results[0].label}; {ends[result.difference.verdict]}"
+        f"Oracle gap: true labels instead of those by vote, everything else equal, change accuracy by"
+        f" {_size(result.difference)}; {ends[result.difference.verdict]} ({result.label} against {results[0].label})"
         for result in results
         if result.gap and result.difference
     ]
