@@ -27,6 +27,7 @@ from coevolve.harness import results
 from coevolve.harness.board import Wanted
 from coevolve.harness.client import Patience
 from coevolve.harness.endpoint import Asking, EndpointTarget
+from coevolve.harness.entries import EVALS, SAMPLED
 from coevolve.harness.judge import ModelJudge, judged
 from coevolve.harness.local import LocalTarget
 from coevolve.harness.own_suites import OWN, own_suites
@@ -40,8 +41,6 @@ from coevolve.suites import registry
 from coevolve.suites.base import subset
 
 SAMPLES = 32  # of the small competitions, as the papers report them
-SAMPLED = ("amc", "aime24", "aime25", "aime26", "hmmt-feb25", "hmmt-nov25")
-EVALS = "evals"
 _WIDTH = 120  # of a pipe, in characters
 _AT = re.compile(r"(?P<run>.+)@(?P<iteration>[0-9]+)")
 _ENDPOINT = ("http://", "https://")

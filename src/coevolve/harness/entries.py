@@ -28,7 +28,8 @@ EVALS = "evals"  # below a run
 IN_THE_RUN = "in the run: measured while it went on, strictly scored"
 Scoring = Literal["strict", "paper", "judged"]
 SCORINGS: tuple[Scoring, ...] = ("strict", "paper", "judged")
-_SAMPLED = {"amc", "aime24", "aime25", "aime26"}  # of which the papers give the mean of 32 answers
+# Small contests, of which the papers give the mean of 32 answers.
+SAMPLED = ("amc", "aime24", "aime25", "aime26", "hmmt-feb25", "hmmt-nov25")
 _OF_SIZE = re.compile(r"(?<![\d.])([48])b(?![a-z])", re.IGNORECASE)
 
 
@@ -188,7 +189,7 @@ def _figure(
     Args:
         ci95: of the mean, or of the greedy answers where nothing was sampled.
     """
-    sampled = name in _SAMPLED
+    sampled = name in SAMPLED
     takes_mean = rates.mean is not None and (sampled or rates.greedy is None)
     value = rates.mean if takes_mean else rates.greedy
     if value is None:
