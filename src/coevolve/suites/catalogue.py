@@ -80,7 +80,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         "olympiad",
         "OlympiadBench (maths, English, text)",
         675,
-        "Apache-2.0 (OpenBMB/OlympiadBench)",
+        "Apache-2.0 or MIT, by copy (OpenBMB/OlympiadBench)",
         (
             Copy("zwhe99/simplerl-OlympiadBench", "test", "olympiad"),
             Copy("Hothan/OlympiadBench", "train", "olympiad", "OE_TO_maths_en_COMP"),

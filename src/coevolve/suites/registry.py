@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +11,11 @@ from coevolve.suites.base import Source
 from coevolve.suites.benchmarks import benchmark_source
 from coevolve.suites.catalogue import BENCHMARKS, BY_NAME, named
 from coevolve.suites.files import file_source
+from coevolve.suites.generated import generated_source
+from coevolve.suites.generated import names as generated_names
 from coevolve.suites.rows import ENDINGS, like
 
 GENERATED = "gym:"  # the prefix of generated sets
-_MODULE = "coevolve.suites.generated"
 _A_FILE = f"a file of your own is named by its path ({', '.join(ENDINGS)})"
 
 
@@ -45,7 +44,7 @@ def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> So
     """
     text = spec.strip()
     if text.lower().startswith(GENERATED):
-        return _generated(text)
+        return generated_source(text[len(GENERATED) :])
     benchmark = named(text)
     if benchmark is not None and not _is_file(text):
         return benchmark_source(benchmark.name, folder, any_copy=any_copy)
@@ -65,22 +64,15 @@ def listing() -> tuple[Listed, ...]:
         Listed(b.name, b.title, b.rows, b.licence, ", ".join(copy.repo for copy in b.copies), b.other_names)
         for b in BENCHMARKS
     )
-    found = []
-    for name in _generated_names():
-        source = _generated(name)
-        found.append(Listed(source.name, "generated", source.size, source.licence, "reasoning-gym"))
-    return benchmarks + tuple(found)
-
-
-def _generated(spec: str) -> Source:
-    source: Source = importlib.import_module(_MODULE).generated_source(spec[len(GENERATED) :])
-    return source
+    generated = tuple(
+        Listed(source.name, "generated", source.size, source.licence, "reasoning-gym")
+        for source in map(generated_source, generated_names())
+    )
+    return benchmarks + generated
 
 
 def _generated_names() -> tuple[str, ...]:
-    if importlib.util.find_spec(_MODULE) is None:
-        return ()
-    return tuple(f"{GENERATED}{name}" for name in importlib.import_module(_MODULE).names())
+    return tuple(f"{GENERATED}{name}" for name in generated_names())
 
 
 def _is_file(text: str) -> bool:
