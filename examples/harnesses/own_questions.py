@@ -19,5 +19,5 @@ def own_questions() -> Task:
         dataset=json_dataset(str(Path(__file__).with_name("questions.jsonl")), rows),
         solver=generate(),
         scorer=pattern(r"(?s).*\\boxed\{([^{}]*)\}"),
-        config=GenerateConfig(temperature=0.0, max_tokens=512),
+        config=GenerateConfig(temperature=0.0),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,16 +15,14 @@ import pytest
 
 import coevolve
 
+from .commands import EXAMPLES, Command
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _needs_harnesses() -> None:
     for package in ("inspect_ai", "inspect_evals", "lm_eval"):
         if find_spec(package) is None:  # asked for, and not there: nothing here may pass for tested
             pytest.fail(f"{package} is not installed: make test-eval", pytrace=False)
-
-
-Command = Callable[..., str]
-EXAMPLES = Path(__file__).parents[3] / "examples" / "harnesses"
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scripted_endpoint import MODEL, Asked, Says, ScriptedEndpoint
 
-from .conftest import EXAMPLES, Command
+from .commands import EXAMPLES, Command, inspect, lm_eval
 
 pytestmark = pytest.mark.evals
 ROWS = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
@@ -27,34 +26,6 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 
     with ScriptedEndpoint(script) as served:
         yield served
-
-
-def lm_eval(command: Command, url: str, model: str, out: Path, *more: str, **environment: str) -> dict[str, Any]:
-    """The figures of examples/harnesses/own_questions.yaml, and the answer that was taken for each question."""
-    where = f"model={model},base_url={url}/chat/completions,num_concurrent=8"
-    task = ("--include_path", EXAMPLES, "--tasks", "own_questions", "--apply_chat_template")
-    model_of = ("--model", "local-chat-completions", "--model_args", where)
-    command("lm_eval", "run", *task, *model_of, "--output_path", out, "--log_samples", *more, **environment)
-    (results,), (samples,) = out.rglob("results_*.json"), out.rglob("samples_*.jsonl")
-    lines = [json.loads(line) for line in samples.read_text().splitlines()]
-    taken = {line["doc"]["question"]: line["filtered_resps"][0] for line in lines}
-    figures: dict[str, Any] = json.loads(results.read_text())["results"]["own_questions"]
-    return {"accuracy": figures["exact_match,last-box"], "se": figures["exact_match_stderr,last-box"], "taken": taken}
-
-
-def inspect(command: Command, url: str, model: str, logs: Path, **environment: str) -> dict[str, Any]:
-    """The same of examples/harnesses/own_questions.py."""
-    from inspect_ai.log import read_eval_log
-
-    where = {"COEVOLVE_BASE_URL": url, "COEVOLVE_API_KEY": "none"} | environment
-    model_of = ("--model", f"openai-api/coevolve/{model}")
-    command("inspect", "eval", "own_questions.py", *model_of, "--log-dir", logs, "--display", "plain", **where)
-    (file,) = logs.glob("*.eval")
-    log = read_eval_log(str(file))
-    assert log.status == "success"
-    (score,) = log.results.scores
-    taken = {sample.input: sample.scores["pattern"].answer for sample in log.samples}
-    return {"accuracy": score.metrics["accuracy"].value, "se": score.metrics["stderr"].value, "taken": taken}
 
 
 def test_both_score_known_answers_to_the_last_digit(
