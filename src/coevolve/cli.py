@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -295,6 +295,63 @@ def solve(
     from coevolve.runs.ask import solve as ask
 
     print_answer(Console(), ask(run, question))
+
+
+@app.command()
+def serve(
+    target: Annotated[
+        str, typer.Argument(metavar="RUN[@N]|MODEL", help="Folder of a run, model folder, hub id, or miniature.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback gets a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8000,
+    token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="What requests must bear; default: $COEVOLVE_TOKEN, or none.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the model, for clients; default: RUN@N or the model's.")
+    ] = None,
+    show: Annotated[
+        Literal["final", "all"],
+        typer.Option(help="What a client is shown: the text after the last tool output, or code and output as well."),
+    ] = "final",
+    system: Annotated[
+        Literal["refuse", "ignore"], typer.Option(help="Messages of the system: the agent knows no other instructions.")
+    ] = "refuse",
+    queue: Annotated[int, typer.Option(min=1, help="Answers that are written or wait; more get a 429.")] = 512,
+    deadline: Annotated[float, typer.Option(metavar="S", min=1, help="How long one request may take.")] = 600.0,
+    grace: Annotated[
+        float, typer.Option(metavar="S", min=0, help="How long what is in flight may take after Ctrl-C.")
+    ] = 60.0,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For a model: world, sampling, tool and engine.")
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For a model: prompts; agent0, r-zero or plain.")
+    ] = None,
+    no_tool: Annotated[bool, typer.Option("--no-tool", help="Without the tool.")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Serve an agent with its tool as a model, behind an OpenAI-compatible endpoint."""
+    from coevolve.commands import serve as serving
+
+    serving.serve(
+        serving.ServeRequest(
+            target=target,
+            host=host,
+            port=port,
+            token=token,
+            name=name,
+            show=show,
+            system=system,
+            queue=queue,
+            deadline_s=deadline,
+            grace_s=grace,
+            preset=preset,
+            contract=contract,
+            tool=not no_tool,
+            overrides=overrides or [],
+        )
+    )
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -3 is an answer, not an option

@@ -122,7 +122,7 @@ class _Remote:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, settings, model_path), daemon=True)
-        with _interrupts_held():
+        with interrupts_held():
             self._process.start()
         theirs.close()
         self._layers: dict[str, str] | None = None
@@ -210,7 +210,7 @@ def _played(outcome: _Answer) -> Played:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Signals that stop a run reach this process after the block, and the processes that the block starts never.
 
     They finish what they are at: the main process alone decides when a run stops, and their pipe ends with it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from coevolve.worlds.base import PromptContext, World
 from coevolve.worlds.miniature.learner import BASES
 from coevolve.worlds.registry import open_world, world_named
 
+_AT = re.compile(r"(?P<run>.+)@(?P<iteration>[0-9]{1,9})")
 EMBEDDED = ("miniature", *BASES)  # models of the package, by name
 # What decides how a model answers, or where it does; any other key would say nothing.
 _ACTING = (
@@ -162,6 +164,31 @@ def of_model(
     return Answerer(shown, config, world, base, SOLVER, Snapshot("base", -1, Folder(base)))
 
 
+def of_target(
+    target: str,
+    *,
+    preset: str | None = None,
+    contract: str | None = None,
+    tool: bool = True,
+    overrides: Sequence[str] = (),
+) -> Answerer:
+    """Who answers, by what a user calls it: RUN, RUN@ITERATION, or a model as in ``of_model``.
+
+    Raises:
+        CoevolveError: there is no such target, or an option is for the other kind.
+    """
+    path, at = Path(target).expanduser(), _AT.fullmatch(target)
+    iteration = None
+    if at is not None and not path.exists():
+        path, iteration = Path(at["run"]).expanduser(), int(at["iteration"])
+    if not is_run(path):
+        return of_model(target, preset=preset, contract=contract, tool=tool, overrides=overrides)
+    for name, value in (("--preset", preset), ("--contract", contract)):
+        if value is not None:
+            raise ConfigError(f"{name} is for a model; a run has its own configuration", where=name, fix="leave it out")
+    return of_run(path, iteration, tool=tool, overrides=overrides)
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder is that of a run, intact or not."""
     return any((path / name).exists() for name in (manifest.NAME, manifest.COPY))
@@ -174,11 +201,15 @@ class Readability:
 
     Args:
         answerer: who is asked.
+
+    Attributes:
+        codec: of its base model.
+        room: tokens of the longest sequence that its positions allow.
     """
 
     def __init__(self, answerer: Answerer) -> None:
-        self._answerer, self._codec = answerer, Codec(answerer.base)
-        self._room = _positions(answerer.base)
+        self._answerer, self.codec = answerer, Codec(answerer.base)
+        self.room = _positions(answerer.base)
 
     def require(self, task: Task, named: str = "") -> None:
         """
@@ -190,22 +221,23 @@ class Readability:
             ConfigError: the model cannot read it, or it leaves no room for an answer.
         """
         longest = self._answerer.config.sampling.max_tokens
-        tokens = len(self._codec.encode(self._answerer.prompt(task)))
+        tokens = len(self.codec.encode(self._answerer.prompt(task)))
         where = named or f'"{task.question[:60]}"'
-        if fault := next((fault for turn in task.turns if (fault := self._fault(turn))), ""):
+        if fault := next((fault for turn in task.turns if (fault := self.fault(turn))), ""):
             example = world_named(self._answerer.config.world).example
             raise ConfigError(fault, where=where, fix=f"ask as the world does: {example}")
-        if tokens + longest > self._room:
-            fix = f"shorten it, or leave less room for the answer: --set sampling.max_tokens={self._room - tokens}"
+        if tokens + longest > self.room:
+            fix = f"shorten it, or leave less room for the answer: --set sampling.max_tokens={self.room - tokens}"
             raise ConfigError(
                 f"the question is too long: its prompt has {tokens} tokens, the answer may have {longest} "
-                f"(sampling.max_tokens), and the model has room for {self._room} in all",
+                f"(sampling.max_tokens), and the model has room for {self.room} in all",
                 where=where,
-                fix=fix if self._room - tokens >= 8 else "shorten it, or measure a model with more room",
+                fix=fix if self.room - tokens >= 8 else "shorten it, or measure a model with more room",
             )
 
-    def _fault(self, text: str) -> str:
-        codec = self._codec
+    def fault(self, text: str) -> str:
+        """Why the model cannot read a text; empty where it can."""
+        codec = self.codec
         if not text.strip():
             return "the question is empty"
         read = codec.decode(codec.encode(text))

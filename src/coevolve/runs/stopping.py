@@ -76,7 +76,7 @@ class StopRequest:
     def _take(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if number == signal.SIGHUP:
-            _leave_closed_terminal()
+            leave_closed_terminal()
         if not self._working:
             raise Stopped(number)
         if self._asked is None:
@@ -87,7 +87,7 @@ class StopRequest:
             raise Stopped(number)
 
 
-def _leave_closed_terminal() -> None:
+def leave_closed_terminal() -> None:
     """Have output go nowhere that went to a terminal which is gone: writing there would fail, and with it the batch."""
     poll = select.poll()
     for descriptor in (1, 2):
