@@ -35,14 +35,13 @@ from coevolve.harness.scoring import Marker
 from coevolve.harness.session import Identity, Judging, Session
 from coevolve.harness.target import Target
 from coevolve.methods.registry import load_config
-from coevolve.runs.answerer import Answerer, Readability, is_run, of_model, of_run
+from coevolve.runs.answerer import Answerer, Readability, of_target
 from coevolve.runs.stopping import StopRequest
 from coevolve.suites import registry
 from coevolve.suites.base import subset
 
 SAMPLES = 32  # of the small competitions, as the papers report them
 _WIDTH = 120  # of a pipe, in characters
-_AT = re.compile(r"(?P<run>.+)@(?P<iteration>[0-9]+)")
 _ENDPOINT = ("http://", "https://")
 _FOR_ENDPOINTS = {"sampling.temperature", "sampling.max_tokens", "sampling.solver.top_p"}
 
@@ -180,22 +179,13 @@ def _answerer(request: EvalRequest) -> Answerer | None:
     if request.endpoint.given:
         name = request.endpoint.given[0]
         _refuse(f"{name} is for an endpoint", name, "leave it out, or name a URL: coevolve eval http://HOST:PORT ...")
-    path, at = Path(request.target).expanduser(), _AT.fullmatch(request.target)
-    iteration = None
-    if at is not None and not path.exists():
-        path, iteration = Path(at["run"]).expanduser(), int(at["iteration"])
-    if not is_run(path):
-        return of_model(
-            request.target,
-            preset=request.preset,
-            contract=request.contract,
-            tool=request.tool,
-            overrides=request.overrides,
-        )
-    for name, value in (("--preset", request.preset), ("--contract", request.contract)):
-        if value is not None:
-            _refuse(f"{name} is for a model; a run has its own configuration", name, "leave it out")
-    return of_run(path, iteration, tool=request.tool, overrides=request.overrides)
+    return of_target(
+        request.target,
+        preset=request.preset,
+        contract=request.contract,
+        tool=request.tool,
+        overrides=request.overrides,
+    )
 
 
 def _wanted(request: EvalRequest, answerer: Answerer | None) -> list[Wanted]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from coevolve.errors import ConfigError
 from coevolve.runs.answerer import Answerer, of_target
+from coevolve.runs.base_model import check_same_base
 from coevolve.system import http_url, is_loopback
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def serve(request: ServeRequest) -> None:
             tool=request.tool,
             overrides=request.overrides,
         )
+        check_same_base(answerer.known_base, answerer.base)
         options = Options(
             name=request.name or answerer.name,
             token=token,

@@ -92,7 +92,7 @@ class Player:
         self._outbox.put(command)
 
     def join(self, patience_s: float) -> None:
-        """Wait until the process has closed its pipe, at most so long, and end it: what it frees then is only memory."""
+        """Wait until the process closes its pipe, at most so long, and end it: what is left is to free memory."""
         self._gone.wait(patience_s)
         self._process.kill()
         self._process.join()
