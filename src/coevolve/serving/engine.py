@@ -83,6 +83,11 @@ class Engine:
         """Answers that are played or wait."""
         return len(self._waiting)
 
+    @property
+    def ready(self) -> int:
+        """Processes that play."""
+        return len(self._players)
+
     async def start(self) -> None:
         """Return when all processes are ready.
 
