@@ -14,6 +14,7 @@ from coevolve.errors import EngineError, RunError
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.harness import results, session
 from coevolve.harness.board import Board, Wanted
+from coevolve.harness.contamination import Questions, from_json
 from coevolve.harness.results import Answer, EvalResult, JudgeResult, SuiteResult
 from coevolve.harness.scoring import Marker
 from coevolve.harness.session import Identity, Session
@@ -302,6 +303,19 @@ def test_a_second_judge_is_asked_about_what_counts_and_its_word_stays(tmp_path: 
     assert measure(tmp_path, Scripted(), wanted(0, PROBLEMS[:4]), judge=judge).suites["mine"].judge == said
     assert measure(tmp_path, Scripted(), wanted(0, PROBLEMS[:4])).suites["mine"].judge == said
     assert measure(tmp_path, Scripted(), wanted(1, PROBLEMS[:4])).suites["mine"].judge is None
+
+
+def test_what_a_run_trained_on_is_held_against_the_suites_and_stays_in_the_record(tmp_path: Path) -> None:
+    questions = Questions((PROBLEMS[3].task.question, "What is 7 times 6?"), ())
+    with Session(tmp_path, Scripted(), (wanted(0),), Marker(OWN_RULES)) as own:
+        own.run(Watching())
+        found = own.hold_against(questions)
+    assert results.read(tmp_path) == found
+    overlap = from_json(found.contamination)["mine"]
+    assert (overlap.n, overlap.trained, overlap.exact) == (10, 2, 1)
+    more = measure(tmp_path, Scripted(), wanted(0, PROBLEMS[:2], "more"))
+    assert more.contamination == found.contamination
+    assert set(more.suites) == {"mine", "more"}
 
 
 def test_two_problems_of_one_id_are_refused(tmp_path: Path) -> None:

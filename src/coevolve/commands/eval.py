@@ -26,6 +26,7 @@ from coevolve.grading.equivalence import open_judge
 from coevolve.harness import results
 from coevolve.harness.board import Wanted
 from coevolve.harness.client import Patience
+from coevolve.harness.contamination import Questions, questions_of
 from coevolve.harness.endpoint import Asking, EndpointTarget
 from coevolve.harness.entries import EVALS, SAMPLED
 from coevolve.harness.judge import ModelJudge, judged
@@ -37,6 +38,7 @@ from coevolve.harness.target import Target
 from coevolve.methods.registry import load_config
 from coevolve.runs.answerer import Answerer, Readability, of_target
 from coevolve.runs.stopping import StopRequest
+from coevolve.store.records import RunRecords
 from coevolve.suites import registry
 from coevolve.suites.base import subset
 
@@ -140,10 +142,20 @@ def run(request: EvalRequest) -> None:
             if isinstance(target, LocalTarget) and any(session.missing.values()):
                 target.open()  # whose time is not that of answers
             found = session.run(watching, asked)
+        questions = _trained_on(answerer)
+        if questions.trained:
+            found = session.hold_against(questions)
     if request.as_json:
         print(results.to_json(found), end="")
     else:
         print_result(_console(), found, [one.name for one in wanted], folder)
+
+
+def _trained_on(answerer: Answerer | None) -> Questions:
+    """What the run of a target trained on before it; nothing where it is no run."""
+    if answerer is None or answerer.run is None:
+        return Questions((), ())
+    return questions_of(RunRecords.open(answerer.run), answerer.iteration)
 
 
 def _settings(answerer: Answerer | None) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from coevolve.commands.markdown import harmless
 from coevolve.harness.board import Board
+from coevolve.harness.contamination import footnote, from_json
 from coevolve.harness.results import EvalResult, PartResult, SuiteResult
 from coevolve.harness.scoring import averages
 from coevolve.monitor.forecast import Stage
@@ -116,6 +117,9 @@ def print_result(console: Console, result: EvalResult, names: Sequence[str], fol
             console.print(Text(line), soft_wrap=True)
         if suite.alarm:
             console.print(Text(f"ALARM in {name}: {suite.alarm}", style="yellow"), soft_wrap=True)
+    trained_on = footnote({name: one for name, one in from_json(result.contamination).items() if name in suites})
+    if trained_on:
+        console.print(Text(trained_on), soft_wrap=True)
     legend = "rates in %; n problems, k sampled answers to each; interval over problems; paper: scored as published"
     console.print(legend, style="dim", highlight=False, soft_wrap=True)
     console.print(f"every answer: {shlex.quote(str(folder))}/answers", highlight=False, markup=False, soft_wrap=True)

@@ -166,7 +166,8 @@ def _shown(table: str) -> str:
 
 def as_json(found: Overlaps) -> dict[str, Any]:
     """As it stands in ``eval.json`` under "contamination"."""
-    return {"rule": RULE, "suites": {name: asdict(one) for name, one in found.items()}}
+    suites = {name: {**asdict(one), "pairs": [asdict(pair) for pair in one.pairs]} for name, one in found.items()}
+    return {"rule": RULE, "suites": suites}
 
 
 def from_json(data: Mapping[str, Any]) -> dict[str, Overlap]:

@@ -136,6 +136,7 @@ class EvalResult:
     target: TargetResult
     complete: bool  # all of its suites are
     suites: dict[str, SuiteResult]  # by name, in the order in which they were asked for
+    contamination: dict[str, Any] = field(default_factory=dict)  # of a run, as ``contamination.as_json`` gives it
     schema: int = SCHEMA
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from coevolve.errors import EngineError, RunError
 from coevolve.harness import results, silence
 from coevolve.harness.board import Board, Wanted
+from coevolve.harness.contamination import Questions, as_json, from_json, overlaps
 from coevolve.harness.results import Answer, EvalResult, JudgeResult, Records, SuiteResult, TargetResult
 from coevolve.harness.scoring import Marker
 from coevolve.harness.target import Place, Reply, Target
@@ -90,7 +91,12 @@ class Session:
         try:
             own = identity or Identity()
             mine = TargetResult(target.name, _as_stored(target.facts), own.run, own.iteration)
-            self._result = EvalResult(mine, False, self._earlier(mine))
+            earlier = self._earlier(mine)
+            self._result = (
+                EvalResult(mine, False, earlier.suites, earlier.contamination)
+                if earlier
+                else (EvalResult(mine, False, {}))
+            )
             self._boards = {one.name: self._board(one) for one in suites}
             self._keep({one.name: self._figures(one) for one in suites})
         except BaseException:
@@ -138,6 +144,14 @@ class Session:
                 watcher.alarm(found.alarm, silence.shown(board))
             self._keep({wanted.name: found})
             watcher.end(wanted.name, found)
+        return self._result
+
+    def hold_against(self, questions: Questions) -> EvalResult:
+        """Add to the record how much of the suites the target trained on: what its run wrote, given here."""
+        found = overlaps({one.name: [p.task.question for p in one.problems] for one in self._suites}, questions)
+        known = from_json(self._result.contamination)
+        self._result = replace(self._result, contamination=as_json({**known, **found}))
+        self._keep({})
         return self._result
 
     def close(self) -> None:
@@ -238,8 +252,8 @@ class Session:
         board.take_all(self._records(wanted))
         return board
 
-    def _earlier(self, mine: TargetResult) -> dict[str, SuiteResult]:
-        """The suites that are in the folder already.
+    def _earlier(self, mine: TargetResult) -> EvalResult | None:
+        """What is in the folder already.
 
         Raises:
             RunError: they are of another target, or answers are there and nothing says whose.
@@ -248,14 +262,14 @@ class Session:
             found = results.read(self._folder)
             for key in sorted({*found.target.facts, *mine.facts}):
                 self._require_same(key, found.target.facts.get(key), mine.facts.get(key))
-            return dict(found.suites)
+            return found
         if any((self._folder / "answers").iterdir()):
             raise RunError(
                 f"there are answers in this folder, but no {results.NAME} that says whose they are",
                 where=str(self._folder),
                 fix="measure into another folder: --dir DIR",
             )
-        return {}
+        return None
 
     def _require_same(self, what: str, before: object, now: object) -> None:
         if before != now:
