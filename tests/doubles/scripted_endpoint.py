@@ -41,6 +41,7 @@ class Says:
     tokens: int = 7
     model: str = MODEL
     late_s: float = 0.0  # of work, which the server does for so many at once
+    agent: Any = None  # the field coevolve of a choice
 
 
 @dataclass(frozen=True)
@@ -226,4 +227,5 @@ def _response(says: Says, *, chat: bool) -> str:
     holder: dict[str, Any] = {"message": {"role": "assistant", "content": says.text}} if chat else {"text": says.text}
     usage = {"prompt_tokens": 1, "completion_tokens": says.tokens, "total_tokens": 1 + says.tokens}
     choice = {"index": 0, "finish_reason": says.finish, **holder}
+    choice |= {} if says.agent is None else {"coevolve": says.agent}
     return json.dumps({"id": "x", "object": "x", "model": says.model, "choices": [choice], "usage": usage})

@@ -157,6 +157,20 @@ def test_tokens_used_up_by_thinking_leave_an_empty_text() -> None:
     assert (got[GREEDY[0]].text, got[GREEDY[0]].fault) == ("", "")
 
 
+def test_a_served_agent_reads_its_own_answer_and_tells_of_its_tool() -> None:
+    calls = [{"code": "1", "output": "", "status": status} for status in ("ok", "timeout")]
+    agent = {"answer": "3", "stop": "turns", "tool_calls": calls, "observation_tokens": 5}
+    got, _ = ask(lambda asked: Says("\\boxed{4}", agent=agent), GREEDY[:1])
+    reply = got[GREEDY[0]]
+    assert (reply.text, reply.answer, reply.stop) == ("\\boxed{4}", "3", "turns")
+    assert (reply.tool_calls, reply.tool_timeouts, reply.tokens) == (2, 1, 7)
+
+
+def test_a_served_agent_that_tells_half_is_a_fault() -> None:
+    got, _ = ask(lambda asked: Says("\\boxed{4}", agent={"answer": "3"}), GREEDY[:1])
+    assert got[GREEDY[0]].fault.startswith("its answer makes no sense: its field coevolve lacks")
+
+
 FAULTS: dict[str, Act] = {
     "status 500": Fails(500),
     "status 503": Fails(503, "busy"),

@@ -15,12 +15,15 @@ from coevolve.harness.client import Client, Fault, Patience, Request
 from coevolve.harness.messages import (
     CHAT,
     COMPLETIONS,
+    Completion,
+    Malformed,
     Useless,
     base_url,
     completion,
     same_model,
 )
 from coevolve.harness.target import Place, Reply
+from coevolve.sandbox.base import Status
 from coevolve.types import StopReason
 from coevolve.worlds.base import Problem
 
@@ -31,6 +34,7 @@ INSTRUCTIONS: Mapping[Kind, str] = {kind: _LETTER if kind is Kind.CHOICE else _A
 _SPEAKERS = ("Question:", "Answer:")  # of a plain prompt, for models without a chat template
 _STOPS = {"stop": StopReason.EOS, "": StopReason.EOS, "length": StopReason.LENGTH}
 _BEHIND_BOX = re.compile(r"[.$*\\)\] ]{0,3}")  # the end of a formula, a full stop
+_TOO_LONG = (Status.TIMEOUT, Status.CPU_LIMIT)  # of a tool call
 _LARGEST_SEED = 1 << 31
 
 
@@ -151,11 +155,26 @@ class EndpointTarget:
         if not same_model(self._model, said.model):
             what = f"was asked for {self._model}, and {said.model[:200]} answered"
             raise Useless(what, f"name the model that is meant: --model {said.model[:200]}")
+        if said.agent is not None:
+            return _of_agent(said, said.agent, seconds)
         text, stop = said.text, _STOPS.get(said.finish, said.finish)
         if not self._asking.chat and (end := end_of_boxed_line(text)) is not None:
             text, stop = text[:end], StopReason.EOS
         answer = last_boxed(text) if stop is StopReason.EOS else None
         return Reply(text, answer, stop, tokens=said.tokens, wall_s=seconds)
+
+
+def _of_agent(said: Completion, agent: Mapping[str, Any], seconds: float) -> Reply:
+    """The answer of a served agent, which reads its own answer and has a tool.
+
+    Raises:
+        Malformed: it does not say what it should.
+    """
+    answer, stop, calls = agent.get("answer"), agent.get("stop"), agent.get("tool_calls")
+    if not (answer is None or isinstance(answer, str)) or not isinstance(stop, str) or not isinstance(calls, list):
+        raise Malformed("its field coevolve lacks answer, stop or tool_calls")
+    late = sum(isinstance(call, dict) and call.get("status") in _TOO_LONG for call in calls)
+    return Reply(said.text, answer, stop, said.tokens, tool_calls=len(calls), tool_timeouts=late, wall_s=seconds)
 
 
 def only_model(client: Client) -> str:

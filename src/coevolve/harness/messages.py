@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -58,6 +59,7 @@ class Completion(NamedTuple):
     finish: str  # "stop", "length", ...; empty where the server does not tell
     tokens: int  # that were sampled; 0 where the server does not tell
     model: str  # that answered; empty where the server does not tell
+    agent: Mapping[str, Any] | None  # what `coevolve serve` tells of an answer: its tool calls, what it takes for it
 
 
 def base_url(text: str) -> str:
@@ -149,6 +151,7 @@ def completion(message: dict[str, Any]) -> Completion:
         finish if isinstance(finish, str) else "",
         tokens if isinstance(tokens, int) else 0,
         model if isinstance(model, str) else "",
+        agent if isinstance(agent := choice.get("coevolve"), Mapping) else None,
     )
 
 
