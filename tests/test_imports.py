@@ -178,6 +178,16 @@ def test_the_import_contracts_name_the_same_floors_and_the_same_oracle() -> None
     assert set(contracts["oracle"]["source_modules"]) == learner
 
 
+def test_other_harnesses_are_imported_for_inspect_alone() -> None:
+    for module, path in modules().items():
+        found = imports_of(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+        tops = {one.target.partition(".")[0] for one in found}
+        assert module == "coevolve.harness.inspect_tasks" or not tops & {"inspect_ai", "inspect_evals", "lm_eval"}, (
+            module
+        )
+        assert "coevolve.harness.inspect_tasks" not in {one.target for one in found}, module
+
+
 def test_imports_are_found_wherever_they_stand() -> None:
     source = (
         "import torch.nn as nn\n"

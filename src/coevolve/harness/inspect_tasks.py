@@ -35,7 +35,7 @@ from coevolve.harness.scoring import Marker
 from coevolve.harness.target import Reply
 from coevolve.harness.target import Target as Policy
 from coevolve.harness.transcript import transcript
-from coevolve.runs.answerer import Answerer, Readability, is_run, of_model, of_run
+from coevolve.runs.answerer import Readability, of_target
 from coevolve.suites import registry
 from coevolve.suites.base import ORIGIN, Loaded, Source
 from coevolve.suites.layouts import LETTERS, shown
@@ -167,21 +167,10 @@ def _opened(model: str, tool: bool, preset: str | None, contract: str | None, ov
 @cache
 def _open(model: str, tool: bool, preset: str | None, contract: str | None, overrides: tuple[str, ...]) -> _Opened:
     with _told():
-        answerer = _answerer(model, tool, preset, contract, overrides)
+        answerer = of_target(model, preset=preset, contract=contract, tool=tool, overrides=overrides)
         opened = _Opened(LocalTarget(answerer), Readability(answerer), threading.Lock())
     atexit.register(opened.policy.close)
     return opened
-
-
-def _answerer(model: str, tool: bool, preset: str | None, contract: str | None, overrides: tuple[str, ...]) -> Answerer:
-    folder, _, iteration = model.rpartition("@")
-    at = int(iteration) if folder and iteration.isdigit() and not Path(model).exists() else None
-    run = Path(folder if at is not None else model).expanduser()
-    if not is_run(run):
-        return of_model(model, preset=preset, contract=contract, tool=tool, overrides=overrides)
-    if preset or contract:
-        raise ConfigError("a run has its own configuration", where="preset, contract", fix="leave them out")
-    return of_run(run, at, tool=tool, overrides=overrides)
 
 
 @contextmanager
