@@ -71,7 +71,10 @@ def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Played:
 
 
 def values(log: Any) -> dict[str, dict[str, float]]:
-    return {score.name: {name: m.value for name, m in score.metrics.items()} for score in log.results.scores}
+    return {
+        score.name.rpartition("/")[2]: {name: m.value for name, m in score.metrics.items()}
+        for score in log.results.scores
+    }
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def test_the_line_with_the_answer_is_as_a_scorer_wants_it(played: Played) -> Non
         data = [Sample(id=i, input="?", target=right, metadata={"task": "x"}) for i, right in enumerate(("yes", "no"))]
         return Task(dataset=data, solver=inspect_tasks.agent("any", answer_line=line), scorer=bbeh_scorer())
 
-    for line, right in (("The answer is", 1 / 2), ("ANSWER:", 0), (False, 0)):
+    for line, right in (("The answer is", 1 / 2), ("ANSWER:", 0), (False, 1 / 2)):
         log, _ = played(lambda *_: boxed("yes", "So \n"), partial(task, line))
         assert values(log)["bbeh_scorer"]["accuracy"] == right
 
