@@ -212,6 +212,7 @@ def test_size_and_seed_may_follow_the_name() -> None:
         ("rush_hour", "as long as it likes", "docs/suites.md"),
         ("word_ladder", "differ from process to process", "docs/suites.md"),
         ("gsm_symbolik", "no generator 'gsm_symbolik'", "did you mean gym:gsm_symbolic"),
+        ("gsm", "no generator 'gsm'", "did you mean gym:gsm_symbolic?"),
         ("nothing-like-it", "no generator", "gym:word-problems"),
         ("gcd:0", "asks for 0 problems", "1 to 100,000"),
         ("gcd:five", "no name of a generated suite", "gym:NAME:SIZE:SEED"),

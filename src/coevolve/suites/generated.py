@@ -80,7 +80,9 @@ def _known(name: str) -> str:
     every = {one.replace("-", "_"): one for one in (*ANSWERS, *REFUSED, *SETS)}
     key = every.get(name.lower().replace("-", "_"))
     if key is None:
-        near = difflib.get_close_matches(name.lower().replace("-", "_"), every, n=3, cutoff=0.5)
+        text, usable = name.lower().replace("-", "_"), [one for one in every if every[one] not in REFUSED]
+        begun = [one for one in usable if one.startswith(text)]
+        near = begun[:3] or difflib.get_close_matches(text, usable, n=3, cutoff=0.5)
         told = f"did you mean {' or '.join(f'gym:{every[one]}' for one in near)}? " if near else ""
         sets = ", ".join(f"gym:{one}" for one in SETS)
         fix = f"{told}the sets are {sets}; docs/suites.md lists the generators"
