@@ -164,6 +164,7 @@ def test_tasks_of_inspect_evals_take_our_solver_and_score_it_themselves(played: 
     from inspect_ai.dataset import MemoryDataset
     from inspect_ai.scorer import match
     from inspect_evals.gsm8k.gsm8k import record_to_sample
+    from inspect_evals.utils.aime_common import aime_scorer
 
     from coevolve.harness import inspect_tasks
 
@@ -178,9 +179,8 @@ def test_tasks_of_inspect_evals_take_our_solver_and_score_it_themselves(played: 
 
     def task() -> Task:
         data = MemoryDataset([record_to_sample(row) for row in rows])
-        return Task(
-            dataset=data, solver=inspect_tasks.agent("any"), scorer=[match(numeric=True), inspect_tasks.grader()]
-        )
+        scorers = [match(numeric=True), aime_scorer(), inspect_tasks.grader()]
+        return Task(dataset=data, solver=inspect_tasks.agent("any"), scorer=scorers)
 
     log, model = played(says, task)
     for name in ("match", "aime_scorer", "strict"):
