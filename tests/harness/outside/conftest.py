@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import coevolve
-
 from .commands import EXAMPLES, Command
 
 
@@ -29,18 +27,20 @@ def _needs_harnesses() -> None:
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """``command("inspect", "eval", ..., cwd=..., KEY=value)``: what a command of this environment prints.
 
-    It finds no hub, and leaves nothing outside the folders of this session.
+    It finds no hub, and leaves nothing outside the folders of this session. coevolve is the one that is installed: on a
+    path of its own inspect would not take its tasks for those of a package.
     """
     scratch = tmp_path_factory.mktemp("commands")
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(scratch / "hf"), "HOME": str(scratch)}
-    paths = {"PYTHONPATH": str(Path(coevolve.__file__).parents[1]), "XDG_DATA_HOME": str(scratch)}
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    plain |= {"XDG_DATA_HOME": str(scratch), "OMP_NUM_THREADS": "1"}
 
     def run(name: str, *arguments: object, cwd: Path = EXAMPLES, **environment: str) -> str:
         program = Path(sys.executable).with_name(name)
         done = subprocess.run(
             [program, *map(str, arguments)],
             cwd=cwd,
-            env=os.environ | offline | paths | {"OMP_NUM_THREADS": "1"} | environment,
+            env=plain | offline | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

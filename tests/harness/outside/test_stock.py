@@ -31,13 +31,10 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 def test_both_score_known_answers_to_the_last_digit(
     endpoint: ScriptedEndpoint, command: Command, tmp_path: Path
 ) -> None:
-    for found in (
-        lm_eval(command, endpoint.url, MODEL, tmp_path / "lm"),
-        inspect(command, endpoint.url, MODEL, tmp_path / "logs"),
-    ):
-        assert found["accuracy"] == RIGHT / 40
-        assert [found["taken"][row["question"]] for row in ROWS] == [row["answer"] for row in ROWS[:RIGHT]] + [
-            "no"
-        ] * 13
+    wanted = {row["question"]: row["answer"] if i < RIGHT else "no" for i, row in enumerate(ROWS)}
+    for score in (lm_eval, inspect):
+        found = score(command, EXAMPLES, endpoint.url, MODEL, tmp_path)
+        assert found.accuracy == RIGHT / 40
+        assert found.taken == wanted
     assert len(endpoint.asked) == 80
     assert all(asked.greedy for asked in endpoint.asked)
