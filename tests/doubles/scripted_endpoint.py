@@ -54,6 +54,9 @@ class Fails:
     claims: int = 0  # bytes beyond the body that the header promises and that never come
 
 
+_WRONG_KEY = Fails(401, '{"error": {"message": "wrong key"}}')
+
+
 @dataclass(frozen=True)
 class Stalls:
     """No response until the server is closed."""
@@ -79,11 +82,17 @@ class ScriptedEndpoint:
     """
 
     def __init__(
-        self, script: Script, *, seats: Seats | None = None, models: tuple[str, ...] | None = (MODEL,), key: str = ""
+        self,
+        script: Script,
+        *,
+        seats: Seats | None = None,
+        models: tuple[str, ...] | None = (MODEL,),
+        key: str = "",
+        owner: str = "somebody",
     ) -> None:
         self.asked: list[Asked] = []
         self.answered: Counter[tuple[str, int | None]] = Counter()  # by question and seed
-        self._script, self._models, self._key = script, models, key
+        self._script, self._models, self._key, self._owner = script, models, key, owner
         self._had: Counter[tuple[str, bool]] = Counter()
         self._tries: Counter[str] = Counter()
         self._broken: list[Exception] = []  # faults of the script, which a test must not take for those of a server
@@ -120,7 +129,9 @@ class ScriptedEndpoint:
     def listing(self) -> Fails:
         if self._models is None:
             return Fails(404, "no such path")
-        return Fails(200, json.dumps({"object": "list", "data": [{"id": name} for name in self._models]}))
+        return Fails(
+            200, json.dumps({"object": "list", "data": [{"id": x, "owned_by": self._owner} for x in self._models]})
+        )
 
     def act(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Act:
         with self._seats:
@@ -190,13 +201,13 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self._send(Fails(401) if endpoint.refuses(headers) else endpoint.listing())
+            self._send(_WRONG_KEY if endpoint.refuses(headers) else endpoint.listing())
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             if endpoint.refuses(headers):
-                self._send(Fails(401, '{"error": {"message": "wrong key"}}'))
+                self._send(_WRONG_KEY)
                 return
             act = endpoint.act(self.path, headers, json.loads(content))
             if isinstance(act, Says):

@@ -389,12 +389,11 @@ def test_an_account_without_money_is_told_at_once() -> None:
 
 def test_a_wrong_key_names_the_option_and_is_never_shown() -> None:
     secret = "sk-never-shown"
-    with ScriptedEndpoint(right, key="another") as server:
-        target = EndpointTarget(server.url, "scripted", asking=Asking(), patience=Patience(concurrency=1), key=secret)
-        _, error = collected(target)
-    assert "401 Unauthorized: wrong key" in error.what
-    assert "--api-key-env" in error.fix
-    assert secret not in str(error)
+    with ScriptedEndpoint(right, key="another") as server, pytest.raises(CoevolveError) as caught:
+        EndpointTarget(server.url, "scripted", asking=Asking(), patience=Patience(concurrency=1), key=secret)
+    assert "401 Unauthorized: wrong key" in caught.value.what
+    assert "--api-key-env" in caught.value.fix
+    assert secret not in str(caught.value)
 
 
 def test_a_key_that_the_server_repeats_is_not_repeated() -> None:
@@ -445,8 +444,33 @@ def test_a_server_that_is_not_there_is_told_at_once() -> None:
         url = server.url
     with pytest.raises(CoevolveError, match="cannot be reached"):
         EndpointTarget(url, asking=Asking(), patience=Patience())
-    _, error = collected(EndpointTarget(url, "scripted", asking=Asking(), patience=Patience(concurrency=1, retries=1)))
-    assert "the connection failed" in error.what
+    with pytest.raises(CoevolveError, match="cannot be reached"):
+        EndpointTarget(url, "scripted", asking=Asking(), patience=Patience())
+
+
+def test_a_served_agent_is_sent_the_question_alone_and_other_models_what_they_need() -> None:
+    asked = {}
+    for owner in ("coevolve", "somebody"):
+        with ScriptedEndpoint(right, owner=owner) as server:
+            target = target_of(server)
+            list(target.answer(PROBLEMS, GREEDY[:1], 0))
+            target.close()
+            asked[owner] = server.asked[0]
+            assert target.facts["max_tokens"] == asked[owner].body.get("max_tokens")
+    assert asked["coevolve"].question == PROBLEMS[0].task.question
+    assert "max_tokens" not in asked["coevolve"].body
+    assert asked["somebody"].question.startswith(PROBLEMS[0].task.question + "\n\nReason step by step.")
+    assert asked["somebody"].body["max_tokens"] == 4096
+
+
+def test_what_a_served_agent_is_told_beside_the_question_is_what_the_user_wrote() -> None:
+    with ScriptedEndpoint(right, owner="coevolve") as server:
+        target = target_of(server, Asking(instruction="Be brief.", max_tokens=70))
+        list(target.answer(PROBLEMS, GREEDY[:1], 0))
+        target.close()
+        body = server.asked[0].body
+    assert body["messages"][-1]["content"] == f"{PROBLEMS[0].task.question}\n\nBe brief."
+    assert body["max_tokens"] == 70
 
 
 def test_a_server_that_moved_is_not_followed() -> None:

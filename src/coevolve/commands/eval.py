@@ -270,7 +270,7 @@ def _endpoint(request: EvalRequest, sampling: SamplingSection) -> EndpointTarget
         instruction=options.instruction,
         temperature=sampling.temperature,
         top_p=1.0 if drawn.top_p is None else drawn.top_p,
-        max_tokens=sampling.max_tokens if "sampling.max_tokens" in given else Asking().max_tokens,
+        max_tokens=sampling.max_tokens if "sampling.max_tokens" in given else None,
     )
     patience = Patience(
         concurrency=options.concurrency or usual.concurrency,

@@ -128,13 +128,13 @@ class Client:
         finally:
             work.cancel()
 
-    def models(self) -> tuple[str, ...]:
-        """The names of the models that are served; none where the server does not tell.
+    def models(self) -> dict[str, str]:
+        """The models that are served, by name, and who owns each; none where the server does not tell.
 
         Raises:
             CoevolveError: there is no server, or it wants another key.
         """
-        names: tuple[str, ...] = self._start(self._models()).result()
+        names: dict[str, str] = self._start(self._models()).result()
         return names
 
     def close(self) -> None:
@@ -165,20 +165,20 @@ class Client:
             limits=httpx.Limits(max_connections=1),
         )
 
-    async def _models(self) -> tuple[str, ...]:
+    async def _models(self) -> dict[str, str]:
         try:
             async with asyncio.timeout(min(self._patience.timeout_s, _CONNECT_S)), self._connection() as http:
                 response = await http.get(below(self.url, MODELS))
             if response.status_code == 404:
-                return ()
-            return tuple(str(one["id"]) for one in accepted(response, self._key)["data"])
+                return {}
+            return {str(one["id"]): str(one.get("owned_by")) for one in accepted(response, self._key)["data"]}
         except (TimeoutError, httpx.TransportError) as error:
             fix = "start the server, or correct the address"
             raise self._useless(f"cannot be reached: {words(error)}", fix=fix) from error
         except Useless as error:
             raise self._useless(error.what, fix=error.fix) from None
-        except (Failed, Refused, KeyError, TypeError):
-            return ()
+        except (Failed, Refused, KeyError, TypeError, AttributeError):
+            return {}
 
     async def _ask_all(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coevolve.errors import ConfigError
@@ -15,6 +15,7 @@ from coevolve.harness.client import Client, Fault, Patience, Request
 from coevolve.harness.messages import (
     CHAT,
     COMPLETIONS,
+    OWNER,
     Completion,
     Malformed,
     Useless,
@@ -31,6 +32,7 @@ _LETTER = "Reason step by step. The last line is the letter of the right option 
 _ANSWER = "Reason step by step. The last line is the final answer alone, as \\boxed{}."
 INSTRUCTIONS: Mapping[Kind, str] = {kind: _LETTER if kind is Kind.CHOICE else _ANSWER for kind in Kind}
 
+MAX_TOKENS = 4096  # of one answer, where nobody says otherwise
 _SPEAKERS = ("Question:", "Answer:")  # of a plain prompt, for models without a chat template
 _STOPS = {"stop": StopReason.EOS, "": StopReason.EOS, "length": StopReason.LENGTH}
 _BEHIND_BOX = re.compile(r"[.$*\\)\] ]{0,3}")  # the end of a formula, a full stop
@@ -47,7 +49,7 @@ class Asking:
         system: the message of the system, or what a plain prompt begins with; empty for none.
         instruction: behind every question; None: by the kind of its answer, see ``INSTRUCTIONS``; empty: none.
         temperature, top_p: of sampled answers; greedy ones have temperature 0.
-        max_tokens: of one answer.
+        max_tokens: of one answer; None: as many as the server allows.
     """
 
     chat: bool = True
@@ -55,7 +57,7 @@ class Asking:
     instruction: str | None = None
     temperature: float = 1.0
     top_p: float = 1.0
-    max_tokens: int = 4096
+    max_tokens: int | None = None
 
     def question(self, problem: Problem) -> str:
         """The user's turn: the question, which shows the options of a choice already, and the instruction."""
@@ -67,7 +69,8 @@ class Asking:
         sampling: dict[str, object] = {"temperature": 0.0}
         if not place.greedy:
             sampling = {"temperature": self.temperature, "top_p": self.top_p, "seed": seed_of(problem, place, seed)}
-        return {**self._prompt(self.question(problem)), **sampling, "max_tokens": self.max_tokens}
+        limit = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
+        return {**self._prompt(self.question(problem)), **sampling, **limit}
 
     def _prompt(self, question: str) -> dict[str, object]:
         if self.chat:
@@ -87,6 +90,9 @@ def seed_of(problem: Problem, place: Place, seed: int) -> int:
 class EndpointTarget:
     """Implements ``coevolve.harness.target.Target``.
 
+    What ``asking`` leaves open an agent behind ``coevolve serve`` decides: it has prompts and limits of its own.
+    Any other model is asked with the instruction that fits the question, for ``MAX_TOKENS`` at most.
+
     Args:
         url: of the server, in any of the forms of ``base_url``.
         model: its name there; None: the only one that the server has.
@@ -96,7 +102,7 @@ class EndpointTarget:
 
     Raises:
         ConfigError: the URL is none, or the server has several models and none is named.
-        CoevolveError: no model is named, and the server cannot be reached.
+        CoevolveError: the server cannot be reached.
     """
 
     def __init__(
@@ -110,11 +116,15 @@ class EndpointTarget:
     ) -> None:
         self._client = Client(base_url(url), key=key, patience=patience)
         try:
-            self._model = model or only_model(self._client)
+            served = self._client.models()
+            self._model = model or only_model(self._client, served)
         except BaseException:
             self.close()
             raise
-        self._asking = asking
+        if served.get(self._model) == OWNER:
+            self._asking = replace(asking, instruction=asking.instruction or "")
+        else:
+            self._asking = replace(asking, max_tokens=asking.max_tokens or MAX_TOKENS)
 
     @property
     def name(self) -> str:
@@ -177,14 +187,13 @@ def _of_agent(said: Completion, agent: Mapping[str, Any], seconds: float) -> Rep
     return Reply(said.text, answer, stop, said.tokens, tool_calls=len(calls), tool_timeouts=late, wall_s=seconds)
 
 
-def only_model(client: Client) -> str:
+def only_model(client: Client, served: Mapping[str, str]) -> str:
     """The name of the only model of a server.
 
     Raises:
         ConfigError: it has several, or does not tell.
-        CoevolveError: it cannot be reached.
     """
-    names = client.models()
+    names = list(served)
     if len(names) == 1:
         return names[0]
     has = f"has {len(names)} models: {', '.join(names[:20])}" if names else "does not say which models it has"

@@ -83,7 +83,7 @@ class ModelJudge:
     ) -> None:
         self._client = Client(base_url(url), key=key, patience=patience, key_option=KEY_OPTION)
         try:
-            self._model = model or only_model(self._client)
+            self._model = model or only_model(self._client, self._client.models())
             rows = rows_of(memory, fix="remove the file: the judge is then asked again")
         except BaseException:
             self._client.close()

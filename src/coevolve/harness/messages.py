@@ -15,6 +15,7 @@ import httpx
 
 from coevolve.errors import ConfigError
 
+OWNER = "coevolve"  # of an agent behind `coevolve serve`, in the list of its models
 CHAT, COMPLETIONS, MODELS = "chat/completions", "completions", "models"
 _LONGEST_MESSAGE = 300
 _RETRIED = frozenset({408, 409, 425, 429}) | frozenset(range(500, 600))

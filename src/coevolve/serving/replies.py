@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import coevolve
+from coevolve.harness.messages import OWNER
 from coevolve.types import StopReason, Trajectory
 
 DONE, STILL_THERE = b"data: [DONE]\n\n", b": still there\n\n"
@@ -119,4 +120,4 @@ def to_json(content: object) -> bytes:
 
 def models(name: str, created: int) -> Mapping[str, object]:
     """The one model, as /v1/models/NAME gives it."""
-    return {"id": name, "object": "model", "created": created, "owned_by": "coevolve"}
+    return {"id": name, "object": "model", "created": created, "owned_by": OWNER}
