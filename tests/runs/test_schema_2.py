@@ -62,6 +62,8 @@ def test_the_summary_has_all_that_was_in_it(finished: Path, cli: Cli) -> None:
     before = contents(finished)
     shown = json.loads(cli("summary", finished, "--json").stdout)
     recorded = json.loads((STORED / "summary.json").read_text())
+    iterations = zip(recorded.pop("iterations"), shown["iterations"], strict=True)
+    assert all({key: now[key] for key in old} == old for old, now in iterations)
     assert {key: shown[key] for key in recorded} == recorded
     assert shown["schema"] == 1
     assert cli("summary", finished).code == 0

@@ -39,6 +39,7 @@ class FaultReporting(TyperGroup):
     """The group of all commands: turns the faults that a user can do something about into messages."""
 
     def invoke(self, ctx: Any) -> Any:
+        _ways_on.clear()  # of an earlier command in this process
         try:
             return super().invoke(ctx)
         except CoevolveError as error:

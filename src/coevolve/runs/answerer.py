@@ -43,6 +43,7 @@ _ACTING = (
     "sandbox.", "grading.", "sampling.temperature", "sampling.max_tokens", "sampling.solver.",
 )  # fmt: skip
 _OF_A_MODEL = ("world", "model.contract", "model.dtype")
+_SHORTEST_ANSWER = 8  # tokens
 _WITHOUT_A_GPU = {"engine.device": "cpu", "engine.threads": 1, "model.dtype": "float32"}
 
 
@@ -223,16 +224,21 @@ class Readability:
         longest = self._answerer.config.sampling.max_tokens
         tokens = len(self.codec.encode(self._answerer.prompt(task)))
         where = named or f'"{task.question[:60]}"'
+        example = world_named(self._answerer.config.world).example
         if fault := next((fault for turn in task.turns if (fault := self.fault(turn))), ""):
-            example = world_named(self._answerer.config.world).example
             raise ConfigError(fault, where=where, fix=f"ask as the world does: {example}")
         if tokens + longest > self.room:
-            fix = f"shorten it, or leave less room for the answer: --set sampling.max_tokens={self.room - tokens}"
+            fix = f"ask a shorter one, as the world does: {example}"
+            if named:  # one of many questions, of a command that takes keys
+                fix = "shorten it, or measure a model with more room"
+                if self.room - tokens >= _SHORTEST_ANSWER:
+                    room = self.room - tokens
+                    fix = f"shorten it, or leave less room for the answer: --set sampling.max_tokens={room}"
             raise ConfigError(
                 f"the question is too long: its prompt has {tokens} tokens, the answer may have {longest} "
                 f"(sampling.max_tokens), and the model has room for {self.room} in all",
                 where=where,
-                fix=fix if self.room - tokens >= 8 else "shorten it, or measure a model with more room",
+                fix=fix,
             )
 
     def fault(self, text: str) -> str:
