@@ -87,4 +87,6 @@ def test_questions_that_a_model_cannot_read_are_named(random_model: Path) -> Non
 def test_questions_without_room_for_an_answer_are_named() -> None:
     long = " ".join(["Let a = 43 * 80."] * 40)
     with pytest.raises(ConfigError, match=r"too long: its prompt has \d+ tokens(.|\n)*sampling\.max_tokens="):
+        Readability(of_model("miniature")).require(task_of("mine", "1", f"{long} Find a."), "mine.jsonl, line 3")
+    with pytest.raises(ConfigError, match="ask a shorter one, as the world does: Let a = 43"):
         Readability(of_model("miniature")).require(task_of("mine", "1", f"{long} Find a."))
