@@ -1,9 +1,9 @@
-"""``coevolve eval``: parse, call, print."""
+"""``coevolve eval``, ``table`` and ``serve``: parse, call, print."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -125,5 +125,93 @@ def evaluate(
             quiet=quiet,
             endpoint=EndpointOptions(model, api_key_env, plain, system, instruction, concurrency, timeout),
             judge=JudgeOptions(judge, judge_model, judge_key_env),
+        )
+    )
+
+
+def table(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Folders of `coevolve eval`, or runs with all their evaluations."),
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(metavar="4b|8b|none", help="Published rows of this base model; default: those that fit."),
+    ] = None,
+    scoring: Annotated[
+        str | None,
+        typer.Option(metavar="SCORING", help="strict, paper, judged; default strict, beside published rows all."),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, for the packages booktabs and graphicx.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it between the markers of a Markdown file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Results on benchmarks in the layout of the papers' tables, published rows beside them."""
+    from coevolve.commands import table as tabling
+
+    forms: dict[tabling.Form, bool] = {"markdown": markdown, "latex": latex, "csv": as_csv, "json": as_json}
+    wanted = [form for form, is_wanted in forms.items() if is_wanted]
+    if len(wanted) > 1:
+        given = ", ".join(f"--{form}" for form in wanted)
+        raise ConfigError("a table has one form", where=given, fix="leave the others out")
+    tabling.run(paths or [], published, scoring, wanted[0] if wanted else "terminal", into)
+
+
+def serve(
+    target: Annotated[
+        str, typer.Argument(metavar="RUN[@N]|MODEL", help="Folder of a run, model folder, hub id, or miniature.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback gets a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8000,
+    token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="What requests must bear; default: $COEVOLVE_TOKEN, or none.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the model, for clients; default: RUN@N or the model's.")
+    ] = None,
+    show: Annotated[
+        Literal["final", "all"],
+        typer.Option(help="What a client is shown: the text after the last tool output, or code and output as well."),
+    ] = "final",
+    system: Annotated[
+        Literal["refuse", "ignore"], typer.Option(help="Messages of the system: the agent knows no other instructions.")
+    ] = "refuse",
+    queue: Annotated[int, typer.Option(min=1, help="Answers that are written or wait; more get a 429.")] = 512,
+    deadline: Annotated[float, typer.Option(metavar="S", min=1, help="How long one request may take.")] = 600.0,
+    grace: Annotated[
+        float, typer.Option(metavar="S", min=0, help="How long what is in flight may take after Ctrl-C.")
+    ] = 60.0,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For a model: world, sampling, tool and engine.")
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For a model: prompts; agent0, r-zero or plain.")
+    ] = None,
+    no_tool: Annotated[bool, typer.Option("--no-tool", help="Without the tool.")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Serve an agent with its tool as a model, behind an OpenAI-compatible endpoint."""
+    from coevolve.commands import serve as serving
+
+    serving.serve(
+        serving.ServeRequest(
+            target=target,
+            host=host,
+            port=port,
+            token=token,
+            name=name,
+            show=show,
+            system=system,
+            queue=queue,
+            deadline_s=deadline,
+            grace_s=grace,
+            preset=preset,
+            contract=contract,
+            tool=not no_tool,
+            overrides=overrides or [],
         )
     )

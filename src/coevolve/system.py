@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 from pathlib import Path
@@ -27,6 +28,13 @@ def is_ip_address(host: str) -> bool:
 def http_url(host: str, port: int) -> str:
     """``http://host:port``, with brackets around an IPv6 address."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def why_not_listening(error: OSError) -> tuple[str, str]:
+    """Why a server cannot listen at an address that its options ``--host`` and ``--port`` name, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "the port is in use", "choose another --port (0: any free one)"
+    return error.strerror or str(error), "name an address of this machine with --host"
 
 
 def usable_cores() -> int:

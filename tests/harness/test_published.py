@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from coevolve.harness.published import (
-    GENERAL,
-    MATHS,
     MATHS_MEAN,
     OVERALL,
     PUBLISHED,
@@ -17,6 +15,7 @@ from coevolve.harness.published import (
     base_spread,
     published,
 )
+from coevolve.suites.catalogue import GENERAL, MATHS
 
 PRINTED = 0.11  # points that rounding of the sets and of the average can make
 

@@ -12,10 +12,11 @@ from evaluations import TEN, evaluation, suite
 
 from coevolve.errors import RunError
 from coevolve.harness.entries import read_entries, size_in
-from coevolve.harness.published import GENERAL, MATHS, SIZES, published
+from coevolve.harness.published import SIZES, published
 from coevolve.harness.table import AVERAGES, COMPUTED, Cell, average, build, mark
 from coevolve.statistics import share_of
 from coevolve.store.folder import RunFolder
+from coevolve.suites.catalogue import GENERAL, MATHS
 
 Fabricated = Callable[..., Path]
 

@@ -115,12 +115,12 @@ def test_what_the_hub_answers_decides_what_is_read(tmp_path: Path, endpoint: str
     assert (gsm8k["n"], gsm8k["copy"], gsm8k["notes"]) == (1319, "openai/gsm8k@cc7b047 main/test", [])
     assert (aime25["n"], aime25["copy"]) == (30, "math-ai/aime25@563bb84 test")
     taken, answers = aime25["notes"]
-    assert "yentinglin/aime_2025: its makers give it only to who accepts their terms" in taken
+    assert "yentinglin/aime_2025: not in the cache, and its makers give it only to who accepts their terms" in taken
     assert "the answers are not those of aime25" in answers
-    assert "zwhe99/amc23: the hub knows none of this name, or it is private" in amc["what"]
+    assert "zwhe99/amc23: not in the cache, and the hub knows none of this name, or it is private" in amc["what"]
     assert "hf download" in amc["fix"]
-    assert "zwhe99/simplerl-OlympiadBench: it cannot be downloaded" in olympiad["what"]
-    assert "Hothan/OlympiadBench: the revision main is gone" in olympiad["what"]
+    assert "zwhe99/simplerl-OlympiadBench: not in the cache, and it cannot be downloaded" in olympiad["what"]
+    assert "Hothan/OlympiadBench: not in the cache, and the revision main is gone" in olympiad["what"]
     assert "no split 'train' (there is: validation)" in supergpqa["what"]
     assert math500["what"] == "the file has no rows"
     assert not [path for path in Hub.asked if path.endswith(".py") or "socratic" in path]

@@ -38,6 +38,47 @@ def is_hub_id(name: str) -> bool:
     return _ID.fullmatch(name) is not None
 
 
+class Undownloadable(Exception):
+    """The hub does not give something; says why and what to do, as parts of a sentence."""
+
+    def __init__(self, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.why, self.fix = why, fix
+
+
+def download(name: str, *, repo_type: str = "model", revision: str = "main", files: list[str]) -> Path:
+    """The folder of a repository in the hub's cache, with what the cache lacked; runs nothing of it.
+
+    Args:
+        name: owner/name.
+        repo_type: model or dataset.
+        revision: a commit or a branch.
+        files: patterns of their names.
+
+    Raises:
+        Undownloadable: it cannot be had.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        raise Undownloadable("HF_HUB_OFFLINE forbids to download it", "download it where there is a network")
+    try:
+        HfApi().repo_info(name, repo_type=repo_type, revision=revision)  # says at once where nobody answers
+        return Path(snapshot_download(name, repo_type=repo_type, revision=revision, allow_patterns=files))
+    except GatedRepoError as error:
+        what = "its makers give it only to who accepts their terms"
+        raise Undownloadable(what, "accept them on its page, then: hf auth login") from error
+    except RevisionNotFoundError as error:
+        raise Undownloadable(f"the revision {revision[:12]} is gone", "name another") from error
+    except RepositoryNotFoundError as error:
+        fix = "look at the name; private ones need: hf auth login"
+        raise Undownloadable("the hub knows none of this name, or it is private", fix) from error
+    except Exception as error:  # the library lets pass whatever its HTTP client raises, such as that of a proxy
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Undownloadable(f"it cannot be downloaded: {reason:.200}", "try again, or give a folder") from error
+
+
 def fetch_model(name: str) -> Path:
     """The folder of a model; what the cache lacks is downloaded, unless ``HF_HUB_OFFLINE`` forbids it.
 
@@ -47,29 +88,14 @@ def fetch_model(name: str) -> Path:
     path = model_folder(name)
     if path.exists() or not is_hub_id(name):
         return path
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    if constants.HF_HUB_OFFLINE:
-        raise _missing(name, "and HF_HUB_OFFLINE forbids to download it", "download it where there is a network")
     try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
-    except GatedRepoError as error:
-        what = "and its makers give it only to who accepts their terms"
-        raise _missing(name, what, "accept them on its page, then: hf auth login") from error
-    except RepositoryNotFoundError as error:
-        raise _missing(
-            name, "and the hub knows none of this name", "look at the name; private ones need: hf auth login"
-        ) from error
-    except Exception as error:  # the library lets pass whatever its HTTP client raises, such as that of a proxy
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _missing(name, f"and it cannot be downloaded: {reason}", "try again, or give a folder") from error
-
-
-def _missing(name: str, why: str, fix: str) -> ModelError:
-    return ModelError(
-        f"{name} is no folder here and not in the cache of models, {why}", where=f"model.path={name}", fix=fix
-    )
+        return download(name, files=_FILES)
+    except Undownloadable as refused:
+        raise ModelError(
+            f"{name} is no folder here and not in the cache of models, and {refused.why}",
+            where=f"model.path={name}",
+            fix=refused.fix,
+        ) from refused
 
 
 _QWEN3: dict[str, Any] = {

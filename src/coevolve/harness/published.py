@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from coevolve.suites.catalogue import GENERAL, MATHS
+
 Size = Literal["4b", "8b"]
 SIZES: tuple[Size, ...] = ("4b", "8b")
 BASES: dict[Size, str] = {"4b": "Qwen3-4B-Base", "8b": "Qwen3-8B-Base"}
 
-MATHS = ("amc", "minerva", "math-500", "gsm8k", "olympiad", "aime25", "aime24")
 WITHOUT_AIME = MATHS[:5]
-GENERAL = ("supergpqa", "mmlu-pro", "bbeh")
 MATHS_MEAN, WITHOUT_AIME_MEAN, GENERAL_MEAN, OVERALL = "maths", "maths-without-aime", "general", "overall"
 
 

@@ -21,6 +21,7 @@ from coevolve.grading.grade import Item, Kind, Mode
 from coevolve.grading.graders import grader
 from coevolve.harness.results import PartResult, Rates
 from coevolve.harness.target import Reply
+from coevolve.suites.catalogue import GENERAL, MATHS
 from coevolve.worlds.base import Problem
 
 
@@ -180,10 +181,6 @@ def rates_of(marks: Marks, majority_right: Iterable[bool] | None) -> Rates:
         mean=mean_of(marks.rates),
         majority=float(np.mean(majorities)) if majorities else None,
     )
-
-
-MATHS = ("amc", "minerva", "math-500", "gsm8k", "olympiad", "aime25", "aime24")
-GENERAL = ("supergpqa", "mmlu-pro", "bbeh")
 
 
 def averages(accuracies: Mapping[str, float | None]) -> dict[str, float]:

@@ -92,11 +92,9 @@ class Session:
             own = identity or Identity()
             mine = TargetResult(target.name, _as_stored(target.facts), own.run, own.iteration)
             earlier = self._earlier(mine)
-            self._result = (
-                EvalResult(mine, False, earlier.suites, earlier.contamination)
-                if earlier
-                else (EvalResult(mine, False, {}))
-            )
+            self._result = EvalResult(mine, False, {})
+            if earlier:
+                self._result = replace(self._result, suites=earlier.suites, contamination=earlier.contamination)
             self._boards = {one.name: self._board(one) for one in suites}
             self._keep({one.name: self._figures(one) for one in suites})
         except BaseException:

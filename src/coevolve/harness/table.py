@@ -10,9 +10,7 @@ from typing import Any, Literal
 from coevolve.harness.entries import Entry, Figure, Scoring
 from coevolve.harness.published import (
     BASES,
-    GENERAL,
     GENERAL_MEAN,
-    MATHS,
     MATHS_MEAN,
     OVERALL,
     WITHOUT_AIME,
@@ -22,6 +20,7 @@ from coevolve.harness.published import (
     base_spread,
     published,
 )
+from coevolve.suites.catalogue import GENERAL, MATHS
 
 Group = Literal["mathematics", "general", "other"]
 Kind = Literal["measured", "published"]

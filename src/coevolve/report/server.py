@@ -6,7 +6,6 @@ at only while a page listens. Every connection has a thread of its own, so that 
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hmac
 import json
@@ -25,7 +24,7 @@ import coevolve
 from coevolve.errors import CoevolveError, ConfigError
 from coevolve.report.task_index import HELD_OUT, WRITTEN
 from coevolve.report.watched import POLL_S, Shelf, WatchedRun
-from coevolve.system import http_url, is_ip_address, is_loopback
+from coevolve.system import http_url, is_ip_address, is_loopback, why_not_listening
 
 SLOWEST_S = 20.0  # how long a client may take for its request, and for each part of an answer
 STILL_THERE_S = 5.0  # a page without news hears at least so often that the server lives
@@ -321,9 +320,5 @@ class WatchServer(ThreadingHTTPServer):
 
 
 def _unusable(error: OSError, host: str, port: int) -> ConfigError:
-    taken = error.errno == errno.EADDRINUSE
-    return ConfigError(
-        f"the page cannot be served: {'the port is in use' if taken else error.strerror or error}",
-        where=f"{host}:{port}",
-        fix="choose another --port (0: any free one)" if taken else "name an address of this machine with --host",
-    )
+    why, fix = why_not_listening(error)
+    return ConfigError(f"the page cannot be served: {why}", where=f"{host}:{port}", fix=fix)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,7 +15,7 @@ from pathlib import Path
 from coevolve.config import EngineSection
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
 from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Snapshot
-from coevolve.rollout.worker import Assignment, Played, RolloutWorker, split
+from coevolve.rollout.worker import Assignment, Played, RolloutWorker, crossing, split
 from coevolve.system import usable_cores
 from coevolve.types import Trajectory
 
@@ -234,12 +233,8 @@ def _serve(pipe: Connection, settings: RolloutSettings, model_path: Path) -> Non
                 if worker is None:
                     worker = RolloutWorker(settings, model_path, own_process=True)
                 pipe.send(worker.layers if assignment is None else worker.run(assignment))
-            except CoevolveError as error:  # crosses to the main process, which raises it there
-                pipe.send(error)
-            except Exception as error:  # not every exception can cross, so its words do
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                what = f"a rollout worker failed: {type(error).__name__}: {error}"
-                pipe.send(EngineError(what, where=f"{place.filename}, line {place.lineno}"))
+            except Exception as error:  # of any kind: the main process raises what crosses to it
+                pipe.send(crossing(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the main process closed the pipe or died
     finally:

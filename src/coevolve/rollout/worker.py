@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coevolve.engine.base import MemoryShortage, Snapshot
 from coevolve.engine.factory import open_sampler
+from coevolve.errors import CoevolveError, EngineError
 from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.loop import RolloutLoop
@@ -25,6 +27,15 @@ class Assignment:
     policy: Snapshot | None  # None: the weights that this worker already has
     policy_name: str
     episodes: tuple[Episode, ...]
+
+
+def crossing(error: Exception) -> CoevolveError:
+    """What a worker's process tells of its fault: itself where it is ours, else its words, since not all can cross."""
+    if isinstance(error, CoevolveError):
+        return error
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"a rollout worker failed: {type(error).__name__}: {error}"
+    return EngineError(what, where=f"{place.filename}, line {place.lineno}")
 
 
 class RolloutWorker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
@@ -19,7 +18,7 @@ from coevolve.runs.answerer import Answerer
 from coevolve.runs.stopping import Stopped, leave_closed_terminal
 from coevolve.serving.app import Options, Service
 from coevolve.serving.engine import Engine
-from coevolve.system import is_loopback
+from coevolve.system import is_loopback, why_not_listening
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ECHO_S = 0.2  # a launcher that passes Ctrl-C on makes two signals of one
@@ -71,12 +70,8 @@ def bound(host: str, port: int, token: str | None) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((str(address[0]), port), family=family, backlog=1024)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise ConfigError(
-            f"the server cannot listen: {'the port is in use' if taken else error.strerror or error}",
-            where=f"{host}:{port}",
-            fix="choose another --port (0: any free one)" if taken else "name an address of this machine with --host",
-        ) from error
+        why, fix = why_not_listening(error)
+        raise ConfigError(f"the server cannot listen: {why}", where=f"{host}:{port}", fix=fix) from error
 
 
 async def serve(

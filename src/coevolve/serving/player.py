@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -12,10 +11,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from coevolve.engine.base import MemoryShortage, Snapshot
-from coevolve.errors import CoevolveError, EngineError
+from coevolve.errors import CoevolveError
 from coevolve.rollout.base import Episode, RolloutSettings
 from coevolve.rollout.service import interrupts_held
-from coevolve.rollout.worker import RolloutWorker
+from coevolve.rollout.worker import RolloutWorker, crossing
 from coevolve.types import Trajectory
 
 _REMEMBERED = 2048  # episodes after which the encodings of their texts are forgotten
@@ -133,12 +132,8 @@ def play(pipe: Connection, settings: RolloutSettings, model_path: Path, policy: 
         desk.work()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the server has ended
-    except CoevolveError as error:
-        pipe.send(error)
-    except Exception as error:  # not every exception can cross, so its words do
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"a rollout worker failed: {type(error).__name__}: {error}"
-        pipe.send(EngineError(what, where=f"{place.filename}, line {place.lineno}"))
+    except Exception as error:  # of any kind: the server is told what crosses to it
+        pipe.send(crossing(error))
     finally:
         if worker is not None:
             worker.close()

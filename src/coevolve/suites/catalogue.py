@@ -170,6 +170,10 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     ),
 )
 
+# The groups of the papers' tables, in their order.
+MATHS = ("amc", "minerva", "math-500", "gsm8k", "olympiad", "aime25", "aime24")
+GENERAL = ("supergpqa", "mmlu-pro", "bbeh")
+
 BY_NAME: dict[str, Benchmark] = {
     name: benchmark for benchmark in BENCHMARKS for name in (benchmark.name, *benchmark.other_names)
 }

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from coevolve.engine.hub import Undownloadable, download
 from coevolve.errors import CoevolveError, ConfigError
 from coevolve.suites.catalogue import Copy
 from coevolve.suites.rows import ENDINGS
@@ -128,24 +129,7 @@ def _cached(copy: Copy) -> Path | None:
 
 
 def _downloaded(copy: Copy) -> Path:
-    from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    if constants.HF_HUB_OFFLINE:
-        raise Unavailable(f"{copy.repo}: not in the cache, and HF_HUB_OFFLINE forbids to download it")
     try:
-        HfApi().repo_info(copy.repo, repo_type="dataset", revision=copy.revision)  # says at once where nobody answers
-        return Path(
-            snapshot_download(copy.repo, repo_type="dataset", revision=copy.revision, allow_patterns=_patterns(copy))
-        )
-    except GatedRepoError as error:
-        raise Unavailable(
-            f"{copy.repo}: its makers give it only to who accepts their terms (on its page, then: hf auth login)"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise Unavailable(f"{copy.repo}: the revision {copy.revision[:12]} is gone") from error
-    except RepositoryNotFoundError as error:
-        raise Unavailable(f"{copy.repo}: the hub knows none of this name, or it is private") from error
-    except Exception as error:  # the library lets pass whatever its HTTP client raises, such as that of a proxy
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Unavailable(f"{copy.repo}: it cannot be downloaded: {reason:.200}") from error
+        return download(copy.repo, repo_type="dataset", revision=copy.revision, files=_patterns(copy))
+    except Undownloadable as refused:
+        raise Unavailable(f"{copy.repo}: not in the cache, and {refused.why} ({refused.fix})") from refused

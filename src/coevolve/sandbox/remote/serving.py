@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import resource
@@ -22,7 +21,7 @@ from coevolve.sandbox.pool import SandboxPool
 from coevolve.sandbox.remote.server import SandboxServer, health_of
 from coevolve.sandbox.remote.sessions import Admission, Sessions
 from coevolve.sandbox.sessions import DESCRIPTORS_EACH
-from coevolve.system import http_url, is_loopback
+from coevolve.system import http_url, is_loopback, why_not_listening
 
 _SHORTEST_TOKEN = 16
 _IDLE_CONNECTION_S = 60.0  # also the limit for a request's headers; longer than clients keep connections
@@ -141,12 +140,9 @@ async def _listen(runner: web.AppRunner, options: ServerOptions, most: int) -> a
     try:
         return await loop.create_server(accept, options.host, options.port)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise SandboxUnavailable(
-            f"the server cannot listen: {'the port is in use' if taken else error.strerror or error}",
-            where=f"{options.host}:{options.port}",
-            fix="choose another --port (0: any free one)" if taken else "name an address of this machine with --host",
-        ) from error
+        why, fix = why_not_listening(error)
+        where = f"{options.host}:{options.port}"
+        raise SandboxUnavailable(f"the server cannot listen: {why}", where=where, fix=fix) from error
 
 
 def _ready(options: ServerOptions, pool: SandboxPool, socket: asyncio.Server) -> str:
