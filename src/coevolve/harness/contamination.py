@@ -203,6 +203,7 @@ def finding(found: Overlaps) -> Finding | None:
     if exact:
         return Finding("bad", "The solver trained on problems that it is measured on", text)
     if near:
+        text += " Questions of one template resemble each other whatever their numbers: the pairs below tell."
         return Finding("watch", "Some problems resemble training tasks", text)
     return Finding("good", "No problem resembles a training task", text)
 
