@@ -35,7 +35,7 @@ def written(path: Path, answers: dict[str, str], **more: str) -> Path:
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
-    return written(tmp_path / "sums.jsonl", {"What is 1 + 1?": "2", "What is 2 + 2?": "4", "What is 3 + 3?": "6"})
+    return written(tmp_path / "totals.jsonl", {"What is 1 + 1?": "2", "What is 2 + 2?": "4", "What is 3 + 3?": "6"})
 
 
 def section(*suites: object, **more: object) -> EvaluationSection:
@@ -71,7 +71,7 @@ def test_a_file_is_named_so_that_it_is_found_from_anywhere(tmp_path: Path, monke
 def test_two_suites_of_one_name_are_refused(questions: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     twin = written(tmp_path / "other" / questions.name, {"What is 5 + 5?": "10"})
-    with pytest.raises(ConfigError, match="two suites are called sums"):
+    with pytest.raises(ConfigError, match="two suites are called totals"):
         chosen(section(questions, twin))
 
 
@@ -88,7 +88,7 @@ def test_any_world_is_measured_on_the_chosen_suites_and_planned_with_them(questi
     config = load_config("smoke-hf", None, asked)
     meter = meter_of(config)
     (suite,) = meter.suites(config.evaluation, 0)
-    assert (suite.part, suite.key, suite.size, suite.samples, suite.greedy) == (SUITES, "sums", 2, 3, True)
+    assert (suite.part, suite.key, suite.size, suite.samples, suite.greedy) == (SUITES, "totals", 2, 3, True)
     assert not meter.knows_labels
     cost = Evaluate(config, 0).cost(config)
     assert plain.cost(config).answers == 0
@@ -100,7 +100,7 @@ def test_a_suite_beside_those_of_a_world_leaves_these_as_they_are(questions: Pat
     config = load_config("nano", None, [f"evaluation.suites=[{questions}]"])
     own = MiniatureMeter().suites(config.evaluation, 5)
     both = meter_of(config).suites(config.evaluation, 5)
-    assert [(x.part, x.key) for x in both] == [*((x.part, x.key) for x in own), (SUITES, "sums")]
+    assert [(x.part, x.key) for x in both] == [*((x.part, x.key) for x in own), (SUITES, "totals")]
     assert meter_of(config).knows_labels
 
 
@@ -124,8 +124,8 @@ def test_a_run_reads_its_own_copy_whatever_becomes_of_the_source(questions: Path
     assert all(problem.task.measuring_only for problem in again.problems)
     facts = facts_of(folder.records)
     assert facts is not None
-    assert (facts["sums"].n, facts["sums"].size, facts["sums"].digest) == (2, 3, whole.digest)
-    assert kept_files(folder.records) == [folder.path / table_of("sums")]
+    assert (facts["totals"].n, facts["totals"].size, facts["totals"].digest) == (2, 3, whole.digest)
+    assert kept_files(folder.records) == [folder.path / table_of("totals")]
     assert keep(folder, (kept,), 2) == folder.records.facts["suites"]
     (gone,) = changes(folder.records, found)
     assert "can no longer be read" in gone
@@ -144,17 +144,17 @@ def test_a_changed_file_is_only_told_while_the_runs_copy_is_whole(questions: Pat
 def test_without_its_copy_a_run_takes_the_source_again_if_it_is_the_same(questions: Path, tmp_path: Path) -> None:
     found = section(questions, suite_limit=2)
     folder = begun(tmp_path / "run", found)
-    before = (folder.path / table_of("sums")).read_bytes()
-    (folder.path / table_of("sums")).unlink()
+    before = (folder.path / table_of("totals")).read_bytes()
+    (folder.path / table_of("totals")).unlink()
     (kept,) = kept_sources(folder.records, found) or ()
     assert keep(folder, (kept,), 2) == folder.records.facts["suites"]
-    assert (folder.path / table_of("sums")).read_bytes() == before
+    assert (folder.path / table_of("totals")).read_bytes() == before
 
 
 def test_without_its_copy_a_run_refuses_another_source_and_names_both(questions: Path, tmp_path: Path) -> None:
     found = section(questions)
     folder = begun(tmp_path / "run", found)
-    (folder.path / table_of("sums")).write_bytes(b"not what was written")
+    (folder.path / table_of("totals")).write_bytes(b"not what was written")
     old = chosen(found)[0].load().digest
     written(questions, {"What is 1 + 1?": "3"})
     (kept,) = kept_sources(folder.records, found) or ()

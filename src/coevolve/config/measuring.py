@@ -29,8 +29,8 @@ class EvaluationSection(Section):
     forced_fence: bool = Field(True, description="measure the base model once with the code fence forced at the start")
     suites: list[str] = Field(
         default_factory=list,
-        description="problems of your choice, measured in any world: files of questions with answers, gym:SET, or "
-        "names of benchmarks; one text with commas between them will do",
+        description="problems of your choice, measured in any world: files of questions with answers, sums, "
+        "word-problems, gym:SET, or names of benchmarks; one text with commas between them will do",
     )
     suite_samples: int = Field(
         4, ge=1, description="answers per problem of a suite at the sampling temperature; a greedy one is added"

@@ -64,7 +64,7 @@ def suite(
     """A suite of ours, answered by our rollout and graded by our graders, as ``coevolve eval`` does it.
 
     Args:
-        suite: a file with questions and answers, the name of a benchmark, or gym:SET.
+        suite: a file with questions and answers, the name of a benchmark or of a set (sums, gym:algebra).
         model: a run, RUN@ITERATION, the folder of a model, its hub id, or miniature.
         samples: answers per problem, as epochs of which the mean counts; 0: one greedy answer.
         tool: whether the model may use its tool.

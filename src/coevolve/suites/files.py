@@ -12,6 +12,7 @@ from coevolve.grading.grade import Kind
 from coevolve.suites.base import Loaded, Source, content_digest, task_of
 from coevolve.suites.catalogue import named
 from coevolve.suites.layouts import letter_of, no_answer, options_of, shown, written
+from coevolve.suites.own import is_own
 from coevolve.suites.rows import Row, as_text, read_rows, what
 from coevolve.worlds.base import Problem
 
@@ -41,10 +42,10 @@ def file_source(path: Path) -> Source:
 def suite_name(path: Path) -> str:
     """The name of the suite of a file: its own without the ending, in the characters that a name may have.
 
-    A file that is called as a benchmark keeps its ending, so that its figures are not taken for those of the
-    benchmark.
+    A file that is called as a benchmark or a set of this package keeps its ending, so that its figures are not taken
+    for those.
     """
-    stem = path.name if named(path.stem) is not None else path.stem
+    stem = path.name if named(path.stem) is not None or is_own(path.stem) else path.stem
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")
     if not name:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Suites by what a user writes: the name of a benchmark, ``gym:SET``, or a file."""
+"""Suites by what a user writes: the name of a benchmark, a set of this package, ``gym:SET``, or a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from coevolve.suites.catalogue import BENCHMARKS, BY_NAME, named
 from coevolve.suites.files import file_source
 from coevolve.suites.generated import generated_source
 from coevolve.suites.generated import names as generated_names
+from coevolve.suites.own import SETS, is_own, own_source
 from coevolve.suites.rows import ENDINGS, like
 
 GENERATED = "gym:"  # the prefix of generated sets
@@ -35,7 +36,8 @@ def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> So
     """The source that a user means.
 
     Args:
-        spec: a benchmark ("gsm8k"), a generated set ("gym:word-problems"), or a file (.jsonl, .json, .parquet, .csv).
+        spec: a benchmark ("gsm8k"), a set of this package ("sums", "word-problems:500:1"), one of reasoning-gym
+            ("gym:word-problems"), or a file (.jsonl, .json, .parquet, .csv).
         folder: with copies of benchmarks, for machines without a network.
         any_copy: take a copy of a benchmark also where its content is not the one that is known.
 
@@ -45,6 +47,8 @@ def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> So
     text = spec.strip()
     if text.lower().startswith(GENERATED):
         return generated_source(text[len(GENERATED) :])
+    if is_own(text) and not _is_file(text):
+        return own_source(text)
     benchmark = named(text)
     if benchmark is not None and not _is_file(text):
         return benchmark_source(benchmark.name, folder, any_copy=any_copy)
@@ -55,7 +59,7 @@ def find(spec: str, folder: Path | None = None, *, any_copy: bool = False) -> So
 
 def names() -> tuple[str, ...]:
     """All names that stand for a suite; of a benchmark the one that metrics and tables use."""
-    return tuple(benchmark.name for benchmark in BENCHMARKS) + _generated_names()
+    return (*(benchmark.name for benchmark in BENCHMARKS), *SETS, *_generated_names())
 
 
 def listing() -> tuple[Listed, ...]:
@@ -64,11 +68,15 @@ def listing() -> tuple[Listed, ...]:
         Listed(b.name, b.title, b.rows, b.licence, ", ".join(copy.repo for copy in b.copies), b.other_names)
         for b in BENCHMARKS
     )
+    own = tuple(
+        Listed(source.name, SETS[name].about, source.size, source.licence, "this package")
+        for name, source in ((name, own_source(name)) for name in SETS)
+    )
     generated = tuple(
         Listed(source.name, "generated", source.size, source.licence, "reasoning-gym")
         for source in map(generated_source, generated_names())
     )
-    return benchmarks + generated
+    return benchmarks + own + generated
 
 
 def _generated_names() -> tuple[str, ...]:
@@ -80,7 +88,7 @@ def _is_file(text: str) -> bool:
 
 
 def _nearest(text: str) -> str:
-    every = (*BY_NAME, *_generated_names())
+    every = (*BY_NAME, *SETS, *_generated_names())
     near = difflib.get_close_matches(text.lower().replace("_", "-"), every, n=3)
     told = [*like(Path(text).expanduser()), *(getattr(BY_NAME.get(name), "name", name) for name in near)]
     if told:
