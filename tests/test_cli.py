@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +27,7 @@ from coevolve.commands.results import print_ending, print_summary
 from coevolve.config import Config
 from coevolve.errors import EngineError
 from coevolve.evaluation.phase import run_reports
+from coevolve.grading.refused import REFUSALS
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import duration
 from coevolve.runs.plan import PlannedPhase
@@ -283,6 +285,14 @@ def test_no_answer_is_shown_with_its_reason() -> None:
     text = printed(lambda console: print_answer(console, answered(None, StopReason.LENGTH, (call,))))
     assert "tool call 1: cpu_limit" in text
     assert "no answer: its tokens were used up" in text
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_a_refused_box_is_shown_with_the_key_that_refuses_it(reason: str) -> None:
+    refused = replace(answered(None, StopReason.EOS, ()), refused=reason)
+    text = printed(lambda console: print_answer(console, refused))
+    assert "no answer: its box holds" in text
+    assert "(grading.refuse_" in text
 
 
 def test_a_reader_that_leaves_early_is_no_fault() -> None:

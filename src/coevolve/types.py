@@ -101,6 +101,7 @@ class Trajectory:
     agent: str = ""  # who wrote it; empty where an older run did not say
     seat: int = 0  # its place in an episode of several seats
     reward: float | None = None  # what the environment paid, where it pays
+    refused: str = ""  # why what stands in its box is no answer (``grading.refused``); empty where nothing was refused
 
     @property
     def sampled(self) -> int:

@@ -67,3 +67,13 @@ def test_only_what_would_be_kept_is_asked_for_more_than_votes() -> None:
     result = gate(groups, 0.3, 0.8, margin=0.1, verified=verified)
     assert asked == ["7-3", "6-4"]
     assert result.fates == ("unverified", "kept", "above", "narrow")
+
+
+def test_ties_may_be_left_out_with_a_reason_of_their_own() -> None:
+    groups = [votes(5, 5), votes(4, 4, 2), votes(5, 4, 1), votes(9, 1), votes(2, 2, 2, 2, 2)]
+    kept = gate(groups, 0.3, 0.8)
+    assert kept.fates == ("kept", "kept", "kept", "above", "below")
+    assert "tied" not in kept.reasons
+    result = gate(groups, 0.3, 0.8, margin=0.1, ties=False)
+    assert result.fates == ("tied", "tied", "kept", "above", "below")
+    assert (result.reasons["tied"], result.reasons["narrow"]) == (2, 0)

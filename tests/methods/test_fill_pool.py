@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answering import Answering
@@ -17,9 +18,11 @@ from coevolve.engine.base import Arrays
 from coevolve.grading.equivalence import OWN_RULES
 from coevolve.methods.base import Labeller, Row, State
 from coevolve.methods.phases.fill_pool import FillPool, earlier_questions, kept_tasks
+from coevolve.methods.phases.pool_report import pool_report
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.probe import TASKS, ProbeRow
 from coevolve.methods.questions import task_of
+from coevolve.methods.reporting import IDS
 from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.types import PROPOSER, SOLVER, Group, LabelledTask, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
@@ -168,13 +171,13 @@ def filled(config: Settings, trajectory: Make) -> Callable[..., Pool]:
 
     def fill(
         texts: Sequence[str], answers: dict[str, list[list[str | None]]], *overrides: str, store: Memory | None = None,
-        labeller: Labeller | None = None,
+        labeller: Labeller | None = None, make: Make = trajectory,
     ) -> Pool:  # fmt: skip
         iteration = 2 if store else 1
         store, heard, names = store or Memory(), Heard(), Names()
         if iteration == 2 and "probe/iteration-1.parquet" not in store.tables:
             store.write_table("probe/iteration-1.parquet", [asdict(ProbeRow(1, "p1-0000", 1.0, 1.0, 0, 1))])
-        rollouts = Written(trajectory, texts, answers)
+        rollouts = Written(make, texts, answers)
         settings = config(f"pool.size={len(texts)}", *overrides)
         state = State(settings, World(), rollouts, names, None, store, heard, heard, OWN_RULES, None, labeller=labeller)  # type: ignore[arg-type]
         FillPool(settings, iteration).run(state)
@@ -280,6 +283,34 @@ def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) ->
         "malformed": 1, "duplicate": 1, "reserved": 1,
     }  # fmt: skip
     assert facts["tool_calls"] == 1.0
+
+
+def test_a_tied_vote_trains_nothing_where_the_gate_is_told_so(filled: Callable[..., Pool]) -> None:
+    answers: dict[str, list[list[str | None]]] = {PRODUCT: [["1", "2", "2", "1"]], SUM: [["6", "7", "6", None]]}
+    assert [row["reason"] for row in filled(TEXTS, answers).rows][::4] == ["kept", "kept"]
+    pool = filled(TEXTS, answers, "gate.ties=false")
+    assert [row["reason"] for row in pool.rows][::4] == ["tied", "kept"]
+    assert pool.heard.facts["reasons"]["tied"] == 1  # type: ignore[index]
+
+
+def test_refused_boxes_are_counted_by_reason_and_told(filled: Callable[..., Pool], trajectory: Make) -> None:
+    refused = {"error": "error", "own": "unevaluated"}
+
+    def made(text: str = "", answer: str | None = None, **more: Any) -> Trajectory:
+        found = trajectory(text, None if answer in refused else answer, **more)
+        return replace(found, refused=refused.get(answer or "", ""))
+
+    answers: dict[str, list[list[str | None]]] = {PRODUCT: [["1", "own", "1", "error"]], SUM: [["error"] * 4]}
+    on = filled(TEXTS, answers, "grading.refuse_errors=true", make=made)
+    assert on.heard.facts["refused"] == {"error": 5, "unevaluated": 1}
+    assert [row["p_hat"] for row in on.rows][::4] == [0.5, 0.0]
+    assert on.rows[0]["refused"] == [{"reason": "error", "answers": 1}, {"reason": "unevaluated", "answers": 1}]
+    assert on.rows[1]["refused"] is None, "nobody was asked"
+    headline = pool_report(IDS).headline([on.heard.facts], 1)
+    assert "boxes refused: 5 with what a failing program said, 1 with the question's own expression" in headline
+    off = filled(TEXTS, ANSWERS)
+    assert "refused" not in off.heard.facts
+    assert "refused" not in pool_report(IDS).headline([off.heard.facts], 1)
 
 
 def test_the_first_pool_alone_leaves_a_probe_of_what_the_tool_verified(filled: Callable[..., Pool]) -> None:

@@ -41,6 +41,7 @@ def trajectory(sample: int, calls: tuple[ToolCall, ...], answer: str | None) -> 
 def test_what_was_stored_comes_back_exactly(tmp_path: Path) -> None:
     call = ToolCall(code="print(1)", observation="1", status="ok")
     stored = [trajectory(1, (call, call), "7"), trajectory(2, (), None), trajectory(0, (), None)]
+    stored.append(dataclasses.replace(trajectory(3, (), None), stop=StopReason.EOS, refused="error"))
     rows = trajectory_rows(stored, iteration=1, phase="iteration-1/pool", set="pool", questions={"t1": "Find c."})
     folder = RunFolder.create(tmp_path, CoevolutionConfig())
     folder.write_table("trajectories/pool-1.parquet", rows)

@@ -15,6 +15,10 @@ WHY_NO_ANSWER = {
     StopReason.PROTOCOL: "it wrote tool output itself",
     StopReason.INFRASTRUCTURE: "the sandbox was lost",
 }
+WHY_REFUSED = {
+    "error": "its box holds what a failing program said (grading.refuse_errors)",
+    "unevaluated": "its box holds the question's own expression, not its value (grading.refuse_unevaluated)",
+}
 
 
 def print_answer(console: Console, trajectory: Trajectory) -> None:
@@ -26,7 +30,7 @@ def print_answer(console: Console, trajectory: Trajectory) -> None:
     calls = len(trajectory.tool_calls)
     used = f"{calls} tool call{'s' if calls != 1 else ''}, really run in the sandbox" if calls else "no tool call"
     if trajectory.answer is None:
-        line = f"no answer: {WHY_NO_ANSWER[trajectory.stop]}"
+        line = f"no answer: {WHY_REFUSED.get(trajectory.refused) or WHY_NO_ANSWER[trajectory.stop]}"
     else:
         line = f"answer: {harmless(trajectory.answer)}"
     console.print(Text(f"{line}   ({used})", style="bold"))

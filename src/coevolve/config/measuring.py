@@ -73,6 +73,12 @@ class GradingSection(Section):
         description="ask math-verify about pairs of answers that our own rules leave open; auto: if it is installed",
     )
     timeout_s: float = Field(2.0, gt=0, le=3600, description="wall seconds of one pair, then it counts as different")
+    refuse_errors: bool = Field(
+        False, description="a box that repeats an error line, a traceback or (nothing was printed) is no answer"
+    )
+    refuse_unevaluated: bool = Field(
+        False, description="a box that is the question's own expression, 24 + 32 and not its value, is no answer"
+    )
 
     @field_validator("symbolic", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 
 from coevolve.types import Group
 
-Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified", "refused"]
+Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified", "refused", "tied"]
 _REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _SLACK = 1e-9  # p_hat is a count divided by k: 3 of 10 must pass a bound of 0.3 however it was rounded
@@ -35,6 +35,7 @@ def gate(
     margin: float = 0.0,
     verified: Callable[[Group], bool] | None = None,
     rule: Callable[[Group], bool] | None = None,
+    ties: bool = True,
 ) -> Gate:
     """Keep the groups with lower <= p_hat <= upper.
 
@@ -44,13 +45,16 @@ def gate(
         margin: lead of the majority over the runner-up, as a share of k; not in the paper.
         verified: called for a group that would be kept: is its label supported by more than votes? Not in the paper.
         rule: called last, for a group that would be kept; its reason is "refused". Not in the paper.
+        ties: keep a group whose largest class is no larger than another. Neither paper nor code say otherwise; without
+            them the reason is "tied".
 
     Source: Agent0 (arXiv 2511.16043), appendix A.1: p_hat between 0.3 and 0.8.
     """
-    fates = tuple(_reason(group, lower, upper, enabled, margin, verified, rule) for group in groups)
+    fates = tuple(_reason(group, lower, upper, enabled, margin, verified, rule, ties) for group in groups)
     counts = Counter(fates)
     kept = tuple(group for group, reason in zip(groups, fates, strict=True) if reason == "kept")
-    return Gate(kept, {name: counts[name] for name in _REASONS if name != "refused" or rule}, fates)
+    possible = {"refused": rule is not None, "tied": not ties}
+    return Gate(kept, {name: counts[name] for name in _REASONS if possible.get(name, True)}, fates)
 
 
 def _reason(
@@ -61,6 +65,7 @@ def _reason(
     margin: float,
     verified: Callable[[Group], bool] | None,
     rule: Callable[[Group], bool] | None,
+    ties: bool,
 ) -> Reason:
     vote = group.vote
     if vote.answer is None:
@@ -69,6 +74,8 @@ def _reason(
         return "below"
     if enabled and vote.p_hat > upper + _SLACK:
         return "above"
+    if vote.tied and not ties:
+        return "tied"
     sizes = [votes for _, votes in vote.counts] + [0]
     if sizes[0] - sizes[1] < margin * vote.k - _SLACK:
         return "narrow"

@@ -89,8 +89,8 @@ def row_of_suite(measured: Measured) -> dict[str, object]:
     """The figures of a suite that stands for itself: mean (mean@k), n, k, ci95.
 
     Where the greedy answers are asked for as well there are also greedy, majority, tool_calls (per answer), no_answer
-    (share of answers without one), cut_off (share that used up their tokens), and by_level and by_topic (mean@k of
-    each), where the source says them.
+    (share of answers without one), cut_off (share that used up their tokens), refused (share whose box is no answer,
+    where there are any), and by_level and by_topic (mean@k of each), where the source says them.
     """
     scores = measured.sampled.scores
     found = statistics.estimate(scores.rates)
@@ -105,6 +105,8 @@ def row_of_suite(measured: Measured) -> dict[str, object]:
         "no_answer": statistics.mean([answer.answer is None for answer in answers]),
         "cut_off": statistics.mean([answer.stop is StopReason.LENGTH for answer in answers]),
     }
+    refused = [answer.refused != "" for answer in answers]
+    row |= {"refused": statistics.mean(refused)} if any(refused) else {}
     for key in ("level", "topic"):
         named = [getattr(problem, key) or "none" for problem in measured.problems]
         if any(name != "none" for name in named):

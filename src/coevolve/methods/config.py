@@ -122,6 +122,9 @@ class GateSection(Section):
     verified: bool = Field(
         False, description="keep only labels on which the tool-verified answers of the current executor agree as well"
     )
+    ties: bool = Field(
+        True, description="keep tasks whose majority is tied with another answer; false: they teach nothing"
+    )
     rule: DottedPath | None = Field(
         None, description="a function of one's own that has the last word on a task (docs/own-idea.md)"
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
+from coevolve.config import GradingSection
+from coevolve.grading.refused import REFUSALS, Refusing
 from coevolve.learning.guard import largest_finite
 from coevolve.methods.figures import LineFigure, RunView, Series
 from coevolve.methods.reporting import Alarm, Seen, Unit, number
@@ -54,6 +57,14 @@ def sampled_entropy(trajectories: Sequence[Trajectory]) -> float | None:
     """
     tokens = sum(x.sampled for x in trajectories)
     return -sum(float(x.logprobs[x.mask].sum(dtype=np.float64)) for x in trajectories) / tokens if tokens else None
+
+
+def refused_facts(trajectories: Iterable[Trajectory], section: GradingSection) -> dict[str, object]:
+    """Answers that were refused, by reason; nothing where no key refuses any."""
+    if not Refusing.of(section):
+        return {}
+    counts = Counter(x.refused for x in trajectories)
+    return {"refused": {reason: counts[reason] for reason in REFUSALS}}
 
 
 def clip_by_bin(stats: Sequence[TrainStats], bins: int) -> dict[str, object]:

@@ -58,6 +58,7 @@ _FATES = {  # what became of a task, where the reason in the table of tasks says
     "duplicate": "written before",
     "reserved": "a held-out problem",
     "narrow": "majority too narrow",
+    "tied": "tied vote",
     "unverified": "not verified by the tool",
 }
 

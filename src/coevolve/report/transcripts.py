@@ -23,7 +23,19 @@ from coevolve.worlds.registry import open_world
 LONGEST_TEXT = 20_000  # characters of one trajectory that the page holds
 LONGEST_ANSWER = 200
 
-COLUMNS = ("iteration", "phase", "set", "task_id", "sample", "policy", "text", "answer", "stop", "tool_calls")
+COLUMNS = (
+    "iteration",
+    "phase",
+    "set",
+    "task_id",
+    "sample",
+    "policy",
+    "text",
+    "answer",
+    "stop",
+    "tool_calls",
+    "refused",
+)
 STREAMS = ("tokens", "mask", "logprobs")
 
 Forms = Sequence[Sequence[str]]
@@ -83,6 +95,7 @@ def shown(row: Mapping[str, Any], forms: Forms | None, pieces: TokenPieces | Non
         "answer": shortened(answer, LONGEST_ANSWER),
         "vote": counted_as(key, forms) if forms is not None else None,
         "stop": row["stop"],
+        **({"refused": row["refused"]} if row.get("refused") else {}),
         "text": text,
         "parts": [_part(part, place) for part in parts if part.start < LONGEST_TEXT],
     }

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from coevolve.config.acting import Distribution, Use
 from coevolve.engine.base import Sampling
+from coevolve.grading.refused import Refusing
 from coevolve.rollout.base import Episode, Rollouts, RolloutSettings, Seat, Snapshot
 from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpec, WritingSpec
+from coevolve.rollout.refusing import RefusingSpec
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
 from coevolve.worlds.base import NO_CONTEXT, PromptContext
@@ -81,9 +83,11 @@ def answer_episode(
         seed: of its random numbers.
         drawn: what tokens are drawn from.
     """
-    place, (first, *more) = _text(settings, seat.agent), task.turns
+    first, *more = task.turns
+    place, *later = [_answer(settings, seat.agent, turn) for turn in task.turns]
     if more:
-        place = DialogueSpec(place, tuple(more), all_turns=settings.dialogue.judged == "all")
+        all_turns = settings.dialogue.judged == "all"
+        place = DialogueSpec(place, tuple(more), all_turns, () if all(x == place for x in later) else tuple(later))
     prompt = settings.contract.prompt(seat.agent, PromptContext(first, kind=task.kind))
     sampling = _sampling(drawn, settings.sampling.max_tokens)
     return Episode(task.id, sample, (replace(seat, prompt=prompt),), place, sampling, seed)
@@ -91,6 +95,12 @@ def answer_episode(
 
 def _sampling(drawn: Distribution, max_tokens: int) -> Sampling:
     return Sampling(drawn.temperature, drawn.top_p, drawn.top_k, max_tokens)
+
+
+def _answer(settings: RolloutSettings, agent: str, question: str) -> EnvironmentSpec:
+    """The environment of an answer to one user turn."""
+    place, refusing = _text(settings, agent), Refusing.of(settings.grading)
+    return RefusingSpec(place, question, refusing) if refusing else place
 
 
 def _text(settings: RolloutSettings, agent: str) -> EnvironmentSpec:

@@ -96,6 +96,8 @@ class RolloutSettings:
         parts = [self.contract.name, self.contract.prompt(PROPOSER), self.tool.model_dump(exclude={"cache"})]
         parts += [self.sampling.said(), self.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
         parts += [{"timeout_s": self.grading.timeout_s, "math-verify": symbolic_version(self.grading.symbolic)}]
+        refusing = self.grading.model_dump(include={"refuse_errors", "refuse_unevaluated"})
+        parts += [refusing] if any(refusing.values()) else []
         parts += [self.dialogue.model_dump()] if self.dialogue.judged == "all" else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Protocol, TypeAlias
 
 from coevolve.engine.base import Pause
@@ -44,6 +45,7 @@ class Done:
     stop: StopReason
     answer: str | None = None
     reward: float | None = None  # what the environment pays, where it pays
+    refused: str = ""  # why what stood in the box is no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +124,27 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class DialogueSpec:
-    """One environment of ``inner`` per user turn; see :class:`DialogueEnvironment`."""
+    """An environment per user turn; see :class:`DialogueEnvironment`.
+
+    Args:
+        inner: that of the first turn.
+        follow_ups: the user turns after it.
+        all_turns: what the answer is.
+        later: environments of the follow-ups, where they are not ``inner`` as well.
+    """
 
     inner: EnvironmentSpec
     follow_ups: tuple[str, ...]
     all_turns: bool
+    later: tuple[EnvironmentSpec, ...] = ()
 
     def open(self, tools: EpisodeTools) -> Sequence[Environment]:
         """One seat."""
 
+        places = chain((self.inner,), self.later or repeat(self.inner))
+
         def make() -> Environment:
-            return self.inner.open(tools)[0]
+            return next(places).open(tools)[0]
 
         return (DialogueEnvironment(make, tools.contract, self.follow_ups, all_turns=self.all_turns),)
 
@@ -237,6 +249,7 @@ class DialogueEnvironment:
         self._make, self._contract, self._all = make, contract, all_turns
         self._follow_ups = list(follow_ups)
         self._answers: list[str | None] = []
+        self._refused: list[str] = []  # why there is none, by turn
         self._past: list[ToolCall] = []
         self._now = make()
 
@@ -256,10 +269,13 @@ class DialogueEnvironment:
         if not isinstance(action, Done) or action.stop is not StopReason.EOS:
             return action
         self._answers.append(action.answer)
+        self._refused.append(action.refused)
         if self._follow_ups:
             self._past, self._now = self.calls, self._make()
             return Ask(self._contract.follow_up(self._follow_ups.pop(0), ended=pause is Pause.EOS))
-        return Done(StopReason.EOS, self._together() if self._all else action.answer)
+        if not self._all:
+            return action
+        return Done(StopReason.EOS, self._together(), refused=next(filter(None, self._refused), ""))
 
     def observe(self, result: ToolResult) -> str:
         """The text that the policy reads next, after a tool result."""

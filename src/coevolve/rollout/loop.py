@@ -378,6 +378,7 @@ class RolloutLoop:
             agent=r.seat.agent,
             seat=r.number,
             reward=end.reward,
+            refused=end.refused,
         )
 
 

@@ -6,7 +6,7 @@ A game is a few rules over texts. It knows no tokens, prompts or chat formats: t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from coevolve.engine.base import Pause
@@ -80,7 +80,7 @@ class _Table:
         if isinstance(outcome, Result):
             assert len(outcome.rewards) == self.seats, "a game pays each seat"
             ends = [done if i == seat else Done(StopReason.EOS) for i in range(self.seats)]
-            return Over(tuple(Done(x.stop, x.answer, r) for x, r in zip(ends, outcome.rewards, strict=True)))
+            return Over(tuple(replace(x, reward=r) for x, r in zip(ends, outcome.rewards, strict=True)))
         self._ended[seat] = pause is Pause.EOS
         return Ask(self._shown(outcome), outcome.seat)
 

@@ -79,7 +79,11 @@ class Questions:
                 code="context_length_exceeded",
             )
         drawn, seat = wanted.drawn(answerer.drawn), Seat(answerer.agent, None)
-        made = [answer_episode(self._settings, seat, task, k, seed_of(seed, number, k), drawn) for k in range(wanted.n)]
+        asked_last = replace(task, turns=asked.turns[-1:])  # what the answer is to; the prompt has all of them
+        made = [
+            answer_episode(self._settings, seat, asked_last, k, seed_of(seed, number, k), drawn)
+            for k in range(wanted.n)
+        ]
         return [
             replace(
                 episode,

@@ -36,6 +36,7 @@ _TASKS = {
     "kept": _flag,
     "reason": _text,
     "tool_calls": _real,
+    "refused": pa.list_(pa.struct([("reason", _text), ("answers", _integer)])),
 }
 _TRAJECTORIES = {
     "iteration": _integer,
@@ -52,6 +53,7 @@ _TRAJECTORIES = {
     "reward": _real,
     "text": _text,
     "answer": _text,
+    "refused": _text,
     "stop": _text,
     "tool_calls": pa.list_(pa.struct([("code", _text), ("observation", _text), ("status", _text)])),
     "prompt": pa.list_(_integer),

@@ -52,6 +52,7 @@ def _row(trajectory: Trajectory) -> dict[str, object]:
         "reward": trajectory.reward,
         "text": trajectory.text,
         "answer": trajectory.answer,
+        "refused": trajectory.refused,
         "stop": str(trajectory.stop),
         "tool_calls": [
             {"code": call.code, "observation": call.observation, "status": str(call.status)}
@@ -86,9 +87,10 @@ def trajectories_from_rows(rows: Sequence[Mapping[str, Any]]) -> list[Trajectory
             policy=row["policy"],
             policy_versions=tuple(row["policy_versions"] if "policy_versions" in row else [row["policy_version"]]),
             contract=row["contract"],
-            agent=row.get("agent", ""),  # tables of older runs have none of these three
+            agent=row.get("agent", ""),  # tables of older runs have none of these four
             seat=row.get("seat", 0),
             reward=row.get("reward"),
+            refused=row.get("refused") or "",
         )
         for row in rows
     ]

@@ -13,6 +13,7 @@ from coevolve.methods.base import Labeller, Store
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import verified_label
+from coevolve.methods.metrics import refused_facts
 from coevolve.methods.own import GateRule, gate_rule
 from coevolve.methods.phases.pool_report import (
     POOL,
@@ -78,6 +79,7 @@ class FillPool:
             pool = Pool(t, written, fates, groups, gated, given)
         facts = pool_facts(pool, state.world, state.judge)
         facts |= novelty_facts([task.question for task in tasks], earlier, config.reward) | sampling_facts(pool)
+        facts |= refused_facts([x for group in groups for x in group.trajectories], config.grading)
         state.observer.on_votes(POOL, t, groups, pool.kept, facts, table="tasks")
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"proposed": len(texts), "kept": len(pool.kept), "tokens": tokens})
@@ -99,6 +101,7 @@ def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
         margin=at_iteration(section.margin, iteration),
         verified=verified if section.verified else None,
         rule=_last_word(state.labeller, gate_rule(section)),
+        ties=section.ties,
     )
 
 

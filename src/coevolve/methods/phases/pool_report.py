@@ -43,6 +43,7 @@ from coevolve.types import PROPOSER, SOLVER, Group, Trajectory
 from coevolve.worlds.base import World
 
 POOL = "pool"
+_REFUSED = {"error": "with what a failing program said", "unevaluated": "with the question's own expression"}
 _OUTSIDE: dict[Reason, str] = {"below": "outside the gate", "above": "outside the gate"}  # in the table of tasks
 
 
@@ -94,6 +95,7 @@ class TaskRow:
     kept: bool
     reason: str
     tool_calls: float | None
+    refused: list[dict[str, str | int]] | None = None  # reason, answers; of the newest voter
 
 
 def table_of(iteration: int) -> str:
@@ -142,7 +144,13 @@ def _task_row(
         kept=reason == "kept",
         reason=_OUTSIDE.get(reason, reason) if reason else fate,
         tool_calls=mean([len(x.tool_calls) for x in group.trajectories]) if group else None,
+        refused=_refused(group.trajectories) if group else None,
     )
+
+
+def _refused(answers: Sequence[Trajectory]) -> list[dict[str, str | int]]:
+    counts = Counter(x.refused for x in answers if x.refused)
+    return [{"reason": reason, "answers": n} for reason, n in sorted(counts.items())]
 
 
 def pool_facts(pool: Pool, world: World, judge: Judge) -> dict[str, object]:
@@ -276,7 +284,14 @@ def _headline(rows: Sequence[Row], iteration: int) -> str:
         f"{row.get('size')} proposed · {percent(row.get('well_formed'))} well-formed · "
         f"{row.get('kept')} kept by the gate"
         + (f" · pseudo-label accuracy {percent(accuracy)}" if accuracy is not None else "")
+        + _told_of_refused(row.get("refused"))
     )
+
+
+def _told_of_refused(counts: Mapping[str, int] | None) -> str:
+    """How many boxes were no answer, and why; empty where none was refused."""
+    told = [f"{n} {_REFUSED[reason]}" for reason, n in (counts or {}).items() if n and reason in _REFUSED]
+    return f" · boxes refused: {', '.join(told)}" if told else ""
 
 
 def _repeats(proposer: str, seen: Seen) -> str:

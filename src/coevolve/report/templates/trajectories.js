@@ -1,6 +1,7 @@
 // One task: the votes on it, and its trajectories side by side.
 
 const STOPS = { eos: "", length: "out of tokens", turns: "out of turns", protocol: "forged output", infrastructure: "sandbox lost" };
+const REFUSED = { error: "no answer: an error", unevaluated: "no answer: the question again" };
 const OPENED = 6;  // chunks that stay decompressed
 const opened = new Map();  // chunk -> promise of its tasks
 let probabilities = false;
@@ -116,7 +117,7 @@ function byVote(samples, votes, i) {
 function trajectory(sample, vote) {
   const calls = sample.parts.filter(([kind]) => kind === "code").length;
   const voted = vote >= 0;
-  const chip = known(sample.answer) ? el("span", { class: `answer ${voted ? `v${Math.min(vote, 5)}` : ""}` }, voted ? el("b", {}, letter(vote)) : null, " ", spelled(sample.answer)) : el("span", { class: "answer missing" }, "no answer");
+  const chip = known(sample.answer) ? el("span", { class: `answer ${voted ? `v${Math.min(vote, 5)}` : ""}` }, voted ? el("b", {}, letter(vote)) : null, " ", spelled(sample.answer)) : el("span", { class: "answer missing" }, REFUSED[sample.refused] ?? "no answer");
   const said = el("article", { class: "said", "aria-label": `Trajectory ${sample.sample + 1}` },
     el("header", {}, chip, sample.greedy ? el("span", {}, "greedy") : null, el("span", {}, `${calls} tool call${calls === 1 ? "" : "s"}`), STOPS[sample.stop] ? el("span", { class: "stopped" }, STOPS[sample.stop]) : null, el("span", {}, sample.policy)),
     parts(sample), sample.cut ? el("p", { class: "found" }, `${count(sample.cut)} more characters are in the run folder.`) : null);
