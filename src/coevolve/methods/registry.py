@@ -102,16 +102,17 @@ def changed_config(config: Config, overrides: Iterable[str] = (), *, layers: Seq
 
 
 def presets_for(method: str, model: object = None) -> list[str]:
-    """The packaged presets of a method that were made for a real model and one GPU, the plainest name first.
+    """The packaged presets of a method that were made for a real model and at most one GPU, the plainest name first.
 
     Args:
-        model: ``model.path``; None: any.
+        model: ``model.path``; None: any that needs a GPU.
     """
     found = []
     for name in preset_names():
         values = preset_layer(name).values
         path, gpus = values.get("model.path"), values.get("engine.gpus", 1)
-        real = values.get("world") == "open" and path is not None and path == (model or path)
+        meant = path == model if model else values.get("engine.device") == "cuda"
+        real = values.get("world") == "open" and path is not None and meant
         if real and gpus == 1 and values.get("method") == method:
             found.append(name)
     return sorted(found, key=lambda name: (len(name), name))

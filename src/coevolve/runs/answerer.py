@@ -12,7 +12,8 @@ from coevolve.config import Config
 from coevolve.config.acting import Distribution, SamplingSection, WorldSettings
 from coevolve.config.loading import Layer, layer_of
 from coevolve.engine.base import ADAPTER_CONFIG, Folder, Snapshot
-from coevolve.engine.hub import is_hub_id
+from coevolve.engine.gguf import is_gguf
+from coevolve.engine.hub import PACKAGED, is_model_name
 from coevolve.engine.planning.devices import gpus
 from coevolve.errors import ConfigError, ModelError, RunError
 from coevolve.methods.registry import (
@@ -141,7 +142,7 @@ def of_model(
     """A model as it is, under the prompts and settings of a preset.
 
     Args:
-        name: of the embedded model ("miniature"), a folder, or a hub id.
+        name: of the embedded model ("miniature") or of a packaged one, a folder, a GGUF file, or a hub id.
         preset: whose world, sampling, tool and engine hold; by default the one that was made for this model, else the
             first one for a real model on one GPU, on the CPU where there is no GPU.
         contract: prompts of the open world, ``model.contract``; only those of Agent0 tell of the tool.
@@ -161,7 +162,7 @@ def of_model(
     config = config if tool else changed_config(config, layers=[_without_tool(config.world_settings)])
     world = _world_of(config.world_settings)
     base = base_model(world)
-    shown = name if name in EMBEDDED or is_hub_id(name) else Path(name).resolve().name
+    shown = name if name in EMBEDDED or is_model_name(name) else Path(name).resolve().name
     return Answerer(shown, config, world, base, SOLVER, Snapshot("base", -1, Folder(base)))
 
 
@@ -317,11 +318,11 @@ def _refuse_what_is_no_model(name: str) -> None:
             where=name,
             fix="name the run that trained it, RUN@ITERATION, or merge it: coevolve export RUN --to DIR --merge",
         )
-    if not path.is_dir() and not is_hub_id(name):
+    if not path.is_dir() and not is_gguf(path) and not is_model_name(name):
         raise ConfigError(
             f"there is neither a run nor a model of this name: {name}",
-            fix="name the folder of a run (RUN, RUN@ITERATION) or of a model, a hub id (owner/model), miniature, "
-            "or an endpoint (http://...)",
+            fix="name the folder of a run (RUN, RUN@ITERATION) or of a model, a GGUF file, a hub id (owner/model), "
+            f"{', '.join(PACKAGED)}, miniature, or an endpoint (http://...)",
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coevolve.config import Config, SamplingSection
-from coevolve.engine.hub import published_config
+from coevolve.engine.hub import config_before, is_hub_id
 from coevolve.engine.planning.budget import Workload, trained_part
 from coevolve.engine.planning.memory import trained_numbers
 from coevolve.engine.planning.shapes import KINDS, ModelShape
@@ -24,13 +24,13 @@ _FP32 = 4  # bytes
 
 
 def shape_of(config: Config) -> ModelShape | None:
-    """The sizes of the base model, of its folder or, before a download, of the published one.
+    """The sizes of the base model, of its folder or, before that is here, of the published one or of a GGUF file.
 
     Returns:
         None for a model that is not here and none of the published ones, or whose family is not understood.
 
     Raises:
-        ModelError: its config.json cannot be read.
+        ModelError: its config.json, or the GGUF file that it will be made of, cannot be read.
     """
     content, where = _model_config(config)
     known = content is not None and content.get("model_type") in KINDS
@@ -41,7 +41,7 @@ def _model_config(config: Config) -> tuple[Mapping[str, Any] | None, str]:
     """What config.json says of the base model, and which file that is; None for one that is neither here nor known."""
     file = open_world(config.world_settings).base_model() / "config.json"
     if not file.is_file():
-        return published_config(config.model.path or ""), ""
+        return config_before(config.model.path or ""), ""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -134,9 +134,10 @@ def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[S
     """
     shape, (content, _) = shape_of(config), _model_config(config)
     positions = (content or {}).get("max_position_embeddings")
-    missing = config.model.path is not None and not open_world(config.world_settings).base_model().exists()
+    name = config.model.path or ""
+    missing = is_hub_id(name) and not open_world(config.world_settings).base_model().exists()
     return Needs(
-        model=config.model.path or "the base model",
+        model=name or "the base model",
         shape=shape,
         load=workload(config),
         positions=positions if isinstance(positions, int) else None,
