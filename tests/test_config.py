@@ -271,14 +271,14 @@ def test_an_unquoted_off_is_off() -> None:
 
 def test_prompts_that_speak_of_a_tool_need_one_and_the_others_have_none() -> None:
     for overrides, key in (
-        (["world=open", "tool.enabled=false"], "model.contract"),
-        (["world=open", "model.contract=plain"], "tool.enabled"),
-        (["model.contract=r-zero"], "model.contract"),
+        (["world=open", "tool.enabled=false"], "model.prompts"),
+        (["world=open", "model.prompts=plain"], "tool.enabled"),
+        (["model.prompts=r-zero"], "model.prompts"),
     ):
         with pytest.raises(ConfigError) as error:
             load_config("mini", None, overrides)
         assert key in str(error.value)
-    assert load_config("mini", None, ["world=open", "model.contract=plain", "tool.enabled=false"]).world == "open"
+    assert load_config("mini", None, ["world=open", "model.prompts=plain", "tool.enabled=false"]).world == "open"
 
 
 def test_the_probe_allows_what_the_precision_of_the_weights_needs() -> None:

@@ -53,9 +53,14 @@ def evaluate(
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="World, prompts, sampling and engine of a model.")
     ] = None,
-    contract: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Prompts of a model: agent0 (with the tool), r-zero, plain.")
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Prompts of a model: agent0 (with the tool), r-zero, plain, arithmetic, grade-school, or a YAML file.",
+        ),
     ] = None,
+    contract: Annotated[str | None, typer.Option(metavar="NAME", hidden=True)] = None,
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampled answers.")] = 0,
     data: Annotated[
@@ -116,7 +121,7 @@ def evaluate(
             tool=not no_tool,
             seed=seed,
             preset=preset,
-            contract=contract,
+            prompts=prompts or contract,
             overrides=overrides or [],
             data=data,
             any_copy=any_copy,
@@ -188,9 +193,14 @@ def serve(
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="For a model: world, sampling, tool and engine.")
     ] = None,
-    contract: Annotated[
-        str | None, typer.Option(metavar="NAME", help="For a model: prompts; agent0, r-zero or plain.")
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For a model: prompts; agent0, r-zero, plain, arithmetic, grade-school, or a YAML file.",
+        ),
     ] = None,
+    contract: Annotated[str | None, typer.Option(metavar="NAME", hidden=True)] = None,
     no_tool: Annotated[bool, typer.Option("--no-tool", help="Without the tool.")] = False,
     overrides: Overrides = None,
 ) -> None:
@@ -210,7 +220,7 @@ def serve(
             deadline_s=deadline,
             grace_s=grace,
             preset=preset,
-            contract=contract,
+            prompts=prompts or contract,
             tool=not no_tool,
             overrides=overrides or [],
         )

@@ -102,6 +102,7 @@ class Trajectory:
     seat: int = 0  # its place in an episode of several seats
     reward: float | None = None  # what the environment paid, where it pays
     refused: str = ""  # why what stands in its box is no answer (``grading.refused``); empty where nothing was refused
+    unrun: int = 0  # programs that were closed and never ran, where the tool was at hand
 
     @property
     def sampled(self) -> int:

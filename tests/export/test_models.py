@@ -149,5 +149,5 @@ def test_the_card_of_another_method_does_not_name_agent0() -> None:
     for name in ("r-zero", "r-zero-code"):
         assert "agent0" not in shown(load_config(name).model_dump()).lower()
     of_open = shown(load_config("r-zero-qwen3-4b-paper").model_dump())
-    assert "contract: r-zero" in of_open
+    assert "prompts: r-zero" in of_open
     assert "agent0" not in of_open.lower()

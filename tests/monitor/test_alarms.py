@@ -104,7 +104,7 @@ CASES = [
     ("worse", {"event": "probe", "worse": False}, {"event": "probe", "worse": True}, "health.rollback is off"),
     ("no answers", on_suites(no_answer=0.89), on_suites(no_answer=0.9), "90 % of the answers to my hold no answer"),
     ("no answers", on_suites(no_answer=0.5), on_suites(no_answer=1, cut_off=1), "sampling.max_tokens"),
-    ("no answers", on_suites(no_answer=0.5), on_suites(no_answer=1, cut_off=0.1), "model.contract"),
+    ("no answers", on_suites(no_answer=0.5), on_suites(no_answer=1, cut_off=0.1), "model.prompts"),
 ]
 
 

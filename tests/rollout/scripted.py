@@ -16,10 +16,18 @@ from coevolve.engine.base import Completion, Pause, SampleRequest, Sampling
 from coevolve.errors import SandboxInfraError
 from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpec, WritingSpec
+from coevolve.rollout.environments import (
+    DialogueSpec,
+    Environment,
+    EnvironmentSpec,
+    EpisodeTools,
+    ToolSpec,
+    WritingSpec,
+)
 from coevolve.rollout.loop import LoopStats, RolloutLoop
 from coevolve.sandbox.base import Stats, Status, Tool, ToolResult
 from coevolve.types import PROPOSER, SOLVER, Ints, Trajectory
+from coevolve.worlds.base import Contract
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
 EOS = 1
@@ -162,6 +170,12 @@ def play(
         episodes = [Episode(f"t{i}", 0, seats, place, sampling, seed=i) for i in sampler.scripts]
         played, stats = loop.run(episodes, policy="solver-1", contract="c")
     return Played([only for (only,) in played], stats, sampler, tool)
+
+
+def tool_environment(contract: Contract, max_turns: int, *, at_fence: bool = False, echo: bool = False) -> Environment:
+    """The environment of a solver with the tool, which is shown everything."""
+    tools = EpisodeTools(contract, str, "{}\n{}".format, str)
+    return ToolSpec(SOLVER, max_turns, at_fence, echo).open(tools)[0]
 
 
 def episode(i: int, max_turns: int = 2) -> Episode:

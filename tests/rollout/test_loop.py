@@ -13,7 +13,7 @@ from coevolve.sandbox.base import Status, ToolResult
 from coevolve.types import StopReason
 from coevolve.worlds.miniature.learner import MiniatureContract
 
-from .scripted import ANSWER, CALL, EOS, Segment, TableTool, codec, ids_of, play, printed
+from .scripted import ANSWER, CALL, EOS, Segment, TableTool, codec, ids_of, play, printed, tool_environment
 
 
 def test_only_what_the_policy_sampled_is_trained_on() -> None:
@@ -120,7 +120,7 @@ class PrintsABox(MiniatureContract):
 
 
 def test_a_box_that_a_snippet_prints_is_no_answer() -> None:
-    environment = PythonToolEnvironment(PrintsABox(), 2, str)
+    environment = tool_environment(PrintsABox(), 2)
     environment.step("```python\nprint(1)\n```\n```output\n", Pause.STOP)
     assert "\\boxed{1}" in environment.observe(printed("\\boxed{1}"))
     done = environment.step("so it is", Pause.EOS)
@@ -131,7 +131,7 @@ def test_a_box_that_a_snippet_prints_is_no_answer() -> None:
 @pytest.mark.parametrize("end", ["", "```", "```\n"])
 def test_a_box_in_a_program_that_never_ran_is_no_answer(end: str) -> None:
     for before, answer in (("", None), ("I guess \\boxed{5}\n", "5")):
-        environment = PythonToolEnvironment(MiniatureContract(), 2, str)
+        environment = tool_environment(MiniatureContract(), 2)
         done = environment.step(f"{before}```python\nprint('\\\\boxed{{8}}')\n{end}", Pause.EOS)
         assert done.answer == answer  # type: ignore[union-attr]
 

@@ -12,14 +12,13 @@ from coevolve.config import Config
 from coevolve.engine.base import Pause
 from coevolve.rollout.asking import solve
 from coevolve.rollout.base import RolloutSettings, Snapshot
-from coevolve.rollout.environments import PythonToolEnvironment
 from coevolve.rollout.service import LocalRollouts
 from coevolve.sandbox.base import Limits, ToolResult
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.types import SOLVER, Origin, StopReason, Task, Trajectory
 from coevolve.worlds.miniature.learner import ASSETS, MiniatureContract
 
-from .scripted import ANSWER, CALL, Segment, TableTool, play
+from .scripted import ANSWER, CALL, Segment, TableTool, play, tool_environment
 
 
 def block(code: str) -> list[str]:
@@ -73,7 +72,7 @@ class Verbose(MiniatureContract):
 
 
 def test_a_model_that_can_read_learns_that_its_variables_are_gone(pool: SandboxPool) -> None:
-    environment = PythonToolEnvironment(Verbose(), 3, str)
+    environment = tool_environment(Verbose(), 3)
     for code in ("a = 41", "while True: pass", "print(a)"):
         environment.step("".join(block(code)), Pause.STOP)
         shown = environment.observe(pool.run(code, "read"))

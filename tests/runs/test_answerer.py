@@ -55,11 +55,11 @@ def test_a_real_model_has_the_prompts_that_were_asked_for(random_model: Path) ->
     assert "Python" in with_tool.prompt(task_of("mine", "1", "How much is 1 + 1?"))
     assert with_tool.name == "random"
     without = of_model(str(random_model), tool=False)
-    assert (without.config.tool.enabled, without.config.model.contract) == (False, "r-zero")
-    plain = of_model(str(random_model), contract="plain")
+    assert (without.config.tool.enabled, without.config.model.prompts) == (False, "r-zero")
+    plain = of_model(str(random_model), prompts="plain")
     assert plain.prompt(task_of("mine", "1", "How much?")).startswith("Question: How much?")
     with pytest.raises(ConfigError, match="--no-tool"):
-        of_model(str(random_model), contract="agent0", tool=False)
+        of_model(str(random_model), prompts="agent0", tool=False)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_model_that_cannot_be_had_ends_a_run_before_it_has_a_folder(cli: Cli, 
 
 
 def test_plain_prompts_without_a_tool_make_a_run_too(cli: Cli, model: Path, tmp_path: Path) -> None:
-    settings = (f"model.path={model}", "model.contract=plain", "tool.enabled=false", f"run.dir={tmp_path / 'run'}")
+    settings = (f"model.path={model}", "model.prompts=plain", "tool.enabled=false", f"run.dir={tmp_path / 'run'}")
     chosen = [part for setting in (*settings, "lora.enabled=false") for part in ("--set", setting)]
     ended = cli("run", "agent0", "--preset", "smoke-hf", *chosen, *SMALL)
     assert ended.code == 0, ended.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coevolve.rollout.codec import Codec
-from coevolve.rollout.environments import PythonToolEnvironment
+from coevolve.rollout.environments import EpisodeTools, ToolSpec
 from coevolve.sandbox.base import Limits, Status
 from coevolve.sandbox.pool import SandboxPool
 from coevolve.types import SOLVER
@@ -201,13 +201,13 @@ def test_beginning_and_end_of_what_went_wrong_are_seen_within_the_tokens_shown(
 ) -> None:
     folder = families.qwen(tmp_path, chat=False)
     codec = Codec(folder)
-    environment = PythonToolEnvironment(
+    tools = EpisodeTools(
         OpenWorld(str(folder), "agent0").contract,
-        1,
-        lambda text: codec.within(text, tokens),
-        SOLVER,
-        lambda printed, messages: codec.both_within(printed, messages, tokens),
+        shown=lambda text: codec.within(text, tokens),
+        both_shown=lambda printed, messages: codec.both_within(printed, messages, tokens),
+        quoted=str,
     )
+    environment = ToolSpec(SOLVER, 1).open(tools)[0]
     environment.observe(pool.run(printed + act))
     text = environment.calls[0].observation
     assert len(codec.encode_printed(text)) <= tokens

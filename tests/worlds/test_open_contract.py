@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from coevolve.rollout.codec import Codec
 from coevolve.types import PROPOSER, SOLVER, Origin, Task
 from coevolve.worlds.base import PromptContext
-from coevolve.worlds.open.contract import CONTRACTS, NOTHING_PRINTED, PROGRAMS, OpenContract
+from coevolve.worlds.open.contract import NOTHING_PRINTED, Acting, OpenContract
 from coevolve.worlds.open.learner import OpenWorld
+from coevolve.worlds.open.prompting import packaged_prompts, prompt_file
 
 from . import tokenizers_of_families as families
 
-TOLD = CONTRACTS["agent0"].solver.replace("{programs}", PROGRAMS["stateless"])
+TOLD = Acting().fill(prompt_file("agent0").solver_with(tool=True).system)
+WITHOUT_EXAMPLES = ("agent0", "r-zero", "plain")
 TASK = Task("t", ("What is 3 + 4 times 5?",), "chain", Origin("agent0", PROPOSER, 1))
 ASKED = PromptContext(TASK.turns[0])
 
 
 def contract(folder: Path, name: str = "agent0") -> OpenContract:
-    return OpenWorld(str(folder), name).contract
+    return OpenWorld(str(folder), name, Acting(tool=prompt_file(name).solver is not None)).contract
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", WITHOUT_EXAMPLES)
 def test_a_base_models_prompt_ends_where_its_answer_begins(tmp_path: Path, name: str) -> None:
     found = contract(families.qwen(tmp_path, chat=False), name)
     assert found.prompt(SOLVER, ASKED).count(TASK.question) == 1
-    speaker = CONTRACTS[name].speakers[1]
+    speaker = prompt_file(name).speakers[1]
     for prompt in (found.prompt(SOLVER, ASKED), found.prompt(PROPOSER)):
         assert prompt.endswith(f"\n{speaker}:")
         assert "\\boxed{" in prompt
@@ -37,13 +40,14 @@ def test_a_base_models_prompt_ends_where_its_answer_begins(tmp_path: Path, name:
 
 def test_only_the_contract_with_a_tool_speaks_of_it(tmp_path: Path) -> None:
     folder = families.qwen(tmp_path)
-    assert {name for name in CONTRACTS if "```" in contract(folder, name).prompt(SOLVER, ASKED)} == {"agent0"}
+    assert {n for n in WITHOUT_EXAMPLES if "```" in contract(folder, n).prompt(SOLVER, ASKED)} == {"agent0"}
 
 
 def test_programs_are_said_to_share_what_they_share(tmp_path: Path) -> None:
     folder, told = str(families.qwen(tmp_path)), {}
-    for state in ("stateless", "session"):
-        told[state] = OpenWorld(folder, "agent0", state=state).contract.prompt(SOLVER, ASKED)
+    states: tuple[Literal["stateless", "session"], ...] = ("stateless", "session")
+    for state in states:
+        told[state] = OpenWorld(folder, "agent0", Acting(state=state)).contract.prompt(SOLVER, ASKED)
     assert "each starts from nothing" in told["stateless"]
     assert "they share their variables" in told["session"]
     assert "{" not in told["session"].replace("\\boxed{}", "")
@@ -150,13 +154,13 @@ def test_observations_say_what_was_printed_and_what_went_wrong(tmp_path: Path) -
 def test_a_contract_goes_to_another_process_and_its_name_says_what_it_is(tmp_path: Path) -> None:
     names = set()
     for chat in (False, True):
-        for kind in CONTRACTS:
+        for kind in packaged_prompts():
             found = contract(families.llama(tmp_path / str(chat), chat=chat), kind)
             there = pickle.loads(pickle.dumps(found))
             assert there.prompt(SOLVER, ASKED) == found.prompt(SOLVER, ASKED)
             assert there.name == found.name
             names.add(found.name)
-    assert len(names) == 2 * len(CONTRACTS)
+    assert len(names) == 2 * len(packaged_prompts())
 
 
 @pytest.mark.parametrize(
@@ -214,14 +218,14 @@ def test_a_further_turn_of_a_chat_model_stands_where_its_template_puts_it(tmp_pa
 
 def test_a_further_turn_of_a_base_model_looks_like_the_first(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path, chat=False))
-    user, assistant = CONTRACTS["agent0"].speakers
+    user, assistant = prompt_file("agent0").speakers
     assert found.follow_up("And then?", ended=True) == f"\n\n{user}: And then?\n{assistant}:"
     assert found.prompt(SOLVER, ASKED).endswith(f"\n\n{user}: {TASK.question}\n{assistant}:")
 
 
 def test_dialogues_are_asked_for_and_cut_only_where_there_may_be_some(tmp_path: Path) -> None:
     folder = families.qwen(tmp_path)
-    plain, dialogues = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", turns=3)
+    plain, dialogues = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", Acting(turns=3))
     assert "---" not in plain.contract.prompt(PROPOSER)
     assert "up to 2 further questions" in dialogues.contract.prompt(PROPOSER)
     two, four = "\n---\n".join(["What is 3 + 4 times 5?", "And for 7?"]), "\n --- \n".join(["What is 3 + 4?"] * 4)
@@ -235,7 +239,7 @@ def test_dialogues_are_asked_for_and_cut_only_where_there_may_be_some(tmp_path: 
 
 def test_a_curriculum_agent_with_the_tool_is_told_how_to_use_it(tmp_path: Path) -> None:
     folder = families.qwen(tmp_path)
-    plain, composing = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", composing=True)
+    plain, composing = OpenWorld(str(folder), "agent0"), OpenWorld(str(folder), "agent0", Acting(composing=True))
     assert "```python" not in plain.contract.prompt(PROPOSER)
     assert "```python" in composing.contract.prompt(PROPOSER)
     assert plain.contract.prompt(SOLVER, ASKED) == composing.contract.prompt(SOLVER, ASKED)

@@ -95,7 +95,7 @@ class EvalRequest:
     tool: bool = True
     seed: int = 0
     preset: str | None = None
-    contract: str | None = None
+    prompts: str | None = None
     overrides: Sequence[str] = ()
     data: Path | None = None
     any_copy: bool = False
@@ -184,7 +184,7 @@ def _answerer(request: EvalRequest) -> Answerer | None:
         ConfigError: there is no such target, or an option is for another kind of target.
     """
     if request.target.startswith(_ENDPOINT):
-        for name, value in (("--preset", request.preset), ("--contract", request.contract)):
+        for name, value in (("--preset", request.preset), ("--prompts", request.prompts)):
             if value is not None:
                 _refuse(f"{name} is for a model on this machine; an endpoint has its own prompts", name, "leave it out")
         return None
@@ -194,7 +194,7 @@ def _answerer(request: EvalRequest) -> Answerer | None:
     return of_target(
         request.target,
         preset=request.preset,
-        contract=request.contract,
+        prompts=request.prompts,
         tool=request.tool,
         overrides=request.overrides,
     )

@@ -40,7 +40,7 @@ class ServeRequest:
     deadline_s: float
     grace_s: float
     preset: str | None
-    contract: str | None
+    prompts: str | None
     tool: bool
     overrides: list[str]
 
@@ -63,7 +63,7 @@ def serve(request: ServeRequest) -> None:
         answerer = of_target(
             request.target,
             preset=request.preset,
-            contract=request.contract,
+            prompts=request.prompts,
             tool=request.tool,
             overrides=request.overrides,
         )

@@ -19,6 +19,16 @@ class ToolSection(Section):
         "stateless",
         description="every code block runs in a fresh process, or all blocks of one answer share one and its variables",
     )
+    call_at: Literal["output", "fence"] = Field(
+        "output",
+        description="when a program is run: as soon as the line ```output is written behind it, as in the paper, or "
+        "as soon as its fence is closed; chat models do not write that line",
+    )
+    echo: Literal["none", "last"] = Field(
+        "none",
+        description="of a program that prints nothing, show the value of its last expression or of the name that it "
+        "assigned last, as a notebook does (last); small models forget to print",
+    )
     observation_tokens: int = Field(
         512,
         ge=32,
@@ -30,6 +40,12 @@ class ToolSection(Section):
         description="steps after which a tool result is due; fixed, so that equal seeds decode alike",
     )
     cache: int = Field(65536, ge=0, description="remembered results of identical snippets per worker; 0 = none")
+
+    def said(self) -> dict[str, object]:
+        """What decides what comes of a program. Keys that older runs did not have are left out at their defaults."""
+        values = self.model_dump(exclude={"cache"})
+        new = {"call_at": "output", "echo": "none"}
+        return {key: value for key, value in values.items() if new.get(key) != value}
 
 
 class DialogueSection(Section):

@@ -15,6 +15,7 @@ from coevolve.errors import ConfigError
 WRITTEN_AS_PATH = "module:name"  # among allowed values: an object of one's own
 # Sections by the name that they had up to schema 2 of the run folder.
 RENAMED_SECTIONS = {"curriculum": "proposer", "executor": "solver"}
+OTHER_NAMES = {"model.contract": "model.prompts"}  # keys by a name that they had before and may still be given
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from coevolve.config import Config
-from coevolve.config.keys import RENAMED_SECTIONS, config_keys, nearest, section_names, shown, unknown
+from coevolve.config.keys import OTHER_NAMES, RENAMED_SECTIONS, config_keys, nearest, section_names, shown, unknown
 from coevolve.errors import ConfigError
 
 C = TypeVar("C", bound=Config)
@@ -128,7 +128,7 @@ def layer_of(content: object, source: str) -> Layer:
 
 
 def expanded(schema: type[Config], layer: Layer) -> Layer:
-    """The layer with every key of a section inside a section by its own dotted name.
+    """The layer with every key of a section inside a section by its own dotted name, and under its present name.
 
     Raises:
         ConfigError: a key stands twice.
@@ -139,9 +139,10 @@ def expanded(schema: type[Config], layer: Layer) -> Layer:
         inner = value if name in sections and isinstance(value, dict) and value else None
         pairs = {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
         for key, one in pairs.items():
-            if key in values:
-                raise _twice(key, layer.source)
-            values[key] = one
+            present = OTHER_NAMES.get(key, key)
+            if present in values:
+                raise _twice(present, layer.source)
+            values[present] = one
     return Layer(layer.source, values)
 
 
@@ -172,6 +173,7 @@ def override_layer(schema: type[Config], overrides: Iterable[str]) -> Layer:
         if name in ("preset", "method"):
             option = "--preset NAME" if name == "preset" else "coevolve run METHOD"
             raise ConfigError(f"{name} cannot be set as a key", where=f"--set {override}", fix=f"use {option}")
+        name = OTHER_NAMES.get(name, name)
         key = config_keys(schema).get(name)
         value = parse_yaml(text, f"--set {override}")
         as_written = key is not None and key.is_text and value is not None

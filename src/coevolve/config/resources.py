@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from coevolve.config.section import Section
 
@@ -44,11 +46,24 @@ class ModelSection(Section):
         description="folder or hub id (owner/name) of the base model; default: the world's own, which in "
         "the open world is a small random one; miniature-dialogues, miniature-early: others of the miniature",
     )
-    contract: Literal["agent0", "r-zero", "plain"] = Field(
+    prompts: str = Field(
         "agent0",
-        description="prompts of the open world: Agent0's with its tool, or without a tool R-Zero's or plain ones",
+        min_length=1,
+        description="prompts of the open world: agent0 (with the tool), r-zero or plain (without), arithmetic or "
+        "grade-school (with worked examples, for small models), or a YAML file of your own",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the weights")
+
+    @field_validator("prompts", mode="after")
+    @classmethod
+    def _from_anywhere(cls, value: str) -> str:
+        """A file is named so that the run can be taken up from another folder."""
+        return os.path.abspath(Path(value).expanduser()) if is_prompt_file(value) else value
+
+
+def is_prompt_file(prompts: str) -> bool:
+    """Whether ``model.prompts`` names a file, and not prompts that come with the package."""
+    return prompts.endswith((".yaml", ".yml")) or os.sep in prompts
 
 
 class LoraSection(Section):

@@ -188,7 +188,7 @@ def _silence(name: str, suite: Row) -> str:
     if cut >= share / 2:
         why = f"{percent(cut)} used up their tokens: a larger sampling.max_tokens, or a model that ends its answers"
     else:
-        why = "most of them ended without a box: another model.contract may fit the model"
+        why = "most of them ended without a box: other model.prompts may fit the model"
     return (
         f"{percent(share)} of the answers to {name} hold no answer that can be read; {why}. "
         "`coevolve solve RUN QUESTION` shows one."

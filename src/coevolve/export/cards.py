@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 import coevolve
+from coevolve.config.resources import is_prompt_file
 from coevolve.methods.base import Paper
 from coevolve.methods.reporting import Summary
 from coevolve.types import AgentSpec
@@ -78,15 +80,17 @@ class RunFacts:
 
 
 def shown(values: Mapping[str, Any]) -> str:
-    """A configuration without what speaks of the machine: folders, addresses, trackers.
+    """A configuration without what speaks of the machine: folders (of a prompt file too), addresses, trackers.
 
-    Nor with ``model.contract`` where the world has prompts of its own: its default names another method.
+    Nor with ``model.prompts`` where the world has prompts of its own: its default names another method.
     """
     content = {key: dict(part) if isinstance(part, Mapping) else part for key, part in values.items()}
     del content["run"], content["track"], content["model"]["path"]
     del content["sandbox"]["url"], content["sandbox"]["environment"]
     if content["world"] != "open":
-        del content["model"]["contract"]
+        del content["model"]["prompts"]
+    elif is_prompt_file(content["model"]["prompts"]):
+        content["model"]["prompts"] = Path(content["model"]["prompts"]).name
     return fenced("yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).strip())
 
 

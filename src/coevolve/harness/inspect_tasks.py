@@ -57,7 +57,7 @@ def suite(
     tool: bool = True,
     seed: int = 0,
     preset: str | None = None,
-    contract: str | None = None,
+    prompts: str | None = None,
     overrides: str | list[str] = "",
     data: str | None = None,
 ) -> Task:
@@ -69,16 +69,16 @@ def suite(
         samples: answers per problem, as epochs of which the mean counts; 0: one greedy answer.
         tool: whether the model may use its tool.
         seed: of the sampled answers.
-        preset, contract: of a model, as of ``coevolve eval``.
+        preset, prompts: of a model, as of ``coevolve eval``.
         overrides: ``KEY=VALUE``, several with commas between them or as a list.
         data: folder with copies of benchmarks, for machines without a network.
     """
     loaded = _loaded(suite, data)
-    opened = _opened(model, tool, preset, contract, overrides)
+    opened = _opened(model, tool, preset, prompts, overrides)
     return Task(
         name=_source(suite, data).name.replace(":", "-"),
         dataset=MemoryDataset([_sample(problem) for problem in loaded.problems], name=suite),
-        solver=agent(model, not samples, tool, seed, preset, contract, overrides, answer_line=""),
+        solver=agent(model, not samples, tool, seed, preset, prompts, overrides, answer_line=""),
         scorer=grader(suite, data),
         epochs=Epochs(samples, "mean") if samples else None,
         config=GenerateConfig(max_connections=TOGETHER),
@@ -98,7 +98,7 @@ def agent(
     tool: bool = True,
     seed: int = 0,
     preset: str | None = None,
-    contract: str | None = None,
+    prompts: str | None = None,
     overrides: str | list[str] = "",
     answer_line: str | bool = "ANSWER:",
 ) -> Solver:
@@ -108,12 +108,12 @@ def agent(
     and the one that is answered is marked, as inspect's own solver does it.
 
     Args:
-        model, tool, seed, preset, contract, overrides: as of ``suite``.
+        model, tool, seed, preset, prompts, overrides: as of ``suite``.
         greedy: decode at temperature 0; else at the temperature of the run or model, and epochs differ.
         answer_line: begins the last line of the output, which ends with the answer, where there is one: scorers of
             other tasks look for it. Empty or false: the output is what was written.
     """
-    opened = _opened(model, tool, preset, contract, overrides)
+    opened = _opened(model, tool, preset, prompts, overrides)
     gathering = Gathering(opened.policy, opened.free, seed)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -158,16 +158,16 @@ class _Opened(NamedTuple):
     free: threading.Lock  # held while it answers
 
 
-def _opened(model: str, tool: bool, preset: str | None, contract: str | None, overrides: str | list[str]) -> _Opened:
+def _opened(model: str, tool: bool, preset: str | None, prompts: str | None, overrides: str | list[str]) -> _Opened:
     """The model, opened once per process, however many tasks and solvers ask for it."""
     settings = overrides.split(",") if isinstance(overrides, str) and overrides else overrides
-    return _open(model, tool, preset, contract, tuple(settings))
+    return _open(model, tool, preset, prompts, tuple(settings))
 
 
 @cache
-def _open(model: str, tool: bool, preset: str | None, contract: str | None, overrides: tuple[str, ...]) -> _Opened:
+def _open(model: str, tool: bool, preset: str | None, prompts: str | None, overrides: tuple[str, ...]) -> _Opened:
     with _told():
-        answerer = of_target(model, preset=preset, contract=contract, tool=tool, overrides=overrides)
+        answerer = of_target(model, preset=preset, prompts=prompts, tool=tool, overrides=overrides)
         opened = _Opened(LocalTarget(answerer), Readability(answerer), threading.Lock())
     atexit.register(opened.policy.close)
     return opened

@@ -71,7 +71,7 @@ class LocalTarget:
             "top_p": drawn.top_p,
             "top_k": drawn.top_k,
             "max_tokens": config.sampling.max_tokens,
-            "tool": config.tool.model_dump(exclude={"cache"}) if tool else None,
+            "tool": config.tool.said() if tool else None,
             "sandbox": box.model_dump(include={"cpu_s", "wall_s", "memory_mb", "output_bytes", "preload"})
             if tool
             else None,

@@ -8,7 +8,7 @@ from coevolve.harness.results import CUT_OFF, GREEDY, Answer
 
 SILENT = 0.9  # share of answers without one that could be read
 FIRST = 32  # answers after which it is looked for the first time
-_OTHER_PROMPTS = "--contract plain or r-zero (of an endpoint --plain or --instruction)"
+_OTHER_PROMPTS = "--prompts plain or r-zero (of an endpoint --plain or --instruction)"
 _TAIL = 240  # characters of an answer that are shown
 
 

@@ -157,7 +157,7 @@ def check_names(config: Config) -> None:
         ConfigError: something cannot.
         ValueError: sections do not fit the world.
     """
-    world_named(config.world).check(config.model, config.tool)
+    world_named(config.world).check(config.world_settings)
     for key, path in functions_named(config_keys(type(config)).values(), values_by_key(config)):
         load_object(path, key)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from coevolve.config.acting import Distribution, Use
 from coevolve.engine.base import Sampling
 from coevolve.grading.refused import Refusing
@@ -13,7 +15,7 @@ from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpe
 from coevolve.rollout.refusing import RefusingSpec
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
-from coevolve.worlds.base import NO_CONTEXT, PromptContext
+from coevolve.worlds.base import NO_CONTEXT, Contract, PromptContext
 
 
 def solve(
@@ -58,16 +60,52 @@ def write(
     n: int,
     *,
     seed: int,
-    context: PromptContext = NO_CONTEXT,
+    context: PromptContext | Sequence[PromptContext] = NO_CONTEXT,
     use: Use | None = None,
 ) -> list[Trajectory]:
-    """``n`` texts of the proposer, all after the one prompt that it has in this context; ``use`` as in ``solve``."""
+    """``n`` texts of the proposer.
+
+    Args:
+        rollouts, policy, seed, use: as in ``solve``.
+        n: how many.
+        context: what the prompts of all of them depend on, or one for each text.
+    """
     settings = rollouts.settings
-    seat = Seat(PROPOSER, settings.contract.prompt(PROPOSER, context))
+    contexts = [context] * n if isinstance(context, PromptContext) else context
+    prompts = {one: settings.contract.prompt(PROPOSER, one) for one in dict.fromkeys(contexts)}
     place = _text(settings, PROPOSER)
     sampling = _sampling(settings.sampling.of(PROPOSER, use), settings.sampling.question_tokens)
-    episodes = [Episode(f"q{i}", 0, (seat,), place, sampling, seed_of(seed, i, 0)) for i in range(n)]
+    episodes = [
+        Episode(f"q{i}", 0, (Seat(PROPOSER, prompts[one]),), place, sampling, seed_of(seed, i, 0))
+        for i, one in enumerate(contexts)
+    ]
     return [only for (only,) in rollouts.play({PROPOSER: policy}, episodes)]
+
+
+def subjects(contract: Contract, n: int, *, seed: int, group_size: int = 1) -> list[PromptContext]:
+    """What ``n`` texts of the proposer are asked for: topics and levels in turn, each round in an order of its own.
+
+    Args:
+        contract: has the topics and levels; without any the contexts are empty.
+        n: how many texts.
+        seed: of the orders.
+        group_size: texts in a row that share a prompt, so that they differ by luck alone; where one group is the whole
+            batch, its texts do not share it: the batch would be of one topic.
+    """
+    size = group_size if group_size < n else 1
+    groups = -(-n // size)
+    topics = _in_turn(contract.topics, groups, seed_of(seed, "topics"))
+    levels = _in_turn(contract.levels, groups, seed_of(seed, "levels"))
+    contexts = [PromptContext(topic=topic, level=level) for topic, level in zip(topics, levels, strict=True)]
+    return [contexts[i // size] for i in range(n)]
+
+
+def _in_turn(names: Sequence[str], n: int, seed: int) -> list[str]:
+    """``n`` names: all of them, shuffled, then all of them in another order, and so on; empty where there are none."""
+    generator, found = np.random.default_rng(seed), list[str]()
+    while len(found) < n:
+        found += [names[i] for i in generator.permutation(len(names))] or [""] * n
+    return found[:n]
 
 
 def answer_episode(
@@ -77,7 +115,8 @@ def answer_episode(
 
     Args:
         settings: of the rollouts that will play it.
-        seat: who answers, and what its answer is made to begin with; its prompt is filled in.
+        seat: who answers, and what its answer is made to begin with, where that is not for the contract to say; its
+            prompt is filled in.
         task: what is asked.
         sample: index among the answers to the task.
         seed: of its random numbers.
@@ -89,8 +128,9 @@ def answer_episode(
         all_turns = settings.dialogue.judged == "all"
         place = DialogueSpec(place, tuple(more), all_turns, () if all(x == place for x in later) else tuple(later))
     prompt = settings.contract.prompt(seat.agent, PromptContext(first, kind=task.kind))
+    opening = seat.opening or settings.contract.opening(seat.agent)
     sampling = _sampling(drawn, settings.sampling.max_tokens)
-    return Episode(task.id, sample, (replace(seat, prompt=prompt),), place, sampling, seed)
+    return Episode(task.id, sample, (replace(seat, prompt=prompt, opening=opening),), place, sampling, seed)
 
 
 def _sampling(drawn: Distribution, max_tokens: int) -> Sampling:
@@ -104,4 +144,7 @@ def _answer(settings: RolloutSettings, agent: str, question: str) -> Environment
 
 
 def _text(settings: RolloutSettings, agent: str) -> EnvironmentSpec:
-    return ToolSpec(agent, settings.tool.max_turns) if agent in settings.tool_users else WritingSpec(agent)
+    if agent not in settings.tool_users:
+        return WritingSpec(agent)
+    tool = settings.tool
+    return ToolSpec(agent, tool.max_turns, at_fence=tool.call_at == "fence", echo=tool.echo == "last")

@@ -93,7 +93,7 @@ class RolloutSettings:
     @property
     def hash(self) -> str:
         """Twelve hex digits over what decides what an answer means; logged with every trajectory and p_hat."""
-        parts = [self.contract.name, self.contract.prompt(PROPOSER), self.tool.model_dump(exclude={"cache"})]
+        parts = [self.contract.name, self.contract.prompt(PROPOSER), self.tool.said()]
         parts += [self.sampling.said(), self.sandbox.model_dump(exclude=_WHERE_SNIPPETS_RUN)]
         parts += [{"timeout_s": self.grading.timeout_s, "math-verify": symbolic_version(self.grading.symbolic)}]
         refusing = self.grading.model_dump(include={"refuse_errors", "refuse_unevaluated"})

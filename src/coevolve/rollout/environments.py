@@ -12,9 +12,16 @@ from typing import Protocol, TypeAlias
 
 from coevolve.engine.base import Pause
 from coevolve.grading.extract import last_boxed
-from coevolve.rollout.protocol import OUTPUT_FENCE, appended_observation, called_code
+from coevolve.rollout.echo import echoed, with_echo
+from coevolve.rollout.protocol import (
+    END_OF_PROGRAM,
+    OUTPUT_FENCE,
+    appended_observation,
+    called_code,
+    closed_program,
+)
 from coevolve.sandbox.base import Status, ToolResult
-from coevolve.types import SOLVER, StopReason, ToolCall
+from coevolve.types import StopReason, ToolCall
 from coevolve.worlds.base import Contract
 
 
@@ -112,14 +119,23 @@ class WritingSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """Text and Python in one stream, with at most ``max_turns`` tool calls."""
+    """Text and Python in one stream, with at most ``max_turns`` tool calls.
+
+    Args:
+        agent: who writes.
+        max_turns: tool calls of one text.
+        at_fence: a program runs as soon as it is closed, ``tool.call_at``.
+        echo: the value of a program that printed nothing is shown, ``tool.echo``.
+    """
 
     agent: str
     max_turns: int
+    at_fence: bool = False
+    echo: bool = False
 
     def open(self, tools: EpisodeTools) -> Sequence[Environment]:
         """One seat."""
-        return (PythonToolEnvironment(tools.contract, self.max_turns, tools.shown, self.agent, tools.both_shown),)
+        return (PythonToolEnvironment(tools, self),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,62 +190,57 @@ class WritingEnvironment:
 
 
 class PythonToolEnvironment:
-    """Text and Python in one stream: a closed code block before an output fence is executed, its output appended."""
+    """Text and Python in one stream: a closed program before an output fence is executed, its output appended.
 
-    def __init__(
-        self,
-        contract: Contract,
-        max_turns: int,
-        shown: Callable[[str], str],
-        agent: str = SOLVER,
-        both_shown: Callable[[str, str], str] | None = None,
-    ) -> None:
+    Where programs run as soon as they are closed (``ToolSpec.at_fence``), the output fence is appended too, and a
+    program is run at whichever comes first: its fence on a line of its own, or an output fence. Characters that were
+    sampled in the same token behind the fence stay where they are: white space precedes the output, with anything else
+    the fence closes nothing.
+    """
+
+    def __init__(self, tools: EpisodeTools, spec: ToolSpec) -> None:
         """
         Args:
-            contract: how texts look.
-            max_turns: tool calls of one text.
-            shown: cuts an observation to what the policy may be shown.
-            agent: who writes: an executor answers, a curriculum agent may compute while it composes.
-            both_shown: cuts what was printed and what went wrong, where an observation is the one above the other;
-                by default they are cut as one text.
+            tools: of the worker.
+            spec: what is to be played: an executor answers, a curriculum agent may compute while it composes.
         """
-        self.stop = (OUTPUT_FENCE, *contract.stops(agent))
-        self._contract, self._max_turns, self._shown, self._agent = contract, max_turns, shown, agent
-        self._both_shown = both_shown
+        self.stop = (OUTPUT_FENCE, *((END_OF_PROGRAM,) if spec.at_fence else ()), *tools.contract.stops(spec.agent))
+        self._tools, self._spec, self._contract = tools, spec, tools.contract
         self._segment, self._code = "", ""
         self.calls: list[ToolCall] = []
 
     def step(self, segment: str, pause: Pause) -> RunCode | GoOn | Done:
-        """Run a code block, or end: only text after the last observation can hold the answer."""
+        """Run a program, or end: only text after the last observation can hold the answer."""
         if pause is Pause.LENGTH:
             return Done(StopReason.LENGTH)
         if pause is Pause.EOS:
             return Done(StopReason.EOS, last_boxed(segment))
-        if OUTPUT_FENCE not in segment:  # every text pauses at its first one
-            text = self._contract.finished(self._agent, segment)
+        code = closed_program(segment) if self._spec.at_fence else None
+        if code is None and OUTPUT_FENCE not in segment:  # every text pauses at its first one
+            text = self._contract.finished(self._spec.agent, segment)
             return GoOn() if text is None else Done(StopReason.EOS, last_boxed(text))
-        code = called_code(segment)
+        code = code or called_code(segment)
         if code is None:
             return Done(StopReason.PROTOCOL)
-        if len(self.calls) == self._max_turns:
+        if len(self.calls) == self._spec.max_turns:
             return Done(StopReason.TURNS)
         self._segment, self._code = segment, code
-        return RunCode(code)
+        return RunCode(with_echo(code) if self._spec.echo else code)
 
     def observe(self, result: ToolResult) -> str:
         """Record the call and return the rest of the output block."""
-        shown = self._observation(result)
+        shown = self._observation(echoed(result) if self._spec.echo else result)
         self.calls.append(ToolCall(self._code, shown, str(result.status)))
         return appended_observation(self._segment, shown)
 
     def _observation(self, result: ToolResult) -> str:
         text = self._contract.observation(result.status, result.stdout, result.stderr)
-        if self._both_shown and result.stdout and (result.stderr or result.status is not Status.OK):
+        if result.stdout and (result.stderr or result.status is not Status.OK):
             messages = self._contract.observation(result.status, "", result.stderr)
             printed = text.removesuffix(f"\n{messages}")
             if printed != text:
-                return self._both_shown(printed, messages)
-        return self._shown(text)
+                return self._tools.both_shown(printed, messages)
+        return self._tools.shown(text)
 
 
 class DialogueEnvironment:

@@ -19,6 +19,7 @@ from coevolve.errors import SandboxInfraError
 from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Action, Ask, Done, Environment, EpisodeTools, GoOn, Over, RunCode
+from coevolve.rollout.protocol import OUTPUT_FENCE, closed_programs
 from coevolve.rollout.seeds import seed_of
 from coevolve.sandbox.base import Tool, ToolResult
 from coevolve.types import Ints, StopReason, Trajectory
@@ -361,6 +362,8 @@ class RolloutLoop:
     def _finish(self, r: _Running, end: Done) -> Trajectory:
         tokens = np.concatenate([_NO_TOKENS, *r.tokens])
         ended = end.stop is StopReason.EOS and len(tokens) > 0 and int(tokens[-1]) in self._eos
+        text, calls = self._codec.decode(tokens[:-1] if ended else tokens), tuple(r.environment.calls)
+        has_tool = OUTPUT_FENCE in r.environment.stop
         return Trajectory(
             task_id=r.episode.id,
             sample=r.episode.sample,
@@ -368,8 +371,8 @@ class RolloutLoop:
             tokens=tokens,
             mask=np.concatenate([np.zeros(0, np.bool_), *map(np.full, map(len, r.tokens), r.sampled)]),
             logprobs=np.concatenate([np.zeros(0, np.float32), *r.logprobs]).astype(np.float32),
-            text=self._codec.decode(tokens[:-1] if ended else tokens),
-            tool_calls=tuple(r.environment.calls),
+            text=text,
+            tool_calls=calls,
             answer=end.answer,
             stop=end.stop,
             policy=self._policy,
@@ -379,6 +382,7 @@ class RolloutLoop:
             seat=r.number,
             reward=end.reward,
             refused=end.refused,
+            unrun=max(0, closed_programs(text) - len(calls)) if has_tool else 0,
         )
 
 

@@ -34,6 +34,7 @@ from coevolve.store.records import RunRecords
 from coevolve.types import SOLVER, Task
 from coevolve.worlds.base import PromptContext, World
 from coevolve.worlds.miniature.learner import BASES
+from coevolve.worlds.open.prompting import prompt_file
 from coevolve.worlds.registry import open_world, world_named
 
 _AT = re.compile(r"(?P<run>.+)@(?P<iteration>[0-9]{1,9})")
@@ -43,7 +44,7 @@ _ACTING = (
     "engine.device", "engine.workers", "engine.threads", "engine.sampler", "engine.max_rows", "vllm.", "tool.",
     "sandbox.", "grading.", "sampling.temperature", "sampling.max_tokens", "sampling.solver.",
 )  # fmt: skip
-_OF_A_MODEL = ("world", "model.contract", "model.dtype")
+_OF_A_MODEL = ("world", "model.prompts", "model.dtype")
 _SHORTEST_ANSWER = 8  # tokens
 _WITHOUT_A_GPU = {"engine.device": "cpu", "engine.threads": 1, "model.dtype": "float32"}
 
@@ -135,7 +136,7 @@ def of_model(
     name: str,
     *,
     preset: str | None = None,
-    contract: str | None = None,
+    prompts: str | None = None,
     tool: bool = True,
     overrides: Sequence[str] = (),
 ) -> Answerer:
@@ -145,7 +146,7 @@ def of_model(
         name: of the embedded model ("miniature") or of a packaged one, a folder, a GGUF file, or a hub id.
         preset: whose world, sampling, tool and engine hold; by default the one that was made for this model, else the
             first one for a real model on one GPU, on the CPU where there is no GPU.
-        contract: prompts of the open world, ``model.contract``; only those of Agent0 tell of the tool.
+        prompts: of the open world, ``model.prompts``; the model has the tool where they have words for it.
         tool: false takes it away from a model that has it.
         overrides: ``KEY=VALUE`` over the preset.
 
@@ -155,9 +156,10 @@ def of_model(
     """
     _refuse_what_is_no_model(name)
     _refuse_meaningless(overrides, (*_ACTING, *_OF_A_MODEL))
-    if contract == "agent0" and not tool:
-        raise ConfigError("the prompts of agent0 tell of a tool", where="--no-tool", fix="--contract r-zero or plain")
-    config = load_config(_preset_for(name, preset), overrides=overrides, layers=[_layer_for(name, preset, contract)])
+    if prompts is not None and not tool and prompt_file(prompts).solver_without_tool is None:
+        what = f"the prompts of {prompts} tell of a tool, and have no words for a solver without it"
+        raise ConfigError(what, where="--no-tool", fix="--prompts r-zero or plain")
+    config = load_config(_preset_for(name, preset), overrides=overrides, layers=[_layer_for(name, preset, prompts)])
     _refuse_overruled(config.sampling, overrides, SOLVER)
     config = config if tool else changed_config(config, layers=[_without_tool(config.world_settings)])
     world = _world_of(config.world_settings)
@@ -170,7 +172,7 @@ def of_target(
     target: str,
     *,
     preset: str | None = None,
-    contract: str | None = None,
+    prompts: str | None = None,
     tool: bool = True,
     overrides: Sequence[str] = (),
 ) -> Answerer:
@@ -184,8 +186,8 @@ def of_target(
     if at is not None and not path.exists():
         path, iteration = Path(at["run"]).expanduser(), int(at["iteration"])
     if not is_run(path):
-        return of_model(target, preset=preset, contract=contract, tool=tool, overrides=overrides)
-    for name, value in (("--preset", preset), ("--contract", contract)):
+        return of_model(target, preset=preset, prompts=prompts, tool=tool, overrides=overrides)
+    for name, value in (("--preset", preset), ("--prompts", prompts)):
         if value is not None:
             raise ConfigError(f"{name} is for a model; a run has its own configuration", where=name, fix="leave it out")
     return of_run(path, iteration, tool=tool, overrides=overrides)
@@ -270,10 +272,10 @@ def _world_of(settings: WorldSettings) -> World:
 
 
 def _without_tool(settings: WorldSettings) -> Layer:
-    """What takes the tool away; prompts that tell of it give way to R-Zero's."""
+    """What takes the tool away; prompts that have no words for a solver without it give way to R-Zero's."""
     values: dict[str, object] = {"tool.enabled": False}
-    if settings.name == "open" and settings.model.contract == "agent0":
-        values["model.contract"] = "r-zero"
+    if settings.name == "open" and prompt_file(settings.model.prompts).solver_without_tool is None:
+        values["model.prompts"] = "r-zero"
     if settings.composing:
         values["proposer.tool"] = False
     return layer_of(values, "--no-tool")
@@ -335,11 +337,11 @@ def _preset_for(name: str, preset: str | None) -> str:
     return (presets_for(DEFAULT_METHOD, name) or presets_for(DEFAULT_METHOD))[0]
 
 
-def _layer_for(name: str, preset: str | None, contract: str | None) -> Layer:
+def _layer_for(name: str, preset: str | None, prompts: str | None) -> Layer:
     """The model, in place of the preset's, and what follows from measuring it as it is."""
     values: dict[str, object] = {"model.path": None if name == EMBEDDED[0] else name, "lora.enabled": False}
-    if contract is not None:
-        values |= {"model.contract": contract, "tool.enabled": contract == "agent0"}
+    if prompts is not None:
+        values |= {"model.prompts": prompts, "tool.enabled": prompt_file(prompts).solver is not None}
     if preset is None and name not in EMBEDDED and not gpus():
         values |= _WITHOUT_A_GPU
     return layer_of(values, "coevolve eval")

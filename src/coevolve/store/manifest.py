@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import coevolve
 from coevolve import permissions
-from coevolve.config.keys import RENAMED_SECTIONS
+from coevolve.config.keys import OTHER_NAMES, RENAMED_SECTIONS
 from coevolve.errors import RunError
 from coevolve.store import atomic
 
@@ -100,9 +100,14 @@ class Manifest(BaseModel):
 
 def translated(config: Mapping[str, Any], schema: int) -> dict[str, Any]:
     """A configuration that was stored with this schema, under the names of today."""
-    if schema >= SCHEMA:
-        return dict(config)
-    return {RENAMED_SECTIONS.get(section, section): value for section, value in config.items()}
+    sections = RENAMED_SECTIONS if schema < SCHEMA else {}
+    found = {sections.get(section, section): value for section, value in config.items()}
+    for old, new in OTHER_NAMES.items():
+        section, _, key = old.partition(".")
+        if isinstance(inside := found.get(section), Mapping) and key in inside:
+            name = new.partition(".")[2]
+            found[section] = {name if one == key else one: value for one, value in inside.items()}
+    return found
 
 
 def refuse_older(folder: Path, state: Manifest) -> None:

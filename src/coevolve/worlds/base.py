@@ -24,6 +24,8 @@ class PromptContext:
     question: str = ""  # to be answered; of a dialogue its first turn
     examples: tuple[str, ...] = ()  # texts to show, e.g. tasks that exist already
     kind: str = ""  # the family of tasks to write, or of the one to answer; empty: any
+    topic: str = ""  # that a proposer is asked for, one of the contract's
+    level: str = ""  # likewise: how hard
 
 
 NO_CONTEXT = PromptContext()
@@ -35,6 +37,9 @@ class Contract(Protocol):
     name: str
     tool_opening: str  # text that commits an answer to its first tool call, for the forced-tool control
     proposer_opening: str  # the end of the proposer's prompt that is part of what it writes
+    refusal: str  # what a solver may box where a question cannot be answered; empty: it is told of nothing of the kind
+    topics: tuple[str, ...]  # that a proposer is asked for in turn; none: its prompt names no topic
+    levels: tuple[str, ...]  # likewise: how hard
 
     def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
         """The prompt that makes the model write a task (a proposer), or answer one (anybody else).
@@ -42,6 +47,10 @@ class Contract(Protocol):
         Raises:
             ConfigError: the texts of this world cannot say what the context asks for.
         """
+
+    def opening(self, agent: str) -> str:
+        """What an agent's text is made to begin with. A proposer's is the end of its prompt, ``proposer_opening``;
+        anybody else's is appended to the prompt as tokens that were not sampled."""
 
     def stops(self, agent: str) -> tuple[str, ...]:
         """Strings at which the loop checks whether an agent's text is complete; output fences are not among them."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from coevolve.config import ModelSection, ToolSection, WorldSettings
+from coevolve.config import WorldSettings
 from coevolve.config.dotted import is_dotted, load_object
 from coevolve.config.keys import unknown
 from coevolve.engine.hub import model_folder
 from coevolve.worlds.base import World
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
+from coevolve.worlds.open.contract import Acting
 from coevolve.worlds.open.learner import OpenWorld
+from coevolve.worlds.open.prompting import prompt_file
 from coevolve.worlds.open.stand_in.build import make_small
 
 
@@ -34,7 +36,7 @@ class WorldEntry:
         example: a question, for whoever wants to ask one.
         prompt_tokens: an allowance for framing and question, for plans of memory.
         sizes: None where nothing was measured: plans take half of what is allowed.
-        check: raises ValueError where the sections do not fit the world; says which keys contradict each other.
+        check: raises ValueError where the settings do not fit the world; says which keys contradict each other.
         make_model: makes the world's own base model where it does not come with the package.
         note: said at the start of a run with the world's own base model.
     """
@@ -43,20 +45,30 @@ class WorldEntry:
     example: str = "your question"
     prompt_tokens: int = 512
     sizes: TextSizes | None = None
-    check: Callable[[ModelSection, ToolSection], None] = lambda model, tool: None
+    check: Callable[[WorldSettings], None] = lambda settings: None
     make_model: Callable[[], object] | None = None
     note: str = ""
 
 
-def _check_miniature(model: ModelSection, tool: ToolSection) -> None:
-    if model.contract != "agent0":
-        raise ValueError("model.contract is for world open: the miniature has prompts of its own")
+def _check_miniature(settings: WorldSettings) -> None:
+    if settings.model.prompts != "agent0":
+        raise ValueError("model.prompts is for world open: the miniature has prompts of its own")
 
 
-def _check_open(model: ModelSection, tool: ToolSection) -> None:
-    if tool.enabled != (model.contract == "agent0"):
+def _check_open(settings: WorldSettings) -> None:
+    file, tool = prompt_file(settings.model.prompts), settings.tool.enabled
+    try:
+        file.solver_with(tool=tool)
+    except ValueError as error:
+        other = "only of one with it" if file.solver else "only of one without it"
         raise ValueError(
-            "model.contract agent0 tells the solver of its tool, the others have none: tool.enabled must fit it"
+            f"model.prompts has no prompts of a solver {'with' if tool else 'without'} the tool, {other}: "
+            "tool.enabled must fit it"
+        ) from error
+    if settings.composing and file.proposer.opening:
+        raise ValueError(
+            f"model.prompts makes every text of the proposer begin with {file.proposer.opening}, so that it never "
+            "comes to its tool: proposer.tool needs other prompts"
         )
 
 
@@ -66,14 +78,9 @@ def _open_miniature(settings: WorldSettings) -> World:
 
 
 def _open_open(settings: WorldSettings) -> World:
-    model = settings.model
-    return OpenWorld(
-        model.path,
-        model.contract,
-        turns=settings.dialogue.turns,
-        composing=settings.composing,
-        state=settings.tool.state,
-    )
+    tool = settings.tool
+    acting = Acting(tool.enabled, tool.call_at, tool.state, settings.dialogue.turns, settings.composing)
+    return OpenWorld(settings.model.path, settings.model.prompts, acting)
 
 
 _SHORT_PROMPT = 64

@@ -30,7 +30,7 @@ from coevolve.methods.polling import poll, pooled, voters
 from coevolve.methods.probe import freeze_probe
 from coevolve.methods.questions import Written, read_questions, task_of
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
-from coevolve.rollout.asking import write
+from coevolve.rollout.asking import subjects, write
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, Group, LabelledTask
 
@@ -59,7 +59,10 @@ class FillPool:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "pool", t)
         agent, last = (PROPOSER, t) if config.proposer.train else (PROPOSER, 0)
-        texts = write(state.rollouts, state.checkpoints.weights(agent, last), config.pool.size, seed=seed, use="pool")
+        size = config.pool.size
+        asked = subjects(state.world.contract, size, seed=seed)
+        policy = state.checkpoints.weights(agent, last)
+        texts = write(state.rollouts, policy, size, seed=seed, context=asked, use="pool")
         written = read_questions(
             state.world,
             texts,

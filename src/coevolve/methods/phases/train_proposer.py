@@ -27,7 +27,7 @@ from coevolve.methods.phases.proposer_report import STEP, proposer_report, shown
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
-from coevolve.rollout.asking import write
+from coevolve.rollout.asking import subjects, write
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import PROPOSER, Batch, Group, TrainStats
@@ -72,7 +72,9 @@ class TrainProposer:
     def _step(self, state: State, policy: Policy, archive: Archive, step: int) -> None:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "curriculum", t, step)
-        texts = write(state.rollouts, policy.weights(), config.proposer.questions, seed=seed)
+        n = config.proposer.questions
+        asked = subjects(state.world.contract, n, seed=seed, group_size=config.proposer.group_size)
+        texts = write(state.rollouts, policy.weights(), n, seed=seed, context=asked)
         gap = policy.check_logprobs(texts)
         written = read_questions(
             state.world,

@@ -22,6 +22,9 @@ class MiniatureContract:
     name = "miniature"
     tool_opening = "a:\n```python\n"
     proposer_opening = OPEN
+    refusal = ""
+    topics: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
 
     def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
         """An open question tag, with which the model goes on; the question in its tag, as in the corpus, to answer it.
@@ -34,6 +37,10 @@ class MiniatureContract:
         if context.examples or context.kind:
             raise ConfigError("the proposer of the miniature world has one prompt", fix="use world=open")
         return OPEN
+
+    def opening(self, agent: str) -> str:
+        """The tag with which every question begins; an answer begins as it likes."""
+        return self.proposer_opening if agent == PROPOSER else ""
 
     def stops(self, agent: str) -> tuple[str, ...]:
         """A question ends with its closing tag, an answer with an end token only."""

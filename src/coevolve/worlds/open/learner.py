@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
+from coevolve.config.resources import is_prompt_file
 from coevolve.engine.chat import read_chat_template
 from coevolve.engine.hub import model_folder
 from coevolve.engine.vocabulary import Vocabulary, read_vocabulary
 from coevolve.types import PROPOSER, Task
-from coevolve.worlds.open.contract import PROGRAMS, OpenContract, more_for_proposers
+from coevolve.worlds.open.contract import PLAIN_TOOL, Acting, OpenContract
+from coevolve.worlds.open.prompting import prompt_file
 from coevolve.worlds.open.stand_in.build import small_folder
 
 SHORTEST, LONGEST = 12, 4_000  # characters
@@ -75,25 +76,14 @@ class OpenWorld:
 
     name = "open"
 
-    def __init__(
-        self,
-        model: str | None,
-        contract: str,
-        *,
-        turns: int = 1,
-        composing: bool = False,
-        state: Literal["stateless", "session"] = "stateless",
-    ) -> None:
+    def __init__(self, model: str | None, prompts: str, acting: Acting = PLAIN_TOOL) -> None:
         """
         Args:
             model: folder or hub id of the base model, ``model.path``; None for a small random one.
-            contract: ``model.contract``.
-            turns: user turns that a question may have, ``dialogue.turns``.
-            composing: the curriculum agent has the tool, ``proposer.tool``.
-            state: what the programs of one answer share, ``tool.state``.
+            prompts: ``model.prompts``.
+            acting: what the agents may do.
         """
-        self._model, self._named, self._turns = model, contract, turns
-        self._more, self._programs = more_for_proposers(turns=turns, composing=composing), PROGRAMS[state]
+        self._model, self._prompts, self._acting = model, prompts, acting
 
     def base_model(self) -> Path:
         """The folder of the base model, in a cache where it is a hub id or the world's own; it need not be there."""
@@ -102,22 +92,29 @@ class OpenWorld:
     @cached_property
     def contract(self) -> OpenContract:
         """Its prompts depend on the base model: on its chat template and on the tokens its family puts first."""
+        name = Path(self._prompts).stem if is_prompt_file(self._prompts) else self._prompts
         chat = read_chat_template(self.base_model())
-        return OpenContract(self._named, self._vocabulary, chat, more=self._more, programs=self._programs)
+        return OpenContract(name, prompt_file(self._prompts), self._vocabulary, chat, self._acting)
+
+    @cached_property
+    def _asked_with(self) -> str:
+        return self.contract.prompt(PROPOSER)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         return read_vocabulary(self.base_model())
 
     def is_well_formed(self, question: str) -> bool:
-        """A question that asks for an answer, without markup, special tokens or the words of the prompt.
+        """A question that asks for an answer, without markup, special tokens or the words of the prompt: a worked
+        example that was written down once more is none.
 
         Where dialogues are asked for, each of its turns is one.
         """
-        turns = split_turns(question) if self._turns > 1 else (question,)
+        most = self._acting.turns
+        turns = split_turns(question) if most > 1 else (question,)
         special = any(name in question for name in self._vocabulary.special)
-        asked = len(turns) <= self._turns and is_question(turns[0]) and all(map(is_follow_up, turns[1:]))
-        return asked and not special and question not in self.contract.prompt(PROPOSER)
+        asked = len(turns) <= most and is_question(turns[0]) and all(map(is_follow_up, turns[1:]))
+        return asked and not special and question not in self._asked_with
 
     def is_reserved(self, question: str) -> bool:
         """Nothing is held out here."""

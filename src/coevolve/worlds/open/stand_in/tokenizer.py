@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coevolve.worlds.open.contract import CONTRACTS
+from coevolve.worlds.open.contract import CALLS
+from coevolve.worlds.open.prompting import prompt_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -171,8 +172,11 @@ def _cutter() -> PreTokenizer:
 
 def _texts() -> Iterator[str]:
     """What the tokenizer learns its pieces from: our own prompts, small sums and programs."""
-    for prompts in CONTRACTS.values():
-        yield "\n\n".join([prompts.solver, prompts.solver_task, prompts.proposer, prompts.proposer_task])
+    for name in ("agent0", "r-zero", "plain"):
+        file = prompt_file(name)
+        for solver in file.solvers():
+            system = solver.system.replace("{calls}", CALLS["output"])
+            yield "\n\n".join([system, solver.task, file.proposer.system, file.proposer.task])
     rng = random.Random("texts of a stand-in")
     for _ in range(400):
         a, b = rng.randrange(2, 99), rng.randrange(2, 99)
