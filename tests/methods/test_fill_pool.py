@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from coevolve.methods.questions import task_of
 from coevolve.methods.reporting import IDS
 from coevolve.rollout.base import RolloutCost, Snapshot
 from coevolve.types import PROPOSER, SOLVER, Group, LabelledTask, StopReason, Task, Trajectory
-from coevolve.worlds.miniature.learner import MiniatureWorld
+from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
 
 from .memory import TablesInMemory
 
@@ -111,11 +111,13 @@ class Heard:
     kept: Sequence[str] = ()
     facts: dict[str, object] = field(default_factory=dict)
     probe: Sequence[LabelledTask] | None = None
+    passed: Mapping[str, Sequence[bool | None]] | None = None
 
     def on_votes(
-        self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str
-    ) -> None:
-        self.groups, self.kept, self.facts = groups, kept, dict(facts)
+        self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str,
+        passed: Mapping[str, Sequence[bool | None]] | None = None,
+    ) -> None:  # fmt: skip
+        self.groups, self.kept, self.facts, self.passed = groups, kept, dict(facts), passed
 
     def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:
         self.probe = tasks
@@ -266,6 +268,49 @@ def test_a_label_that_working_tool_calls_contradict_can_be_left_out(filled: Call
     answers: dict[str, list[list[str | None]]] = {PRODUCT: [["1", "2", "2", "3"]], SUM: [["6", "7", "6", "7"]]}
     rows = filled(TEXTS, answers, "gate.verified=true").rows
     assert [row["reason"] for row in rows][::4] == ["unverified", "unverified"]  # no answer has more than half
+
+
+def test_checks_turn_tasks_away_by_name_and_are_told_of_all_that_nothing_else_does(
+    filled: Callable[..., Pool], trajectory: Make
+) -> None:
+    """Every answer of the double ran a program that printed 1."""
+    answers: dict[str, list[list[str | None]]] = {PRODUCT: [["1", "1", "2", "3"]], SUM: [["6", "6", None, "7"]]}
+    told = filled(TEXTS, answers).heard
+    assert told.facts["contradicted"] == 1
+    checks = told.facts["checks"]
+    assert checks["output"] == {"gated": False, "limit": 1.0, "passing": 1, "failing": 1}  # type: ignore[index]
+    assert checks["programs"] == {"gated": False, "limit": 2.0, "passing": 0, "failing": 2}  # type: ignore[index]
+    assert told.passed is not None
+    assert {name: list(passed) for name, passed in told.passed.items()} == {
+        "output": [True, False], "programs": [False, False], "numbers": [False, False], "refusals": [True, True],
+        "own_answer": [False, False],
+    }  # fmt: skip
+
+    gated = filled(TEXTS, answers, "gate.output=true")
+    assert [row["reason"] for row in gated.rows][::4] == ["kept", "output"]
+    assert [row["supported"] for row in gated.rows] == [2, None, None, None, 0]
+    assert gated.heard.facts["checks"]["output"]["gated"]  # type: ignore[index]
+    assert gated.heard.facts["reasons"]["output"] == 1  # type: ignore[index]
+
+    outside = filled(TEXTS, answers, "gate.lower=0.6").heard
+    assert outside.passed is not None
+    assert list(outside.passed["output"]) == [None, None], "the gate turns both away for another reason"
+    texts = [f"{PRODUCT}</question> \\boxed{{1}}", f"{SUM}</question> \\boxed{{7}}"]
+    assert [row["reason"] for row in filled(texts, answers, "gate.own_answer=true").rows] == ["kept", "own_answer"]
+
+
+def test_an_answer_that_calls_a_question_unanswerable_is_no_vote(
+    filled: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MiniatureContract, "refusal", "cannot be answered", raising=False)
+    none = r"\text{Cannot be answered}"
+    answers: dict[str, list[list[str | None]]] = {PRODUCT: [[none, none, "2", "3"]], SUM: [["6", "6", None, none]]}
+    for missing in ("true", "false"):
+        keys = (f"pool.count_missing={missing}", "gate.lower=0.2", "gate.refusals=0.25")
+        rows = filled(TEXTS, answers, *keys).rows[::4]
+        assert [row["reason"] for row in rows] == ["refusals", "kept"]
+        assert [row["refusals"] for row in rows] == [0.5, 0.25]
+        assert [row["k"] for row in rows] == [4, 4 if missing == "true" else 3]
 
 
 def test_the_pool_is_described_without_any_truth(filled: Callable[..., Pool]) -> None:

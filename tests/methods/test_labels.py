@@ -69,3 +69,12 @@ def test_a_label_is_the_majority_of_the_pool_and_the_training_group_together(
 def test_a_label_stays_where_nobody_gives_another(trajectory: Make, labelled: Callable[..., LabelledTask]) -> None:
     task = labelled("t", label="6")
     assert relabelled(task, [trajectory(answer=None)]) is task
+
+
+def test_what_calls_a_question_unanswerable_is_no_label(
+    trajectory: Make, labelled: Callable[..., LabelledTask]
+) -> None:
+    group = [trajectory(answer="no answer", calls=1)] * 3 + [trajectory(answer="7", calls=1)] * 2
+    assert verified_label(labelled("t").task, group, refusal="No answer") == LabelledTask(labelled("t").task, "7", 1.0)
+    task = replace(labelled("t", label="6"), counts=(("6", 1),))
+    assert relabelled(task, group, refusal="No answer").label == "7"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.checks import known_of
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote
 from coevolve.methods.config import CoevolutionConfig
@@ -46,7 +47,8 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         assert [w.task is None for w in written] == [t is None for t in texts]
         group = tuple(trajectory(answer=a, calls=calls) for a in answers)
         groups = [Group(w.task, group, vote(answers)) for w in written if w.task]
-        return score_questions(config(*overrides).reward, iteration, written, groups, Archive(archive))
+        section, known = config(*overrides).reward, [known_of(group) for group in groups]
+        return score_questions(section, iteration, written, groups, Archive(archive), known=known)
 
     return score
 
@@ -79,6 +81,18 @@ def test_agent0s_code_pays_uncertainty_only_where_the_writers_own_answer_is_the_
     assert [r.uncertainty for r in off] == [1.0, 1.0, 1.0]
     few = ["1", *(str(n) for n in range(2, 11))]  # p_hat is 0.1
     assert [r.uncertainty for r in scored(asked, few, "reward.own_answer=true")] == [0.0, 0.0, 0.0]
+
+
+def test_uncertainty_is_not_paid_where_a_check_fails(scored: Callable[..., list[RewardParts]]) -> None:
+    """The program of every answer prints 1, which is half of the answers, and holds no number but 1."""
+    keys = ("reward.lambda_rep=0", "reward.lambda_tool=1", "reward.gamma=0.25")
+    for check, paid in [
+        ("output=true", 1.0), ("programs=1", 1.0), ("programs=2", 0.0), ("numbers=0.5", 0.0), ("refusals=0", 1.0),
+    ]:  # fmt: skip
+        (found,) = scored([VALID[0]], HALF, f"reward.{check}", *keys, calls=1)
+        assert (found.uncertainty, found.total) == (paid, paid + 0.25), check
+    (other,) = scored([VALID[0]], ["2", "2", "1", "3"], "reward.output=true", *keys, calls=1)
+    assert (other.uncertainty, other.total) == (0.0, 0.25), "the programs contradict the majority"
 
 
 def test_a_batch_of_one_question_only_is_fully_repetitive(scored: Callable[..., list[RewardParts]]) -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
+from coevolve.curriculum.checks import CHECKS, Check
 from coevolve.types import Group
 
-Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified", "refused", "tied"]
-_REASONS: tuple[Reason, ...] = get_args(Reason)
+Reason = Literal["kept", "no_answer", "below", "above", "narrow", "unverified", Check, "refused", "tied"]
+_REASONS: tuple[Reason, ...] = (
+    "kept",
+    "no_answer",
+    "below",
+    "above",
+    "narrow",
+    "unverified",
+    *CHECKS,
+    "refused",
+    "tied",
+)
 
 _SLACK = 1e-9  # p_hat is a count divided by k: 3 of 10 must pass a bound of 0.3 however it was rounded
 
@@ -34,6 +45,7 @@ def gate(
     enabled: bool = True,
     margin: float = 0.0,
     verified: Callable[[Group], bool] | None = None,
+    failed: Callable[[Group], Check | None] | None = None,
     rule: Callable[[Group], bool] | None = None,
     ties: bool = True,
 ) -> Gate:
@@ -44,16 +56,17 @@ def gate(
     Args:
         margin: lead of the majority over the runner-up, as a share of k; not in the paper.
         verified: called for a group that would be kept: is its label supported by more than votes? Not in the paper.
+        failed: called for a group that would be kept: the check that it fails, which is its reason. Not in the paper.
         rule: called last, for a group that would be kept; its reason is "refused". Not in the paper.
         ties: keep a group whose largest class is no larger than another. Neither paper nor code say otherwise; without
             them the reason is "tied".
 
     Source: Agent0 (arXiv 2511.16043), appendix A.1: p_hat between 0.3 and 0.8.
     """
-    fates = tuple(_reason(group, lower, upper, enabled, margin, verified, rule, ties) for group in groups)
+    fates = tuple(_reason(group, lower, upper, enabled, margin, verified, failed, rule, ties) for group in groups)
     counts = Counter(fates)
     kept = tuple(group for group, reason in zip(groups, fates, strict=True) if reason == "kept")
-    possible = {"refused": rule is not None, "tied": not ties}
+    possible = {"refused": rule is not None, "tied": not ties} | dict.fromkeys(CHECKS, failed is not None)
     return Gate(kept, {name: counts[name] for name in _REASONS if possible.get(name, True)}, fates)
 
 
@@ -64,6 +77,7 @@ def _reason(
     enabled: bool,
     margin: float,
     verified: Callable[[Group], bool] | None,
+    failed: Callable[[Group], Check | None] | None,
     rule: Callable[[Group], bool] | None,
     ties: bool,
 ) -> Reason:
@@ -81,6 +95,8 @@ def _reason(
         return "narrow"
     if verified is not None and not verified(group):
         return "unverified"
+    if failed is not None and (check := failed(group)):
+        return check
     return "kept" if rule is None or rule(group) else "refused"
 
 

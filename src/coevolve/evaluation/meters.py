@@ -57,6 +57,18 @@ class PoolMeter:
         """Share of the kept tasks whose label is true."""
         return mean(self._kept)
 
+    def right_by(self, passed: Sequence[bool | None]) -> tuple[float, float]:
+        """Shares of true labels among the tasks that pass a check and among those that fail it.
+
+        Args:
+            passed: of all groups; None for one that is left out.
+        """
+        if not self._all:
+            return float("nan"), float("nan")
+        found = list(zip(passed, self._majorities, strict=True))
+        passing, failing = ([right for one, right in found if one is way] for way in (True, False))
+        return mean(passing), mean(failing)
+
     def rows(self) -> list[dict[str, object]]:
         """The rows of meter/tasks-N.parquet: task_id, truth, label_right."""
         return list(self._all)

@@ -36,7 +36,15 @@ class Recorder:
         self._files: list[Path] = list(files)
 
     def on_votes(
-        self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str
+        self,
+        phase: str,
+        iteration: int,
+        groups: Sequence[Group],
+        kept: Sequence[str],
+        facts: Row,
+        *,
+        table: str,
+        passed: Mapping[str, Sequence[bool | None]] | None = None,
     ) -> None:
         """Log the tasks with the accuracy of their labels; store truths and trajectories."""
         measured = PoolMeter(self._meter, judge=self._judge)
@@ -52,7 +60,7 @@ class Recorder:
             "label_accuracy_kept": measured.label_accuracy_kept,
             "label_accuracy_all": measured.label_accuracy_all,
         }
-        self._folder.log(dict(facts) | accuracy)
+        self._folder.log(_with_labels(dict(facts) | accuracy, measured, passed or {}))
         self._files.append(self._folder.write_table(f"meter/{table}-{iteration}.parquet", measured.rows()))
         if self._folder.config.run.keep_trajectories:
             trajectories = [t for g in groups for t in g.trajectories]
@@ -78,6 +86,17 @@ class Recorder:
         """The files written since the last call, for the manifest."""
         files, self._files = self._files, []
         return files
+
+
+def _with_labels(row: dict[str, object], measured: PoolMeter, passed: Mapping[str, Sequence[bool | None]]) -> Row:
+    """The row of a pool whose table of checks says as well how many labels are true with each of them and without."""
+    table = row.get("checks")
+    if not isinstance(table, Mapping):
+        return row
+    right = {check: measured.right_by(passed[check]) for check in table if check in passed}
+    names = ("right_passing", "right_failing")
+    found = {check: dict(zip(names, shares, strict=True)) for check, shares in right.items()}
+    return row | {"checks": {check: dict(entry) | found.get(check, {}) for check, entry in table.items()}}
 
 
 def keep_trajectories(

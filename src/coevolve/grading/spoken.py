@@ -21,6 +21,7 @@ _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "sev
 _TENS |= {"ninety": 90}
 _SIZES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "lakh": 10**5, "million": 10**6, "crore": 10**7}
 _SIZES |= {"billion": 10**9, "trillion": 10**12}
+_KNOWN_IN_NUMBERS = frozenset([*_ONES, *_TENS, *_SIZES, "and"])
 _PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
 _PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10, "eleventh": 11, "twelfth": 12, "fifteenth": 15, "sixteenth": 16}
 _PARTS |= {"twentieth": 20, "hundredth": 100, "thousandth": 1000, "millionth": 10**6, "billionth": 10**9}
@@ -93,6 +94,15 @@ def in_symbols(text: str) -> str:
         return text
     sized = _in_digits(text)
     return (_formula(sized) if len(sized) <= _MOST_LETTERS else None) or sized
+
+
+def number_in_words(text: str) -> int | None:
+    """The whole number that small letters and single spaces say: ``two hundred and five``; None for another text."""
+    words = text.split(" ")
+    if words[0] == "and" or not all(word in _KNOWN_IN_NUMBERS for word in words):
+        return None
+    said = _digits(text)
+    return int(said) if said.isdigit() else None
 
 
 def _in_digits(text: str) -> str:

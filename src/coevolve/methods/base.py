@@ -40,7 +40,15 @@ class Observer(Protocol):
     """Receives everything a phase produces and returns nothing, so no true answer can flow back."""
 
     def on_votes(
-        self, phase: str, iteration: int, groups: Sequence[Group], kept: Sequence[str], facts: Row, *, table: str
+        self,
+        phase: str,
+        iteration: int,
+        groups: Sequence[Group],
+        kept: Sequence[str],
+        facts: Row,
+        *,
+        table: str,
+        passed: Mapping[str, Sequence[bool | None]] | None = None,
     ) -> None:
         """Tasks that were voted on, the ids of those that are kept, and what the phase knows itself.
 
@@ -48,6 +56,7 @@ class Observer(Protocol):
             phase: name of the phase.
             facts: the row of metrics.jsonl, to which a meter may add.
             table: what the tasks are called among the files of the run, for the meter's own table of them.
+            passed: by check, whether each group passes it; None for a group that it is not asked of.
         """
 
     def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:

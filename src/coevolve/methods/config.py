@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,11 +10,41 @@ from pydantic import Field, field_validator, model_validator
 from coevolve.config import Config, Section, TrainingSection, at_iteration
 from coevolve.config.dotted import DottedPath
 from coevolve.config.section import Probability, ProbabilityPerIteration, StepsPerIteration, Voter
+from coevolve.curriculum.checks import Limits
 from coevolve.methods.base import State
 from coevolve.types import PROPOSER, KLGradient, Origin
 
 
-class RewardSection(Section):
+class ChecksSection(Section):
+    """What a question must keep that can be known without a true answer (:mod:`coevolve.curriculum.checks`).
+
+    In the reward a question that fails earns nothing for its uncertainty; at the gate its task is not kept.
+    """
+
+    output: bool = Field(
+        False,
+        description="the majority answer must be what most of the programs behind it printed last (paper: not asked)",
+    )
+    programs: int = Field(
+        0,
+        ge=0,
+        description="programs of different shape that must lead to the majority answer, at least (paper: 0)",
+    )
+    numbers: Probability = Field(
+        0.0, description="least share of the question's numbers that the programs behind the answer use (paper: none)"
+    )
+    refusals: Probability = Field(
+        1.0,
+        description="largest share of answers that call the question unanswerable, where the prompts have words for "
+        "that (paper: any)",
+    )
+
+    def limits(self) -> Limits:
+        """The keys as the checks take them, without the writer's own answer."""
+        return Limits(self.output, self.programs, self.numbers, self.refusals)
+
+
+class RewardSection(ChecksSection):
     lambda_unc: float = Field(1.0, ge=0, description="weight of the uncertainty reward")
     lambda_tool: float = Field(0.6, ge=0, description="weight of the tool reward; 0 = the no-tool-reward ablation")
     lambda_rep: float = Field(1.0, ge=0, description="weight of the repetition penalty; 0 = the ablation")
@@ -112,7 +143,7 @@ class PoolSection(Section):
     )
 
 
-class GateSection(Section):
+class GateSection(ChecksSection):
     enabled: bool = Field(True, description="keep only tasks at the frontier; false = the ablation")
     lower: ProbabilityPerIteration = Field(0.3, description="smallest p_hat that is kept, inclusive")
     upper: ProbabilityPerIteration = Field(0.8, description="largest p_hat that is kept, inclusive")
@@ -125,9 +156,14 @@ class GateSection(Section):
     ties: bool = Field(
         True, description="keep tasks whose majority is tied with another answer; false: they teach nothing"
     )
+    own_answer: bool = Field(False, description="keep only tasks whose writer's own answer is the majority's")
     rule: DottedPath | None = Field(
         None, description="a function of one's own that has the last word on a task (docs/own-idea.md)"
     )
+
+    def limits(self) -> Limits:
+        """The checks that a kept task passes."""
+        return replace(super().limits(), own_answer=self.own_answer)
 
     def bounds(self, iteration: int) -> tuple[float, float]:
         """The smallest and the largest p_hat that an iteration keeps."""
@@ -218,6 +254,8 @@ class CoevolutionConfig(Config):
         if self.oracle and (self.solver.relabel or not self.solver.train):
             raise ValueError("solver.labels is truth: solver.relabel must be false and solver.train true")
         _check_batches(self.proposer, self.solver)
+        _check_checks("gate", self.gate, self.pool.votes, tool=self.tool.enabled)
+        _check_checks("reward", self.reward, self.proposer.votes, tool=self.tool.enabled)
         for name, section in (("proposer", self.proposer), ("solver", self.solver)):
             if section.micro_batch and section.loss != "token":
                 raise ValueError(f"{name}.micro_batch divides a mean over tokens, but {name}.loss is {section.loss}")
@@ -231,6 +269,15 @@ def _check_batches(proposer: ProposerSection, solver: SolverSection) -> None:
         raise ValueError("proposer.minibatches is larger than proposer.questions")
     if solver.minibatches > solver.tasks * solver.group_size:
         raise ValueError("solver.minibatches is larger than solver.tasks * solver.group_size")
+
+
+def _check_checks(name: str, section: ChecksSection, votes: int, *, tool: bool) -> None:
+    asked = [check for check in ("output", "programs", "numbers") if getattr(section, check)]
+    if asked and not tool:
+        raise ValueError(f"{name}.{asked[0]} looks at the solver's programs, but tool.enabled is false: there are none")
+    if section.programs > votes:
+        what = f"{name}.programs asks for {section.programs} programs of different shape, but a question"
+        raise ValueError(f"{what} has {votes} answers ({'pool' if name == 'gate' else 'proposer'}.votes)")
 
 
 CoevolutionState = State[CoevolutionConfig]

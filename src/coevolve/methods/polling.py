@@ -14,7 +14,7 @@ from coevolve.curriculum.voting import pool_votes
 from coevolve.methods.base import Store
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.probe import trained_in
-from coevolve.methods.questions import answers_of
+from coevolve.methods.questions import answers_of, refusal_of
 from coevolve.rollout.asking import solve
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import SOLVER, Task, Trajectory, Vote
@@ -95,7 +95,8 @@ def poll_for_reward(state: State, tasks: Sequence[Task], iteration: int, seed: i
 def pooled(state: State, by_voter: ByVoter, task: int) -> Vote:
     """The vote of all voters on one task."""
     counted = state.config.pool.count_missing
-    heard = [answers_of(answers[task], count_missing=counted) for answers in by_voter]
+    refusal = refusal_of(state.world)
+    heard = [answers_of(answers[task], count_missing=counted, refusal=refusal) for answers in by_voter]
     return pool_votes(heard, judge=state.judge)
 
 

@@ -17,7 +17,7 @@ from coevolve.methods.base import Store
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, verified_label
 from coevolve.methods.phases.solver_report import comparison_facts, probe_facts, rollback_facts
-from coevolve.methods.questions import task_of
+from coevolve.methods.questions import refusal_of, task_of
 from coevolve.rollout.asking import solve
 from coevolve.rollout.base import Snapshot
 from coevolve.rollout.policy import Policy
@@ -66,7 +66,11 @@ def freeze_probe(state: State, tasks: Sequence[Task], answers: Sequence[Sequence
         tasks: of the pool, in order; the first ``health.probe`` that have a verified label are taken.
         answers: of the base model, by task.
     """
-    found = (verified_label(task, group, judge=state.judge) for task, group in zip(tasks, answers, strict=True))
+    refusal = refusal_of(state.world)
+    found = (
+        verified_label(task, group, judge=state.judge, refusal=refusal)
+        for task, group in zip(tasks, answers, strict=True)
+    )
     chosen = [task for task in found if task is not None][: state.config.health.probe]
     if len(chosen) < MIN_TASKS:
         state.progress.note(

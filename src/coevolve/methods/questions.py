@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coevolve.curriculum.checks import refuses
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import after_last_output, written_question
 from coevolve.types import Origin, StopReason, Task, Trajectory
@@ -56,12 +57,21 @@ def task_of(
     return Task(id, asked, "dialogue" if written else "chain", origin, own_answer, written)
 
 
-def answers_of(trajectories: Sequence[Trajectory], *, count_missing: bool = True) -> list[str | None]:
+def answers_of(
+    trajectories: Sequence[Trajectory], *, count_missing: bool = True, refusal: str = ""
+) -> list[str | None]:
     """The answers that vote on a task: not those that the sandbox lost, unless it lost them all.
 
     Args:
         count_missing: keep a missing answer, which is no vote, in the denominator of p_hat; without it only a task
             that nobody answered keeps them.
+        refusal: what an answer says that calls the question unanswerable: it is no vote and stays in the denominator.
     """
     heard = [x.answer for x in trajectories if not x.lost and (count_missing or x.answer is not None)]
-    return heard or [None] * len(trajectories)
+    voting = [None if refuses(answer, refusal) else answer for answer in heard]
+    return voting or [None] * len(trajectories)
+
+
+def refusal_of(world: World) -> str:
+    """What the world's prompts let a solver box instead of an answer; empty where they know no such words."""
+    return str(getattr(world.contract, "refusal", ""))  # a contract of one's own may be older than this

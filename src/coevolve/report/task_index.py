@@ -60,6 +60,11 @@ _FATES = {  # what became of a task, where the reason in the table of tasks says
     "narrow": "majority too narrow",
     "tied": "tied vote",
     "unverified": "not verified by the tool",
+    "output": "not what its programs printed",
+    "programs": "too few different programs",
+    "numbers": "numbers of the question not used",
+    "refusals": "called unanswerable",
+    "own_answer": "not its writer's answer",
 }
 
 

@@ -37,6 +37,13 @@ _TASKS = {
     "reason": _text,
     "tool_calls": _real,
     "refused": pa.list_(pa.struct([("reason", _text), ("answers", _integer)])),
+    "outputs": _integer,
+    "supported": _integer,
+    "programs": _integer,
+    "shape": _text,
+    "numbers": _real,
+    "refusals": _real,
+    "own_answer_agrees": _flag,
 }
 _TRAJECTORIES = {
     "iteration": _integer,

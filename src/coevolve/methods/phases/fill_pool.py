@@ -7,9 +7,11 @@ from pathlib import Path
 
 from coevolve.config import at_iteration
 from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.checks import Known
 from coevolve.curriculum.gate import Gate, gate
 from coevolve.curriculum.voting import agrees
 from coevolve.methods.base import Labeller, Store
+from coevolve.methods.checking import check_facts, passed_checks, what_is_known
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import verified_label
@@ -28,7 +30,7 @@ from coevolve.methods.phases.pool_report import (
 )
 from coevolve.methods.polling import poll, pooled, voters
 from coevolve.methods.probe import freeze_probe
-from coevolve.methods.questions import Written, read_questions, task_of
+from coevolve.methods.questions import Written, read_questions, refusal_of, task_of
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.asking import subjects, write
 from coevolve.rollout.seeds import seed_of
@@ -77,24 +79,27 @@ class FillPool:
         by_voter = poll(state, tasks, t)
         with state.spent.grading():
             groups = [Group(task, by_voter[0][n], pooled(state, by_voter, n)) for n, task in enumerate(tasks)]
-            gated = _gated(state, groups, t)
+            known = what_is_known(state, groups)
+            gated = _gated(state, groups, known, t)
             given = {x.task.id: state.labeller(x.task) for x in gated.kept} if state.labeller else {}
-            pool = Pool(t, written, fates, groups, gated, given)
-        facts = pool_facts(pool, state.world, state.judge)
+            pool = Pool(t, written, fates, groups, known, gated, given)
+        passed = passed_checks(known, gated.fates, config.gate.limits())
+        facts = pool_facts(pool, state.world, state.judge) | check_facts(known, passed, config.gate.limits())
         facts |= novelty_facts([task.question for task in tasks], earlier, config.reward) | sampling_facts(pool)
         facts |= refused_facts([x for group in groups for x in group.trajectories], config.grading)
-        state.observer.on_votes(POOL, t, groups, pool.kept, facts, table="tasks")
+        state.observer.on_votes(POOL, t, groups, pool.kept, facts, table="tasks", passed=passed)
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)
         state.progress.step(1, {"proposed": len(texts), "kept": len(pool.kept), "tokens": tokens})
         files = [state.store.write_table(table_of(t), task_rows(pool, state.world))]
         return [*files, *freeze_probe(state, tasks, by_voter[0])] if t == 1 and config.has_probe else files
 
 
-def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
+def _gated(state: State, groups: Sequence[Group], known: Sequence[Known], iteration: int) -> Gate:
     section = state.config.gate
+    limits, by_id = section.limits(), {group.task.id: one for group, one in zip(groups, known, strict=True)}
 
     def verified(group: Group) -> bool:
-        found = verified_label(group.task, group.trajectories, judge=state.judge)
+        found = verified_label(group.task, group.trajectories, judge=state.judge, refusal=refusal_of(state.world))
         return found is not None and agrees(found.label, group.vote, judge=state.judge)
 
     return gate(
@@ -103,6 +108,7 @@ def _gated(state: State, groups: Sequence[Group], iteration: int) -> Gate:
         enabled=section.enabled,
         margin=at_iteration(section.margin, iteration),
         verified=verified if section.verified else None,
+        failed=(lambda group: by_id[group.task.id].first_failed(limits)) if limits.asked else None,
         rule=_last_word(state.labeller, gate_rule(section)),
         ties=section.ties,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.checks import Known
 from coevolve.curriculum.gate import Gate, Reason
 from coevolve.curriculum.neighbours import nearest_distances
 from coevolve.curriculum.voting import agrees, vote_entropy
@@ -18,6 +19,7 @@ from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Store
 from coevolve.methods.config import RewardSection
 from coevolve.methods.metrics import mean, sampled_entropy
+from coevolve.methods.phases.checks_report import checks_table, contradicted_labels
 from coevolve.methods.phases.figures import pool_figures
 from coevolve.methods.questions import Written
 from coevolve.methods.reporting import (
@@ -55,6 +57,7 @@ class Pool:
         texts: everything that the proposer wrote.
         fates: of the texts: ``malformed``, ``duplicate``, ``reserved``, or ``asked``.
         groups: of the texts that were asked, in their order: the newest voter's answers with the vote of all voters.
+        known: what is known of the groups without a true answer.
         gate: what became of the groups.
         labels: of kept tasks, by id, where they are not what the votes say.
     """
@@ -63,6 +66,7 @@ class Pool:
     texts: Sequence[Written]
     fates: Sequence[str]
     groups: Sequence[Group]
+    known: Sequence[Known]
     gate: Gate
     labels: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -96,6 +100,14 @@ class TaskRow:
     reason: str
     tool_calls: float | None
     refused: list[dict[str, str | int]] | None = None  # reason, answers; of the newest voter
+    # What is known without a true answer (coevolve.curriculum.checks.Known); older runs have none of it.
+    outputs: int | None = None
+    supported: int | None = None
+    programs: int | None = None
+    shape: str | None = None
+    numbers: float | None = None
+    refusals: float | None = None
+    own_answer_agrees: bool | None = None
 
 
 def table_of(iteration: int) -> str:
@@ -110,7 +122,8 @@ def read_tasks(store: Store, iteration: int) -> list[TaskRow]:
 
 def task_rows(pool: Pool, world: World) -> list[dict[str, object]]:
     """One row per written text, in the order of writing."""
-    voted = {group.task.id: (group, fate) for group, fate in zip(pool.groups, pool.gate.fates, strict=True)}
+    asked = zip(pool.groups, pool.known, pool.gate.fates, strict=True)
+    voted = {group.task.id: (group, known, fate) for group, known, fate in asked}
     return [
         asdict(_task_row(pool, n, text, fate, voted.get(text.task.id) if text.task else None, world))
         for n, (text, fate) in enumerate(zip(pool.texts, pool.fates, strict=True))
@@ -118,11 +131,11 @@ def task_rows(pool: Pool, world: World) -> list[dict[str, object]]:
 
 
 def _task_row(
-    pool: Pool, n: int, text: Written, fate: str, voted: tuple[Group, Reason] | None, world: World
+    pool: Pool, n: int, text: Written, fate: str, voted: tuple[Group, Known, Reason] | None, world: World
 ) -> TaskRow:
     iteration, task = pool.iteration, text.task
     described: Mapping[str, int | str] = world.describe(text.question) if task else {"steps": 0, "topic": ""}
-    group, reason = voted or (None, None)
+    group, known, reason = voted or (None, None, None)
     vote = group.vote if group else None
     return TaskRow(
         iteration=iteration,
@@ -145,6 +158,13 @@ def _task_row(
         reason=_OUTSIDE.get(reason, reason) if reason else fate,
         tool_calls=mean([len(x.tool_calls) for x in group.trajectories]) if group else None,
         refused=_refused(group.trajectories) if group else None,
+        outputs=known.outputs if known else None,
+        supported=known.supported if known else None,
+        programs=known.programs if known else None,
+        shape=known.shape if known else None,
+        numbers=known.numbers if known else None,
+        refusals=known.refusals if known else None,
+        own_answer_agrees=known.own_answer if known else None,
     )
 
 
@@ -251,9 +271,15 @@ def pool_report(labels: Labels) -> PhaseReport:
             "no frontier": partial(_no_frontier, solver),
             "wrong labels": partial(_wrong_labels, solver),
         },
-        figures=(partial(pool_figures, POOL),),
+        figures=(partial(pool_figures, POOL), lambda run: checks_table(run, POOL)),
         agent=PROPOSER,
-        findings=(_labels, partial(_kept, solver), _writing, partial(_duplicates, proposer)),
+        findings=(
+            _labels,
+            partial(contradicted_labels, POOL),
+            partial(_kept, solver),
+            _writing,
+            partial(_duplicates, proposer),
+        ),
     )
 
 

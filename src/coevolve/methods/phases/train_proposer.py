@@ -10,6 +10,7 @@ import numpy as np
 
 from coevolve.config import at_iteration
 from coevolve.curriculum.archive import Archive
+from coevolve.curriculum.checks import Known
 from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
 from coevolve.curriculum.voting import agrees, pool_votes
@@ -18,6 +19,7 @@ from coevolve.learning.advantages import keyed
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
 from coevolve.methods.base import open_policy, train_steps
+from coevolve.methods.checking import what_is_known
 from coevolve.methods.config import CoevolutionConfig, RewardSection
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.metrics import refused_facts, train_facts
@@ -25,7 +27,7 @@ from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
 from coevolve.methods.phases.proposer_report import STEP, proposer_report, shown_facts, step_facts
 from coevolve.methods.polling import poll_for_reward, voters
-from coevolve.methods.questions import Written, answers_of, read_questions
+from coevolve.methods.questions import Written, answers_of, read_questions, refusal_of
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.asking import subjects, write
 from coevolve.rollout.policy import Policy
@@ -87,9 +89,13 @@ class TrainProposer:
         tasks = [w.task for w in written if w.task is not None]
         by_voter = poll_for_reward(state, tasks, t, seed_of(seed, "votes"))
         with state.spent.grading():
-            votes = [pool_votes([answers_of(x[n]) for x in by_voter], judge=state.judge) for n in range(len(tasks))]
-            groups = [Group(task, by_voter[0][n], votes[n]) for n, task in enumerate(tasks)]
-            rewards = score_questions(config.reward, t, written, groups, archive, state.judge)
+            refusal = refusal_of(state.world)
+            heard = [[answers_of(x[n], refusal=refusal) for x in by_voter] for n in range(len(tasks))]
+            groups = [
+                Group(task, by_voter[0][n], pool_votes(heard[n], judge=state.judge)) for n, task in enumerate(tasks)
+            ]
+            known = what_is_known(state, groups) if config.reward.limits().asked else []
+            rewards = score_questions(config.reward, t, written, groups, archive, state.judge, known)
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
@@ -136,6 +142,7 @@ def score_questions(
     groups: Sequence[Group],
     archive: Archive,
     judge: Judge = OWN_RULES,
+    known: Sequence[Known] = (),
 ) -> list[RewardParts]:
     """The composite reward of every written text (methods: R_C).
 
@@ -144,6 +151,7 @@ def score_questions(
         groups: voted trajectories, of the texts with a task, in their order.
         archive: questions of earlier iterations, for the novelty term.
         judge: the one that made the votes.
+        known: of the groups, where ``section`` asks for checks.
     """
     asked = [i for i, w in enumerate(written) if w.task is not None]
     questions = [written[i].question for i in asked]
@@ -151,6 +159,7 @@ def score_questions(
     shares = cluster_shares(questions, threshold=section.bleu_threshold, mask_numbers=section.mask_numbers)
     shares = shares * len(asked) / len(written)
     templates = archive.template_shares(questions)
+    limits = section.limits()
     reward = partial(
         curriculum_reward,
         lambda_unc=section.lambda_unc,
@@ -167,6 +176,7 @@ def score_questions(
         agreed = [agrees(x.answer, group.vote) for x in heard]
         own = group.task.proposed_answer
         counts = not section.own_answer or (group.vote.p_hat > 0.1 and agrees(own, group.vote, judge=judge))
+        counts = counts and not (known and known[n].first_failed(limits))
         calls = count_tool_calls([len(x.tool_calls) for x in heard], agreed, section.tool_count)
         out[i] = reward(
             well_formed=True,

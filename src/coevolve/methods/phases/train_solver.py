@@ -30,6 +30,7 @@ from coevolve.methods.phases.solver_report import (
     step_facts,
 )
 from coevolve.methods.probe import keep_or_roll_back
+from coevolve.methods.questions import refusal_of
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.asking import solve
 from coevolve.rollout.policy import Policy
@@ -91,7 +92,8 @@ class TrainSolver:
         gap = policy.check_logprobs([x for group in answers for x in group])
         with state.spent.grading():
             if config.solver.relabel:
-                batch = [(relabelled(task, group, judge=state.judge), group) for task, group in batch]
+                refusal = refusal_of(state.world)
+                batch = [(relabelled(task, group, judge=state.judge, refusal=refusal), group) for task, group in batch]
             rewards = [label_rewards(task, group, judge=state.judge) for task, group in batch]
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, batch, rewards, step)
