@@ -118,3 +118,13 @@ def test_true_labels_are_those_of_the_meter(meter_without, task) -> None:
 def test_a_world_without_truth_has_no_true_labels() -> None:
     with pytest.raises(ConfigError, match="the world open knows no true answers"):
         TrueLabels(OpenMeter(), "open")
+
+
+def test_labels_are_told_by_check_among_those_that_it_was_asked_of(pool, meter) -> None:
+    watch = PoolMeter(meter)
+    assert all(math.isnan(share) for share in watch.right_by([]))
+    watch.labelled(pool, [])
+    assert watch.right_by([True, True, False, None]) == (0.5, 0.0)
+    passing, failing = watch.right_by([None, None, None, True])
+    assert passing == 1.0
+    assert math.isnan(failing)

@@ -135,6 +135,10 @@ def test_the_summary_has_every_key_that_others_rely_on(finished: Path, cli: Cli)
         assert {"reward", "true_accuracy", "clip_fraction_by_p_hat", "entropy", "kl"} <= set(row["executor"])
         assert 0 <= row["pool"]["first_executor_pass_rate"] <= 1
         assert len(row["pool"]["p_hat_histogram"]) == 11
+        checks = row["pool"]["checks"]
+        assert sorted(checks) == ["numbers", "output", "own_answer", "programs", "refusals"]
+        assert {"gated", "limit", "passing", "failing", "right_passing", "right_failing"} == set(checks["output"])
+        assert row["pool"]["contradicted"] <= row["pool"]["asked"]
     assert set(summary["time"]) == {"sample_s", "train_s", "tool_s", "grade_s", "store_s", "other_s"}
     assert summary["tokens"]["sampled"] > summary["tokens"]["trained"] > 0
     assert {"mean_at_8", "tool_calls", "n", "ci95"} <= set(summary["controls"]["fence_forced_base"])
