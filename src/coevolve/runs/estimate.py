@@ -10,7 +10,7 @@ from coevolve.engine.planning.budget import Workload, fitting_micro_batch, memor
 from coevolve.engine.planning.devices import Gpu, gpus
 from coevolve.engine.planning.memory import MemoryPlan
 from coevolve.engine.planning.shapes import ModelShape
-from coevolve.errors import CoevolveError
+from coevolve.errors import CoevolveError, ModelError
 from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
 from coevolve.runs.plan import needs_of, shape_of, workload
@@ -105,11 +105,13 @@ def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitabili
     """
     config = load_config(name)
     on_gpu = config.engine.device == "cuda"
-    shape = shape_of(config)
-    fit = fit_of(shape, workload(config), gpu if on_gpu else None)
-    asked = needs_of(config)
-    fetched, stored = asked.fetched, asked.fetched + asked.stored
     device = "CPU" if not on_gpu else "GPU" if config.engine.gpus == 1 else f"{config.engine.gpus} GPUs"
+    try:
+        shape, asked = shape_of(config), needs_of(config)
+    except ModelError as error:  # such as a package that is not installed
+        return Suitability(name, device, f"{error.what} ({error.fix})")
+    fit = fit_of(shape, workload(config), gpu if on_gpu else None)
+    fetched, stored = asked.fetched, asked.fetched + asked.stored
     needs = f"{device}, {_gigabytes(fit.memory.peak)}" if fit else device
     needs += f"; {_gigabytes(fetched)} to download" if fetched else ""
     if config.engine.gpus > 1:
