@@ -120,6 +120,7 @@ _COLUMNS: dict[str, str] = {
     "kept": "whether it was kept for training",
     "reason": "why, or why not",
     "tool_calls": "mean number of tool calls; in `trajectories`: the calls, each with code, output shown, and status",
+    "refused": "in `tasks`: boxes that were no answer, by reason; in `trajectories`: the reason, empty where none was",
     "outputs": "answers for the label whose last working program printed something",
     "supported": "those of them whose program printed the label last",
     "programs": "programs of different shape among them",
