@@ -48,6 +48,12 @@ class RunError(CoevolveError):
     """A run folder that is in use, damaged, or written by another version."""
 
 
+class NothingToLearn(RunError):
+    """A run, or a model that was tried, in whose texts there is nothing to learn from."""
+
+    exit_code = 3
+
+
 class SandboxUnavailable(CoevolveError):
     """This machine lacks a layer that the sandbox requires; nothing was executed."""
 

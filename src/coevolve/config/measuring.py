@@ -101,3 +101,9 @@ class HealthSection(Section):
     rollback: bool = Field(
         True, description="go back to the last good executor when a new one is worse on the probe beyond noise"
     )
+    trial: int = Field(
+        24,
+        ge=0,
+        description="texts of the first look at the model of a run in world open, and about as many answers; where "
+        "nothing can be learned from them, or from the first step or pool, the run stops; 0 = no such look",
+    )

@@ -72,6 +72,11 @@ class Config(Section):
         """Whether training compares with a second model, as a KL term does; plans of memory ask."""
         return False
 
+    @property
+    def has_trial(self) -> bool:
+        """Whether a run looks at what its model writes before it trains, and stops where nothing can be learned."""
+        return self.world == "open" and self.health.trial > 0
+
     def has_tool(self, agent: str) -> bool:
         """Whether an agent may call the Python tool: all may but the proposer."""
         return self.tool.enabled and agent != PROPOSER

@@ -26,12 +26,13 @@ from coevolve.evaluation.suites import MEAN_AT_K, by_part
 from coevolve.methods.base import Phase, State
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.pool_report import read_tasks
+from coevolve.methods.phases.trial import Trial
 from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Snapshot
 from coevolve.suites.base import Source
-from coevolve.types import PROPOSER, Origin
+from coevolve.types import PROPOSER, SOLVER, Origin
 from coevolve.worlds.base import HELD_OUT, SUITES, Problem, Suite
 
 
@@ -161,10 +162,18 @@ def run_phases(config: Config, sources: Sequence[Source] | None = None) -> list[
         sources: of the suites that were chosen; None: they are looked for when they are needed.
     """
     method, meter = method_named(config.method), _meter_of(config, sources)
-    out: list[Phase] = [Evaluate(config, 0, meter)]
+    out: list[Phase] = [*_first_look(config), Evaluate(config, 0, meter)]
     for t in range(1, config.iterations + 1):
         out += [*method.phases(config, t), Evaluate(config, t, meter)]
     return out
+
+
+def _first_look(config: Config) -> list[Phase]:
+    """The look at the base model before anything else, in runs that have both agents and ask for it."""
+    agents = {agent.id for agent in method_named(config.method).agents(config)}
+    if isinstance(config, CoevolutionConfig) and config.has_trial and {PROPOSER, SOLVER} <= agents:
+        return [Trial(config)]
+    return []
 
 
 def _meter_of(config: Config, sources: Sequence[Source] | None) -> RunMeter:
@@ -178,7 +187,8 @@ def run_reports(config: Config) -> tuple[PhaseReport, ...]:
     Those that this configuration leaves out are among them, so that every run of a method has the same keys.
     """
     method = method_named(config.method)
-    declared = (evaluation_report(labels_of(config)[method_named(config.method).answerer]), *method.reports)
+    looks = [phase.report for phase in _first_look(config)]
+    declared = (*looks, evaluation_report(labels_of(config)[method_named(config.method).answerer]), *method.reports)
     names = {report.name for report in declared}
     return (*declared, *(x.report for x in method.phases(config, 1) if x.report.name not in names))
 

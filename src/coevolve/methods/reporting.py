@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from coevolve.types import PROPOSER, SOLVER
+
+if TYPE_CHECKING:
+    from coevolve.methods.obstacles import Obstacle
 
 Row = Mapping[str, Any]  # a line of metrics.jsonl
 Summary = Mapping[str, Any]  # as ``coevolve summary --json`` prints it
@@ -137,6 +140,7 @@ class Seen:
 
     rows: Sequence[Row]
     iteration: int
+    config: Any = None  # of the run; None where it is not known: then nothing is said that depends on it
 
     def all(self, event: str) -> list[Row]:
         """Rows of an event, of all iterations so far."""
@@ -203,6 +207,8 @@ class PhaseReport:
         step_facts: numbers of the newest step that a page which follows a run shows: (key, label).
         notices: events that a person must read, each with its title; their rows have a ``text``.
         alarms: by kind, a check that returns a sentence, or "" when all is well.
+        stops: what leaves nothing to learn, so that a run in the open world ends there; looked at as soon as a phase,
+            or the first step of one, is finished.
         findings: judgements of the whole run, from its summary and rows; None where nothing was measured.
         figures: figures of the page, see :mod:`coevolve.methods.figures`.
         agent: id of the agent that acts in it, in whose colour the page shows it; empty: none in particular.
@@ -220,6 +226,7 @@ class PhaseReport:
     step_facts: tuple[tuple[str, str], ...] = ()
     notices: Mapping[str, str] = field(default_factory=dict)
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
+    stops: Callable[[Seen], Sequence[Obstacle]] | None = None
     findings: tuple[Judgement, ...] = ()
     figures: tuple[Callable[..., Any], ...] = ()
     agent: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from coevolve.config import Config
 from coevolve.engine.factory import Trainers
-from coevolve.errors import EngineError, RunError
+from coevolve.errors import EngineError, NothingToLearn, RunError
 from coevolve.evaluation.chosen import FACTS, changes, chosen, keep, kept_files, kept_sources
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.oracle import ORACLE_FACT, TrueLabels
@@ -29,6 +29,7 @@ from coevolve.runs import preflight, provenance
 from coevolve.runs.base_model import base_digest, check_same_base
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal, RunSavePoints
+from coevolve.runs.learnable import require_learning
 from coevolve.runs.plan import name_of
 from coevolve.runs.preflight import Launch
 from coevolve.runs.stopping import StopRequest
@@ -68,6 +69,7 @@ def resume(path: Path, progress: Progress) -> Path:
     folder = RunFolder.open(path)
     try:
         check_names(folder.config)
+        require_learning(folder.records)
         folder.records.verify_all()
         finished = frozenset(folder.records.finished_phases)
         sources = kept_sources(folder.records, folder.config.evaluation)
@@ -143,6 +145,9 @@ def _execute(
     except KeyboardInterrupt:
         _leave(folder, "interrupted")
         raise
+    except NothingToLearn:
+        _leave(folder, "interrupted")
+        raise
     except Exception as error:
         _leave(folder, "failed")
         _refuse_shortage(error, folder.path if folder else None)
@@ -213,7 +218,7 @@ def _work(
         open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer
         spent = Spent()
         clock = PhaseClock(folder, rollouts, spent)
-        save_points = RunSavePoints(folder, clock, stop)
+        save_points = RunSavePoints(folder, clock, stop, require_learning)
         journal = Journal(rollouts, folder, clock, stop)
         state = State(
             config,
@@ -262,10 +267,11 @@ def _run_phase(
     folder.log_timing({"phase": name, "iteration": phase.iteration} | clock.end())
     folder.finish(name, files)
     progress.end_phase(phase.report.line(folder.records.metrics(), phase.iteration))
+    require_learning(folder.records)
 
 
 def _look_for_alarms(folder: RunFolder, iteration: int, progress: Progress) -> None:
-    for alarm in alarms(folder.records.metrics(), iteration, run_reports(folder.config)):
+    for alarm in alarms(folder.records.metrics(), iteration, run_reports(folder.config), folder.config):
         folder.log(alarm.row(iteration))
         progress.note(f"ALARM in iteration {iteration}: {alarm.text}   (docs/health.md)")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from coevolve.rollout.policy import Policy
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.stopping import StopRequest
 from coevolve.store.folder import RunFolder
+from coevolve.store.records import RunRecords
 from coevolve.store.trajectories import journal_rows, trajectories_from_rows
 from coevolve.types import Trajectory
 
@@ -72,8 +73,18 @@ def _name(policies: Mapping[str, Snapshot], episodes: Sequence[Episode]) -> str:
 class RunSavePoints:
     """Implements :class:`coevolve.methods.base.SavePoints` on a run folder: one folder, replaced step by step."""
 
-    def __init__(self, folder: RunFolder, clock: PhaseClock, stop: StopRequest) -> None:
-        self._folder, self._clock, self._stop = folder, clock, stop
+    def __init__(
+        self,
+        folder: RunFolder,
+        clock: PhaseClock,
+        stop: StopRequest,
+        after_first: Callable[[RunRecords], None] = lambda records: None,
+    ) -> None:
+        """
+        Args:
+            after_first: called when the first step of a phase is kept; what it raises ends the run there.
+        """
+        self._folder, self._clock, self._stop, self._after_first = folder, clock, stop, after_first
 
     def load(self, policy: Policy) -> int:
         """Bring the policy to where the phase was; returns the steps that are finished, 0 for a new phase."""
@@ -88,4 +99,6 @@ class RunSavePoints:
         """Save the policy when enough steps are done since the last time, or when the run is to stop."""
         if step % self._folder.config.run.save_every == 0 or self._stop.asked:
             self._folder.save_point(step, policy.save_state, policy.extra_state(), self._clock.times)
+        if step == 1:
+            self._after_first(self._folder.records)
         self._stop.check()

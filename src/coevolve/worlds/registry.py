@@ -34,6 +34,7 @@ class WorldEntry:
     Args:
         open: the learner's view of it; costs nothing.
         example: a question, for whoever wants to ask one.
+        plain: simple questions of several kinds, for a first look at a model; empty: the example.
         prompt_tokens: an allowance for framing and question, for plans of memory.
         sizes: None where nothing was measured: plans take half of what is allowed.
         check: raises ValueError where the settings do not fit the world; says which keys contradict each other.
@@ -43,6 +44,7 @@ class WorldEntry:
 
     open: Callable[[WorldSettings], World]
     example: str = "your question"
+    plain: tuple[str, ...] = ()
     prompt_tokens: int = 512
     sizes: TextSizes | None = None
     check: Callable[[WorldSettings], None] = lambda settings: None
@@ -84,6 +86,12 @@ def _open_open(settings: WorldSettings) -> World:
 
 
 _SHORT_PROMPT = 64
+_PLAIN = (
+    "What is the product of 17 and 24?",
+    "A notebook costs 3 dollars. How many dollars do 7 notebooks cost?",
+    "What is the remainder when 47 is divided by 6?",
+    "What is the area of a rectangle that is 6 long and 9 wide?",
+)
 WORLDS: Mapping[str, WorldEntry] = {
     "miniature": WorldEntry(
         _open_miniature,
@@ -94,7 +102,8 @@ WORLDS: Mapping[str, WorldEntry] = {
     ),
     "open": WorldEntry(
         _open_open,
-        example="What is the sum of the first 100 odd numbers?",
+        example=_PLAIN[0],
+        plain=_PLAIN,
         check=_check_open,
         make_model=make_small,
         note="model.path is not set: the base model is a small random one, and nothing it learns means anything",

@@ -19,6 +19,7 @@ from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Store
 from coevolve.methods.config import RewardSection
 from coevolve.methods.metrics import mean, sampled_entropy
+from coevolve.methods.obstacles import Obstacle, unanswered, unasked, unkept, unrun
 from coevolve.methods.phases.checks_report import checks_table, contradicted_labels
 from coevolve.methods.phases.figures import pool_figures
 from coevolve.methods.questions import Written
@@ -267,10 +268,12 @@ def pool_report(labels: Labels) -> PhaseReport:
             "malformed": partial(_malformed, proposer),
             "all agree": _all_agree,
             "none agree": _none_agree,
+            "nobody answered": partial(_nobody_answered, solver),
             "undecided votes": _undecided,
             "no frontier": partial(_no_frontier, solver),
             "wrong labels": partial(_wrong_labels, solver),
         },
+        stops=_stops,
         figures=(partial(pool_figures, POOL), lambda run: checks_table(run, POOL)),
         agent=PROPOSER,
         findings=(
@@ -347,7 +350,9 @@ def _malformed(proposer: str, seen: Seen) -> str:
     share = number(row, "well_formed", 1.0)
     if number(row, "size") < LEAST or share >= WELL_FORMED:
         return ""
-    return f"questions are no longer well formed: {percent(share)} of what the {proposer} wrote can be asked"
+    before = [number(r, "well_formed") for r in seen.all(POOL) if number(r, "size") >= LEAST]
+    said = "no longer well formed" if max(before) >= WELL_FORMED else "not well formed, and never were"
+    return f"questions are {said}: {percent(share)} of what the {proposer} wrote can be asked"
 
 
 def _all_agree(seen: Seen) -> str:
@@ -363,10 +368,25 @@ def _none_agree(seen: Seen) -> str:
     bins, asked, votes = row.get("p_hat_histogram"), number(row, "asked"), row.get("votes")
     if asked < LEAST or not bins or not votes:
         return ""
+    silent = _unanswered(row)
     alone = sum(bins[: round(10 / votes) + 1])  # p_hat of a class with one vote
-    if alone <= UNANIMOUS * asked:
+    if alone <= UNANIMOUS * asked or silent > UNANIMOUS * asked:
         return ""
-    return f"no votes agree: in {alone} of {asked:.0f} tasks hardly two of {votes} answers are the same"
+    but = f", and in {silent:.0f} there is none that can be read" if silent else ""
+    return f"no votes agree: in {alone} of {asked:.0f} tasks hardly two of {votes} answers are the same{but}"
+
+
+def _nobody_answered(solver: str, seen: Seen) -> str:
+    row = seen.last(POOL)
+    asked, silent = number(row, "asked"), _unanswered(row)
+    if asked < LEAST or silent <= UNANIMOUS * asked:
+        return ""
+    return f"nobody answered: in {silent:.0f} of {asked:.0f} tasks no answer of the {solver} can be read"
+
+
+def _unanswered(row: Row) -> float:
+    """Tasks of a pool to which nobody gave an answer that can be read."""
+    return number(row.get("reasons") or {}, "no_answer")
 
 
 def _undecided(seen: Seen) -> str:
@@ -385,7 +405,28 @@ def _no_frontier(solver: str, seen: Seen) -> str:
     size, kept = number(row, "size"), number(row, "kept")
     if size < LEAST or kept >= FRONTIER * size:
         return ""
-    return f"nothing is at the frontier: the gate kept {kept:.0f} of {size:.0f} tasks, so the {solver} learns nothing"
+    asked = number(row, "asked", size)
+    few = f" (only {asked:.0f} of them could be asked)" if asked < WELL_FORMED * size else ""
+    return (
+        f"nothing is at the frontier: the gate kept {kept:.0f} of {size:.0f} texts{few}, so the {solver} learns nothing"
+    )
+
+
+def _stops(seen: Seen) -> list[Obstacle]:
+    """What the first pool of all shows: nothing to ask, nobody who answers, no program that runs, no task kept."""
+    row = seen.last(POOL)
+    size, config = number(row, "size"), seen.config
+    if seen.iteration != 1 or size < LEAST:
+        return []
+    where, asked = "the first pool", number(row, "asked")
+    if not number(row, "well_formed", 1.0):
+        return [unasked(where, round(size))]
+    if asked and _unanswered(row) == asked:
+        return [unanswered(where)]
+    paid = config.proposer.train and config.has_tool(SOLVER) and config.reward.lambda_tool > 0
+    if paid and not number(row, "tool_calls", 1.0):
+        return [unrun(where)]
+    return [] if number(row, "kept", 1.0) else [unkept(row, *config.gate.bounds(1))]
 
 
 def _wrong_labels(solver: str, seen: Seen) -> str:

@@ -10,6 +10,7 @@ from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote_entropy
 from coevolve.methods.metrics import mean, training_alarms
+from coevolve.methods.obstacles import Obstacle, unanswered, unasked, unrun
 from coevolve.methods.phases.figures import proposer_figures
 from coevolve.methods.polling import ByVoter
 from coevolve.methods.questions import Written
@@ -20,11 +21,12 @@ from coevolve.methods.reporting import (
     Row,
     Seen,
     Unit,
+    number,
     part_of,
     percent,
     two_digits,
 )
-from coevolve.types import PROPOSER, Group
+from coevolve.types import PROPOSER, SOLVER, Group
 
 CURRICULUM = "curriculum"
 STEP = f"{CURRICULUM}_step"
@@ -105,9 +107,25 @@ def proposer_report(labels: Labels) -> PhaseReport:
         step_event=STEP,
         step_facts=(("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
         alarms=training_alarms(STEP, CURRICULUM, proposer),
+        stops=_stops,
         figures=(partial(proposer_figures, STEP),),
         agent=PROPOSER,
     )
+
+
+def _stops(seen: Seen) -> list[Obstacle]:
+    """What the first step of all shows: texts that are all malformed, or questions that nobody answers."""
+    steps = [row for row in seen.now(STEP) if seen.iteration == 1 and row.get("step") == 1]
+    if not steps:
+        return []
+    row, section, n = steps[0], seen.config.proposer, seen.config.proposer.questions
+    where = f"the first step of the {CURRICULUM}"
+    if not number(row, "format", 1.0):
+        return [unasked(where, n)]
+    if not number(row, "p_hat", 1.0):
+        return [unanswered(where)]
+    paid = section.train and seen.config.has_tool(SOLVER) and seen.config.reward.lambda_tool > 0
+    return [unrun(where)] if paid and not number(row, "tool_calls", 1.0) else []
 
 
 _REWARD = Quantity(

@@ -1,0 +1,156 @@
+"""The first look at a model, before anything is trained: can its texts be read, run and voted on?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coevolve.curriculum.voting import pool_votes
+from coevolve.engine.vocabulary import read_vocabulary
+from coevolve.grading.equivalence import Judge
+from coevolve.methods.config import CoevolutionConfig
+from coevolve.methods.config import CoevolutionState as State
+from coevolve.methods.counting import count_answers, count_texts
+from coevolve.methods.obstacles import Counts, Obstacle, Setup, obstacles
+from coevolve.methods.phases.trial_report import obstacle_facts, trial_facts, trial_report
+from coevolve.methods.questions import Written, answers_of, read_questions
+from coevolve.methods.reporting import PhaseCost
+from coevolve.rollout.asking import solve, write
+from coevolve.rollout.base import Rollouts, Snapshot
+from coevolve.rollout.seeds import seed_of
+from coevolve.types import PROPOSER, SOLVER, Group, Task
+from coevolve.worlds.base import Contract, World
+from coevolve.worlds.registry import world_named
+
+VOTES = 4  # answers to each question
+_TEXTS_PER_QUESTION = 4  # so that there are about as many answers to own questions as texts
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """The texts of a first look, and what was counted in them.
+
+    Args:
+        own: the proposer's questions that were answered, with their votes.
+        plain: plain questions of several kinds, with theirs.
+    """
+
+    written: Sequence[Written]
+    own: Sequence[Group]
+    plain: Sequence[Group]
+    counts: Counts
+    obstacles: Sequence[Obstacle]
+
+
+class Trial:
+    """Some questions are written and some are answered, with the base model in both roles. Trains nothing."""
+
+    by_steps = False
+    steps = 1
+    iteration = 0
+
+    def __init__(self, config: CoevolutionConfig) -> None:
+        self.report = trial_report()
+
+    def cost(self, config: CoevolutionConfig) -> PhaseCost:
+        """As many texts as ``health.trial`` says, about as many answers, and those to the plain questions."""
+        texts = config.health.trial
+        prompts = _own_questions(texts) + len(plain_questions(config.world))
+        return PhaseCost(texts, VOTES * prompts, prompts)
+
+    def run(self, state: State) -> list[Path]:
+        """Leaves what was counted and what does not work; whoever drives the run decides by it whether to go on."""
+        ends = read_vocabulary(state.world.base_model()).ends
+        policy = state.checkpoints.weights(SOLVER, 0)
+        look = first_look(state.rollouts, policy, state.world, state.config, state.judge, ends)
+        state.store.log(trial_facts(look.counts))
+        if look.obstacles:
+            state.store.log(obstacle_facts(look.obstacles))
+        for obstacle in look.obstacles:
+            state.progress.note(obstacle.advice)
+        state.progress.step(1, {})
+        return []
+
+
+def first_look(
+    rollouts: Rollouts,
+    policy: Snapshot,
+    world: World,
+    config: CoevolutionConfig,
+    judge: Judge,
+    ends: frozenset[int],
+    texts: int | None = None,
+) -> FirstLook:
+    """Write and answer as the phases of a run do, with random numbers of its own.
+
+    Args:
+        rollouts: of both agents.
+        policy: the base model.
+        world: of the run.
+        config: of the run.
+        judge: makes the votes.
+        ends: end tokens of the model.
+        texts: how many are written; default: ``health.trial``.
+    """
+    texts = config.health.trial if texts is None else texts
+    seed, origin = seed_of(config.seed, "trial"), config.origin(0)
+    written = read_questions(
+        world,
+        write(rollouts, policy, texts, seed=seed),
+        origin,
+        "trial",
+        turns=config.dialogue.turns,
+        own_answer=config.proposer.own_answer,
+    )
+    different = {w.question: w.task for w in reversed(written) if w.task is not None}
+    own = [w.task for w in written if w.task is not None and different[w.question] is w.task][: _own_questions(texts)]
+    plain = [
+        Task(f"plain-{n}", (question,), "plain", origin) for n, question in enumerate(plain_questions(config.world))
+    ]
+    answers = solve(rollouts, policy, [*own, *plain], VOTES, seed=seed_of(seed, "answers"))
+    groups = [
+        Group(task, group, pool_votes([answers_of(group)], judge=judge))
+        for task, group in zip([*own, *plain], answers, strict=True)
+    ]
+    counts = Counts(
+        count_texts(written, world.contract.proposer_opening, ends),
+        count_answers([x for group in groups for x in group.trajectories], ends),
+        VOTES,
+        own=tuple(group.vote.p_hat for group in groups[: len(own)]),
+        plain=tuple(group.vote.p_hat for group in groups[len(own) :]),
+    )
+    found = obstacles(counts, setup_of(config, world.contract))
+    return FirstLook(written, groups[: len(own)], groups[len(own) :], counts, found)
+
+
+def plain_questions(world: str) -> tuple[str, ...]:
+    """Simple questions of several kinds in the language of a world."""
+    entry = world_named(world)
+    return entry.plain or (entry.example,)
+
+
+def _own_questions(texts: int) -> int:
+    return max(texts // _TEXTS_PER_QUESTION, 1)
+
+
+def setup_of(config: CoevolutionConfig, contract: Contract) -> Setup:
+    """What of a configuration decides whether texts can be read."""
+    sampling, is_open = config.sampling, config.world == "open"
+
+    def heat(agent: str) -> tuple[str, float]:
+        own = {PROPOSER: sampling.proposer, SOLVER: sampling.solver}[agent].temperature
+        return f"sampling.{agent}.temperature" if own else "sampling.temperature", sampling.of(agent).temperature
+
+    return Setup(
+        prompts=config.model.contract if is_open else "",
+        chat="-chat-" in contract.name,
+        tool=config.has_tool(SOLVER),
+        paid=config.has_tool(SOLVER) and config.reward.lambda_tool > 0 and config.proposer.train,
+        own_answer=config.proposer.own_answer,
+        max_tokens=sampling.max_tokens,
+        question_tokens=sampling.question_tokens,
+        max_turns=config.tool.max_turns,
+        proposer_heat=heat(PROPOSER),
+        solver_heat=heat(SOLVER),
+    )
