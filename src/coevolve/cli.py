@@ -94,6 +94,31 @@ def run(
         running.start_run(resolved, quiet=quiet, as_json=as_json)
 
 
+@app.command("try")
+def try_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, hub id, or miniature.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Settings of a run; default: one that fits the model and this machine."),
+    ] = None,
+    prompts: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Prompts of the open world: a packaged name or a file.")
+    ] = None,
+    overrides: Overrides = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Questions to write; default: health.trial.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Try a model before anything is trained: what it writes, what does not work yet, and which key would change it.
+
+    Ends with 0 where it can learn, with 3 where nothing can be learned.
+    """
+    from coevolve.commands import trying
+
+    trying.run(model, preset=preset, prompts=prompts, overrides=overrides or [], questions=questions, as_json=as_json)
+
+
 @app.command()
 def resume(
     run: Annotated[

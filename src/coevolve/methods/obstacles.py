@@ -13,6 +13,7 @@ from coevolve.methods.reporting import Row
 
 NOISE = 2.5  # nats per token: fluent text of a language model has about 1
 ENOUGH = 0.5  # share of texts below which it is told that something seldom works
+USED = 0.25  # share of answers in which a program should run, where there is a tool: not every question needs one
 ECHOES = 0.1  # share of boxes that repeat what went wrong
 FEW = 3  # tasks below which nothing is said of votes, and well-formed questions below which of their likeness
 
@@ -39,8 +40,8 @@ class Obstacle:
 
     @property
     def advice(self) -> str:
-        """``<sentence>: <keys>`` in one line."""
-        return f"{self.text}: {self.change}"
+        """The sentence and the keys in one line."""
+        return f"{self.text}. Try {self.change}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,10 @@ class Setup:
 
 
 def obstacles(counts: Counts, setup: Setup) -> list[Obstacle]:
-    """Everything that does not work: what leaves nothing to learn first, then in the order in which a text is made."""
+    """Everything that does not work: what leaves nothing to learn first, then in the order in which a text is made.
+
+    Noise comes before the faults that it explains.
+    """
     found = [*_noise(counts, setup), *_questions(counts.texts, setup), *_answers(counts.answers, setup)]
     found += [*_tool(counts.answers, setup), *_ends(counts, setup), *_votes(counts, setup)]
     return sorted(found, key=lambda obstacle: not obstacle.fatal)
@@ -134,6 +138,7 @@ def _noise(counts: Counts, setup: Setup) -> Iterator[Obstacle]:
         "noise",
         f"the texts are close to noise at this temperature ({said}; fluent text has about 1)",
         f"{', '.join(cooler)}, or a top_p below 1",
+        fatal=not (counts.texts.well_formed and counts.answers.answered),
     )
 
 
@@ -251,7 +256,7 @@ def _tool(answers: AnswerCounts, setup: Setup) -> Iterator[Obstacle]:
     m = answers.answers
     if not (m and setup.tool):
         return
-    if answers.ran < ENOUGH * m:
+    if answers.ran < USED * m:
         yield _no_calls(answers, setup, fatal=setup.paid and not answers.calls)
     if answers.calls and not answers.calls_ok:
         yield Obstacle("programs fail", f"all {answers.calls} programs that ran failed", setup.better_prompts)
@@ -269,7 +274,7 @@ def _no_calls(answers: AnswerCounts, setup: Setup, *, fatal: bool) -> Obstacle:
     """Why programs do not run, where in most answers none does."""
     m = answers.answers
     so = f"a program ran in {_of(answers.ran, m, 'answers')}"
-    if answers.unrun and not setup.at_fence:
+    if answers.unrun > answers.calls and not setup.at_fence:
         return Obstacle(
             "unrun programs",
             f"{so}: {answers.unrun} programs were closed and never ran, since the line ```output does not follow",

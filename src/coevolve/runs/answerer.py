@@ -154,12 +154,12 @@ def of_model(
         ConfigError: no such model or preset; a key that says nothing here, or a value that is not allowed.
         ModelError: the model cannot be used.
     """
-    _refuse_what_is_no_model(name)
+    refuse_what_is_no_model(name)
     _refuse_meaningless(overrides, (*_ACTING, *_OF_A_MODEL))
     if prompts is not None and not tool and prompt_file(prompts).solver_without_tool is None:
         what = f"the prompts of {prompts} tell of a tool, and have no words for a solver without it"
         raise ConfigError(what, where="--no-tool", fix="--prompts r-zero or plain")
-    config = load_config(_preset_for(name, preset), overrides=overrides, layers=[_layer_for(name, preset, prompts)])
+    config = load_config(_preset_for(name, preset), overrides=overrides, layers=[model_layer(name, preset, prompts)])
     _refuse_overruled(config.sampling, overrides, SOLVER)
     config = config if tool else changed_config(config, layers=[_without_tool(config.world_settings)])
     world = _world_of(config.world_settings)
@@ -310,7 +310,7 @@ def _refuse_overruled(sampling: SamplingSection, overrides: Iterable[str], agent
         )
 
 
-def _refuse_what_is_no_model(name: str) -> None:
+def refuse_what_is_no_model(name: str) -> None:
     path = Path(name).expanduser()
     if name in EMBEDDED:
         return
@@ -337,7 +337,7 @@ def _preset_for(name: str, preset: str | None) -> str:
     return (presets_for(DEFAULT_METHOD, name) or presets_for(DEFAULT_METHOD))[0]
 
 
-def _layer_for(name: str, preset: str | None, prompts: str | None) -> Layer:
+def model_layer(name: str, preset: str | None, prompts: str | None) -> Layer:
     """The model, in place of the preset's, and what follows from measuring it as it is."""
     values: dict[str, object] = {"model.path": None if name == EMBEDDED[0] else name, "lora.enabled": False}
     if prompts is not None:
