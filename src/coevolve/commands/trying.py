@@ -80,7 +80,7 @@ def lines(tried: Tried, command: str) -> Iterator[str]:
 
 
 def _heading(tried: Tried) -> Iterator[str]:
-    setup, config = tried.setup, tried.config
+    setup, config = tried.look.setup, tried.config
     form = "by the model's chat template" if setup.chat else "as plain text"
     prompts = f"prompts {setup.prompts}, {form}" if setup.prompts else f"prompts of the world {config.world}"
     tool = f"tool {'on' if setup.tool else 'off'}"
@@ -178,7 +178,7 @@ def _wrapped(line: str, margin: str) -> Iterator[str]:
 def rates(tried: Tried) -> list[tuple[str, int, int]]:
     """What was counted: (what, how many, of how many)."""
     texts, answers = tried.look.counts.texts, tried.look.counts.answers
-    return [*_rates_of_texts(texts), *_rates_of_answers(answers, tool=tried.setup.tool)]
+    return [*_rates_of_texts(texts), *_rates_of_answers(answers, tool=tried.look.setup.tool)]
 
 
 def _rates_of_texts(counts: TextCounts) -> list[tuple[str, int, int]]:
@@ -220,7 +220,8 @@ def _rate_line(name: str, part: int, whole: int) -> str:
 
 def measures(tried: Tried) -> list[tuple[str, str]]:
     """Numbers that are no shares."""
-    counts, speed = tried.look.counts, tried.speed
+    counts = tried.look.counts
+    how, seconds = tried.iteration_time
     texts, answers = counts.texts, counts.answers
     agreement = sorted(counts.own) or sorted(counts.plain)
     spread = f"{agreement[0]:.2f} to {agreement[-1]:.2f}" if agreement else "-"
@@ -231,9 +232,9 @@ def measures(tried: Tried) -> list[tuple[str, str]]:
         ("entropy of questions, nats a token", _nats(texts.entropy)),
         ("entropy of answers, nats a token", _nats(answers.entropy)),
         (f"agreement of {counts.votes} votes, {whose} questions", spread),
-        ("tokens sampled per second", f"{speed.per_second:,.0f}"),
-        ("tokens that one iteration samples", f"{speed.iteration_tokens:,}"),
-        (speed.how, f"{duration(speed.iteration_seconds)}"),
+        ("tokens sampled per second", f"{tried.tokens_per_second:,.0f}"),
+        ("tokens that one iteration samples", f"{tried.iteration_tokens:,}"),
+        (how, duration(seconds)),
     ]
 
 
@@ -258,7 +259,8 @@ def _verdict(obstacles: Sequence[Obstacle], command: str) -> Iterator[str]:
 
 def content(tried: Tried) -> dict[str, object]:
     """Everything as JSON, with all texts."""
-    counts, speed, config = tried.look.counts, tried.speed, tried.config
+    counts, config = tried.look.counts, tried.config
+    how, seconds = tried.iteration_time
     return {
         "model": tried.name,
         "preset": config.preset,
@@ -269,11 +271,11 @@ def content(tried: Tried) -> dict[str, object]:
         "answers": numbers_of(counts.answers),
         "votes": counts.votes,
         "p_hat": {"own": list(counts.own), "plain": list(counts.plain)},
-        "tokens_per_second": round(speed.per_second, 1),
+        "tokens_per_second": round(tried.tokens_per_second, 1),
         "iteration": {
-            "tokens_sampled": speed.iteration_tokens,
-            "seconds": round(speed.iteration_seconds, 1),
-            "how": speed.how,
+            "tokens_sampled": tried.iteration_tokens,
+            "seconds": round(seconds, 1),
+            "how": how,
         },
         "written": [_written_json(tried, text) for text in tried.look.written],
         "answered": [

@@ -172,7 +172,7 @@ def _first_look(config: Config) -> list[Phase]:
     """The look at the base model before anything else, in runs that have both agents and ask for it."""
     agents = {agent.id for agent in method_named(config.method).agents(config)}
     if isinstance(config, CoevolutionConfig) and config.has_trial and {PROPOSER, SOLVER} <= agents:
-        return [Trial(config)]
+        return [Trial()]
     return []
 
 

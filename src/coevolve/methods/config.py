@@ -12,7 +12,8 @@ from coevolve.config.dotted import DottedPath
 from coevolve.config.section import Probability, ProbabilityPerIteration, StepsPerIteration, Voter
 from coevolve.curriculum.checks import Limits
 from coevolve.methods.base import State
-from coevolve.types import PROPOSER, KLGradient, Origin
+from coevolve.methods.setup import Heat, Setup
+from coevolve.types import PROPOSER, SOLVER, KLGradient, Origin
 
 
 class ChecksSection(Section):
@@ -228,6 +229,32 @@ class CoevolutionConfig(Config):
     def has_probe(self) -> bool:
         """Whether new solvers are held against the best so far on fixed tasks."""
         return self.solver.train and self.health.probe > 0
+
+    @property
+    def setup(self) -> Setup:
+        """What a first look at the model depends on, without what its prompts say of themselves."""
+        sampling, tool = self.sampling, self.has_tool(SOLVER)
+
+        def heat(agent: str) -> Heat:
+            own = {PROPOSER: sampling.proposer, SOLVER: sampling.solver}[agent].temperature
+            return f"sampling.{agent}.temperature" if own else "sampling.temperature", sampling.of(agent).temperature
+
+        return Setup(
+            world=self.world,
+            texts=self.health.trial,
+            seed=self.seed,
+            turns=self.dialogue.turns,
+            method=self.method,
+            prompts=self.model.contract if self.world == "open" else "",
+            tool=tool,
+            paid=tool and self.reward.lambda_tool > 0 and self.proposer.train,
+            own_answer=self.proposer.own_answer,
+            max_tokens=sampling.max_tokens,
+            question_tokens=sampling.question_tokens,
+            max_turns=self.tool.max_turns,
+            proposer_heat=heat(PROPOSER),
+            solver_heat=heat(SOLVER),
+        )
 
     def origin(self, iteration: int) -> Origin:
         """Of the tasks that the proposer of an iteration writes."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from coevolve.methods.counting import AnswerCounts, TextCounts
 from coevolve.methods.reporting import Row
+from coevolve.methods.setup import Setup
 
 NOISE = 2.5  # nats per token: fluent text of a language model has about 1
 ENOUGH = 0.5  # share of texts below which it is told that something seldom works
@@ -61,49 +62,6 @@ class Counts:
     votes: int
     own: tuple[float, ...]
     plain: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What of the configuration decides whether texts can be read.
-
-    Args:
-        prompts: name of the prompts; empty in a world that has prompts of its own.
-        chat: prompts are written by the model's chat template.
-        led: the proposer is shown worked examples, or its texts are made to begin with the tag.
-        tool: the solver has the tool.
-        paid: the proposer is rewarded for tool calls.
-        at_fence: a program runs as soon as its fence closes.
-        echo: the value of a last expression is shown.
-        own_answer: a question without its writer's own box counts as malformed.
-        max_tokens, question_tokens: of an answer and of a question.
-        max_turns: tool calls of an answer.
-        heat: by agent, the key that sets its temperature, and the temperature.
-    """
-
-    prompts: str = "agent0"
-    chat: bool = True
-    led: bool = False
-    tool: bool = True
-    paid: bool = True
-    at_fence: bool = False
-    echo: bool = False
-    own_answer: bool = False
-    max_tokens: int = 200
-    question_tokens: int = 128
-    max_turns: int = 6
-    proposer_heat: tuple[str, float] = ("sampling.temperature", 1.0)
-    solver_heat: tuple[str, float] = ("sampling.temperature", 1.0)
-    refuses_errors: bool = False
-
-    @property
-    def better_prompts(self) -> str:
-        """Prompts that small and base models can follow."""
-        if self.prompts and not self.led:
-            return "model.prompts=arithmetic or grade-school, which show worked examples"
-        if self.prompts:
-            return "model.prompts=FILE with examples that this model can follow"
-        return "model.path=MODEL that knows the format of this world"
 
 
 def obstacles(counts: Counts, setup: Setup) -> list[Obstacle]:

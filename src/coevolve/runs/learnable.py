@@ -6,30 +6,29 @@ The rows of a run say it, so that a run which was taken up again is refused as i
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
-from coevolve.config import Config
 from coevolve.errors import NothingToLearn
 from coevolve.evaluation.phase import run_reports
 from coevolve.methods.obstacles import Obstacle
-from coevolve.methods.reporting import Row, Seen
+from coevolve.methods.reporting import Seen
 from coevolve.store import settings
 from coevolve.store.records import RunRecords
 
 _FIRST = (0, 1)  # iterations whose rows are looked at: later ones may keep nothing for once, and go on
 
 
-def fatal_obstacles(config: Config, rows: Sequence[Row]) -> list[Obstacle]:
+def fatal_obstacles(records: RunRecords) -> list[Obstacle]:
     """What leaves nothing to learn, by the rows of the first look, the first step and the first pool."""
+    config = records.config
     if not config.has_trial:
         return []
-    views = [Seen(rows, iteration, config) for iteration in _FIRST]
+    rows = records.metrics()
     return [
         obstacle
-        for seen in views
+        for iteration in _FIRST
         for report in run_reports(config)
         if report.stops is not None
-        for obstacle in report.stops(seen)
+        for obstacle in report.stops(Seen(rows, iteration, config))
     ]
 
 
@@ -38,7 +37,7 @@ def require_learning(records: RunRecords) -> None:
     Raises:
         NothingToLearn: the run would train on nothing; names the keys that would change it.
     """
-    found = fatal_obstacles(records.config, records.metrics()) if records.config.has_trial else []
+    found = fatal_obstacles(records)
     if not found:
         return
     again = f"coevolve run --config {shlex.quote(str(records.path / settings.NAME))} --set run.dir=NEW"

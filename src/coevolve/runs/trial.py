@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coevolve.config.loading import preset_layer
 from coevolve.engine.base import Folder, Snapshot
 from coevolve.engine.planning.devices import gpus
-from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import ConfigError
 from coevolve.grading.equivalence import open_judge
 from coevolve.methods.config import CoevolutionConfig
-from coevolve.methods.obstacles import Setup
-from coevolve.methods.phases.trial import FirstLook, first_look, setup_of
+from coevolve.methods.phases.trial import FirstLook, first_look
 from coevolve.methods.registry import DEFAULT_METHOD, load_config, method_named, presets_for
+from coevolve.methods.setup import Setup
 from coevolve.rollout.base import RolloutSettings
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.service import LocalRollouts, worker_count
@@ -30,34 +29,24 @@ _SMALLEST = "smoke-hf"  # whose texts a model on a CPU can write in a minute
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast texts were made, and what that means for a run.
+class Tried:
+    """A model, what it wrote, and how fast.
 
     Args:
-        per_second: tokens sampled in a second.
-        iteration_tokens: an iteration samples, if its texts are as long as these.
-        iteration_seconds: that takes, see ``how``.
-        how: what of an iteration is counted, and at which speed.
+        name: of the model.
+        config: of the run that would follow.
+        contract: name of the prompts in full.
+        look: the texts, and what was counted in them.
+        codec: of the model.
+        tokens_per_second: that were sampled.
     """
-
-    per_second: float
-    iteration_tokens: int
-    iteration_seconds: float
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A model, what it wrote, and how fast."""
 
     name: str
     config: CoevolutionConfig
-    contract: str  # its name
-    setup: Setup
+    contract: str
     look: FirstLook
-    speed: Speed
     codec: Codec
-    ends: frozenset[int]
+    tokens_per_second: float
 
     def prompt(self, trajectory: Trajectory) -> str:
         """The prompt of a text as the model read it, special tokens included."""
@@ -65,12 +54,34 @@ class Tried:
 
     def ended_itself(self, tokens: Ints) -> bool:
         """Whether a text ends with an end token of the model."""
-        return len(tokens) > 0 and int(tokens[-1]) in self.ends
+        return len(tokens) > 0 and int(tokens[-1]) in self.look.ends
 
     @property
     def can_learn(self) -> bool:
         """Whether nothing stands in the way that leaves nothing to learn."""
         return not any(obstacle.fatal for obstacle in self.look.obstacles)
+
+    @property
+    def iteration_tokens(self) -> int:
+        """Tokens that an iteration of the run samples, if its texts are as long as these."""
+        costs = [phase.cost(self.config) for phase in method_named(self.config.method).phases(self.config, 1)]
+        texts, answers = self.look.counts.texts, self.look.counts.answers
+        question = texts.tokens / max(texts.texts, 1)
+        answer = answers.tokens / max(answers.answers, 1)
+        return round(sum(c.questions * question + c.answers * c.turns_of_an_answer * answer for c in costs))
+
+    @property
+    def iteration_time(self) -> tuple[str, float]:
+        """What of an iteration is timed, and its seconds.
+
+        In a world whose runs were measured what is known of them counts: a few short texts say little of many.
+        """
+        config = self.config
+        if world_named(config.world).sizes is None:
+            return "sampling them at this speed", self.iteration_tokens / max(self.tokens_per_second, 1e-9)
+        names = [name_of(phase) for phase in method_named(config.method).phases(config, 1)]
+        cpu_s = sum(phase.cpu_s for phase in planned(config) if phase.name in names)
+        return "one iteration, as in earlier runs", cpu_s / worker_count(config.engine)
 
 
 def try_model(
@@ -108,18 +119,17 @@ def try_model(
     fetch_base(config.world, config.model.path)
     world = open_world(config.world_settings)
     base, contract = base_model(world), world.contract
-    ends = read_vocabulary(base).ends
+    setup = config.setup
+    setup = replace(setup, texts=texts or setup.texts or Setup().texts)
     with (
         open_judge(config.grading) as judge,
         closing(LocalRollouts(RolloutSettings.of(config, contract), base)) as rollouts,
     ):
         rollouts.wait()
-        policy = Snapshot("base", -1, Folder(base))
-        look = first_look(rollouts, policy, world, config, judge, ends, texts or config.health.trial or None)
+        look = first_look(rollouts, Snapshot("base", -1, Folder(base)), world, setup, judge)
         cost = rollouts.cost
     seconds = (cost.sample_s + cost.tool_s) / max(cost.workers, 1)
-    speed = _speed(config, look, cost.sampled_tokens / max(seconds, 1e-9))
-    return Tried(name, config, contract.name, setup_of(config, contract), look, speed, Codec(base), ends)
+    return Tried(name, config, contract.name, look, Codec(base), cost.sampled_tokens / max(seconds, 1e-9))
 
 
 def _preset_for(name: str) -> str:
@@ -133,22 +143,3 @@ def _preset_for(name: str) -> str:
 
 def _device(preset: str) -> object:
     return preset_layer(preset).values.get("engine.device", "cpu")
-
-
-def _speed(config: CoevolutionConfig, look: FirstLook, per_second: float) -> Speed:
-    """Of a world whose runs were measured by what is known of them: a few short texts say little of many."""
-    tokens = _tokens_of_an_iteration(config, look)
-    if world_named(config.world).sizes is None or per_second <= 0:
-        return Speed(per_second, tokens, tokens / max(per_second, 1e-9), "sampling them at this speed")
-    names = [name_of(phase) for phase in method_named(config.method).phases(config, 1)]
-    cpu_s = sum(phase.cpu_s for phase in planned(config) if phase.name in names)
-    return Speed(per_second, tokens, cpu_s / worker_count(config.engine), "one iteration, as in earlier runs")
-
-
-def _tokens_of_an_iteration(config: CoevolutionConfig, look: FirstLook) -> int:
-    """Sampled tokens of the phases of iteration 1, at the mean lengths of the trial."""
-    costs = [phase.cost(config) for phase in method_named(config.method).phases(config, 1)]
-    texts, answers = look.counts.texts, look.counts.answers
-    question = texts.tokens / max(texts.texts, 1)
-    answer = answers.tokens / max(answers.answers, 1)
-    return round(sum(c.questions * question + c.answers * c.turns_of_an_answer * answer for c in costs))

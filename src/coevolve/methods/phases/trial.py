@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from coevolve.curriculum.voting import pool_votes
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.grading.equivalence import Judge
-from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.counting import count_answers, count_texts
-from coevolve.methods.obstacles import Counts, Obstacle, Setup, obstacles
+from coevolve.methods.obstacles import Counts, Obstacle, obstacles
 from coevolve.methods.phases.trial_report import obstacle_facts, trial_facts, trial_report
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.methods.reporting import PhaseCost
+from coevolve.methods.setup import Setup
 from coevolve.rollout.asking import solve, write
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import PROPOSER, SOLVER, Group, Task
+from coevolve.types import SOLVER, Group, Task
 from coevolve.worlds.base import Contract, World
 from coevolve.worlds.registry import world_named
 
@@ -34,6 +35,8 @@ class FirstLook:
     Args:
         own: the proposer's questions that were answered, with their votes.
         plain: plain questions of several kinds, with theirs.
+        setup: of the run, with what its prompts say of themselves.
+        ends: the end tokens of the model.
     """
 
     written: Sequence[Written]
@@ -41,6 +44,8 @@ class FirstLook:
     plain: Sequence[Group]
     counts: Counts
     obstacles: Sequence[Obstacle]
+    setup: Setup
+    ends: frozenset[int]
 
 
 class Trial:
@@ -49,11 +54,9 @@ class Trial:
     by_steps = False
     steps = 1
     iteration = 0
+    report = trial_report()
 
-    def __init__(self, config: CoevolutionConfig) -> None:
-        self.report = trial_report()
-
-    def cost(self, config: CoevolutionConfig) -> PhaseCost:
+    def cost(self, config: Any) -> PhaseCost:
         """As many texts as ``health.trial`` says, about as many answers, and those to the plain questions."""
         texts = config.health.trial
         prompts = _own_questions(texts) + len(plain_questions(config.world))
@@ -61,9 +64,8 @@ class Trial:
 
     def run(self, state: State) -> list[Path]:
         """Leaves what was counted and what does not work; whoever drives the run decides by it whether to go on."""
-        ends = read_vocabulary(state.world.base_model()).ends
         policy = state.checkpoints.weights(SOLVER, 0)
-        look = first_look(state.rollouts, policy, state.world, state.config, state.judge, ends)
+        look = first_look(state.rollouts, policy, state.world, state.config.setup, state.judge)
         state.store.log(trial_facts(look.counts))
         if look.obstacles:
             state.store.log(obstacle_facts(look.obstacles))
@@ -73,40 +75,30 @@ class Trial:
         return []
 
 
-def first_look(
-    rollouts: Rollouts,
-    policy: Snapshot,
-    world: World,
-    config: CoevolutionConfig,
-    judge: Judge,
-    ends: frozenset[int],
-    texts: int | None = None,
-) -> FirstLook:
+def first_look(rollouts: Rollouts, policy: Snapshot, world: World, setup: Setup, judge: Judge) -> FirstLook:
     """Write and answer as the phases of a run do, with random numbers of its own.
 
     Args:
         rollouts: of both agents.
         policy: the base model.
         world: of the run.
-        config: of the run.
+        setup: of the run.
         judge: makes the votes.
-        ends: end tokens of the model.
-        texts: how many are written; default: ``health.trial``.
     """
-    texts = config.health.trial if texts is None else texts
-    seed, origin = seed_of(config.seed, "trial"), config.origin(0)
+    contract, ends, seed = world.contract, read_vocabulary(world.base_model()).ends, seed_of(setup.seed, "trial")
     written = read_questions(
         world,
-        write(rollouts, policy, texts, seed=seed),
-        origin,
+        write(rollouts, policy, setup.texts, seed=seed),
+        setup.origin,
         "trial",
-        turns=config.dialogue.turns,
-        own_answer=config.proposer.own_answer,
+        turns=setup.turns,
+        own_answer=setup.own_answer,
     )
-    different = {w.question: w.task for w in reversed(written) if w.task is not None}
-    own = [w.task for w in written if w.task is not None and different[w.question] is w.task][: _own_questions(texts)]
+    first = {w.question: w.task for w in reversed(written) if w.task is not None}
+    own = [w.task for w in written if w.task is not None and first[w.question] is w.task][: _own_questions(setup.texts)]
     plain = [
-        Task(f"plain-{n}", (question,), "plain", origin) for n, question in enumerate(plain_questions(config.world))
+        Task(f"plain-{n}", (question,), "plain", setup.origin)
+        for n, question in enumerate(plain_questions(setup.world))
     ]
     answers = solve(rollouts, policy, [*own, *plain], VOTES, seed=seed_of(seed, "answers"))
     groups = [
@@ -114,14 +106,14 @@ def first_look(
         for task, group in zip([*own, *plain], answers, strict=True)
     ]
     counts = Counts(
-        count_texts(written, world.contract.proposer_opening, ends),
+        count_texts(written, contract.proposer_opening, ends),
         count_answers([x for group in groups for x in group.trajectories], ends),
         VOTES,
         own=tuple(group.vote.p_hat for group in groups[: len(own)]),
         plain=tuple(group.vote.p_hat for group in groups[len(own) :]),
     )
-    found = obstacles(counts, setup_of(config, world.contract))
-    return FirstLook(written, groups[: len(own)], groups[len(own) :], counts, found)
+    setup = _with_prompts(setup, contract)
+    return FirstLook(written, groups[: len(own)], groups[len(own) :], counts, obstacles(counts, setup), setup, ends)
 
 
 def plain_questions(world: str) -> tuple[str, ...]:
@@ -134,23 +126,6 @@ def _own_questions(texts: int) -> int:
     return max(texts // _TEXTS_PER_QUESTION, 1)
 
 
-def setup_of(config: CoevolutionConfig, contract: Contract) -> Setup:
-    """What of a configuration decides whether texts can be read."""
-    sampling, is_open = config.sampling, config.world == "open"
-
-    def heat(agent: str) -> tuple[str, float]:
-        own = {PROPOSER: sampling.proposer, SOLVER: sampling.solver}[agent].temperature
-        return f"sampling.{agent}.temperature" if own else "sampling.temperature", sampling.of(agent).temperature
-
-    return Setup(
-        prompts=config.model.contract if is_open else "",
-        chat="-chat-" in contract.name,
-        tool=config.has_tool(SOLVER),
-        paid=config.has_tool(SOLVER) and config.reward.lambda_tool > 0 and config.proposer.train,
-        own_answer=config.proposer.own_answer,
-        max_tokens=sampling.max_tokens,
-        question_tokens=sampling.question_tokens,
-        max_turns=config.tool.max_turns,
-        proposer_heat=heat(PROPOSER),
-        solver_heat=heat(SOLVER),
-    )
+def _with_prompts(setup: Setup, contract: Contract) -> Setup:
+    """What the prompts say of themselves."""
+    return replace(setup, chat="-chat-" in contract.name)
