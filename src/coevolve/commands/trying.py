@@ -208,6 +208,7 @@ def _rates_of_answers(counts: AnswerCounts, *, tool: bool) -> list[tuple[str, in
         ("answers: box", counts.boxed, m),
         ("answers: can be read", counts.answered, m),
         ("answers: box repeats an error", counts.echoes, counts.boxed),
+        ("answers: box repeats the question", counts.unevaluated, counts.boxed),
         ("answers: cut off", counts.cut_off, m),
         ("answers: end token written", counts.end_tokens, m),
     ]

@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
 from coevolve.grading.extract import last_boxed
+from coevolve.grading.refused import repeats_an_error, repeats_the_question
 from coevolve.methods.metrics import sampled_entropy
 from coevolve.methods.questions import Written
-from coevolve.types import StopReason, Trajectory
+from coevolve.types import Group, StopReason, Trajectory
 
 _TAG = "<question>"
 _OPENED, _CLOSED = (
@@ -51,6 +52,7 @@ class AnswerCounts:
     boxed: int = 0
     answered: int = 0  # ended by themselves with a box
     echoes: int = 0  # whose box repeats what went wrong in a program
+    unevaluated: int = 0  # whose box is the question's own expression
     cut_off: int = 0
     too_many_calls: int = 0
     forged: int = 0  # wrote the output of a program themselves
@@ -80,13 +82,14 @@ def count_texts(written: Sequence[Written], opening: str, ends: Collection[int])
     )
 
 
-def count_answers(answers: Sequence[Trajectory], ends: Collection[int]) -> AnswerCounts:
+def count_answers(groups: Sequence[Group], ends: Collection[int]) -> AnswerCounts:
     """
     Args:
-        answers: those that the sandbox lost are left out.
+        groups: tasks with their answers, of which those that the sandbox lost are left out.
         ends: the end tokens of the model.
     """
-    heard = [x for x in answers if not x.lost]
+    asked = [(group.task.question, x) for group in groups for x in group.trajectories if not x.lost]
+    heard = [x for _, x in asked]
     calls = [call for x in heard for call in x.tool_calls]
     stops = [x.stop for x in heard]
     return AnswerCounts(
@@ -97,10 +100,11 @@ def count_answers(answers: Sequence[Trajectory], ends: Collection[int]) -> Answe
         calls=len(calls),
         calls_ok=sum(call.status == "ok" for call in calls),
         silent=sum(call.status == "ok" and _NOTHING in call.observation for call in calls),
-        unrun=sum(max(len(_CLOSED.findall(x.text)) - len(x.tool_calls), 0) for x in heard),
+        unrun=sum(x.unrun for x in heard),
         boxed=sum(last_boxed(x.text) is not None for x in heard),
         answered=sum(x.answer is not None for x in heard),
-        echoes=sum(_repeats_a_fault(x) for x in heard),
+        echoes=sum(_repeats_a_fault(question, x) for question, x in asked),
+        unevaluated=sum(_repeats_the_question(question, x) for question, x in asked),
         too_many_calls=stops.count(StopReason.TURNS),
         forged=stops.count(StopReason.PROTOCOL),
         **_written(heard, ends),
@@ -116,16 +120,15 @@ def _written(texts: Sequence[Trajectory], ends: Collection[int]) -> dict[str, in
     }
 
 
-def _repeats_a_fault(answer: Trajectory) -> bool:
-    """Whether the box holds a line of what a program that failed, or printed nothing, was answered with."""
-    box = _letters(last_boxed(answer.text) or "")
-    shown = [c.observation for c in answer.tool_calls if c.status != "ok" or _NOTHING in c.observation]
-    return bool(box) and any(box == _letters(line) for text in shown for line in text.splitlines())
+def _repeats_a_fault(question: str, answer: Trajectory) -> bool:
+    box = last_boxed(answer.text)
+    failures = [call.observation for call in answer.tool_calls if call.status != "ok"]
+    return box is not None and repeats_an_error(box, question, failures)
 
 
-def _letters(text: str) -> str:
-    """What is left of a text without spaces, marks and the words of LaTeX."""
-    return "".join(_SIGNIFICANT.findall(re.sub(r"\\[a-z]+", "", text))).lower()
+def _repeats_the_question(question: str, answer: Trajectory) -> bool:
+    box = last_boxed(answer.text)
+    return box is not None and repeats_the_question(box, question)
 
 
 def numbers_of(counts: TextCounts | AnswerCounts) -> dict[str, object]:

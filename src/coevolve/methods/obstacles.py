@@ -172,7 +172,13 @@ def _answers(answers: AnswerCounts, setup: Setup) -> Iterator[Obstacle]:
             "errors as answers",
             f"{_of(answers.echoes, answers.boxed, 'boxes')} repeat what went wrong in a program, and would vote",
             "grading.refuse_errors=true",
-            fatal=False,
+        )
+    if answers.unevaluated > ECHOES * max(answers.boxed, 1) and not setup.refuses_unevaluated:
+        yield Obstacle(
+            "question as answer",
+            f"{_of(answers.unevaluated, answers.boxed, 'boxes')} hold the question's own expression, and count as its "
+            "value",
+            "grading.refuse_unevaluated=true",
         )
 
 

@@ -27,7 +27,7 @@ class Setup:
         at_fence: a program runs as soon as its fence closes.
         echo: the value of a last expression is shown.
         own_answer: a question without its writer's own box counts as malformed.
-        refuses_errors: a box that repeats what went wrong is no answer.
+        refuses_errors, refuses_unevaluated: a box that repeats what went wrong, or the question, is no answer.
         max_tokens, question_tokens: of an answer and of a question.
         max_turns: tool calls of an answer.
         proposer_heat, solver_heat: what sets the temperature of each.
@@ -47,6 +47,7 @@ class Setup:
     echo: bool = False
     own_answer: bool = False
     refuses_errors: bool = False
+    refuses_unevaluated: bool = False
     max_tokens: int = 200
     question_tokens: int = 128
     max_turns: int = 6

@@ -17,11 +17,12 @@ from coevolve.methods.phases.trial_report import obstacle_facts, trial_facts, tr
 from coevolve.methods.questions import Written, answers_of, read_questions
 from coevolve.methods.reporting import PhaseCost
 from coevolve.methods.setup import Setup
-from coevolve.rollout.asking import solve, write
+from coevolve.rollout.asking import solve, subjects, write
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.rollout.seeds import seed_of
 from coevolve.types import SOLVER, Group, Task
 from coevolve.worlds.base import Contract, World
+from coevolve.worlds.open.prompting import prompt_file
 from coevolve.worlds.registry import world_named
 
 VOTES = 4  # answers to each question
@@ -88,7 +89,7 @@ def first_look(rollouts: Rollouts, policy: Snapshot, world: World, setup: Setup,
     contract, ends, seed = world.contract, read_vocabulary(world.base_model()).ends, seed_of(setup.seed, "trial")
     written = read_questions(
         world,
-        write(rollouts, policy, setup.texts, seed=seed),
+        write(rollouts, policy, setup.texts, seed=seed, context=subjects(contract, setup.texts, seed=seed)),
         setup.origin,
         "trial",
         turns=setup.turns,
@@ -107,7 +108,7 @@ def first_look(rollouts: Rollouts, policy: Snapshot, world: World, setup: Setup,
     ]
     counts = Counts(
         count_texts(written, contract.proposer_opening, ends),
-        count_answers([x for group in groups for x in group.trajectories], ends),
+        count_answers(groups, ends),
         VOTES,
         own=tuple(group.vote.p_hat for group in groups[: len(own)]),
         plain=tuple(group.vote.p_hat for group in groups[len(own) :]),
@@ -128,4 +129,6 @@ def _own_questions(texts: int) -> int:
 
 def _with_prompts(setup: Setup, contract: Contract) -> Setup:
     """What the prompts say of themselves."""
-    return replace(setup, chat="-chat-" in contract.name)
+    shown = prompt_file(setup.prompts).proposer if setup.prompts else None
+    led = shown is not None and bool(shown.examples or shown.opening)
+    return replace(setup, chat="-chat-" in contract.name, led=led)
