@@ -17,6 +17,7 @@ from coevolve.types import TrainStats, Trajectory
 
 ENTROPY_LEFT = 0.02  # of the agent's entropy in its first training step
 KL = 1.0  # nats per token
+EMPTY = 0.5  # steps without any advantage
 SKIPPED = 0.25  # updates left out per training step
 
 
@@ -48,6 +49,22 @@ def train_facts(stats: Sequence[TrainStats], kl: float, dual_clip: float | None 
         "skipped_updates": len(stats) - len(made),
         "tokens_trained": sum(s.tokens for s in stats),
     }
+
+
+def advantage_facts(zero_groups: int, groups: int) -> dict[str, object]:
+    """Says of a step that there was nothing to learn in it; nothing of any other step.
+
+    Args:
+        zero_groups: groups of texts of which none was better than another.
+        groups: all of them.
+    """
+    return {"no_advantage": True} if groups and zero_groups == groups else {}
+
+
+def unrun_facts(answers: Sequence[Trajectory]) -> dict[str, object]:
+    """Programs that were closed and never ran, where they are more than those that did; nothing of any other answers."""
+    calls, unrun = sum(len(x.tool_calls) for x in answers), sum(x.unrun for x in answers)
+    return {"unrun": unrun} if unrun > calls else {}
 
 
 def sampled_entropy(trajectories: Sequence[Trajectory]) -> float | None:
@@ -90,6 +107,7 @@ def training_alarms(event: str, name: str, label: str) -> Mapping[str, Alarm]:
         f"{name} entropy": partial(_entropy, event, label),
         "KL": partial(_kl, event, label),
         "updates left out": partial(_skipped, event, label),
+        "no advantage": partial(_no_advantage, event, label),
     }
 
 
@@ -112,6 +130,17 @@ def _skipped(event: str, label: str, seen: Seen) -> str:
     return (
         f"{sum(counts):.0f} updates of the {label} were left out in {len(counts)} steps: "
         "they were not finite, or exploded"
+    )
+
+
+def _no_advantage(event: str, label: str, seen: Seen) -> str:
+    steps = seen.now(event)
+    empty = sum(bool(row.get("no_advantage")) for row in steps)
+    if empty <= EMPTY * len(steps):
+        return ""
+    return (
+        f"in {empty} of {len(steps)} steps of the {label} there was nothing to learn: "
+        "in no group was one text rewarded above another"
     )
 
 

@@ -18,7 +18,7 @@ from coevolve.curriculum.voting import agrees, vote_entropy
 from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Store
 from coevolve.methods.config import RewardSection
-from coevolve.methods.metrics import mean, sampled_entropy
+from coevolve.methods.metrics import mean, sampled_entropy, unrun_facts
 from coevolve.methods.obstacles import Obstacle, unanswered, unasked, unkept, unrun
 from coevolve.methods.phases.checks_report import checks_table, contradicted_labels
 from coevolve.methods.phases.figures import pool_figures
@@ -202,6 +202,7 @@ def pool_facts(pool: Pool, world: World, judge: Judge) -> dict[str, object]:
         "pairs_skipped": sum(g.vote.skipped for g in groups),
         "votes_undecided": sum(g.vote.timeouts + g.vote.skipped > 0 for g in groups),
         "own_answer_agreement": sum(own) / len(own) if own else None,
+        **unrun_facts(_answers(groups)),
     }
 
 
@@ -268,6 +269,7 @@ def pool_report(labels: Labels) -> PhaseReport:
             "malformed": partial(_malformed, proposer),
             "all agree": _all_agree,
             "none agree": _none_agree,
+            "unrun programs": partial(_unrun, solver),
             "nobody answered": partial(_nobody_answered, solver),
             "undecided votes": _undecided,
             "no frontier": partial(_no_frontier, solver),
@@ -382,6 +384,17 @@ def _nobody_answered(solver: str, seen: Seen) -> str:
     if asked < LEAST or silent <= UNANIMOUS * asked:
         return ""
     return f"nobody answered: in {silent:.0f} of {asked:.0f} tasks no answer of the {solver} can be read"
+
+
+def _unrun(solver: str, seen: Seen) -> str:
+    row = seen.last(POOL)
+    count = number(row, "unrun")
+    if count < LEAST:
+        return ""
+    return (
+        f"most programs never ran: {count:.0f} that the {solver} closed in answers to the pool, since the line ```output "
+        "did not follow (tool.call_at=fence runs them)"
+    )
 
 
 def _unanswered(row: Row) -> float:

@@ -90,6 +90,7 @@ def shown_facts(row: Row, scored: int) -> Mapping[str, object]:
         "tool": row["r_tool"],
         "repetition": _penalty(row.get("r_rep")),
         "scored": scored,
+        "advantage": "none" if row.get("no_advantage") else None,
     }
 
 

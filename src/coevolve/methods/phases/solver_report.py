@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from coevolve.methods.metrics import mean, sampled_entropy, training_alarms
+from coevolve.methods.metrics import mean, sampled_entropy, training_alarms, unrun_facts
 from coevolve.methods.phases.figures import solver_figures
 from coevolve.methods.reporting import (
     Better,
@@ -36,6 +36,7 @@ CI = f"ci{100 * PAIRED_COVERAGE:.0f}"
 Answered = tuple[LabelledTask, tuple[Trajectory, ...]]
 
 TOOL_LEFT = 0.1  # of the tool calls per answer of the best step so far
+TOOL_NEVER = 0.02  # tool calls per answer of a solver that does not know its tool
 TOOL_USED = 0.2  # tool calls per answer, below which the tool was hardly used in the first place
 
 
@@ -56,6 +57,7 @@ def step_facts(
         "zero_groups": zero_groups,
         "tool_calls": mean([len(x.tool_calls) for x in answers]),
         "infrastructure": sum(x.lost for x in answers),
+        **unrun_facts(answers),
         "tokens_sampled": sum(x.sampled for x in answers),
         "max_logp_gap": gap,
     }
@@ -63,7 +65,8 @@ def step_facts(
 
 def shown_facts(row: Row) -> dict[str, object]:
     """What a step shows while the phase goes on."""
-    return {"reward": row["reward"], "clip": row["clip_fraction"], "tool calls": row["tool_calls"]}
+    shown = {"reward": row["reward"], "clip": row["clip_fraction"], "tool calls": row["tool_calls"]}
+    return shown | {"advantage": "none" if row.get("no_advantage") else None}
 
 
 def probe_facts(iteration: int, samples: int, answers: Sequence[Sequence[Trajectory]]) -> dict[str, object]:
@@ -187,9 +190,21 @@ def _headline(rows: Sequence[Row], iteration: int) -> str:
 def _tool_unused(solver: str, seen: Seen) -> str:
     used = [number(r, "tool_calls") for r in seen.all(STEP)]
     now = [number(r, "tool_calls") for r in seen.now(STEP)]
-    if not now or max(used) < TOOL_USED or now[-1] >= TOOL_LEFT * max(used):
+    if not now:
         return ""
-    return f"the {solver} stopped using the tool: {now[-1]:.2f} calls per answer, {max(used):.2f} at its best"
+    if max(used) < TOOL_USED:
+        with_tool = seen.config is not None and seen.config.has_tool(SOLVER)
+        never = f"the {solver} never used the tool: {max(used):.2f} calls per answer at its best"
+        return never + _unrun(seen) if with_tool and max(used) < TOOL_NEVER else ""
+    if now[-1] >= TOOL_LEFT * max(used):
+        return ""
+    return f"the {solver} stopped using the tool: {now[-1]:.2f} calls per answer, {max(used):.2f} at its best{_unrun(seen)}"
+
+
+def _unrun(seen: Seen) -> str:
+    """Programs that were closed in the answers of this iteration's steps and never ran."""
+    count = sum(number(r, "unrun") for r in seen.now(STEP))
+    return f"; {count:.0f} programs were closed and never ran (tool.call_at)" if count else ""
 
 
 def _no_gradient(solver: str, seen: Seen) -> str:

@@ -22,7 +22,7 @@ from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.checking import what_is_known
 from coevolve.methods.config import CoevolutionConfig, RewardSection
 from coevolve.methods.config import CoevolutionState as State
-from coevolve.methods.metrics import refused_facts, train_facts
+from coevolve.methods.metrics import advantage_facts, refused_facts, train_facts
 from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
 from coevolve.methods.phases.proposer_report import STEP, proposer_report, shown_facts, step_facts
@@ -101,6 +101,7 @@ class TrainProposer:
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts(written, by_voter, groups, rewards, zero_groups, gap)
         facts |= train_facts(stats, config.proposer.kl, config.proposer.dual_clip)
+        facts |= advantage_facts(zero_groups, len(written) // config.proposer.group_size)
         facts |= refused_facts([x for answers in by_voter for group in answers for x in group], config.grading)
         state.store.log(facts)
         scored = sum(len(group) for answers in by_voter for group in answers)
