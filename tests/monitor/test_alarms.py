@@ -91,6 +91,13 @@ CASES = [
         pool(p_hat_histogram=[41, 41, 8] + [0] * 8),
         "82 of 90",
     ),
+    (
+        "nobody answered",
+        pool(reasons={"no_answer": 81}),
+        pool(reasons={"no_answer": 82}, p_hat_histogram=[82, 8] + [0] * 9),
+        "in 82 of 90 tasks no answer of the executor",
+    ),
+    ("unrun programs", pool(unrun=19), pool(unrun=20), "20 that the executor closed"),
     ("undecided votes", pool(votes_undecided=4), pool(votes_undecided=5), "in 5 of 90 tasks"),
     ("no frontier", pool(kept=2), pool(kept=1), "kept 1 of 100"),
     ("wrong labels", pool(label_accuracy_kept=0.5), pool(label_accuracy_kept=0.48), "48 % of those"),
@@ -99,6 +106,8 @@ CASES = [
     ("tool unused", step("executor", tool_calls=0.2), step("executor", tool_calls=0.19), "0.19 calls"),
     ("KL", step("curriculum", kl=1.0), step("curriculum", kl=1.01), "the curriculum agent ran away"),
     ("KL", step("executor", kl=1.0), step("executor", kl=3.0), "the executor ran away"),
+    ("no advantage", step("curriculum"), step("curriculum", no_advantage=True), "in 2 of 2 steps of the curriculum"),
+    ("no advantage", step("executor"), step("executor", no_advantage=True), "in 2 of 2 steps of the executor"),
     ("updates left out", step("executor", skipped_updates=0), step("executor", skipped_updates=1), "2 updates of the"),
     ("no gradient", step("executor", tokens_trained=1), step("executor", tokens_trained=0), "learned nothing"),
     ("worse", {"event": "probe", "worse": False}, {"event": "probe", "worse": True}, "health.rollback is off"),
@@ -114,6 +123,31 @@ def test_an_alarm_is_silent_up_to_its_limit_and_speaks_beyond_it(kind: str, heal
     (alarm,) = alarms(run(ill), 2)
     assert alarm.kind == kind
     assert words in alarm.text
+
+
+def test_an_alarm_says_whether_questions_ever_were_well_formed() -> None:
+    once = alarms(run(pool(well_formed=0.2)), 2)[0].text
+    never = [row | {"well_formed": 0.2} if row["event"] == "pool" else row for row in run()]
+    assert "no longer well formed: 20 %" in once
+    assert "not well formed, and never were: 20 %" in alarms(never, 2)[0].text
+
+
+def test_a_tool_that_never_was_used_is_told_only_of_a_solver_that_has_it() -> None:
+    rows = [row | {"tool_calls": 0.0, "unrun": 7} if row["event"] == "executor_step" else row for row in run()]
+    (alarm,) = alarms_of(rows, 2, REPORTS, load_config())
+    assert alarm.kind == "tool unused"
+    assert "never used the tool: 0.00 calls" in alarm.text
+    assert "14 programs were closed and never ran" in alarm.text
+    assert alarms_of(rows, 2, REPORTS, load_config("r-zero")) == []
+    assert alarms(rows, 2) == []  # nobody said whether there is a tool
+
+
+def test_what_the_gate_kept_is_held_against_what_could_be_asked() -> None:
+    told = [alarm.text for alarm in alarms(run(pool(kept=0, asked=21, well_formed=0.5, p_hat_histogram=[0] * 11)), 2)]
+    assert told == [
+        "nothing is at the frontier: the gate kept 0 of 100 texts (only 21 of them could be asked), so the executor "
+        "learns nothing"
+    ]
 
 
 def test_a_healthy_run_raises_no_alarm() -> None:

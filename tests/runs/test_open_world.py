@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,53 @@ def test_plain_prompts_without_a_tool_make_a_run_too(cli: Cli, model: Path, tmp_
     (pool,) = events(tmp_path / "run", "pool")
     assert pool["tool_calls"] == 0
     assert pool["asked"] > 0
+
+
+CUT_OFF = ("--set", "sampling.question_tokens=8", "--set", "model.prompts=agent0")
+
+
+def test_a_run_that_can_learn_nothing_stops_after_its_first_look_and_so_does_its_resume(
+    cli: Cli, model: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    where = ("--set", f"model.path={model}", "--set", f"run.dir={run}")
+    ended = cli("run", "agent0", "--preset", "smoke-hf", *where, *CUT_OFF, *SMALL)
+    ended.assert_clear("nothing can be learned", "none of 24 questions can be asked", "health.trial=0", code=3)
+    (trial,), (obstacles,) = events(run, "trial"), events(run, "obstacles")
+    assert (trial["texts"]["texts"], trial["texts"]["well_formed"]) == (24, 0)
+    assert obstacles["found"][0]["fatal"]
+    kept = (run / "metrics.jsonl").read_bytes()
+    again = cli("resume", str(run), "--quiet")
+    assert (again.code, again.stderr) == (3, ended.stderr)
+    assert (run / "metrics.jsonl").read_bytes() == kept
+    assert "interrupted; last finished phase: iteration-0/trial" in cli("summary", str(run)).stdout
+
+
+def test_a_model_is_tried_before_anything_is_trained(cli: Cli, model: Path) -> None:
+    ended = cli("try", str(model), "--preset", "smoke-hf", "--questions", "8", "--json")
+    assert ended.code == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["can_learn"]
+    assert len(found["written"]) == found["texts"]["texts"] == 8
+    assert len(found["answered"]) == found["answers"]["answers"] == 4 * (len(found["p_hat"]["own"]) + 4)
+    assert all(text["prompt"].endswith("<|im_start|>assistant\n") for text in found["written"])
+    assert sum(bool(answer["tool_calls"]) for answer in found["answered"]) == found["answers"]["ran"] > 0
+    assert found["iteration"]["tokens_sampled"] > 0
+
+
+def test_a_model_that_can_learn_nothing_is_shown_with_what_to_change(cli: Cli, model: Path) -> None:
+    ended = cli("try", str(model), "--preset", "smoke-hf", "--questions", "4", *CUT_OFF)
+    assert ended.code == 3, ended.stderr
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    for words in ("the proposer reads", "cut off after 8 tokens", "nothing can be learned like this", "try: "):
+        assert words in ended.stdout
+
+
+def test_a_broken_template_is_told_by_its_own_error(cli: Cli, model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (broken / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
+    cli("try", str(broken), "--preset", "smoke-hf").assert_clear("roles must alternate", "chat_template.jinja")
 
 
 @pytest.mark.slow

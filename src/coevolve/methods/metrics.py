@@ -62,7 +62,7 @@ def advantage_facts(zero_groups: int, groups: int) -> dict[str, object]:
 
 
 def unrun_facts(answers: Sequence[Trajectory]) -> dict[str, object]:
-    """Programs that were closed and never ran, where they are more than those that did; nothing of any other answers."""
+    """Programs that were closed and never ran, where they are more than those that did; else nothing."""
     calls, unrun = sum(len(x.tool_calls) for x in answers), sum(x.unrun for x in answers)
     return {"unrun": unrun} if unrun > calls else {}
 

@@ -392,8 +392,8 @@ def _unrun(solver: str, seen: Seen) -> str:
     if count < LEAST:
         return ""
     return (
-        f"most programs never ran: {count:.0f} that the {solver} closed in answers to the pool, since the line ```output "
-        "did not follow (tool.call_at=fence runs them)"
+        f"most programs never ran: {count:.0f} that the {solver} closed in answers to the pool, since the line "
+        "```output did not follow (tool.call_at=fence runs them)"
     )
 
 

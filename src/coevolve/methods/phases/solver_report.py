@@ -198,7 +198,8 @@ def _tool_unused(solver: str, seen: Seen) -> str:
         return never + _unrun(seen) if with_tool and max(used) < TOOL_NEVER else ""
     if now[-1] >= TOOL_LEFT * max(used):
         return ""
-    return f"the {solver} stopped using the tool: {now[-1]:.2f} calls per answer, {max(used):.2f} at its best{_unrun(seen)}"
+    counts = f"{now[-1]:.2f} calls per answer, {max(used):.2f} at its best"
+    return f"the {solver} stopped using the tool: {counts}{_unrun(seen)}"
 
 
 def _unrun(seen: Seen) -> str:
