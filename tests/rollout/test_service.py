@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def trajectory_that_ended(stop: StopReason) -> Trajectory:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("place", ["decode", "reserve"])
+@pytest.mark.parametrize("place", ["forward", "reserve"])
 def test_a_worker_without_memory_begins_again_with_fewer_rows(
     place: str, nano: Config, base: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,8 +243,8 @@ def test_a_worker_without_memory_begins_again_with_fewer_rows(
     owner = SlotCache if place == "reserve" else GrowingPasses
     real = getattr(owner, place)
 
-    def limited(self: object, first: np.ndarray | int, *others: object) -> object:
-        rows = first if isinstance(first, int) else len(first)
+    def limited(self: object, first: np.ndarray | int, *others: Any) -> object:
+        rows = first if isinstance(first, int) else len(others[0])
         if rows > 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
         return real(self, first, *others)
@@ -276,7 +277,7 @@ def test_memory_for_less_than_one_sequence_is_an_error(
 
     rollouts = opened(nano)
     try:
-        monkeypatch.setattr(GrowingPasses, "prefill", full)
+        monkeypatch.setattr(GrowingPasses, "forward", full)
         with pytest.raises(EngineError, match="a single sequence"):
             solve(rollouts, base, TASKS, 2, seed=4)
     finally:

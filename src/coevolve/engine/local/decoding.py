@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coevolve.engine.local.growing import MASKED, slot_attention
-from coevolve.engine.local.portions import length_bucket, row_bucket
+from coevolve.engine.local.portions import MASKED, PREFILL_TOKENS, length_bucket, row_bucket
+from coevolve.types import Ints
 
 
 class StaticCache:
@@ -104,6 +104,20 @@ class StaticCache:
 NAME = "coevolve_static"
 
 
+def slot_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, scaling: float) -> Tensor:
+    """Softmax attention of [R, H, T, D] queries over [R, KV, L, D] keys with an additive mask [R, 1, T, L].
+
+    The queries of one key-value head are folded into one matrix, so keys and values are read once per group.
+    """
+    rows, heads, steps, dim = query.shape
+    kv = key.shape[1]
+    folded = (query * scaling).reshape(rows, kv, heads // kv * steps, dim)
+    scores = torch.matmul(folded, key.transpose(-1, -2)).view(rows, heads, steps, -1) + mask
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    mixed = torch.matmul(weights.view(rows, kv, heads // kv * steps, -1), value)
+    return mixed.view(rows, heads, steps, dim)
+
+
 def static_attention(
     module: nn.Module,
     query: Tensor,
@@ -120,7 +134,7 @@ def static_attention(
     use torch's fused kernels, which never lay out all scores: flash attention where there is no mask.
     """
     if attention_mask is not None and query.shape[2] == 1:
-        return slot_attention(module, query, key, value, attention_mask, scaling=scaling)
+        return slot_attention(query, key, value, attention_mask, scaling=scaling).transpose(1, 2), None
     if attention_mask is None:
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
     else:  # the kernel that takes a mask takes no groups
@@ -165,23 +179,67 @@ class StaticPasses:
         self._pool: Any = None
         self._logits = torch.empty(0)
 
-    def decode(self, tokens: NDArray[np.int32], positions: NDArray[np.int64]) -> Tensor:
-        """Logits [R, V] after one more token in each of the first R slots; those of a free slot mean nothing."""
+    def weights_changed(self) -> None:
+        """Nothing is kept that was computed with other weights."""
+
+    def open(self, prompts: Sequence[Ints]) -> None:
+        """Begin anew: no row holds anything any more."""
+        self._cache.forget()
+
+    def begin(self, rows: NDArray[np.int64], prompts: Sequence[Ints]) -> NDArray[np.int64]:
+        """Where each of these new sequences begins [R]: at 0."""
+        return np.zeros(len(rows), np.int64)
+
+    def forward(
+        self,
+        texts: NDArray[np.int32],
+        rows: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        widths: NDArray[np.int64],
+    ) -> Tensor:
+        """Logits [R, V] after each row's last token.
+
+        Args:
+            texts: tokens of all slots [slots, capacity].
+            rows: slots [R].
+            starts, widths: which of their tokens are new [R]; what comes before is in the cache.
+        """
+        order = np.argsort(widths, kind="stable")  # rows of similar width share a pass: little padding
+        begin = int((widths == 1).sum())
+        logits: list[Tensor] = []
+        if begin:
+            single = rows[order[:begin]], starts[order[:begin]]
+            logits.append(self.decode(single[0], texts[single], single[1]))
+        while begin < len(order):
+            end = begin + 1
+            while end < len(order) and (end + 1 - begin) * widths[order[end]] <= PREFILL_TOKENS:
+                end += 1
+            part = order[begin:end]
+            columns = np.minimum(np.arange(widths[part].max()), widths[part][:, None] - 1) + starts[part][:, None]
+            logits.append(self.prefill(rows[part], texts[rows[part][:, None], columns], starts[part], widths[part]))
+            begin = end
+        inverse = np.empty(len(order), np.int64)
+        inverse[order] = np.arange(len(order))
+        return torch.cat(logits)[torch.from_numpy(inverse)]
+
+    def decode(self, slots: NDArray[np.int64], tokens: NDArray[np.int32], positions: NDArray[np.int64]) -> Tensor:
+        """Logits [R, V] after one more token in each of some slots [R]."""
         if self._moved != self._cache.moved:
             self._steps.clear()
             self._moved = self._cache.moved
             head = self._model.lm_head
             self._logits = head.weight.new_empty(self._cache.slots, head.out_features)
-        count = len(tokens)
-        rows, length = row_bucket(count), min(length_bucket(int(positions.max()) + 1), self._cache.capacity)
+        rows = row_bucket(int(slots.max()) + 1)
+        length = min(length_bucket(int(positions.max()) + 1), self._cache.capacity)
         inputs = np.zeros((2, rows), np.int64)
-        inputs[0, :count], inputs[1, :count] = tokens, positions
+        inputs[1] = self._cache.capacity - 1  # where the slots in between write, and nobody reads
+        inputs[0, slots], inputs[1, slots] = tokens, positions
         step = self._steps.get((rows, length))
         if step is None:
             step = self._steps[rows, length] = self._new_step(torch.from_numpy(inputs), length)
         else:
             step.inputs.copy_(torch.from_numpy(inputs))
-        return step.run()[:count]
+        return step.run()[torch.from_numpy(slots)]
 
     def prefill(
         self,

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 LOGITS = 1 << 25  # elements of a logits matrix that the trainer has alive at once, 128 MB in fp32
 SLACK = 0.85  # rows share a padded block when the shortest has at least this share of the longest's length
-PREFILL_TOKENS = 16384  # padded tokens of one prefill pass of the sampler
-STEP = 8  # positions by which a growing cache grows
+PREFILL_TOKENS = 16384  # padded tokens of one prefill pass of the sampler over a static cache
+PACKED_TOKENS = 4096  # tokens of one pass of the sampler over a growing cache
+SCORES = 1 << 22  # attention scores that a pass over several tokens of a row has alive at once, 16 MB in fp32
+GROWTH = 32  # positions; the capacity of a growing cache is a multiple of it
+PREFIX_BLOCK = 128  # tokens of a shared prefix that are computed at once
+PREFIX_LEAST = 32  # tokens from which on a shared beginning is a prefix of its own
+MASKED = -1e9  # additive; finite, so that a fully masked row of padding gives no NaN
 BLOCK = 256  # positions; lengths of windows are multiples of it, so that few different steps exist
 
 

@@ -19,7 +19,6 @@ from coevolve.engine.local.full import shared_base, tree_of
 from coevolve.engine.local.growing import GrowingPasses, SlotCache
 from coevolve.engine.local.lora import add_adapter, load_adapter
 from coevolve.engine.local.models import load_model, load_tokenizer, tensors_of
-from coevolve.engine.local.portions import PREFILL_TOKENS
 from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.stops import StopStrings
 from coevolve.engine.vocabulary import read_vocabulary
@@ -30,13 +29,12 @@ from coevolve.types import Ints
 class LocalSampler:
     """Implements :class:`coevolve.engine.base.Sampler` with torch and a standard transformers model.
 
-    A slot is active (decoded at every step), paused (at a stop string, its cache kept), or free. Decoding runs over the
-    first ``self._top`` slots, paused ones included: computing their few idle steps is cheaper than moving their cache
-    away and back. The window shrinks when too many of its slots are free.
-
-    The state of a sequence is spread over numpy arrays with one entry per slot: tokens, lengths, limits, seeds. A step
-    is ``_decode`` (all active slots), ``_extend_paused`` (tokens that came from outside), ``_admit`` (the queue),
+    A slot is active (decoded at every step), paused (at a stop string, its cache kept), or free. All that is new at a
+    step goes through the model together: a token of each active slot, the tokens that came from outside
+    (``_extend_paused``) and the prompts of the queue (``_admit``). Then follow a drawn token for each of them,
     ``_collect`` (who ended or paused) and ``_shrink``, always in this order: results depend on it.
+
+    The state of a sequence is spread over numpy arrays with one entry per slot: tokens, lengths, limits, seeds.
 
     ``static`` lays the cache out once, for the longest sequences, and replays recorded steps where the device can: the
     default on CUDA. On CPU the cache grows with its sequences.
@@ -114,10 +112,11 @@ class LocalSampler:
             self._limit = np.zeros(slots, np.int64)  # length at which the sequence is cut
             self._seeds = np.zeros(slots, np.uint64)
             self._kind = np.zeros(slots, np.int64)  # index of the sequence's Sampling
+            self._begins = np.zeros(slots, np.int64)  # where its own part of the cache begins, behind a shared prefix
         elif grow:
             self._ids = np.concatenate([self._ids, np.full(grow, -1, np.int64)])
             self._active = np.concatenate([self._active, np.zeros(grow, bool)])
-            for name in ("_length", "_segment", "_limit", "_seeds", "_kind"):
+            for name in ("_length", "_segment", "_limit", "_seeds", "_kind", "_begins"):
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros(grow, array.dtype)]))
 
@@ -151,6 +150,7 @@ class LocalSampler:
                 if name not in own or own[name].shape != value.shape:
                     raise EngineError("pushed weights do not fit the sampler's model", where=name)
                 own[name].copy_(value)
+        self._passes.weights_changed()
         self.policy_version = snapshot.version
 
     def submit(self, request: SampleRequest) -> None:
@@ -219,29 +219,27 @@ class LocalSampler:
 
     @torch.inference_mode()
     def _step(self) -> list[Completion]:
-        decoding = self._active[: self._top].copy()
-        if decoding.any():
-            self._decode(decoding)
-        fresh = self._extend_paused()
-        fresh += self._admit()
-        touched = np.concatenate([np.flatnonzero(decoding), np.array(fresh, np.int64)]).astype(np.int64)
+        decoding = np.flatnonzero(self._active[: self._top])
+        extended = self._extend_paused()
+        admitted, source = self._admit()
+        leaders = admitted[np.unique(source)]
+        rows = np.concatenate([decoding, extended[0], leaders])
+        if len(rows) == 0:
+            return []
+        starts = np.concatenate([self._length[decoding] - 1, extended[1], self._begins[leaders]])
+        logits = self._tokens_of(self._passes.forward(self._tokens, rows, starts, self._length[rows] - starts))
+        if len(leaders) < len(admitted):
+            logits = self._share(admitted, source, logits)
+        self._admitting = 0
+        touched = np.concatenate([decoding, extended[0], admitted])
+        self._active[touched] = True
+        self._draw(touched, logits)
         completions = self._collect(touched)
         self._shrink()
         return completions
 
-    def _decode(self, decoding: NDArray[np.bool_]) -> None:
-        """One forward pass over the first slots; paused and free ones compute a token that nobody reads."""
-        top = self._top
-        positions = np.maximum(self._length[:top] - 1, 0)
-        last = self._tokens[np.arange(top), positions]
-        logits = self._tokens_of(self._passes.decode(last, positions))
-        rows = np.flatnonzero(decoding)
-        self._draw(rows, logits[torch.from_numpy(rows)] if len(rows) < top else logits)
-
-    def _extend_paused(self) -> list[int]:
-        """Feed appended tokens (and the last sampled one, not yet cached) of all extended sequences in one pass."""
-        if not self._extensions:
-            return []
+    def _extend_paused(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Append tokens to paused sequences; their slots, and where each has something new: its last sampled token."""
         slots = np.array([self._slot_of[id] for id in self._extensions], np.int64)
         starts = self._length[slots] - 1
         for slot, tokens in zip(slots, self._extensions.values(), strict=True):
@@ -250,18 +248,17 @@ class LocalSampler:
             self._length[slot] = end
         self._extensions.clear()
         self._segment[slots] = self._length[slots]
-        self._prefill(slots, starts)
-        return [int(s) for s in slots]
+        return slots, starts
 
-    def _admit(self) -> list[int]:
-        """Move queued sequences into free slots; equal prompts are computed once and copied."""
+    def _admit(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give slots to queued sequences [n]; and which of them computes the prompt of each [n], the first with it."""
         used = int((self._ids >= 0).sum())
         n = min(len(self._queue), self._max_rows - used)
         if n <= 0:
-            return []
-        if not self._slot_of:
-            self._cache.forget()
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._admitting = used + n  # rows that there are to be
+        if not self._slot_of:
+            self._passes.open([r.prompt for r in self._queue])
         requests = [self._queue.popleft() for _ in range(n)]
         # Room: the cache and the arrays grow before any slot is filled.
         need = max(len(r.prompt) + r.sampling.max_tokens for r in requests)
@@ -277,43 +274,22 @@ class LocalSampler:
             self._length[slot] = self._segment[slot] = p
             self._limit[slot] = p + r.sampling.max_tokens
             self._seeds[slot] = np.uint64(r.seed % 2**64)
+        self._begins[slots] = self._passes.begin(slots, [r.prompt for r in requests])
         self._top = max(self._top, int(slots.max()) + 1)
-        # Prefill: the first request with a prompt computes it, its cache is copied to the others.
         first: dict[bytes, int] = {}
-        source = np.array([first.setdefault(r.prompt.tobytes(), i) for i, r in enumerate(requests)])
-        unique = np.unique(source)
-        logits = self._prefill(slots[unique], np.zeros(len(unique), np.int64), draw_now=False)
-        for leader in unique:
-            followers = slots[(source == leader) & (np.arange(n) != leader)]
-            if len(followers):
-                self._cache.copy(torch.tensor(slots[leader]), torch.from_numpy(followers), len(requests[leader].prompt))
-        self._draw(slots, logits[torch.from_numpy(np.searchsorted(unique, source))])
-        self._admitting = 0
-        return [int(s) for s in slots]
+        return slots, np.array([first.setdefault(r.prompt.tobytes(), i) for i, r in enumerate(requests)], np.int64)
 
-    def _prefill(self, slots: NDArray[np.int64], starts: NDArray[np.int64], *, draw_now: bool = True) -> Tensor:
-        """Run known tokens [start, length) of some slots through the model; returns logits [R, V] of the last ones."""
-        widths = self._length[slots] - starts
-        order = np.argsort(widths, kind="stable")  # rows of similar width share a pass: little padding
-        out: list[Tensor] = []
-        begin = 0
-        while begin < len(order):
-            end = begin + 1
-            while end < len(order) and (end + 1 - begin) * widths[order[end]] <= PREFILL_TOKENS:
-                end += 1
-            part = order[begin:end]
-            rows, width = slots[part], int(widths[part].max())
-            columns = np.minimum(starts[part][:, None] + np.arange(width), self._length[rows][:, None] - 1)
-            tokens = self._tokens[rows[:, None], columns]
-            out.append(self._tokens_of(self._passes.prefill(rows, tokens, starts[part], widths[part])))
-            begin = end
-        inverse = np.empty(len(order), np.int64)
-        inverse[order] = np.arange(len(order))
-        logits = torch.cat(out)[torch.from_numpy(inverse)]
-        if draw_now:
-            self._active[slots] = True
-            self._draw(slots, logits)
-        return logits
+    def _share(self, admitted: NDArray[np.int64], source: NDArray[np.int64], logits: Tensor) -> Tensor:
+        """Copy the cache of each computed prompt to the others that have it; logits with theirs behind the rest."""
+        unique = np.unique(source)
+        for leader in unique:
+            slot, followers = admitted[leader], admitted[(source == leader) & (np.arange(len(source)) != leader)]
+            if len(followers):
+                own = int(self._length[slot] - self._begins[slot])
+                self._cache.copy(torch.tensor([slot]), torch.from_numpy(followers), own)
+        others = len(logits) - len(unique)
+        index = np.concatenate([np.arange(others), others + np.searchsorted(unique, source)])
+        return logits[torch.from_numpy(index)]
 
     def _tokens_of(self, logits: Tensor) -> Tensor:
         """Without the rows that pad the output matrix: they stand for no token."""
@@ -385,7 +361,7 @@ class LocalSampler:
             self._cache.copy(torch.from_numpy(movers), torch.from_numpy(holes), int(self._length[movers].max()))
             for array in (self._tokens, self._logp, self._ids, self._active):
                 array[holes] = array[movers]
-            for array in (self._length, self._segment, self._limit, self._seeds, self._kind):
+            for array in (self._length, self._segment, self._limit, self._seeds, self._kind, self._begins):
                 array[holes] = array[movers]
             for hole in holes:
                 self._slot_of[int(self._ids[hole])] = int(hole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from coevolve.config.resources import EngineSettings, LoraSection
-from coevolve.engine.local.portions import PREFILL_TOKENS, SLACK
+from coevolve.engine.local.portions import PACKED_TOKENS, PREFILL_TOKENS, SLACK
 from coevolve.engine.planning import memory
 from coevolve.engine.planning.memory import FP32, MemoryPlan, Part, Precision, TrainedPart
 from coevolve.engine.planning.shapes import ModelShape
@@ -119,10 +119,11 @@ def _training(shape: ModelShape, load: Workload) -> list[Part]:
 def _sampling(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
     engine, longest, size = load.settings.engine, load.longest, load.weight_bytes
     if engine.device == "cuda":
-        cache = memory.static_cache_bytes(shape, engine.max_rows, longest, size)
+        cache, tokens = memory.static_cache_bytes(shape, engine.max_rows, longest, size), PREFILL_TOKENS
     else:
         cache = memory.growing_cache_bytes(shape, engine.max_rows, load.prompt_tokens, longest, size)
-    step = max(memory.drawing_bytes(shape, engine.max_rows, size), memory.prefill_bytes(shape, PREFILL_TOKENS, size))
+        tokens = PACKED_TOKENS
+    step = max(memory.drawing_bytes(shape, engine.max_rows, size), memory.prefill_bytes(shape, tokens, size))
     return [
         Part("key-value cache", cache * workers, "sampling" if engine.device == "cuda" else "always"),
         Part("drawing or prompts", step * workers, "sampling"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from coevolve.engine.local.portions import LOGITS, STEP, length_bucket, row_bucket
+from coevolve.engine.local.portions import GROWTH, LOGITS, length_bucket, row_bucket
 from coevolve.engine.planning.shapes import ATTENTION, MATRICES, MLP, ModelShape
 
 When = Literal["always", "training", "sampling"]
@@ -202,17 +202,16 @@ def static_cache_bytes(shape: ModelShape, rows: int, tokens: int, itemsize: int)
 def growing_cache_bytes(shape: ModelShape, rows: int, first: int, tokens: int, itemsize: int) -> int:
     """The same where the cache grows with its longest sequence, as that of the local sampler does on CPU.
 
-    (2 L + 1) x room: every tensor and one spare have room for a quarter more than was needed when they last moved.
+    It grows by a quarter at least, in multiples of a few positions. A prefix that rows share only makes it smaller.
 
     Args:
         first, tokens: length of the longest sequence at its start and at its end.
     """
-    start, end = (-(-(length + 1) // STEP) * STEP for length in (first, tokens))  # one position is always spare
-    room = 0
-    for capacity in range(start, end + 1, STEP):
-        size = rows * capacity * shape.kv_heads * shape.head_dim
-        room = size + size // 4 if size > room else room
-    return room * itemsize * (2 * shape.layers + 1)
+    capacity = 0
+    for length in range(min(first, tokens), tokens + 1):
+        if length > capacity:
+            capacity = -(-max(length, capacity + capacity // 4) // GROWTH) * GROWTH
+    return cache_bytes(shape, rows, capacity, itemsize)
 
 
 def prefill_bytes(shape: ModelShape, tokens: int, itemsize: int) -> int:
@@ -221,5 +220,5 @@ def prefill_bytes(shape: ModelShape, tokens: int, itemsize: int) -> int:
 
 
 def drawing_bytes(shape: ModelShape, rows: int, itemsize: int) -> int:
-    """Logits of one step on their way to tokens: rows x V x (itemsize + 4 log-probabilities + 2 x 8 sums)."""
-    return rows * shape.vocab * (itemsize + FP32 + 2 * 8)
+    """Logits of one step on their way to tokens: rows x V x (itemsize + 4 for what each token weighs)."""
+    return rows * shape.vocab * (itemsize + FP32)
