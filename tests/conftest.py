@@ -32,6 +32,8 @@ TINY = (
     "solver.tasks=2",
     "evaluation.levels=2",
     "evaluation.per_level=2",
+    "reward.lambda_memory=0.5",  # what a step remembers of those before it must survive a kill
+    "reward.lambda_code=0.5",
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coevolve.curriculum.rewards import count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
+from coevolve.curriculum.rewards import count_tool_calls, curriculum_reward, r_memory, r_rep, r_tool, r_unc
 from coevolve.curriculum.similarity import cluster_shares
 
 SHARES = st.floats(0, 1)
@@ -74,3 +74,13 @@ def test_novelty_is_one_more_subtracted_term() -> None:
     )
     assert with_archive.novelty == pytest.approx(0.2)
     assert with_archive.total == pytest.approx(0.7)
+
+
+def test_nearness_to_earlier_questions_and_a_usual_program_are_subtracted() -> None:
+    assert r_memory(1.0, 0.2, 0.5) == pytest.approx(0.3)
+    parts = curriculum_reward(well_formed=True, uncertainty=0.8, tool=0, repetition=0.25, memory=0.1, code=0.05)
+    assert parts.total == pytest.approx(0.8 - 0.25 - 0.1 - 0.05)
+    assert (parts.memory, parts.code) == (0.1, 0.05)
+    free = curriculum_reward(well_formed=True, uncertainty=0, tool=0, repetition=0, memory=0.3, clip_at_zero=False)
+    assert free.total == -0.3
+    assert (free.code, curriculum_reward(well_formed=True, uncertainty=0, tool=0, repetition=0).memory) == (None, None)

@@ -11,7 +11,15 @@ from scipy.spatial.distance import squareform
 
 from coevolve.curriculum.bleu import condensed_distance, words
 from coevolve.curriculum.neighbours import LEAST_APART, near_components
-from coevolve.curriculum.similarity import SPARSE_ABOVE, cluster_shares, cut_tree, dense_clusters, sparse_clusters
+from coevolve.curriculum.similarity import (
+    SPARSE_ABOVE,
+    cluster_shares,
+    cut_tree,
+    dense_clusters,
+    memory_similarities,
+    shape_shares,
+    sparse_clusters,
+)
 
 
 def bleu_distance(texts: list[str], *, mask_numbers: bool = False) -> NDArray[np.float64]:
@@ -121,3 +129,33 @@ def test_a_large_batch_has_the_shares_of_a_small_one() -> None:
     shares = cluster_shares([*texts, texts[0]])
     assert shares[[0, -1]].tolist() == pytest.approx([2 / len(shares)] * 2)
     assert shares[1:-1].max() == pytest.approx(1 / len(shares))
+
+
+def test_nearness_to_earlier_texts_is_their_largest_and_their_mean_bleu() -> None:
+    memory = ["What is the sum of 3 and 4?", "How many pens are left?", "What is the sum of 3 and 4?", "two words"]
+    texts = ["What is the sum of 8 and 9?", "two words", "Nothing in common here"]
+    largest, mean = memory_similarities(texts, memory)
+    for n, text in enumerate(texts):
+        bleu = [1.0 if text == old else 1.0 - bleu_distance([old, text])[0, 1] for old in memory]
+        assert largest[n] == pytest.approx(max(bleu))
+        assert mean[n] == pytest.approx(sum(bleu) / 4)
+    masked, _ = memory_similarities(texts, memory, mask_numbers=True)
+    assert masked.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_without_earlier_texts_nothing_is_near() -> None:
+    assert [x.tolist() for x in memory_similarities(["a text"], [])] == [[0.0], [0.0]]
+    assert [x.tolist() for x in memory_similarities([], ["a text"])] == [[], []]
+
+
+def test_blocks_of_a_long_memory_are_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{n} of {n % 7} and {n % 3} things" for n in range(40)]
+    whole = memory_similarities(texts[:11], texts[11:])
+    monkeypatch.setattr("coevolve.curriculum.similarity._PAIRS_AT_ONCE", 3 * 29)
+    for one, other in zip(whole, memory_similarities(texts[:11], texts[11:]), strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_a_shape_counts_in_the_batch_and_before_it() -> None:
+    assert shape_shares(["a", "b", None], ["a", "a", None, "c"]).tolist() == [0.6, 0.2, 0.0]
+    assert shape_shares([None], []).tolist() == [0.0]

@@ -8,11 +8,13 @@ import pytest
 
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.checks import known_of
+from coevolve.curriculum.programs import shape
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.phases.train_proposer import score_questions
 from coevolve.methods.questions import Written, read_questions
+from coevolve.methods.remembered import Asked
 from coevolve.types import PROPOSER, Group, Origin, StopReason, Trajectory
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
@@ -41,6 +43,7 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         calls: int = 0,
         iteration: int = 1,
         archive: Sequence[str] = (),
+        before: Sequence[Asked] = (),
     ) -> list[RewardParts]:
         raw = [trajectory("nonsense" if t is None else f"{t}</question>") for t in texts]
         written = read_questions(MiniatureWorld(), raw, _origin(iteration), "c")
@@ -48,7 +51,7 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         group = tuple(trajectory(answer=a, calls=calls) for a in answers)
         groups = [Group(w.task, group, vote(answers)) for w in written if w.task]
         section, known = config(*overrides).reward, [known_of(group) for group in groups]
-        return score_questions(section, iteration, written, groups, Archive(archive), known=known)
+        return score_questions(section, iteration, written, groups, Archive(archive), known=known, before=before)
 
     return score
 
@@ -93,6 +96,21 @@ def test_uncertainty_is_not_paid_where_a_check_fails(scored: Callable[..., list[
         assert (found.uncertainty, found.total) == (paid, paid + 0.25), check
     (other,) = scored([VALID[0]], ["2", "2", "1", "3"], "reward.output=true", *keys, calls=1)
     assert (other.uncertainty, other.total) == (0.0, 0.25), "the programs contradict the majority"
+
+
+def test_what_was_asked_before_costs_by_its_text_and_by_its_programs(
+    scored: Callable[..., list[RewardParts]],
+) -> None:
+    """All answers ran the same program; half of what was asked before led to it as well."""
+    before = [Asked(0, VALID[0], shape("print(1)")), Asked(0, "Nothing alike", "another")]
+    keys = ("reward.lambda_rep=0", "reward.lambda_memory=0.5", "reward.lambda_code=0.4", "reward.clip_at_zero=false")
+    first, bad, second = scored([VALID[0], None, VALID[1]], HALF, *keys, calls=1, before=before)
+    assert first.memory == pytest.approx(0.5 * (1.0 + 0.5) / 2)
+    assert first.code == second.code == pytest.approx(0.4 * 3 / 4)
+    assert first.total == pytest.approx(1.0 + 0.15 - 0.375 - 0.3)
+    assert (bad.memory, bad.code) == (None, None)
+    plain, _, _ = scored([VALID[0], None, VALID[1]], HALF, before=before)
+    assert (plain.memory, plain.code) == (None, None)
 
 
 def test_a_batch_of_one_question_only_is_fully_repetitive(scored: Callable[..., list[RewardParts]]) -> None:

@@ -18,8 +18,8 @@ ToolCount = Literal["mean", "majority", "max"]
 class RewardParts:
     """The reward of one question and its parts, which are already weighted and can simply be added.
 
-    ``total = format * max(0, uncertainty + tool + extra - repetition - novelty)``, unless a negative reward is asked
-    for.
+    ``total = format * max(0, uncertainty + tool + extra - repetition - novelty - memory - code)``, unless a negative
+    reward is asked for.
     """
 
     format: float  # 1 when the question is well formed, else 0
@@ -29,6 +29,8 @@ class RewardParts:
     novelty: float  # penalty for templates that the archive already holds; 0 without one
     total: float
     extra: Mapping[str, float] = field(default_factory=dict)  # terms of one's own, by name
+    memory: float | None = None  # penalty for nearness to earlier questions; None where no key asks for it
+    code: float | None = None  # penalty for a program of a frequent shape; None likewise
 
 
 def r_unc(p_hat: float, peak: float = 0.5) -> float:
@@ -80,6 +82,17 @@ def r_rep(share: float, lambda_rep: float = 1.0) -> float:
     return lambda_rep * share
 
 
+def r_memory(largest: float, mean: float, lambda_memory: float) -> float:
+    """Penalty for nearness to the questions before: half the largest and half the mean similarity, weighted.
+
+    The largest alone would not tell a question with one twin from one with a thousand; the mean alone hardly sees a
+    twin in a long memory.
+
+    Source: R-Diverse (arXiv 2602.13103) has both terms; weights and measure are ours.
+    """
+    return lambda_memory * (largest + mean) / 2
+
+
 def curriculum_reward(
     *,
     well_formed: bool,
@@ -92,6 +105,8 @@ def curriculum_reward(
     lambda_novelty: float = 0.0,
     clip_at_zero: bool = True,
     malformed: float = 0.0,
+    memory: float | None = None,
+    code: float | None = None,
     extra: Mapping[str, float] | None = None,
 ) -> RewardParts:
     """R_C = R_format * max(0, lambda_unc R_unc + lambda_tool R_tool - R_rep - lambda_novelty * archive
@@ -107,15 +122,16 @@ def curriculum_reward(
         clip_at_zero: the max(0, ...). R-Zero's published code has none.
         malformed: reward of a malformed text in place of the gains, without ``clip_at_zero`` (R-Zero's code: -1, from
             which its repetition penalty is still subtracted).
+        memory: from ``r_memory``; not in the paper.
+        code: share of questions whose programs have the same shape, weighted; not in the paper.
         extra: terms of one's own, which are added to the gains of a well-formed text. Not in the paper.
     """
     format_reward = 1.0 if well_formed else 0.0
     gains = lambda_unc * uncertainty + lambda_tool * tool + sum((extra or {}).values())
     novelty = lambda_novelty * archive_share
-    if clip_at_zero:
-        total = format_reward * max(0.0, gains - repetition - novelty)
-    else:
-        total = (gains if well_formed else malformed) - repetition - novelty
+    earned = gains if well_formed else malformed
+    left = earned - repetition - novelty - (memory or 0.0) - (code or 0.0)
+    total = format_reward * max(0.0, left) if clip_at_zero else left
     return RewardParts(
         format=format_reward,
         uncertainty=lambda_unc * uncertainty,
@@ -124,4 +140,6 @@ def curriculum_reward(
         novelty=novelty,
         total=total,
         extra=extra or {},
+        memory=memory,
+        code=code,
     )

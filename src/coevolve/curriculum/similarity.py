@@ -1,21 +1,23 @@
-"""Similarity of the questions in a batch: clusters by BLEU distance and their shares of the batch.
+"""Similarity of the questions in a batch: clusters by BLEU distance and their shares of the batch; and to those before.
 
 Source: Agent0 (arXiv 2511.16043), repetition penalty.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from coevolve.curriculum.bleu import Array, condensed_distance, words
+from coevolve.curriculum.bleu import Array, bleu, condensed_distance, ngram_matrices, words
 from coevolve.curriculum.neighbours import LEAST_APART, near_components
 
 Labels = NDArray[np.int64]
 
+_PAIRS_AT_ONCE = 1 << 20  # bounds the temporary arrays to tens of MB
 SPARSE_ABOVE = 8192  # texts: more would need over a gigabyte for their distances (benchmarks/bleu.py)
 
 
@@ -115,6 +117,61 @@ def cut_tree(condensed: Array, size: int, threshold: float) -> Labels:
         return np.zeros(size, dtype=np.int64)
     tree = linkage(condensed, method="average")
     return _in_order(fcluster(tree, t=np.nextafter(threshold, 0.0), criterion="distance"))
+
+
+def memory_similarities(
+    texts: Sequence[str], memory: Sequence[str], *, mask_numbers: bool = False
+) -> tuple[Array, Array]:
+    """How near each text is to the texts before it: the largest BLEU with one of them, and the mean with all.
+
+    The earlier text is the hypothesis; equal texts (equal after masking, when numbers are masked) are at 1.
+
+    Args:
+        texts: N texts.
+        memory: earlier ones, repeats included; may be empty.
+        mask_numbers: compare the texts with every integer replaced by ``#``.
+
+    Returns:
+        [N] the largest and [N] the mean, in [0, 1]; 0 where there are no earlier texts.
+
+    Source: the two terms of the memory penalty of R-Diverse (arXiv 2602.13103), there between embeddings.
+    """
+    new = words(texts, mask_numbers=mask_numbers)
+    counted = Counter(map(tuple, words(memory, mask_numbers=mask_numbers)))
+    largest, mean = np.zeros(len(new)), np.zeros(len(new))
+    if not new or not counted:
+        return largest, mean
+    old = list(counted)
+    weights: Array = np.array([counted[one] for one in old], dtype=np.float64) / counted.total()
+    place = {one: number for number, one in enumerate(old)}
+    orders = ngram_matrices([*old, *new])
+    h, r = (np.array([len(one) for one in some], dtype=np.float64) for some in (old, new))
+    many = max(1, _PAIRS_AT_ONCE // len(old))
+    for start in range(0, len(new), many):
+        rows = slice(start, start + many)
+        later = slice(len(old) + start, len(old) + start + many)
+        matches = [(order[later] @ order[: len(old)].T).toarray().astype(np.float64) for order in orders]
+        near = bleu(matches, h[None, :], r[rows, None])
+        for row, one in enumerate(new[rows]):
+            if tuple(one) in place:
+                near[row, place[tuple(one)]] = 1.0
+        largest[rows], mean[rows] = near.max(axis=1), near @ weights
+    return largest, mean
+
+
+def shape_shares(shapes: Sequence[str | None], memory: Sequence[str | None]) -> Array:
+    """For each program's shape its share of all, those of this batch and those before it.
+
+    Args:
+        shapes: of B questions; None where there is no program, whose share is 0 and which counts in no other.
+        memory: of earlier questions.
+
+    Returns:
+        [B], in [0, 1].
+    """
+    counts = Counter(shape for shape in (*shapes, *memory) if shape is not None)
+    total = max(counts.total(), 1)
+    return np.array([0.0 if shape is None else counts[shape] / total for shape in shapes], dtype=np.float64)
 
 
 def cluster_shares(texts: Sequence[str], *, threshold: float = 0.5, mask_numbers: bool = False) -> Array:

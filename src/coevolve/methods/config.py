@@ -50,6 +50,15 @@ class RewardSection(ChecksSection):
     lambda_tool: float = Field(0.6, ge=0, description="weight of the tool reward; 0 = the no-tool-reward ablation")
     lambda_rep: float = Field(1.0, ge=0, description="weight of the repetition penalty; 0 = the ablation")
     lambda_novelty: float = Field(0.0, ge=0, description="penalty on questions that the archive already holds")
+    lambda_memory: float = Field(
+        0.0, ge=0, description="penalty on nearness to the questions of all earlier steps and iterations (paper: 0)"
+    )
+    lambda_code: float = Field(
+        0.0,
+        ge=0,
+        description="penalty on questions whose programs compute as those of many others do, of this batch and of all "
+        "earlier steps and iterations (paper: 0)",
+    )
     gamma: float = Field(
         0.25, ge=0, description="tool reward per call; 1/tool_cap bounds it by 1 (the paper gives none)"
     )
@@ -70,6 +79,11 @@ class RewardSection(ChecksSection):
     extra: list[DottedPath] = Field(
         default_factory=list, description="functions of one's own whose values are added (docs/own-idea.md)"
     )
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the reward depends on the questions of earlier steps."""
+        return self.lambda_memory > 0 or self.lambda_code > 0
 
     @field_validator("extra", mode="before")
     @classmethod
@@ -303,7 +317,7 @@ def _check_batches(proposer: ProposerSection, solver: SolverSection) -> None:
 
 
 def _check_checks(name: str, section: ChecksSection, votes: int, *, tool: bool) -> None:
-    asked = [check for check in ("output", "programs", "numbers") if getattr(section, check)]
+    asked = [check for check in ("output", "programs", "numbers", "lambda_code") if getattr(section, check, False)]
     if asked and not tool:
         raise ValueError(f"{name}.{asked[0]} looks at the solver's programs, but tool.enabled is false: there are none")
     if section.programs > votes:

@@ -45,6 +45,7 @@ _TASKS = {
     "refusals": _real,
     "own_answer_agrees": _flag,
 }
+_QUESTIONS = {"step": _integer, "question": _text, "shape": _text}
 _TRAJECTORIES = {
     "iteration": _integer,
     "phase": _text,
@@ -105,6 +106,7 @@ _PROBE = {
 }
 _KINDS = {
     "tasks/*": _TASKS,
+    "questions/*": _QUESTIONS,
     "trajectories/*": _TRAJECTORIES,
     "partial/*": _JOURNAL,
     "meter/tasks-*": _METER_TASKS,

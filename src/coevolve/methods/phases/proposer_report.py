@@ -72,6 +72,11 @@ def reward_facts(rewards: Sequence[RewardParts]) -> dict[str, object]:
     """Means over the batch; the parts are those of well-formed questions, weighted as they enter the reward."""
     asked = [r for r in rewards if r.format]
     extra = {path: mean([r.extra[path] for r in asked]) for path in (asked[0].extra if asked else ())}
+    more = {
+        f"r_{name}": mean(values)
+        for name in ("memory", "code")
+        if (values := [value for r in asked if (value := getattr(r, name)) is not None])
+    }
     return {
         "reward": mean([r.total for r in rewards]),
         "r_unc": mean([r.uncertainty for r in asked]),
@@ -79,6 +84,7 @@ def reward_facts(rewards: Sequence[RewardParts]) -> dict[str, object]:
         "r_rep": mean([r.repetition for r in asked]),
         "r_novelty": mean([r.novelty for r in asked]),
         "format": mean([r.format for r in rewards]),
+        **more,
     } | ({"r_extra": extra} if extra else {})
 
 

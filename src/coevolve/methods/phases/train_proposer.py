@@ -11,8 +11,16 @@ import numpy as np
 from coevolve.config import at_iteration
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.checks import Known
-from coevolve.curriculum.rewards import RewardParts, count_tool_calls, curriculum_reward, r_rep, r_tool, r_unc
-from coevolve.curriculum.similarity import cluster_shares
+from coevolve.curriculum.rewards import (
+    RewardParts,
+    count_tool_calls,
+    curriculum_reward,
+    r_memory,
+    r_rep,
+    r_tool,
+    r_unc,
+)
+from coevolve.curriculum.similarity import cluster_shares, memory_similarities, shape_shares
 from coevolve.curriculum.voting import agrees, pool_votes
 from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.learning.advantages import keyed
@@ -22,12 +30,13 @@ from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.checking import what_is_known
 from coevolve.methods.config import CoevolutionConfig, RewardSection
 from coevolve.methods.config import CoevolutionState as State
-from coevolve.methods.metrics import advantage_facts, refused_facts, train_facts
+from coevolve.methods.metrics import advantage_facts, mean, refused_facts, train_facts
 from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
 from coevolve.methods.phases.proposer_report import STEP, proposer_report, shown_facts, step_facts
 from coevolve.methods.polling import poll_for_reward, voters
 from coevolve.methods.questions import Written, answers_of, read_questions, refusal_of
+from coevolve.methods.remembered import Asked, Remembered
 from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.asking import subjects, write
 from coevolve.rollout.policy import Policy
@@ -67,11 +76,13 @@ class TrainProposer:
             reference=reference if section.kl > 0 else None,
         )
         archive = Archive(earlier_questions(state.store, t))
-        train_steps(state, policy, self.steps, lambda step: self._step(state, policy, archive, step))
+        remembered = Remembered(state.store, t) if state.config.reward.remembers else None
+        train_steps(state, policy, self.steps, lambda step: self._step(state, policy, archive, remembered, step))
         folder = f"checkpoints/iteration-{t}/proposer"
-        return [state.store.save_folder(folder, lambda path: policy.save(path, optimizer=True))]
+        saved = state.store.save_folder(folder, lambda path: policy.save(path, optimizer=True))
+        return [saved, *(remembered.files(self.steps) if remembered else ())]
 
-    def _step(self, state: State, policy: Policy, archive: Archive, step: int) -> None:
+    def _step(self, state: State, policy: Policy, archive: Archive, remembered: Remembered | None, step: int) -> None:
         config, t = state.config, self.iteration
         seed = seed_of(config.seed, "curriculum", t, step)
         n = config.proposer.questions
@@ -94,12 +105,18 @@ class TrainProposer:
             groups = [
                 Group(task, by_voter[0][n], pool_votes(heard[n], judge=state.judge)) for n, task in enumerate(tasks)
             ]
-            known = what_is_known(state, groups) if config.reward.limits().asked else []
-            rewards = score_questions(config.reward, t, written, groups, archive, state.judge, known)
+            limits = config.reward.limits()
+            known = what_is_known(state, groups) if limits.asked or remembered else []
+            before = remembered.before(step) if remembered else ()
+            rewards = score_questions(config.reward, t, written, groups, archive, state.judge, known, before)
+            if remembered:
+                remembered.add(step, [task.question for task in tasks], [one.shape for one in known])
         state.rollouts.release_memory()
         stats, zero_groups = self._update(config, policy, written, rewards, step)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts(written, by_voter, groups, rewards, zero_groups, gap)
+        if limits.asked:
+            facts["checks_passed"] = mean([one.first_failed(limits) is None for one in known])
         facts |= train_facts(stats, config.proposer.kl, config.proposer.dual_clip)
         facts |= advantage_facts(zero_groups, len(written) // config.proposer.group_size)
         facts |= refused_facts([x for answers in by_voter for group in answers for x in group], config.grading)
@@ -144,6 +161,7 @@ def score_questions(
     archive: Archive,
     judge: Judge = OWN_RULES,
     known: Sequence[Known] = (),
+    before: Sequence[Asked] = (),
 ) -> list[RewardParts]:
     """The composite reward of every written text (methods: R_C).
 
@@ -152,7 +170,8 @@ def score_questions(
         groups: voted trajectories, of the texts with a task, in their order.
         archive: questions of earlier iterations, for the novelty term.
         judge: the one that made the votes.
-        known: of the groups, where ``section`` asks for checks.
+        known: of the groups, where ``section`` asks for checks or for the shapes of their programs.
+        before: what was asked in earlier steps and iterations, where ``section`` remembers it.
     """
     asked = [i for i, w in enumerate(written) if w.task is not None]
     questions = [written[i].question for i in asked]
@@ -160,6 +179,8 @@ def score_questions(
     shares = cluster_shares(questions, threshold=section.bleu_threshold, mask_numbers=section.mask_numbers)
     shares = shares * len(asked) / len(written)
     templates = archive.template_shares(questions)
+    near = _memory_penalties(section, questions, before)
+    usual = _code_penalties(section, known, before) if known else [None] * len(asked)
     limits = section.limits()
     reward = partial(
         curriculum_reward,
@@ -185,6 +206,26 @@ def score_questions(
             tool=r_tool(calls, section.gamma, section.tool_cap),
             repetition=r_rep(float(share), section.lambda_rep),
             archive_share=float(template),
+            memory=near[n],
+            code=usual[n],
             extra=extra_terms(questions[n], group, section),
         )
     return out
+
+
+def _memory_penalties(
+    section: RewardSection, questions: Sequence[str], before: Sequence[Asked]
+) -> Sequence[float | None]:
+    """Of each question; None where the key asks for none."""
+    if not section.lambda_memory:
+        return [None] * len(questions)
+    both = memory_similarities(questions, [one.question for one in before], mask_numbers=section.mask_numbers)
+    return [r_memory(float(x), float(y), section.lambda_memory) for x, y in zip(*both, strict=True)]
+
+
+def _code_penalties(section: RewardSection, known: Sequence[Known], before: Sequence[Asked]) -> Sequence[float | None]:
+    """Of each question; None where the key asks for none."""
+    if not section.lambda_code:
+        return [None] * len(known)
+    shares = shape_shares([one.shape for one in known], [one.shape for one in before])
+    return [section.lambda_code * float(share) for share in shares]
