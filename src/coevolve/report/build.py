@@ -27,6 +27,7 @@ from coevolve.methods.registry import method_named
 from coevolve.methods.reporting import PhaseReport
 from coevolve.monitor.health import health
 from coevolve.monitor.summary import logged
+from coevolve.report.before_after import before_and_after
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
 from coevolve.report.live import phase_kinds
@@ -46,6 +47,7 @@ _SCRIPTS = (
     "tasks.js",
     "tokens.js",
     "trajectories.js",
+    "beforeafter.js",
     "theme.js",
     "page.js",
 )
@@ -68,6 +70,7 @@ def build_report(path: Path) -> Path:
         "at": trajectories.at,
         "answered": trajectories.answered,
         "left_out": left_out(index, trajectories),
+        "before_after": before_and_after(index, [at is not None for at in trajectories.at]),
     }
     page = render(page_data(folder), tasks, trajectories.chunks)
     target = path / "report" / "index.html"
@@ -164,7 +167,7 @@ def _agents(view: RunView, parts: Sequence[Part]) -> list[dict[str, str]]:
 
 def task_data(index: TaskIndex) -> dict[str, Any]:
     """The tasks of the page without their trajectories, as JSON values; ``at`` null means: ask the server."""
-    return index.as_json() | {"at": None, "answered": None, "left_out": ""}
+    return index.as_json() | {"at": None, "answered": None, "left_out": "", "before_after": None}
 
 
 def render(data: Mapping[str, Any], tasks: Mapping[str, Any], chunks: Sequence[str] = ()) -> str:

@@ -94,5 +94,6 @@ drawPage();
 document.addEventListener("DOMContentLoaded", () => {  // the tasks stand behind this script: the figures are there first
   takeTasks(JSON.parse(byId("tasks-data").textContent));
   taskBrowser();
+  drawBeforeAfter();
   if (data.live) follow();
 });
