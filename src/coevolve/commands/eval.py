@@ -22,6 +22,7 @@ from coevolve.config import Config
 from coevolve.config.acting import SamplingSection
 from coevolve.config.loading import override_layer
 from coevolve.errors import ConfigError
+from coevolve.evaluation.examples import examples_of, held_against
 from coevolve.grading.equivalence import open_judge
 from coevolve.harness import results
 from coevolve.harness.board import Wanted
@@ -239,8 +240,10 @@ def _target(
     if answerer is None:
         config = load_config("mini", overrides=_checked(request.overrides))
         return _endpoint(request, config.sampling), config
-    readability = Readability(answerer)
+    readability, shown = Readability(answerer), examples_of(answerer.config)
     for one in wanted:
+        for line in held_against(shown, one.name, one.problems, answerer.config.model.prompts):
+            print(f"note: {line}", file=sys.stderr)
         for problem in one.problems:
             readability.require(problem.task, f"{one.copy}, {problem.task.id}")
     return LocalTarget(answerer), answerer.config

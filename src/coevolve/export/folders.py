@@ -16,6 +16,7 @@ from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import Summary
 from coevolve.monitor.summary import summarise
 from coevolve.store import atomic
+from coevolve.store.prompts import with_own_prompts
 from coevolve.store.records import RunRecords
 from coevolve.worlds.registry import open_world, world_named
 
@@ -136,7 +137,7 @@ def _model_writers(
     folder: RunRecords, facts: RunFacts, iteration: int, notes: list[str], *, merge: bool
 ) -> dict[str, Callable[[Path], None]]:
     """By agent, the one that answers first."""
-    config = folder.config
+    config = with_own_prompts(folder)
     world, example = open_world(config.world_settings), world_named(config.world).example
     origin = Origin(facts, world.contract, example, world.base_model(), config.model, config.lora.enabled)
     writers: dict[str, Callable[[Path], None]] = {}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coevolve.evaluation.overlap import ALIKE, RUN, Matches, equal, matches
 from coevolve.evaluation.suites import part_and_key
-from coevolve.harness.overlap import ALIKE, RUN, Matches, equal, matches
 from coevolve.methods.figures import TableFigure
 from coevolve.methods.reporting import Finding, percent
 from coevolve.store.records import RunRecords

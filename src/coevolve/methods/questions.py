@@ -9,7 +9,7 @@ from coevolve.curriculum.checks import refuses
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.protocol import after_last_output, written_question
 from coevolve.types import Origin, StopReason, Task, Trajectory
-from coevolve.worlds.base import World
+from coevolve.worlds.base import NO_CONTEXT, PromptContext, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,18 @@ class Written:
     trajectory: Trajectory
     question: str  # empty when there is none
     task: Task | None
+    asked: PromptContext = NO_CONTEXT  # the topic and level that it was asked for
 
 
 def read_questions(
-    world: World, texts: Sequence[Trajectory], origin: Origin, prefix: str, *, turns: int = 1, own_answer: bool = False
+    world: World,
+    texts: Sequence[Trajectory],
+    origin: Origin,
+    prefix: str,
+    *,
+    turns: int = 1,
+    own_answer: bool = False,
+    asked: Sequence[PromptContext] = (),
 ) -> list[Written]:
     """Parse and check every text.
 
@@ -33,6 +41,7 @@ def read_questions(
         prefix: makes the task ids unique within a run.
         turns: user turns that a task may have.
         own_answer: a question without the writer's own boxed answer is malformed.
+        asked: what each text was asked for; none where it was nothing in particular.
     """
     opening = world.contract.proposer_opening
     out = []
@@ -44,7 +53,7 @@ def read_questions(
         answered = own is not None or not own_answer
         if question is not None and answered and world.is_well_formed(question):
             task = task_of(world, origin, f"{prefix}-{i:04d}", question, turns, own)
-        out.append(Written(trajectory, question or "", task))
+        out.append(Written(trajectory, question or "", task, asked[i] if asked else NO_CONTEXT))
     return out
 
 

@@ -30,6 +30,7 @@ from coevolve.rollout.service import LocalRollouts
 from coevolve.runs.base_model import base_model, fetch_base
 from coevolve.store import manifest
 from coevolve.store.checkpoints import RunCheckpoints
+from coevolve.store.prompts import with_own_prompts
 from coevolve.store.records import RunRecords
 from coevolve.types import SOLVER, Task
 from coevolve.worlds.base import PromptContext, World
@@ -108,11 +109,10 @@ def of_run(path: Path, iteration: int | None = None, *, tool: bool = True, overr
         ModelError: the base model cannot be used.
     """
     records = RunRecords.open(path)
+    own = with_own_prompts(records)
     agent = method_named(records.config.method).answerer
     _refuse_meaningless(overrides, _ACTING)
-    config = changed_config(
-        records.config, overrides, layers=[] if tool else [_without_tool(records.config.world_settings)]
-    )
+    config = changed_config(own, overrides, layers=[] if tool else [_without_tool(own.world_settings)])
     _refuse_overruled(config.sampling, overrides, agent)
     trained = [t for t in range(1, config.iterations + 1) if records.recorded(f"checkpoints/iteration-{t}/{agent}/")]
     if iteration is None and agent in trained_agents(config) and not trained:

@@ -36,6 +36,8 @@ from coevolve.runs.stopping import StopRequest
 from coevolve.store import manifest, places
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
+from coevolve.store.prompts import FACT as PROMPTS
+from coevolve.store.prompts import changed_prompts, prompts_fact, with_own_prompts
 from coevolve.suites.base import Source
 from coevolve.worlds.base import Meter, World
 from coevolve.worlds.registry import open_world, world_named
@@ -68,17 +70,18 @@ def resume(path: Path, progress: Progress) -> Path:
         return path
     folder = RunFolder.open(path)
     try:
-        check_names(folder.config)
+        config = with_own_prompts(folder.records)
+        check_names(config)
         require_learning(folder.records)
         folder.records.verify_all()
         finished = frozenset(folder.records.finished_phases)
         sources = kept_sources(folder.records, folder.config.evaluation)
         if sources is None:  # the process ended before it had kept them
             sources = chosen(folder.config.evaluation)
-        for line in changes(folder.records, folder.config.evaluation):
+        for line in (*changes(folder.records, folder.config.evaluation), *changed_prompts(folder.records)):
             progress.note(line)
-        preflight.require(Launch(folder.config, path, progress.note, finished, sources))
-        return _execute(folder.config, progress, folder, sources)
+        preflight.require(Launch(config, path, progress.note, finished, sources))
+        return _execute(config, progress, folder, sources)
     finally:
         folder.close()
 
@@ -204,6 +207,7 @@ def _work(
         folder.set_status(
             "running",
             **({FACTS: suites} if suites else {}),
+            **prompts_fact(config, folder.records.facts.get(PROMPTS)),
             contract=rollouts.settings.hash,
             base=parts.base_digest,
             sandbox=rollouts.layers,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from coevolve.config import Config
+from coevolve.config import Config, EvaluationSection
 from coevolve.engine.factory import require_engine
+from coevolve.evaluation.examples import examples_of, held_against
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.oracle import TRAINED_ON_TRUTH, TrueLabels
 from coevolve.grading.symbolic import symbolic_version
@@ -25,7 +27,8 @@ from coevolve.runs.prompts import Reader, described, require_short_prompts
 from coevolve.runs.room import shortages_here
 from coevolve.sandbox.factory import require_tool
 from coevolve.store.places import require_place
-from coevolve.suites.base import Source
+from coevolve.suites.base import Source, subset
+from coevolve.worlds.base import Problem
 from coevolve.worlds.registry import open_world
 
 
@@ -118,6 +121,25 @@ def _prompts(launch: Launch) -> None:
     require_short_prompts(reader, launch.sources, config.evaluation, launch.note)
 
 
+def _examples(launch: Launch) -> None:
+    """No worked example of the prompts may be a problem that is measured; one that is nearly so is told."""
+    config = launch.config
+    shown = examples_of(config)
+    if not shown or launch.finished is not None:
+        return
+    own = open_meter(config.world, config.dialogue).suites(config.evaluation, config.seed)
+    asked = {suite.key: suite.load for suite in own} | {
+        source.name: partial(_measured, source, config.evaluation) for source in launch.sources
+    }
+    for name, load in asked.items():
+        for line in held_against(shown, name, load(), config.model.prompts):
+            launch.note(line)
+
+
+def _measured(source: Source, section: EvaluationSection) -> Sequence[Problem]:
+    return subset(source.load().problems, section.suite_limit)
+
+
 CHECKS: tuple[Check, ...] = (
     lambda launch: require_engine(launch.config.engine_settings),
     _true_labels,
@@ -128,6 +150,7 @@ CHECKS: tuple[Check, ...] = (
     _place,
     lambda launch: require_tool(launch.config.sandbox),
     _suites,  # may download, a few megabytes
+    _examples,
     _base,  # may download: after all that could make it useless
     _room,  # again: a model that was not here has told its sizes now
     _prompts,

@@ -44,6 +44,8 @@ _TASKS = {
     "numbers": _real,
     "refusals": _real,
     "own_answer_agrees": _flag,
+    "asked_topic": _text,
+    "asked_level": _text,
 }
 _QUESTIONS = {"step": _integer, "question": _text, "shape": _text}
 _TRAJECTORIES = {
@@ -62,6 +64,7 @@ _TRAJECTORIES = {
     "text": _text,
     "answer": _text,
     "refused": _text,
+    "unrun": _integer,
     "stop": _text,
     "tool_calls": pa.list_(pa.struct([("code", _text), ("observation", _text), ("status", _text)])),
     "prompt": pa.list_(_integer),

@@ -53,6 +53,7 @@ def _row(trajectory: Trajectory) -> dict[str, object]:
         "text": trajectory.text,
         "answer": trajectory.answer,
         "refused": trajectory.refused,
+        "unrun": trajectory.unrun,
         "stop": str(trajectory.stop),
         "tool_calls": [
             {"code": call.code, "observation": call.observation, "status": str(call.status)}
@@ -91,6 +92,7 @@ def trajectories_from_rows(rows: Sequence[Mapping[str, Any]]) -> list[Trajectory
             seat=row.get("seat", 0),
             reward=row.get("reward"),
             refused=row.get("refused") or "",
+            unrun=row.get("unrun") or 0,
         )
         for row in rows
     ]

@@ -20,6 +20,7 @@ from coevolve.methods.own import GateRule, gate_rule
 from coevolve.methods.phases.pool_report import (
     POOL,
     Pool,
+    asked_facts,
     novelty_facts,
     pool_facts,
     pool_report,
@@ -72,6 +73,7 @@ class FillPool:
             f"p{t}",
             turns=config.dialogue.turns,
             own_answer=config.proposer.own_answer,
+            asked=asked,
         )
         earlier = earlier_questions(state.store, t)
         fates = _fates(state, written, Archive(earlier))
@@ -86,6 +88,7 @@ class FillPool:
         passed = passed_checks(known, gated.fates, config.gate.limits())
         facts = pool_facts(pool, state.world, state.judge) | check_facts(known, passed, config.gate.limits())
         facts |= novelty_facts([task.question for task in tasks], earlier, config.reward) | sampling_facts(pool)
+        facts |= asked_facts(pool)
         facts |= refused_facts([x for group in groups for x in group.trajectories], config.grading)
         state.observer.on_votes(POOL, t, groups, pool.kept, facts, table="tasks", passed=passed)
         tokens = sum(x.sampled for answers in by_voter for group in answers for x in group)

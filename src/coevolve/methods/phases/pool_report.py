@@ -109,6 +109,9 @@ class TaskRow:
     numbers: float | None = None
     refusals: float | None = None
     own_answer_agrees: bool | None = None
+    # What its writer was asked for; empty where prompts name no topics.
+    asked_topic: str = ""
+    asked_level: str = ""
 
 
 def table_of(iteration: int) -> str:
@@ -166,6 +169,8 @@ def _task_row(
         numbers=known.numbers if known else None,
         refusals=known.refusals if known else None,
         own_answer_agrees=known.own_answer if known else None,
+        asked_topic=text.asked.topic,
+        asked_level=text.asked.level,
     )
 
 
@@ -225,6 +230,18 @@ def sampling_facts(pool: Pool) -> dict[str, object]:
         "proposer_entropy": sampled_entropy(texts),
         "solver_entropy": sampled_entropy(_answers(pool.groups)),
     }
+
+
+def asked_facts(pool: Pool) -> dict[str, object]:
+    """What became of the texts by the topic and by the level that they were asked for; nothing where none was named."""
+    kept = set(pool.kept)
+    counts: dict[str, dict[str, Counter[str]]] = {"asked_topics": {}, "asked_levels": {}}
+    for text, fate in zip(pool.texts, pool.fates, strict=True):
+        what = {"written": True, "asked": fate == "asked", "kept": text.task is not None and text.task.id in kept}
+        for key, name in (("asked_topics", text.asked.topic), ("asked_levels", text.asked.level)):
+            if name:
+                counts[key].setdefault(name, Counter()).update({fact: int(is_so) for fact, is_so in what.items()})
+    return {key: {name: dict(of) for name, of in sorted(found.items())} for key, found in counts.items() if found}
 
 
 def _answers(groups: Sequence[Group]) -> list[Trajectory]:

@@ -96,6 +96,7 @@ class TrainProposer:
             f"c{t}-{step}",
             turns=config.dialogue.turns,
             own_answer=config.proposer.own_answer,
+            asked=asked,
         )
         tasks = [w.task for w in written if w.task is not None]
         by_voter = poll_for_reward(state, tasks, t, seed_of(seed, "votes"))

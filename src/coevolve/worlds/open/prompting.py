@@ -133,12 +133,14 @@ def parsed_prompts(text: str, source: str) -> PromptFile:
 
 
 def _explained(error: ValidationError, source: str) -> ConfigError:
-    fault = error.errors()[0]
+    # A mistyped key is missing too; the one that was written says what was meant.
+    fault = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         known = _keys_at(fault["loc"][:-1])
         guess = nearest(str(fault["loc"][-1]), known)
-        hint = f" (did you mean {guess}?)" if guess else ""
+        meant = ".".join([*map(str, fault["loc"][:-1]), guess or ""])
+        hint = f" (did you mean {meant}?)" if guess else ""
         return ConfigError(f"unknown key {key}{hint}", where=source, fix=f"keys there: {', '.join(known)}")
     if fault["type"] == "missing":
         return ConfigError(f"the key {key} is missing", where=source, fix=f"write {key}")
