@@ -15,8 +15,18 @@ import coevolve
 
 ROOT = Path(coevolve.__file__).parent
 HEAVY = {"torch", "transformers"}
-ORACLE_MODULES = {f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")}
+ORACLE_MODULES = {
+    f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")
+} | {
+    "coevolve.worlds.open.exact",
+    "coevolve.worlds.open.meter",
+}
 MEASURING = ("suites", "evaluation", "harness")  # packages that hold problems with true answers
+LEARNERS = {  # modules of worlds that learning code may reach
+    "coevolve.worlds.miniature.learner",
+    "coevolve.worlds.open.learner",
+    "coevolve.worlds.open.contract",
+}
 LEARNING_SIDE = ("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox")
 FLOORS = (
     {"types", "errors", "system", "permissions", "statistics"},
@@ -118,10 +128,10 @@ def belongs_to(module: str, packages: tuple[str, ...]) -> bool:
 
 def test_learning_code_cannot_reach_the_oracle() -> None:
     edges = graph(at_import_time_only=False)
-    learner = [name for name in modules() if belongs_to(name, LEARNING_SIDE)] + ["coevolve.worlds.miniature.learner"]
+    learner = [name for name in modules() if belongs_to(name, LEARNING_SIDE)] + sorted(LEARNERS)
     for module in learner:
         for reached, way in paths_from(module, edges).items():
-            assert reached not in ORACLE_MODULES, " -> ".join(way)
+            assert not reached.startswith(tuple(ORACLE_MODULES)), " -> ".join(way)
             assert not belongs_to(reached, MEASURING), " -> ".join(way)
 
 
@@ -131,8 +141,16 @@ def test_the_walk_finds_ways_over_several_modules() -> None:
     assert len(way["coevolve.worlds.miniature.truth"]) > 2
 
 
+def test_only_the_meter_of_the_open_world_imports_its_exact_solver() -> None:
+    own = "coevolve.worlds.open.exact"
+    users = {
+        name for name, reached in graph(at_import_time_only=False).items() if any(x.startswith(own) for x in reached)
+    }
+    assert {name for name in users if not name.startswith(own)} == {"coevolve.worlds.open.meter"}
+
+
 def test_oracle_modules_exist_under_the_names_that_are_guarded() -> None:
-    assert ORACLE_MODULES | {"coevolve.worlds.miniature.learner"} <= modules().keys()
+    assert modules().keys() >= ORACLE_MODULES | LEARNERS
 
 
 def test_learning_code_imports_nothing_by_a_name_made_at_run_time() -> None:
@@ -174,7 +192,7 @@ def test_the_import_contracts_name_the_same_floors_and_the_same_oracle() -> None
     contracts = {contract["id"]: contract for contract in project["tool"]["importlinter"]["contracts"]}
     assert [set(layer.split(" : ")) for layer in reversed(contracts["layers"]["layers"])] == list(FLOORS)
     assert set(contracts["oracle"]["forbidden_modules"]) == ORACLE_MODULES | {f"coevolve.{name}" for name in MEASURING}
-    learner = {f"coevolve.{name}" for name in LEARNING_SIDE} | {"coevolve.worlds.miniature.learner"}
+    learner = {f"coevolve.{name}" for name in LEARNING_SIDE} | LEARNERS
     assert set(contracts["oracle"]["source_modules"]) == learner
 
 

@@ -48,6 +48,7 @@ class HandMeter:
     """Level l, problem i has the answer 10 l + i. Tasks named in ``unanswerable`` have none."""
 
     knows_labels: ClassVar[bool] = True
+    knows_all_labels: ClassVar[bool] = True
     unanswerable: tuple[str, ...] = ()
 
     def truth(self, task: Task) -> str | None:

@@ -89,7 +89,8 @@ def test_any_world_is_measured_on_the_chosen_suites_and_planned_with_them(questi
     meter = meter_of(config)
     (suite,) = meter.suites(config.evaluation, 0)
     assert (suite.part, suite.key, suite.size, suite.samples, suite.greedy) == (SUITES, "totals", 2, 3, True)
-    assert not meter.knows_labels
+    assert meter.knows_labels
+    assert not meter.knows_all_labels
     cost = Evaluate(config, 0).cost(config)
     assert plain.cost(config).answers == 0
     assert (cost.prompts, cost.answers, cost.stored, cost.turns) == (4, 8, 8, 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,13 +95,39 @@ def test_nothing_that_learns_knows_the_meter(package: str) -> None:
         assert not names & {"Meter", "Suite", "Problem"}, path
 
 
-def test_where_nobody_knows_an_answer_no_label_and_no_answer_is_called_wrong(pool) -> None:
+def test_where_the_truth_is_not_known_no_label_and_no_answer_is_called_wrong(task, trajectory) -> None:
+    asked = [replace(task(name), turns=(name,)) for name in ("What is 9 + 9?", "What is 3 + 3?", "How many 21 repeat?")]
+    pool = [
+        Group(one, tuple(trajectory(one, i, answer) for i in range(2)), vote([answer] * 2))
+        for one, answer in zip(asked, ("18", "7", "441"), strict=True)
+    ]
     watch = PoolMeter(OpenMeter())
-    watch.labelled(pool, [LabelledTask(pool[0].task, "2", 1.0)])
+    watch.labelled(pool, [LabelledTask(group.task, str(group.vote.answer), 1.0) for group in pool])
+    assert watch.facts == {
+        "label_accuracy_kept": 0.5,
+        "label_accuracy_all": 0.5,
+        "label_known_kept": 2,
+        "label_known_all": 2,
+    }
+    assert [(row["truth"], row["label_right"]) for row in watch.rows()] == [("18", True), ("6", False), (None, None)]
+    answers = [answer for group in pool for answer in group.trajectories]
+    assert true_accuracy(OpenMeter(), answers, asked) == 0.5
+    watch.labelled(pool[2:], [LabelledTask(asked[2], "441", 1.0)])
     assert math.isnan(watch.label_accuracy_all)
     assert math.isnan(watch.label_accuracy_kept)
-    assert watch.rows() == []
-    assert math.isnan(true_accuracy(OpenMeter(), pool[0].trajectories, [pool[0].task]))
+    assert math.isnan(true_accuracy(OpenMeter(), pool[2].trajectories, asked[2:]))
+
+
+def test_where_every_truth_is_known_nothing_is_said_of_what_is_not(pool, meter) -> None:
+    watch = PoolMeter(meter)
+    watch.labelled(pool, [])
+    assert set(watch.facts) == {"label_accuracy_kept", "label_accuracy_all"}
+
+
+def test_a_dialogue_has_no_truth_in_the_open_world(task) -> None:
+    question = "What is 3 + 3?"
+    assert OpenMeter().truth(replace(task("talk"), turns=(question,))) == "6"
+    assert OpenMeter().truth(replace(task("talk"), turns=(question, "And 1 more?"))) is None
 
 
 def test_a_label_that_is_not_the_majority_is_judged_for_itself(pool, meter) -> None:
@@ -116,7 +143,7 @@ def test_true_labels_are_those_of_the_meter(meter_without, task) -> None:
 
 
 def test_a_world_without_truth_has_no_true_labels() -> None:
-    with pytest.raises(ConfigError, match="the world open knows no true answers"):
+    with pytest.raises(ConfigError, match="the world open does not know the true answers of all"):
         TrueLabels(OpenMeter(), "open")
 
 

@@ -67,5 +67,5 @@ def test_nobody_but_a_study_starts_one(cli: Cli, tiny: Tiny, tmp_path: Path) -> 
 def test_a_world_that_knows_no_truth_refuses_at_the_start(cli: Cli, tmp_path: Path) -> None:
     settings = ("--set=world=open", "--set=solver.labels=truth", f"--set=run.dir={tmp_path / 'run'}")
     ended = cli("run", "agent0", "--preset", "smoke-hf", *settings, "--oracle", "--quiet")
-    ended.assert_clear("knows no true answers", code=2)
+    ended.assert_clear("does not know the true answers", code=2)
     assert not (tmp_path / "run").exists()

@@ -27,6 +27,7 @@ from coevolve.suites.generated import generated_source
 from coevolve.suites.generators import ANSWERS, REFUSED, SETS, How
 from coevolve.suites.scorers import LONGEST, ByPackage, Computed, Reaches
 from coevolve.worlds.base import Problem
+from coevolve.worlds.open.exact.answer import true_answer
 
 SLOW = {"futoshiki", "puzzle24", "sokoban", "zebra_puzzles"}  # to generate; the last is in a set
 BY_NAME = [name for name in ANSWERS if name not in SLOW]
@@ -263,6 +264,14 @@ def test_problems_can_be_sent_to_another_process(loaded: dict[str, Loaded]) -> N
             again = pickle.loads(pickle.dumps(problem))
             assert again.task == problem.task
             assert solves(problem.truth, again)
+
+
+def test_the_exact_solver_of_the_open_world_contradicts_no_problem(loaded: dict[str, Loaded]) -> None:
+    problems = [problem for name in SETS for problem in loaded[name].problems]
+    answers = [(problem, true_answer(problem.task.question)) for problem in problems]
+    known = [(problem, answer) for problem, answer in answers if answer is not None]
+    assert [problem.task.question for problem, answer in known if not solves(answer, problem)] == []
+    assert len(known) >= 100
 
 
 def test_votes_over_several_right_answers_are_counted_by_their_text() -> None:

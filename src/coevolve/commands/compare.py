@@ -81,7 +81,8 @@ def comparison_of(folders: Sequence[Path]) -> dict[str, object] | None:
 def _comparable(folders: Sequence[Path]) -> Runs | None:
     settings = [RunRecords.open(folder).config for folder in folders]
     measured = [
-        bool(config.evaluation.suites) or open_meter(config.world, config.dialogue).knows_labels for config in settings
+        bool(config.evaluation.suites) or open_meter(config.world, config.dialogue).has_held_out(config.evaluation)
+        for config in settings
     ]
     return read_runs(folders) if all(measured) else None
 

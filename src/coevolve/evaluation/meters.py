@@ -15,7 +15,7 @@ from coevolve.grading.equivalence import OWN_RULES, Judge
 from coevolve.statistics import mean
 from coevolve.suites.base import Source, suite_of
 from coevolve.types import Group, LabelledTask, Task, Trajectory
-from coevolve.worlds.base import Meter, Suite
+from coevolve.worlds.base import HELD_OUT, Meter, Suite
 from coevolve.worlds.miniature.meter import MiniatureMeter
 from coevolve.worlds.open.meter import OpenMeter
 
@@ -24,13 +24,14 @@ class PoolMeter:
     """The truth about one iteration's pool.
 
     Call ``labelled`` once the pool has been voted on and gated; read the rest afterwards. Accuracies are
-    fractions, NaN while there is nothing to measure, and always in a world that knows no answers.
+    fractions, NaN while there is nothing to measure. In a world that knows some answers only they are fractions of the
+    tasks whose true answer is known.
     """
 
     def __init__(self, meter: Meter, *, judge: Judge = OWN_RULES) -> None:
         self._meter, self._judge = meter, judge
         self._all: list[dict[str, object]] = []
-        self._majorities: list[bool] = []
+        self._majorities: list[bool | None] = []  # of all groups; None where the truth is not known
         self._kept: list[bool] = []
 
     def labelled(self, groups: Sequence[Group], kept: Sequence[LabelledTask]) -> None:
@@ -40,17 +41,23 @@ class PoolMeter:
         labels = {item.task.id: item.label for item in kept}
         self._all = [self._row(group, labels.get(group.task.id, group.vote.answer)) for group in groups]
         self._majorities = [
-            bool(row["label_right"])
+            None
+            if row["label_right"] is None
+            else bool(row["label_right"])
             if labels.get(group.task.id, group.vote.answer) == group.vote.answer
             else is_right(group.vote.answer, self._meter.truth(group.task), judge=self._judge)
             for group, row in zip(groups, self._all, strict=True)
         ]
-        self._kept = [is_right(item.label, self._meter.truth(item.task), judge=self._judge) for item in kept]
+        self._kept = [
+            is_right(item.label, self._meter.truth(item.task), judge=self._judge)
+            for item in kept
+            if is_known(self._meter, item.task)
+        ]
 
     @property
     def label_accuracy_all(self) -> float:
         """Share of all tasks whose majority answer is true; without a majority or a truth it is wrong."""
-        return mean(self._majorities)
+        return mean(self._judged)
 
     @property
     def label_accuracy_kept(self) -> float:
@@ -65,39 +72,59 @@ class PoolMeter:
         """
         if not self._all:
             return float("nan"), float("nan")
-        found = list(zip(passed, self._majorities, strict=True))
+        found = [(way, right) for way, right in zip(passed, self._majorities, strict=True) if right is not None]
         passing, failing = ([right for one, right in found if one is way] for way in (True, False))
         return mean(passing), mean(failing)
 
+    @property
+    def _judged(self) -> list[bool]:
+        return [right for right in self._majorities if right is not None]
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What is logged: both accuracies, and of how many tasks they are where not all true answers are known."""
+        found: dict[str, object] = {
+            "label_accuracy_kept": self.label_accuracy_kept,
+            "label_accuracy_all": self.label_accuracy_all,
+        }
+        if self._meter.knows_labels and not self._meter.knows_all_labels:
+            found |= {"label_known_kept": len(self._kept), "label_known_all": len(self._judged)}
+        return found
+
     def rows(self) -> list[dict[str, object]]:
-        """The rows of meter/tasks-N.parquet: task_id, truth, label_right."""
+        """The rows of meter/tasks-N.parquet: task_id, truth, label_right (null where the truth is not known)."""
         return list(self._all)
 
     def _row(self, group: Group, label: str | None) -> dict[str, object]:
         truth = self._meter.truth(group.task)
-        right = is_right(label, truth, judge=self._judge)
+        known = truth is not None or self._meter.knows_all_labels
+        right = is_right(label, truth, judge=self._judge) if known else None
         return {"task_id": group.task.id, "truth": truth, "label_right": right}
+
+
+def is_known(meter: Meter, task: Task) -> bool:
+    """Whether an answer to a task can be called right or wrong."""
+    return meter.knows_labels and (meter.knows_all_labels or meter.truth(task) is not None)
 
 
 def true_accuracy(
     meter: Meter, trajectories: Sequence[Trajectory], tasks: Sequence[Task], *, judge: Judge = OWN_RULES
 ) -> float:
-    """Share of answers that equal the true answer of their task; NaN without answers.
+    """Share of answers that equal the true answer of their task; NaN without answers that can be judged.
 
     Args:
         trajectories: the answers of an executor step, in any order.
-        tasks: their tasks, each at least once; a task without a true answer makes all its answers wrong.
-
-    Returns:
-        NaN in a world that knows no answers.
+        tasks: their tasks, each at least once; a task that has no true answer makes all its answers wrong, one whose
+            true answer is not known leaves them out.
 
     Raises:
         KeyError: an answer belongs to none of the tasks.
     """
     if not meter.knows_labels:
         return float("nan")
-    truths = {task.id: meter.truth(task) for task in tasks}
-    return mean([is_right(x.answer, truths[x.task_id], judge=judge) for x in trajectories])
+    truths = {task.id: (is_known(meter, task), meter.truth(task)) for task in tasks}
+    judged = [(x.answer, *truths[x.task_id]) for x in trajectories]
+    return mean([is_right(answer, truth, judge=judge) for answer, known, truth in judged if known])
 
 
 class RunMeter:
@@ -113,8 +140,17 @@ class RunMeter:
 
     @property
     def knows_labels(self) -> bool:
-        """Whether the world knows the true answers of tasks that a proposer wrote."""
+        """Whether the world knows true answers of tasks that a proposer wrote."""
         return self._world.knows_labels
+
+    @property
+    def knows_all_labels(self) -> bool:
+        """Whether a task without a true answer has none; so it is in a world of one's own that does not say."""
+        return bool(getattr(self._world, "knows_all_labels", self._world.knows_labels))
+
+    def has_held_out(self, section: EvaluationSection) -> bool:
+        """Whether the world has held-out problems of its own."""
+        return any(suite.part == HELD_OUT for suite in self.own_suites(section, seed=0))
 
     def truth(self, task: Task) -> str | None:
         """The true answer as the world knows it; a suite knows nothing of other tasks than its own."""

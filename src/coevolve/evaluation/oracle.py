@@ -30,10 +30,10 @@ class TrueLabels:
     def __init__(self, meter: Meter, world: str) -> None:
         """
         Raises:
-            ConfigError: the world knows no true answers.
+            ConfigError: the world knows no true answers, or those of some tasks only.
         """
-        if not meter.knows_labels:
-            what = f"the world {world} knows no true answers of written tasks, so they cannot be labels"
+        if not meter.knows_all_labels:
+            what = f"the world {world} does not know the true answers of all written tasks, so they cannot be labels"
             raise ConfigError(what, where="solver.labels = truth", fix="use a world that knows them: world=miniature")
         self._meter = meter
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from coevolve.config import Config
 from coevolve.evaluation.chosen import chosen
-from coevolve.evaluation.meters import RunMeter, open_meter
+from coevolve.evaluation.meters import RunMeter, is_known, open_meter
 from coevolve.evaluation.recorder import keep_trajectories
 from coevolve.evaluation.report import CONTROL, EVALUATE, EVALUATION, evaluation_report
 from coevolve.evaluation.runner import (
@@ -31,6 +31,7 @@ from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Snapshot
+from coevolve.statistics import mean
 from coevolve.suites.base import Source
 from coevolve.types import PROPOSER, SOLVER, Origin
 from coevolve.worlds.base import HELD_OUT, SUITES, Problem, Suite
@@ -40,8 +41,8 @@ class Evaluate:
     """All suites of the world and of the configuration, the newest pool under the first solver, and once the
     forced-tool control.
 
-    In a world that knows no answers only the chosen suites, and the tool calls of the first solver on the newest pool,
-    are left.
+    A world that has no problems of its own leaves the chosen suites and the newest pool, of which only the tasks with a
+    known true answer are judged.
     """
 
     by_steps = False
@@ -65,7 +66,7 @@ class Evaluate:
         return by_part(self._meter.suites(self._config.evaluation, self._seed))
 
     def cost(self, config: Config) -> PhaseCost:
-        """What is answered; where no answers are known, the newest pool alone."""
+        """What is answered; in a world without problems of its own the chosen suites and the newest pool."""
         section = config.evaluation
         pool = config.pool.size if self._pool and isinstance(config, CoevolutionConfig) else 0
         prompts, answers = pool, pool * section.pool_samples
@@ -134,9 +135,10 @@ class Evaluate:
         calls: dict[str, object] = {"fixed_executor_tool_calls": {str(t): measure.tool_calls}}
         if not self._meter.knows_labels:
             return calls
-        rows = [{"task_id": x.id, "pass_rate": p} for x, p in zip(tasks, measure.per_task, strict=True)]
+        judged = [(x.id, p) for x, p in zip(tasks, measure.per_task, strict=True) if is_known(self._meter, x)]
+        rows = [{"task_id": id, "pass_rate": p} for id, p in judged]
         files.append(state.store.write_table(f"meter/first-executor-{t}.parquet", rows))
-        return {"first_executor_pass_rate": {str(t): measure.pass_rate}} | calls
+        return {"first_executor_pass_rate": {str(t): mean([p for _, p in judged])}} | calls
 
     def _keep(self, state: State[Any], part: str, suites: Sequence[Suite], found: Evaluation) -> list[Path]:
         t = self.iteration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coevolve.evaluation.meters import PoolMeter, true_accuracy
+from coevolve.evaluation.meters import PoolMeter, is_known, true_accuracy
 from coevolve.evaluation.scoring import is_right
 from coevolve.grading.equivalence import Judge
 from coevolve.methods.base import Labeller, Row, Store
@@ -56,11 +56,7 @@ class Recorder:
             if g.task.id in chosen and (label := labels[g.task.id])
         ]
         measured.labelled(groups, labelled)
-        accuracy = {
-            "label_accuracy_kept": measured.label_accuracy_kept,
-            "label_accuracy_all": measured.label_accuracy_all,
-        }
-        self._folder.log(_with_labels(dict(facts) | accuracy, measured, passed or {}))
+        self._folder.log(_with_labels(dict(facts) | measured.facts, measured, passed or {}))
         self._files.append(self._folder.write_table(f"meter/{table}-{iteration}.parquet", measured.rows()))
         if self._folder.config.run.keep_trajectories:
             trajectories = [t for g in groups for t in g.trajectories]
@@ -69,8 +65,8 @@ class Recorder:
             self._files += keep_trajectories(self._folder, name, iteration, phase, {phase: trajectories}, questions)
 
     def on_labels(self, tasks: Sequence[LabelledTask], facts: Row) -> None:
-        """Log how many of the frozen labels are true."""
-        known = tasks if self._meter.knows_labels else ()
+        """Log how many of the frozen labels are true, of those whose truth is known."""
+        known = [task for task in tasks if is_known(self._meter, task.task)]
         right = [is_right(x.label, self._meter.truth(x.task), judge=self._judge) for x in known]
         self._folder.log(dict(facts) | {"label_accuracy": mean(right)})
 

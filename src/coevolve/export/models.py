@@ -224,7 +224,7 @@ def _pool_table(known: Sequence[object], answerer: str) -> str:
             _percent(at(row, "pool", "well_formed")),
             _percent(at(row, "pool", "duplicates")),
             f"{at(row, 'pool', 'kept')} of {at(row, 'pool', 'size')}",
-            _percent(at(row, "pool", "label_accuracy_kept")),
+            _labels(row),
             _percent(at(row, "pool", "first_executor_pass_rate")),
             _decimals(at(row, "pool", "tool_calls")),
         )
@@ -236,10 +236,17 @@ def _pool_table(known: Sequence[object], answerer: str) -> str:
         "tool calls",
     )  # fmt: skip
     how = (
-        "Of the pool of each iteration. Labels: majority votes of the kept tasks that are true. "
+        "Of the pool of each iteration. Labels: majority votes of the kept tasks that are true, of those whose true "
+        "answer is known. "
         f"First {answerer}: how often the {answerer} of iteration 1 solves these tasks; it falls as they get harder."
     )
     return f"{cards.table(headings, rows)}\n\n{how}"
+
+
+def _labels(row: object) -> str:
+    """The share of right labels, and of how many it is where not all could be checked."""
+    share, known = _percent(at(row, "pool", "label_accuracy_kept")), at(row, "pool", "label_known_kept")
+    return share if known is None else f"{share} (of {known})"
 
 
 def _example(origin: Origin, agent: str, *, adapter: bool) -> str:

@@ -80,6 +80,7 @@ class Quantity:
         value: reads the number where it is not just what stands at ``path``.
         interval, total: where its 95 % interval and the whole that it is a part of stand.
         metric: its name in trackers, ``event/key``.
+        behind: a word on a number that stands behind it in tables; empty where there is nothing to say.
     """
 
     key: str
@@ -96,6 +97,7 @@ class Quantity:
     interval: tuple[str, ...] = ()
     total: tuple[str, ...] = ()
     metric: str = ""
+    behind: Callable[[object], str] | None = None
 
     def of(self, part: object) -> float | None:
         """The number of an iteration of the summary (of the summary itself where the run has one), or None."""
@@ -122,7 +124,8 @@ class Quantity:
         shown = self.show(value) + ("" if total is None else f"/{self.show(total)}")
         if self.interval and isinstance(bounds, (list, tuple)) and None not in bounds:
             shown += f" ± {self.show((bounds[1] - bounds[0]) / 2)}"
-        return shown
+        word = self.behind(part) if self.behind else ""
+        return f"{shown} {word}" if word else shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,9 @@ def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> 
 
 def _read(folder: Path, problems: Problems) -> ReadRun:
     run = RunRecords.open(folder)
-    if problems == "held_out" and not open_meter(run.config.world, run.config.dialogue).knows_labels:
+    if problems == "held_out" and not open_meter(run.config.world, run.config.dialogue).has_held_out(
+        run.config.evaluation
+    ):
         problems = "suites"
         if not run.config.evaluation.suites:
             what = f"a run of the world {run.config.world} has no held-out problems, so there is nothing to compare"

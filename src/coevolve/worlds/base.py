@@ -162,13 +162,20 @@ class Meter(Protocol):
 
     @property
     def knows_labels(self) -> bool:
-        """Whether the true answer of a task that a proposer wrote can be known, so that labels can be judged.
+        """Whether true answers of written tasks can be known, of all or of some, so that labels can be judged.
 
         Says nothing of suites: their problems have true answers in every world.
         """
 
+    @property
+    def knows_all_labels(self) -> bool:
+        """Whether a task without a true answer has none, so that no label of it is right.
+
+        Otherwise its answer is only unknown, and its label is left out where labels are judged.
+        """
+
     def truth(self, task: Task) -> str | None:
-        """The true answer (of a dialogue: to its last turn), or None when there is none."""
+        """The true answer (of a dialogue: to its last turn), or None when there is none or it is not known."""
 
     def suites(self, section: EvaluationSection, seed: int) -> Sequence[Suite]:
         """All problems that a policy is measured on, in order; none where a world has none of its own.

@@ -79,9 +79,11 @@ def pool_figures(part: str, run: RunView) -> Iterator[Part]:
     yield from _pool_stats(pools)
     yield _lengths(pools)
     yield _votes(run, pools)
+    some = any(pool.get("label_known_kept") is not None for _, pool in pools)
     yield _shares_of_pools(
         "Pseudo-label accuracy",
-        "majority answers compared with the truth, which is known to the meter only",
+        "majority answers compared with the truth, which is known to the meter only"
+        + (", of tasks that an exact solver can read" if some else ""),
         Series("kept", of("label_accuracy_kept"), SOLVER, tasks=_RIGHT | {"fate": "kept"}),
         Series("all", of("label_accuracy_all"), SOLVER, 3, "dash", thin=True, tasks=_RIGHT),
     )
@@ -109,7 +111,9 @@ def _line(run: RunView, event: str, key: str, name: str, agent: str = "", **look
 def _pool_stats(pools: _Pools) -> Iterator[Stat]:
     right = [share for _, pool in pools if (share := pool.get("label_accuracy_kept")) is not None]
     if right:
-        yield Stat("pseudo-label accuracy of kept tasks", change(right, lambda x: percent(x, 0)))
+        known_of = [pool.get("label_known_kept") for _, pool in pools]
+        checked = f" of {sum(n or 0 for n in known_of):,} checked" if any(n is not None for n in known_of) else ""
+        yield Stat("pseudo-label accuracy of kept tasks", change(right, lambda x: percent(x, 0)), checked)
     if pools:
         kept, size = (sum(pool.get(key) or 0 for _, pool in pools) for key in ("kept", "size"))
         yield Stat("tasks kept by the gate", (f"{kept:,}",), f" of {size:,}")

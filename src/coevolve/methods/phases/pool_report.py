@@ -254,6 +254,8 @@ _FIRST = (
     "kept",
     "label_accuracy_kept",
     "label_accuracy_all",
+    "label_known_kept",
+    "label_known_all",
     "well_formed",
     "duplicates",
     "p_hat_histogram",
@@ -268,6 +270,7 @@ UNANIMOUS = 0.9  # share of a pool's tasks whose votes all agree, or of which no
 UNDECIDED = 0.05  # share of a pool's votes in which pairs of answers were not decided
 FRONTIER = 0.02  # share of a pool that the gate keeps
 LABELS_RIGHT = 0.5  # share of kept tasks
+LEAST_KNOWN = 10  # kept tasks with a known truth below which the share of right labels among them says little
 
 
 def pool_report(labels: Labels) -> PhaseReport:
@@ -311,11 +314,22 @@ def _quantities(solver: str) -> tuple[Quantity, ...]:
         return Quantity(key, heading, path, Unit.SHARE, better, first=1, meaning=meaning, metric=metric, **more)
 
     higher, lower, count = Better.HIGHER, Better.LOWER, Unit.COUNT
-    labels, written = "kept pseudo-labels that are true", "proposed questions that pass the format check"
+    labels, written = (
+        "kept pseudo-labels that are true, of those whose truth is known",
+        "proposed questions that pass the format check",
+    )
     near, kept = "questions near one of an earlier pool", f"tasks of the pool that the gate keeps to train the {solver}"
     total = (POOL, "size")
     return (
-        share("labels", "pseudo-label accuracy", "label_accuracy_kept", higher, labels, column="label accuracy"),
+        share(
+            "labels",
+            "pseudo-label accuracy",
+            "label_accuracy_kept",
+            higher,
+            labels,
+            column="label accuracy",
+            behind=_of_known,
+        ),
         share("well_formed", "well-formed", "well_formed", higher, written, column="well formed", default=False),
         share("duplicates", "duplicates", "duplicates", lower, "questions asked before", default=False),
         share("novelty", "near the archive", "archive_near_share", lower, near, default=False),
@@ -328,10 +342,13 @@ def _quantities(solver: str) -> tuple[Quantity, ...]:
 def _headline(rows: Sequence[Row], iteration: int) -> str:
     row = Seen(rows, iteration).last(POOL)
     accuracy = row.get("label_accuracy_kept")
+    labels = f"pseudo-label accuracy {percent(accuracy)}" if accuracy is not None else ""
+    if "label_known_kept" in row and row.get("kept"):
+        labels = labels_right(row)
     return (
         f"{row.get('size')} proposed · {percent(row.get('well_formed'))} well-formed · "
         f"{row.get('kept')} kept by the gate"
-        + (f" · pseudo-label accuracy {percent(accuracy)}" if accuracy is not None else "")
+        + (f" · {labels}" if labels else "")
         + _told_of_refused(row.get("refused"))
     )
 
@@ -340,6 +357,20 @@ def _told_of_refused(counts: Mapping[str, int] | None) -> str:
     """How many boxes were no answer, and why; empty where none was refused."""
     told = [f"{n} {_REFUSED[reason]}" for reason, n in (counts or {}).items() if n and reason in _REFUSED]
     return f" · boxes refused: {', '.join(told)}" if told else ""
+
+
+def labels_right(pool: Row) -> str:
+    """How many labels of a pool are true, where the truth of some tasks only is known."""
+    known, kept, share = pool["label_known_kept"], pool["kept"], pool.get("label_accuracy_kept")
+    if not known or share is None:
+        return f"labels right: none of the {kept} kept could be checked"
+    return f"labels right {round(share * known)} of {known} checked of {kept} kept"
+
+
+def _of_known(part: object) -> str:
+    """ "(25/36)": of how many kept tasks the truth is known, where it is not known of all."""
+    known, kept = at(part, POOL, "label_known_kept"), at(part, POOL, "kept")
+    return "" if known is None else f"({known}/{kept})"
 
 
 def _repeats(proposer: str, seen: Seen) -> str:
@@ -462,11 +493,14 @@ def _stops(seen: Seen) -> list[Obstacle]:
 def _wrong_labels(solver: str, seen: Seen) -> str:
     row = seen.last(POOL)
     share = number(row, "label_accuracy_kept", 1.0)
-    if number(row, "kept") < LEAST or share >= LABELS_RIGHT:
+    known = row.get("label_known_kept")
+    few = number(row, "kept") < LEAST if known is None else known < LEAST_KNOWN
+    if few or share >= LABELS_RIGHT:
         return ""
-    return (
-        f"most labels are wrong: {percent(share)} of those that train the {solver} are true (known to the meter only)"
-    )
+    told = f"{percent(share)} of those that train the {solver} are true"
+    if known is not None:
+        told += f", of the {known} of {row.get('kept')} that could be checked"
+    return f"most labels are wrong: {told} (known to the meter only)"
 
 
 def _labels(summary: Summary, rows: Sequence[Row]) -> Finding | None:
@@ -475,6 +509,10 @@ def _labels(summary: Summary, rows: Sequence[Row]) -> Finding | None:
         return None
     last = values[-1][1]
     text = f"Right labels among kept tasks, by iteration: {listed(values)} (known to the meter only). "
+    pools = [pool for row in iterations(summary) if isinstance(pool := at(row, POOL), Mapping)]
+    if any("label_known_kept" in pool for pool in pools):
+        checked = ", ".join(f"{pool.get('label_known_kept')} of {pool.get('kept')}" for pool in pools)
+        text += f"Checked are those that an exact solver can read: {checked}. "
     if last >= 0.75:
         return Finding("good", "Most pseudo-labels are right", text + "Below 75 % would be a warning.")
     reason = "The majority is often wrong in one and the same way, and such tasks pass the gate."

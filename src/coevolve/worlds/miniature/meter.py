@@ -29,7 +29,7 @@ Kind = TypeVar("Kind", int, str)
 class MiniatureMeter:
     """Implements ``coevolve.worlds.base.Meter``."""
 
-    knows_labels = True
+    knows_labels = knows_all_labels = True
 
     def __init__(self, *, all_turns: bool = False) -> None:
         """

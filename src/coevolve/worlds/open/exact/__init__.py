@@ -1,0 +1,1 @@
+"""True answers to those questions in words that a grammar can read; for meters only."""
