@@ -37,7 +37,7 @@ class OwnSet:
 
 SETS: Mapping[str, OwnSet] = {
     "sums": OwnSet(
-        SUMS, "Arithmetic in words and symbols", "368893d39c100be5c0744693373c6bc5cdf91913ce084a1d3d1e255a940110f9"
+        SUMS, "Arithmetic in words and symbols", "47ec536a59e20a73d86837d85ff74738b4a5e5e681f3a103f6f5cde12f37a948"
     ),
     "word-problems": OwnSet(
         STORIES, "Word problems of grade school", "ecbe0e20e5122bc80e72365de3c9a280c828c31ce7ba6badcfa2596bcec01e22"
