@@ -101,6 +101,12 @@ CASES = [
     ("undecided votes", pool(votes_undecided=4), pool(votes_undecided=5), "in 5 of 90 tasks"),
     ("no frontier", pool(kept=2), pool(kept=1), "kept 1 of 100"),
     ("wrong labels", pool(label_accuracy_kept=0.5), pool(label_accuracy_kept=0.48), "48 % of those"),
+    (
+        "wrong labels",
+        pool(label_accuracy_kept=0.4, label_known_kept=9),
+        pool(label_accuracy_kept=0.4, label_known_kept=10),
+        "of the 10 of 40 that could be checked",
+    ),
     ("curriculum entropy", step("curriculum", entropy=0.019), step("curriculum", entropy=0.017), "0.017 nats"),
     ("executor entropy", step("executor", entropy=0.006), step("executor", entropy=0.005), "0.005 nats"),
     ("tool unused", step("executor", tool_calls=0.2), step("executor", tool_calls=0.19), "0.19 calls"),
