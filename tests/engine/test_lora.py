@@ -246,10 +246,15 @@ def answer(sampler: LocalSampler, policy: str) -> Trajectory:
     )
 
 
-def test_sampler_and_trainer_share_one_base_and_a_stale_adapter_is_caught(tiny_folder: Path) -> None:
-    trainer, sampler = adapter_on(tiny_folder, steps=2), LocalSampler(tiny_folder, lora=LORA)
+def test_a_sampler_with_adapters_beside_the_matrices_shares_the_trainers_base(tiny_folder: Path) -> None:
+    trainer, sampler = adapter_on(tiny_folder), LocalSampler(tiny_folder, static=True, lora=LORA)
     mine = {name: value for name, value in trainer.model.named_parameters() if "lora_" not in name}
     assert all(mine[name] is value for name, value in sampler.model.named_parameters() if "lora_" not in name)
+
+
+@pytest.mark.parametrize("static", [False, True], ids=["merged", "beside"])
+def test_a_stale_adapter_is_caught(tiny_folder: Path, static: bool) -> None:
+    trainer, sampler = adapter_on(tiny_folder, steps=2), LocalSampler(tiny_folder, static=static, lora=LORA)
     policy = Policy("solver-1", trainer, tolerance=1e-5, guard=UpdateGuard(20.0, 5))
     weights = policy.weights()
     assert weights.source.adapter

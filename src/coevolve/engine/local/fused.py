@@ -129,12 +129,13 @@ def can_fuse(model: Any) -> bool:
     if not layers or {type(layer).__name__ for layer in layers} - _LAYERS:
         return False
     rotary, config = getattr(decoder, "rotary_emb", None), model.config
-    linear = [m for layer in layers for m in layer.modules() if hasattr(m, "weight") and m.weight.dim() == 2]
+    attention = [getattr(layer.self_attn, f"{name}_proj") for layer in layers for name in "qkvo"]
+    gated = [getattr(layer.mlp, f"{name}_proj") for layer in layers for name in ("gate", "up", "down")]
     return (
         getattr(rotary, "rope_type", None) in _FIXED_ROPE
         and config.hidden_act == "silu"
-        and all(type(m) is nn.Linear for m in linear)  # nothing beside or around a matrix
-        and all(m.bias is None for layer in layers for m in (layer.mlp.gate_proj, layer.mlp.down_proj))
+        and all(type(matrix) is nn.Linear for matrix in (*attention, *gated))  # nothing beside a matrix or around it
+        and all(matrix.bias is None for matrix in gated)
     )
 
 

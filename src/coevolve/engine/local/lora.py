@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from coevolve.config import LoraSection
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
 from coevolve.engine.local.full import assign, no_reference, shared_base, tree_of
-from coevolve.engine.local.models import load_model, quiet, read_tensors
+from coevolve.engine.local.models import load_model, quiet, read_tensors, weight_shapes
 from coevolve.errors import ConfigError
 from coevolve.types import Floats
 
@@ -114,14 +114,9 @@ def add_adapter(tree: nn.Module, lora: LoraSection, *, seed: int, dtype: torch.d
     Raises:
         ConfigError: peft is not installed, or a target is no matrix of the model.
     """
-    require_peft()
+    _check_targets(tree, lora)
     from peft import inject_adapter_in_model
 
-    matrices = {name.rpartition(".")[2] for name, module in tree.named_modules() if isinstance(module, nn.Linear)}
-    if absent := sorted(set(lora.targets) - matrices):
-        raise ConfigError(
-            f"the model has no matrix of the name {absent[0]!r}", where="lora.targets", fix=", ".join(sorted(matrices))
-        )
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(_peft_config(lora), tree, _NAME)
@@ -134,6 +129,58 @@ def add_adapter(tree: nn.Module, lora: LoraSection, *, seed: int, dtype: torch.d
             parameter.data = parameter.data.to(dtype)
             found[_PREFIX + name.replace(f".{_NAME}.", ".")] = parameter
     return found
+
+
+class MergedAdapter:
+    """An adapter added to the weights of a model of one's own: W + alpha / rank * B A in float32, for sampling.
+
+    The model's matrices are then plain ones, without two more products beside each. The base is read again from its
+    folder at every change, so that nothing of an earlier adapter is left.
+
+    Args:
+        model: its weights are overwritten; on CPU, in float32.
+        path: Hugging Face folder that it was loaded from.
+        lora: rank, alpha and targets.
+
+    Raises:
+        ConfigError: peft is not installed, or a target is no matrix of the model.
+    """
+
+    def __init__(self, model: nn.Module, path: Path, lora: LoraSection) -> None:
+        _check_targets(model, lora)
+        self._path, self._scaling = path, lora.alpha / lora.rank
+        self._matrices = {
+            name: module
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and name.rpartition(".")[2] in lora.targets
+        }
+        self.parameters = {
+            _PREFIX + f"{name}.lora_{letter}.weight": torch.zeros(shape)
+            for name, module in self._matrices.items()
+            for letter, shape in (("A", (lora.rank, module.in_features)), ("B", (module.out_features, lora.rank)))
+        }
+
+    @property
+    def possible(self) -> bool:
+        """Whether the folder has the matrices under the names that the model has."""
+        stored = weight_shapes(self._path)
+        return all(stored.get(f"{name}.weight") == module.weight.shape for name, module in self._matrices.items())
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Make the model the base with these matrices; none at all gives the base model.
+
+        Raises:
+            EngineError: names or shapes differ.
+            ModelError: the folder of the base is damaged.
+        """
+        load_adapter(self.parameters, weights)
+        base = read_tensors(self._path)
+        for name, module in self._matrices.items():
+            a, b = (self.parameters[_PREFIX + f"{name}.lora_{letter}.weight"] for letter in "AB")
+            module.weight.data.copy_(base[f"{name}.weight"])
+            if weights:
+                module.weight.data.addmm_(b, a, alpha=self._scaling)
 
 
 def load_adapter(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
@@ -198,6 +245,15 @@ def require_peft() -> None:
     if find_spec("peft") is None:
         raise ConfigError(
             "LoRA needs the package peft", where="lora.enabled", fix="install it: pip install 'coevolve[lora]'"
+        )
+
+
+def _check_targets(tree: nn.Module, lora: LoraSection) -> None:
+    require_peft()
+    matrices = {name.rpartition(".")[2] for name, module in tree.named_modules() if isinstance(module, nn.Linear)}
+    if absent := sorted(set(lora.targets) - matrices):
+        raise ConfigError(
+            f"the model has no matrix of the name {absent[0]!r}", where="lora.targets", fix=", ".join(sorted(matrices))
         )
 
 

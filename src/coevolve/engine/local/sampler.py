@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from coevolve.engine.local.decoding import StaticCache, StaticPasses
 from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.full import shared_base, tree_of
 from coevolve.engine.local.growing import GrowingPasses, SlotCache
-from coevolve.engine.local.lora import add_adapter, load_adapter
+from coevolve.engine.local.lora import MergedAdapter, add_adapter, load_adapter
 from coevolve.engine.local.models import load_model, load_tokenizer, tensors_of
 from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.stops import StopStrings
@@ -39,7 +41,8 @@ class LocalSampler:
     ``static`` lays the cache out once, for the longest sequences, and replays recorded steps where the device can: the
     default on CUDA. On CPU the cache grows with its sequences.
 
-    With ``lora`` the base model is the one that the process shares, and policies are adapters on it.
+    With ``lora`` policies are adapters. On CPU in float32 they are added to weights of the sampler's own; elsewhere the
+    base model is the one that the process shares, and they stand beside its matrices.
     """
 
     def __init__(
@@ -54,15 +57,22 @@ class LocalSampler:
     ) -> None:
         self.policy_version, self._path = 0, model_path
         self.device = torch.device(device)
-        self._adapter: dict[str, torch.nn.Parameter] = {}  # empty: all weights are this sampler's own
+        self._static = self.device.type == "cuda" if static is None else static
         self.model: Any
-        if lora is None:
-            self.model = load_model(model_path, dtype=dtype).to(device)  # type: ignore[arg-type]
-        else:
-            self._base = shared_base(model_path, dtype=dtype, device=device)  # held while its parameters are used
-            self.model = tree_of(self._base)
-            self._adapter = add_adapter(self.model, lora, seed=0, dtype=self.model.dtype)
-            load_adapter(self._adapter, {})
+        self._take: Callable[[Mapping[str, Tensor]], None]  # the weights of a snapshot
+        self._has_adapter = lora is not None
+        own = lora is None or (self.device.type == "cpu" and dtype == "float32" and not self._static)
+        if own:
+            self.model, self._take = load_model(model_path, dtype=dtype).to(device), self._overwrite  # type: ignore[arg-type]
+        if lora is not None:
+            merged = MergedAdapter(self.model, model_path, lora) if own else None
+            if merged is not None and merged.possible:
+                self._take = merged.load
+            else:
+                self._base = shared_base(model_path, dtype=dtype, device=device)  # held while its parameters are used
+                self.model = tree_of(self._base)
+                self._take = partial(load_adapter, add_adapter(self.model, lora, seed=0, dtype=self.model.dtype))
+                self._take({})
         self.model.eval().requires_grad_(False)
         load_tokenizer(model_path)  # refuses what transformers would read in another way
         self._vocabulary = read_vocabulary(model_path)
@@ -70,7 +80,6 @@ class LocalSampler:
         self._eos = np.array(sorted(self._vocabulary.ends), np.int64)
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._sizes = (config.num_hidden_layers, config.num_key_value_heads, head_dim)
-        self._static = self.device.type == "cuda" if static is None else static
         self._cache: SlotCache | StaticCache
         self._passes: GrowingPasses | StaticPasses
         self._max_rows = max_rows
@@ -141,17 +150,16 @@ class LocalSampler:
             raise EngineError(
                 "weights were pushed to a sampler that still decodes", fix="finish or release its sequences"
             )
-        weights = tensors_of(snapshot, self._path, adapter=bool(self._adapter))
-        if self._adapter:
-            load_adapter(self._adapter, weights)
-        else:
-            own = self.model.state_dict()
-            for name, value in weights.items():
-                if name not in own or own[name].shape != value.shape:
-                    raise EngineError("pushed weights do not fit the sampler's model", where=name)
-                own[name].copy_(value)
+        self._take(tensors_of(snapshot, self._path, adapter=self._has_adapter))
         self._passes.weights_changed()
         self.policy_version = snapshot.version
+
+    def _overwrite(self, weights: Mapping[str, Tensor]) -> None:
+        own = self.model.state_dict()
+        for name, value in weights.items():
+            if name not in own or own[name].shape != value.shape:
+                raise EngineError("pushed weights do not fit the sampler's model", where=name)
+            own[name].copy_(value)
 
     def submit(self, request: SampleRequest) -> None:
         """Queue a new sequence; it is admitted when a slot is free."""
