@@ -175,6 +175,14 @@ class TrainRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Ban:
+    """Tokens that may not be drawn: which ones follows from this and the vocabulary alone."""
+
+    seed: int
+    share: float  # of the tokens that the format does not need
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The rows of one optimiser step, and what holds for all of their tokens."""
 
@@ -183,6 +191,7 @@ class Batch:
     bins: int = 1
     dual_clip: float | None = None  # the largest ratio that counts where the advantage is negative
     kl_gradient: KLGradient = "k3"
+    banned: Ban | None = None  # what could not be drawn when all of the rows were written
 
 
 @dataclass(slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from coevolve.errors import EngineError
-from coevolve.types import Batch, Floats, Ints, TrainRow, TrainStats
+from coevolve.types import Ban, Batch, Floats, Ints, TrainRow, TrainStats
 
 ADAPTER_FILE, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"  # of an adapter's folder, as in peft
 
@@ -27,6 +27,8 @@ class Sampling:
     top_k: int = 0  # 0: all
     max_tokens: int = 200  # of the whole sequence after its first prompt, appended tokens included
     stop: tuple[str, ...] = ()  # decoding pauses when one of these strings is complete
+    # Tokens that are left out before all else. Not shown: what there was before keeps its name in a run's journal.
+    banned: Ban | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,14 @@ class Trainer(Protocol):
     def discard(self) -> None:
         """Zero the gradient without an update."""
 
-    def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
+    def logprobs(self, rows: Sequence[TrainRow], banned: Ban | None = None) -> list[Floats]:
         """Log-probabilities [L] of each row's tokens as the policy draws them; index 0 is 0.
 
         That is at its temperature, and among the tokens that its top-p and top-k leave.
+
+        Args:
+            rows: what was written.
+            banned: tokens that could not be drawn then.
         """
 
     def snapshot(self, name: str, version: int) -> Snapshot:

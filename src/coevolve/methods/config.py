@@ -13,7 +13,7 @@ from coevolve.config.section import Probability, ProbabilityPerIteration, StepsP
 from coevolve.curriculum.checks import Limits
 from coevolve.methods.base import State
 from coevolve.methods.setup import Heat, Setup
-from coevolve.types import PROPOSER, SOLVER, KLGradient, Origin
+from coevolve.types import PROPOSER, SOLVER, Ban, KLGradient, Origin
 
 
 class ChecksSection(Section):
@@ -123,6 +123,13 @@ class ProposerSection(LearnerSection):
     baseline: Literal["mean", "leave_one_out"] = Field(
         "mean", description="baseline of a group: the mean of all its rewards (paper), or of all others"
     )
+    vocabulary_mask: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the tokens that the format does not need which the proposer may not use, drawn anew for "
+        "every batch of proposer.questions texts, in training and in the pool (paper: 0)",
+    )
     votes: int = Field(8, ge=2, description="answers per question and voter (paper: k = 10)")
     voters: list[Voter] = Field(
         default=["current"], min_length=1, description="executors whose answers make p_hat (paper: current only)"
@@ -134,6 +141,10 @@ class ProposerSection(LearnerSection):
     fresh_optimizer: bool = Field(
         False, description="a new optimiser in every iteration, as the executor has one; false: it is kept"
     )
+
+    def ban(self, seed: int) -> Ban | None:
+        """What the texts of a batch may not hold; None: anything."""
+        return Ban(seed, self.vocabulary_mask) if self.vocabulary_mask else None
 
 
 class PoolSection(Section):
@@ -294,6 +305,8 @@ class CoevolutionConfig(Config):
             raise ValueError("reward.malformed is below 0, but reward.clip_at_zero allows no reward below 0")
         if self.pool.stop > 0 and not self.gate.enabled:
             raise ValueError("pool.stop leaves out votes on tasks that miss the gate, but gate.enabled is false")
+        if self.proposer.vocabulary_mask and self.engine.sampler == "vllm":
+            raise ValueError("proposer.vocabulary_mask needs our own sampler (engine.sampler: local), not vllm")
         if self.proposer.tool and not self.tool.enabled:
             raise ValueError("proposer.tool is true, but tool.enabled is false: there is no tool")
         if self.oracle and (self.solver.relabel or not self.solver.train):

@@ -14,7 +14,7 @@ from coevolve.rollout.base import Episode, Rollouts, RolloutSettings, Seat, Snap
 from coevolve.rollout.environments import DialogueSpec, EnvironmentSpec, ToolSpec, WritingSpec
 from coevolve.rollout.refusing import RefusingSpec
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import PROPOSER, SOLVER, Task, Trajectory
+from coevolve.types import PROPOSER, SOLVER, Ban, Task, Trajectory
 from coevolve.worlds.base import NO_CONTEXT, Contract, PromptContext
 
 
@@ -62,6 +62,7 @@ def write(
     seed: int,
     context: PromptContext | Sequence[PromptContext] = NO_CONTEXT,
     use: Use | None = None,
+    bans: Sequence[Ban | None] = (),
 ) -> list[Trajectory]:
     """``n`` texts of the proposer.
 
@@ -69,6 +70,7 @@ def write(
         rollouts, policy, seed, use: as in ``solve``.
         n: how many.
         context: what the prompts of all of them depend on, or one for each text.
+        bans: of each text, tokens that may not be drawn; none: nothing is banned.
     """
     settings = rollouts.settings
     contexts = [context] * n if isinstance(context, PromptContext) else context
@@ -76,8 +78,8 @@ def write(
     place = _text(settings, PROPOSER)
     sampling = _sampling(settings.sampling.of(PROPOSER, use), settings.sampling.question_tokens)
     episodes = [
-        Episode(f"q{i}", 0, (Seat(PROPOSER, prompts[one]),), place, sampling, seed_of(seed, i, 0))
-        for i, one in enumerate(contexts)
+        Episode(f"q{i}", 0, (Seat(PROPOSER, prompts[one]),), place, replace(sampling, banned=ban), seed_of(seed, i, 0))
+        for i, (one, ban) in enumerate(zip(contexts, bans or [None] * n, strict=True))
     ]
     return [only for (only,) in rollouts.play({PROPOSER: policy}, episodes)]
 

@@ -13,7 +13,7 @@ from coevolve.engine.base import Snapshot, Trainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard, unusable
 from coevolve.learning.rows import plain_row
-from coevolve.types import Batch, TrainStats, Trajectory
+from coevolve.types import Ban, Batch, TrainStats, Trajectory
 
 ExtraState = Mapping[str, int | list[float]]
 _CHECKED = 4  # trajectories per check
@@ -76,8 +76,12 @@ class Policy:
         """The present weights for rollouts."""
         return self._trainer.snapshot(self.name, self.version)
 
-    def check_logprobs(self, trajectories: Sequence[Trajectory]) -> float:
+    def check_logprobs(self, trajectories: Sequence[Trajectory], banned: Ban | None = None) -> float:
         """Compare stored log-probabilities of fresh trajectories with the trainer's; returns the largest gap.
+
+        Args:
+            trajectories: written with the present weights.
+            banned: tokens that could not be drawn then.
 
         The gap of a token is |difference| / max(1, |log-probability|). The mean must stay within the tolerance, and no
         token may be a hundred times further off: single tokens were seen slightly above 1e-5 with the right weights
@@ -94,7 +98,9 @@ class Policy:
             raise EngineError("trajectories of stale weights reached training", where=f"policy {self.name}")
         begin = time.perf_counter()
         gaps = []
-        for trajectory, logp in zip(probed, self._trainer.logprobs([plain_row(t) for t in probed]), strict=True):
+        for trajectory, logp in zip(
+            probed, self._trainer.logprobs([plain_row(t) for t in probed], banned), strict=True
+        ):
             own, stored = logp[len(trajectory.prompt) :][trajectory.mask], trajectory.logprobs[trajectory.mask]
             gaps.append(np.abs(own - stored) / np.maximum(1.0, np.abs(stored)))
         self.train_s += time.perf_counter() - begin

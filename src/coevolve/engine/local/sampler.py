@@ -15,6 +15,7 @@ from torch import Tensor
 
 from coevolve.config import LoraSection
 from coevolve.engine.base import Completion, MemoryShortage, Pause, SampleRequest, Sampling, Snapshot
+from coevolve.engine.local.banned import BannedLogits
 from coevolve.engine.local.decoding import StaticCache, StaticPasses
 from coevolve.engine.local.drawing import draw, uniforms
 from coevolve.engine.local.full import shared_base, tree_of
@@ -76,6 +77,7 @@ class LocalSampler:
         self.model.eval().requires_grad_(False)
         load_tokenizer(model_path)  # refuses what transformers would read in another way
         self._vocabulary = read_vocabulary(model_path)
+        self._banned = BannedLogits(self._vocabulary)
         config = self.model.config
         self._eos = np.array(sorted(self._vocabulary.ends), np.int64)
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -312,7 +314,9 @@ class LocalSampler:
             chosen = slots if alone else slots[members]
             part = logits if alone else logits[torch.from_numpy(members)]
             at = self._length[chosen]
-            tokens, logp = draw(part, uniforms(self._seeds[chosen], at), self._samplings[kind])
+            sampling = self._samplings[kind]
+            part = self._banned.of(part, sampling.banned)
+            tokens, logp = draw(part, uniforms(self._seeds[chosen], at), sampling)
             self._tokens[chosen, at] = tokens.cpu().numpy()
             self._logp[chosen, at] = logp.float().cpu().numpy()
             self._length[chosen] = at + 1

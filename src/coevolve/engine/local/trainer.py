@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from coevolve.config import LoraSection
 from coevolve.config.acting import Distribution
 from coevolve.engine.base import Arrays, Snapshot
+from coevolve.engine.local.banned import BannedLogits
 from coevolve.engine.local.full import Trained, WholeModel
 from coevolve.engine.local.lora import Adapter
 from coevolve.engine.local.models import TOKENIZER_FILES, read_tensors
@@ -46,9 +47,9 @@ from coevolve.engine.local.scoring import (
     token_logprobs,
 )
 from coevolve.engine.local.shortage import give_back, out_of_memory
-from coevolve.engine.vocabulary import vocabulary_size
+from coevolve.engine.vocabulary import read_vocabulary, vocabulary_size
 from coevolve.errors import EngineError
-from coevolve.types import Batch, Floats, TrainRow, TrainStats
+from coevolve.types import Ban, Batch, Floats, TrainRow, TrainStats
 
 OPTIMIZER_FILE = "optimizer.pt"
 ALL_TOKENS = Distribution()
@@ -115,6 +116,7 @@ class LocalTrainer:
             self._trained = Adapter(model_path, lora, seed=seed, dtype=dtype, device=device)
         self.model = self._trained.model
         self._drawn = drawn
+        self._banned = BannedLogits(read_vocabulary(model_path), self.model)
         self._max_grad_norm = max_grad_norm
         self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
         self._halvings = 0  # since the last statistics
@@ -137,6 +139,7 @@ class LocalTrainer:
             EngineError: a first token has a weight (nothing predicts it), a bin is out of range, kl > 0 has no
                 reference, or memory is too small for a single row.
         """
+        self._banned.choose(batch.banned)
         scored = [scored_tokens(row) for row in batch.rows]
         if any(len(where) and where[0] == 0 for where in scored):
             raise EngineError("A row has a weight on its first token, which nothing predicts")
@@ -173,8 +176,9 @@ class LocalTrainer:
         """Zero the gradient without an update."""
         self._optimizer.zero_grad(set_to_none=True)
 
-    def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
+    def logprobs(self, rows: Sequence[TrainRow], banned: Ban | None = None) -> list[Floats]:
         """Log-probabilities [L] of each row's tokens as the policy draws them; index 0 is 0."""
+        self._banned.choose(banned)
         scored: list[Index] = [np.arange(1, len(row.tokens)) for row in rows]
         while True:
             result = [np.zeros(len(row.tokens), dtype=np.float32) for row in rows]
@@ -202,8 +206,10 @@ class LocalTrainer:
         """
         loaded = self._trained.set_reference(folder)
         if loaded is not None:
+            self._banned.choose(None)
             with self._precision():
                 prepare(loaded, self._device)
+            self._banned.watch(loaded)
 
     def snapshot(self, name: str, version: int) -> Snapshot:
         """Copies of the trained weights as float32, as the weights of a policy."""

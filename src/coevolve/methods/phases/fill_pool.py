@@ -65,7 +65,8 @@ class FillPool:
         size = config.pool.size
         asked = subjects(state.world.contract, size, seed=seed)
         policy = state.checkpoints.weights(agent, last)
-        texts = write(state.rollouts, policy, size, seed=seed, context=asked, use="pool")
+        bans = [config.proposer.ban(seed_of(seed, "banned", n // config.proposer.questions)) for n in range(size)]
+        texts = write(state.rollouts, policy, size, seed=seed, context=asked, use="pool", bans=bans)
         written = read_questions(
             state.world,
             texts,

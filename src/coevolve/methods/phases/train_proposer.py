@@ -41,7 +41,7 @@ from coevolve.methods.reporting import IDS, Labels, PhaseCost
 from coevolve.rollout.asking import subjects, write
 from coevolve.rollout.policy import Policy
 from coevolve.rollout.seeds import seed_of
-from coevolve.types import PROPOSER, Batch, Group, TrainStats
+from coevolve.types import PROPOSER, Ban, Batch, Group, TrainStats
 
 
 class TrainProposer:
@@ -87,8 +87,9 @@ class TrainProposer:
         seed = seed_of(config.seed, "curriculum", t, step)
         n = config.proposer.questions
         asked = subjects(state.world.contract, n, seed=seed, group_size=config.proposer.group_size)
-        texts = write(state.rollouts, policy.weights(), n, seed=seed, context=asked)
-        gap = policy.check_logprobs(texts)
+        banned = config.proposer.ban(seed_of(seed, "banned"))
+        texts = write(state.rollouts, policy.weights(), n, seed=seed, context=asked, bans=[banned] * n)
+        gap = policy.check_logprobs(texts, banned)
         written = read_questions(
             state.world,
             texts,
@@ -113,7 +114,7 @@ class TrainProposer:
             if remembered:
                 remembered.add(step, [task.question for task in tasks], [one.shape for one in known])
         state.rollouts.release_memory()
-        stats, zero_groups = self._update(config, policy, written, rewards, step)
+        stats, zero_groups = self._update(config, policy, written, rewards, step, banned)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts(written, by_voter, groups, rewards, zero_groups, gap)
         if limits.asked:
@@ -132,6 +133,7 @@ class TrainProposer:
         written: Sequence[Written],
         rewards: Sequence[RewardParts],
         step: int,
+        banned: Ban | None = None,
     ) -> tuple[list[TrainStats], int]:
         """GRPO over groups of the batch (all prompts are the same); returns statistics and zero-variance groups."""
         section = config.proposer
@@ -147,7 +149,8 @@ class TrainProposer:
         for n, part in enumerate(np.array_split(order, section.minibatches)):
             chosen = [lessons[i] for i in part]
             rows = minibatch_rows(chosen, section.loss, config.sampling.question_tokens, section.micro_batch)
-            batches.append(Batch(tuple(rows), section.kl, dual_clip=section.dual_clip, kl_gradient=section.kl_gradient))
+            clip, gradient = section.dual_clip, section.kl_gradient
+            batches.append(Batch(tuple(rows), section.kl, dual_clip=clip, kl_gradient=gradient, banned=banned))
             done = step * section.minibatches + n
             new = self.iteration == 1 or section.fresh_optimizer
             lrs.append(warmup_lr(done, section.lr, section.warmup if new else 0))
