@@ -169,8 +169,19 @@ def summary(
     run: RunArgument,
     as_json: Json = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each column of the table is.")] = False,
+    tasks: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Print N kept tasks of each iteration instead, to judge by eye."),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="These tasks as CSV, with a column to fill in.")] = False,
 ) -> None:
     """Summarise a run, iteration by iteration."""
+    if tasks is not None or as_csv:
+        from coevolve.commands.judging import print_tasks
+        from coevolve.report.judging import SAMPLE
+
+        print_tasks(run, tasks or SAMPLE, as_csv=as_csv, as_json=as_json)
+        return
     from coevolve.monitor.summary import reports_of, summarise
 
     content = summarise(run)

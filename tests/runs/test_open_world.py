@@ -64,16 +64,21 @@ def test_every_part_has_worked(run: Path) -> None:
     assert (run / "report/index.html").stat().st_size > 10_000
 
 
-def test_what_only_a_truth_could_tell_is_null(run: Path) -> None:
+def test_what_only_a_truth_could_tell_is_told_of_the_tasks_whose_truth_is_known(run: Path) -> None:
     (pool,), (executor,), (probe,) = (events(run, n) for n in ("pool", "executor_step", "probe_tasks"))
-    assert pool["label_accuracy_kept"] is None
-    assert pool["label_accuracy_all"] is None
-    assert executor["true_accuracy"] is None
-    assert pool["label_known_kept"] == 0 <= pool["label_known_all"]
-    assert probe["label_accuracy"] is None
+    rows = {row["task_id"]: row for row in RunRecords.open(run).read_table("meter/tasks-1.parquet")}
+    known = {id: row["label_right"] for id, row in rows.items() if row["truth"] is not None}
+    assert {row["label_right"] for row in rows.values() if row["truth"] is None} == {None}
+    tasks = RunRecords.open(run).read_table("tasks/iteration-1.parquet")
+    kept = [known[row["task_id"]] for row in tasks if row["kept"] and row["task_id"] in known]
+    assert (pool["label_known_kept"], pool["label_known_all"]) == (len(kept), len(known))
+    for share, right in (("label_accuracy_kept", kept), ("label_accuracy_all", list(known.values()))):
+        assert pool[share] == (sum(right) / len(right) if right else None)
+    if not kept:
+        assert executor["true_accuracy"] is probe["label_accuracy"] is None
     base, first = events(run, "evaluation")
     assert base["held_out"] is first["held_out"] is None
-    assert first["first_executor_pass_rate"] == {"1": None}
+    assert (first["first_executor_pass_rate"]["1"] is None) == (not known)
     assert first["fixed_executor_tool_calls"]["1"] >= 0
     assert set(pool["steps_histogram"]) == {"0"}
     assert pool["reasons"]["reserved"] == 0

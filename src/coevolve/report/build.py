@@ -30,6 +30,7 @@ from coevolve.monitor.summary import logged
 from coevolve.report.before_after import before_and_after
 from coevolve.report.chunks import left_out, read_trajectories
 from coevolve.report.filling import embedded_json, filled
+from coevolve.report.judging import sample_of_kept
 from coevolve.report.live import phase_kinds
 from coevolve.report.task_index import TaskIndex, read_index
 from coevolve.runs.provenance import described
@@ -48,6 +49,7 @@ _SCRIPTS = (
     "tokens.js",
     "trajectories.js",
     "beforeafter.js",
+    "sample.js",
     "theme.js",
     "page.js",
 )
@@ -71,6 +73,7 @@ def build_report(path: Path) -> Path:
         "answered": trajectories.answered,
         "left_out": left_out(index, trajectories),
         "before_after": before_and_after(index, [at is not None for at in trajectories.at]),
+        "sample": [asdict(task) for task in sample_of_kept(folder, index)],
     }
     page = render(page_data(folder), tasks, trajectories.chunks)
     target = path / "report" / "index.html"
@@ -167,7 +170,7 @@ def _agents(view: RunView, parts: Sequence[Part]) -> list[dict[str, str]]:
 
 def task_data(index: TaskIndex) -> dict[str, Any]:
     """The tasks of the page without their trajectories, as JSON values; ``at`` null means: ask the server."""
-    return index.as_json() | {"at": None, "answered": None, "left_out": "", "before_after": None}
+    return index.as_json() | {"at": None, "answered": None, "left_out": "", "before_after": None, "sample": []}
 
 
 def render(data: Mapping[str, Any], tasks: Mapping[str, Any], chunks: Sequence[str] = ()) -> str:

@@ -95,5 +95,6 @@ document.addEventListener("DOMContentLoaded", () => {  // the tasks stand behind
   takeTasks(JSON.parse(byId("tasks-data").textContent));
   taskBrowser();
   drawBeforeAfter();
+  drawSample();
   if (data.live) follow();
 });
