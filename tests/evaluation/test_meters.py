@@ -149,9 +149,9 @@ def test_a_world_without_truth_has_no_true_labels() -> None:
 
 def test_labels_are_told_by_check_among_those_that_it_was_asked_of(pool, meter) -> None:
     watch = PoolMeter(meter)
-    assert all(math.isnan(share) for share in watch.right_by([]))
+    assert all(math.isnan(share) for share in watch.right_by([True, False]).values())
     watch.labelled(pool, [])
-    assert watch.right_by([True, True, False, None]) == (0.5, 0.0)
-    passing, failing = watch.right_by([None, None, None, True])
-    assert passing == 1.0
-    assert math.isnan(failing)
+    assert watch.right_by([True, True, False, None]) == {"right_passing": 0.5, "right_failing": 0.0}
+    last = watch.right_by([None, None, None, True])
+    assert last["right_passing"] == 1.0
+    assert math.isnan(last["right_failing"])

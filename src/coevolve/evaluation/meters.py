@@ -64,17 +64,22 @@ class PoolMeter:
         """Share of the kept tasks whose label is true."""
         return mean(self._kept)
 
-    def right_by(self, passed: Sequence[bool | None]) -> tuple[float, float]:
-        """Shares of true labels among the tasks that pass a check and among those that fail it.
+    def right_by(self, passed: Sequence[bool | None]) -> dict[str, object]:
+        """Shares of true labels among the tasks that pass a check and among those that fail it, to be logged.
+
+        Where not all true answers are known they are of the tasks whose answer is, with the numbers of these.
 
         Args:
             passed: of all groups; None for one that is left out.
         """
-        if not self._all:
-            return float("nan"), float("nan")
-        found = [(way, right) for way, right in zip(passed, self._majorities, strict=True) if right is not None]
-        passing, failing = ([right for one, right in found if one is way] for way in (True, False))
-        return mean(passing), mean(failing)
+        found: dict[str, object] = {}
+        for name, way in (("passing", True), ("failing", False)):
+            judged = zip(passed, self._majorities or [None] * len(passed), strict=True)
+            right = [label for one, label in judged if one is way and label is not None]
+            found[f"right_{name}"] = mean(right)
+            if self._meter.knows_labels and not self._meter.knows_all_labels:
+                found[f"known_{name}"] = len(right)
+        return found
 
     @property
     def _judged(self) -> list[bool]:

@@ -89,10 +89,7 @@ def _with_labels(row: dict[str, object], measured: PoolMeter, passed: Mapping[st
     table = row.get("checks")
     if not isinstance(table, Mapping):
         return row
-    right = {check: measured.right_by(passed[check]) for check in table if check in passed}
-    names = ("right_passing", "right_failing")
-    found = {check: dict(zip(names, shares, strict=True)) for check, shares in right.items()}
-    return row | {"checks": {check: dict(entry) | found.get(check, {}) for check, entry in table.items()}}
+    return row | {"checks": {check: {**entry, **measured.right_by(passed[check])} for check, entry in table.items()}}
 
 
 def keep_trajectories(

@@ -334,6 +334,17 @@ def _quantities(solver: str) -> tuple[Quantity, ...]:
         share("duplicates", "duplicates", "duplicates", lower, "questions asked before", default=False),
         share("novelty", "near the archive", "archive_near_share", lower, near, default=False),
         Quantity(
+            "contradicted",
+            "contradicted",
+            (POOL, "contradicted"),
+            count,
+            lower,
+            first=1,
+            meaning="tasks whose majority is not what the programs behind it printed",
+            total=(POOL, "asked"),
+            default=False,
+        ),
+        Quantity(
             "kept", "kept", (POOL, "kept"), count, first=1, column="kept", meaning=kept, total=total, default=False
         ),
     )
