@@ -46,6 +46,9 @@ PROBE: Row = {"event": "probe", "agreement": 0.9, "best_agreement": 0.8, "worse"
 ROLLBACK: Row = {"event": "rollback", "to": 1}
 
 
+WITHOUT_ADVANTAGE = {"curriculum without advantage", "executor without advantage"}
+
+
 def alarms(rows: list[Row], iteration: int) -> list[Alarm]:
     return alarms_of(rows, iteration, REPORTS)
 
@@ -112,8 +115,6 @@ CASES = [
     ("tool unused", step("executor", tool_calls=0.2), step("executor", tool_calls=0.19), "0.19 calls"),
     ("KL", step("curriculum", kl=1.0), step("curriculum", kl=1.01), "the curriculum agent ran away"),
     ("KL", step("executor", kl=1.0), step("executor", kl=3.0), "the executor ran away"),
-    ("no advantage", step("curriculum"), step("curriculum", no_advantage=True), "in 2 of 2 steps of the curriculum"),
-    ("no advantage", step("executor"), step("executor", no_advantage=True), "in 2 of 2 steps of the executor"),
     ("updates left out", step("executor", skipped_updates=0), step("executor", skipped_updates=1), "2 updates of the"),
     ("no gradient", step("executor", tokens_trained=1), step("executor", tokens_trained=0), "learned nothing"),
     ("worse", {"event": "probe", "worse": False}, {"event": "probe", "worse": True}, "health.rollback is off"),
@@ -146,6 +147,21 @@ def test_a_tool_that_never_was_used_is_told_only_of_a_solver_that_has_it() -> No
     assert "14 programs were closed and never ran" in alarm.text
     assert alarms_of(rows, 2, REPORTS, load_config("r-zero")) == []
     assert alarms(rows, 2) == []  # nobody said whether there is a tool
+
+
+def test_steps_in_which_nothing_could_be_learned_are_told_once_they_are_most() -> None:
+    config = load_config(overrides=["proposer.questions=64", "proposer.group_size=16", "solver.tasks=8"])
+
+    def told(event: str, *values: Row) -> list[str]:
+        steps = [{"event": event, "iteration": 1, "skipped_updates": 0, "tool_calls": 2.0} | row for row in values]
+        return [alarm.kind for alarm in alarms_of(steps, 1, REPORTS, config)]
+
+    some, none = {"zero_groups": 3, "tokens_trained": 90}, {"zero_groups": 4, "tokens_trained": 90}
+    assert told("curriculum_step", some, none) == []
+    assert told("curriculum_step", some, none, none) == ["curriculum without advantage"]
+    some, none = {"zero_groups": 7, "tokens_trained": 90}, {"zero_groups": 5, "tokens_trained": 0}
+    assert told("executor_step", some, none, none) == ["executor without advantage"]
+    assert told("executor_step", none, none) == ["no gradient"]
 
 
 def test_what_the_gate_kept_is_held_against_what_could_be_asked() -> None:
@@ -210,6 +226,6 @@ def test_what_was_not_measured_raises_no_alarm() -> None:
 
 
 def test_every_alarm_is_tried_and_documented() -> None:
-    assert {kind for kind, *_ in CASES} | {"rolled back again"} == KINDS
+    assert {kind for kind, *_ in CASES} | {"rolled back again", *WITHOUT_ADVANTAGE} == KINDS
     page = (DOCS / "health.md").read_text(encoding="utf-8")
     assert [kind for kind in KINDS if f"| {kind} |" not in page] == []

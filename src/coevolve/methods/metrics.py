@@ -51,16 +51,6 @@ def train_facts(stats: Sequence[TrainStats], kl: float, dual_clip: float | None 
     }
 
 
-def advantage_facts(zero_groups: int, groups: int) -> dict[str, object]:
-    """Says of a step that there was nothing to learn in it; nothing of any other step.
-
-    Args:
-        zero_groups: groups of texts of which none was better than another.
-        groups: all of them.
-    """
-    return {"no_advantage": True} if groups and zero_groups == groups else {}
-
-
 def unrun_facts(answers: Sequence[Trajectory]) -> dict[str, object]:
     """Programs that were closed and never ran, where they are more than those that did; else nothing."""
     calls, unrun = sum(len(x.tool_calls) for x in answers), sum(x.unrun for x in answers)
@@ -107,7 +97,6 @@ def training_alarms(event: str, name: str, label: str) -> Mapping[str, Alarm]:
         f"{name} entropy": partial(_entropy, event, label),
         "KL": partial(_kl, event, label),
         "updates left out": partial(_skipped, event, label),
-        "no advantage": partial(_no_advantage, event, label),
     }
 
 
@@ -133,9 +122,17 @@ def _skipped(event: str, label: str, seen: Seen) -> str:
     )
 
 
-def _no_advantage(event: str, label: str, seen: Seen) -> str:
+def without_advantage(seen: Seen, event: str, label: str, groups: int) -> str:
+    """A sentence where in most steps of an iteration there was nothing to learn.
+
+    Args:
+        seen: the rows.
+        event: of the steps.
+        label: what the method calls the agent.
+        groups: of a step; where no text of any of them was better than another, nothing was taught.
+    """
     steps = seen.now(event)
-    empty = sum(bool(row.get("no_advantage")) for row in steps)
+    empty = sum(number(row, "zero_groups") >= groups or row.get("tokens_trained") == 0 for row in steps)
     if empty <= EMPTY * len(steps):
         return ""
     return (

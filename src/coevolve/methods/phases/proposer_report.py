@@ -9,7 +9,7 @@ from functools import partial
 from coevolve.curriculum.archive import Archive
 from coevolve.curriculum.rewards import RewardParts
 from coevolve.curriculum.voting import vote_entropy
-from coevolve.methods.metrics import mean, training_alarms
+from coevolve.methods.metrics import mean, training_alarms, without_advantage
 from coevolve.methods.obstacles import Obstacle, unanswered, unasked, unrun
 from coevolve.methods.phases.figures import proposer_figures
 from coevolve.methods.polling import ByVoter
@@ -88,15 +88,21 @@ def reward_facts(rewards: Sequence[RewardParts]) -> dict[str, object]:
     } | ({"r_extra": extra} if extra else {})
 
 
-def shown_facts(row: Row, scored: int) -> Mapping[str, object]:
-    """What a step shows while the phase goes on; ``scored`` answers were held against the votes."""
+def shown_facts(row: Row, scored: int, *, learns: bool) -> Mapping[str, object]:
+    """What a step shows while the phase goes on.
+
+    Args:
+        row: of the step.
+        scored: answers that were held against the votes.
+        learns: some text was rewarded above another of its group.
+    """
     return {
         "reward": row["reward"],
         "uncertainty": row["r_unc"],
         "tool": row["r_tool"],
         "repetition": _penalty(row.get("r_rep")),
         "scored": scored,
-        "advantage": "none" if row.get("no_advantage") else None,
+        "advantage": None if learns else "none",
     }
 
 
@@ -113,11 +119,21 @@ def proposer_report(labels: Labels) -> PhaseReport:
         quantities=(replace(_REWARD, heading=f"reward of the {proposer}"),),
         step_event=STEP,
         step_facts=(("reward", "reward"), ("r_unc", "uncertainty"), ("r_tool", "tool")),
-        alarms=training_alarms(STEP, CURRICULUM, proposer),
+        alarms={
+            **training_alarms(STEP, CURRICULUM, proposer),
+            f"{CURRICULUM} without advantage": partial(_no_advantage, proposer),
+        },
         stops=_stops,
         figures=(partial(proposer_figures, STEP),),
         agent=PROPOSER,
     )
+
+
+def _no_advantage(proposer: str, seen: Seen) -> str:
+    if seen.config is None:
+        return ""
+    section = seen.config.proposer
+    return without_advantage(seen, STEP, proposer, section.questions // section.group_size)
 
 
 def _stops(seen: Seen) -> list[Obstacle]:

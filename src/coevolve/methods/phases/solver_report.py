@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from coevolve.methods.metrics import mean, sampled_entropy, training_alarms, unrun_facts
+from coevolve.methods.metrics import mean, sampled_entropy, training_alarms, unrun_facts, without_advantage
 from coevolve.methods.phases.figures import solver_figures
 from coevolve.methods.reporting import (
     Better,
@@ -63,10 +63,10 @@ def step_facts(
     }
 
 
-def shown_facts(row: Row) -> dict[str, object]:
-    """What a step shows while the phase goes on."""
+def shown_facts(row: Row, *, learns: bool) -> dict[str, object]:
+    """What a step shows while the phase goes on; ``learns``: some answer was rewarded above another to its task."""
     shown = {"reward": row["reward"], "clip": row["clip_fraction"], "tool calls": row["tool_calls"]}
-    return shown | {"advantage": "none" if row.get("no_advantage") else None}
+    return shown | {"advantage": None if learns else "none"}
 
 
 def probe_facts(iteration: int, samples: int, answers: Sequence[Sequence[Trajectory]]) -> dict[str, object]:
@@ -140,6 +140,7 @@ def solver_report(labels: Labels) -> PhaseReport:
             **training_alarms(STEP, EXECUTOR, solver),
             "tool unused": partial(_tool_unused, solver),
             "no gradient": partial(_no_gradient, solver),
+            f"{EXECUTOR} without advantage": partial(_no_advantage, solver),
             "worse": partial(_worse, solver),
             "rolled back again": partial(_again, solver),
         },
@@ -213,6 +214,12 @@ def _no_gradient(solver: str, seen: Seen) -> str:
     if not steps or any(r.get("tokens_trained") for r in steps):
         return ""
     return f"the {solver} learned nothing: in no group of answers was one better than another"
+
+
+def _no_advantage(solver: str, seen: Seen) -> str:
+    if seen.config is None or _no_gradient(solver, seen):  # which says it of all steps
+        return ""
+    return without_advantage(seen, STEP, solver, seen.config.solver.tasks)
 
 
 def _worse(solver: str, seen: Seen) -> str:

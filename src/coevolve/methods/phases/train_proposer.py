@@ -30,7 +30,7 @@ from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.checking import what_is_known
 from coevolve.methods.config import CoevolutionConfig, RewardSection
 from coevolve.methods.config import CoevolutionState as State
-from coevolve.methods.metrics import advantage_facts, mean, refused_facts, train_facts
+from coevolve.methods.metrics import mean, refused_facts, train_facts
 from coevolve.methods.own import extra_terms
 from coevolve.methods.phases.fill_pool import earlier_questions
 from coevolve.methods.phases.proposer_report import STEP, proposer_report, shown_facts, step_facts
@@ -120,11 +120,12 @@ class TrainProposer:
         if limits.asked:
             facts["checks_passed"] = mean([one.first_failed(limits) is None for one in known])
         facts |= train_facts(stats, config.proposer.kl, config.proposer.dual_clip)
-        facts |= advantage_facts(zero_groups, len(written) // config.proposer.group_size)
         facts |= refused_facts([x for answers in by_voter for group in answers for x in group], config.grading)
         state.store.log(facts)
         scored = sum(len(group) for answers in by_voter for group in answers)
-        state.progress.step(step + 1, shown_facts(facts, scored))
+        state.progress.step(
+            step + 1, shown_facts(facts, scored, learns=zero_groups < len(written) // config.proposer.group_size)
+        )
 
     def _update(
         self,

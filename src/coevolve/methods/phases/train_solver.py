@@ -17,7 +17,7 @@ from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.config import CoevolutionState as State
 from coevolve.methods.labels import label_rewards, relabelled
-from coevolve.methods.metrics import advantage_facts, clip_by_bin, refused_facts, sampled_entropy, train_facts
+from coevolve.methods.metrics import clip_by_bin, refused_facts, sampled_entropy, train_facts
 from coevolve.methods.own import Shape, shape_of
 from coevolve.methods.phases.fill_pool import kept_tasks
 from coevolve.methods.phases.solver_report import (
@@ -103,9 +103,8 @@ class TrainSolver:
         )
         facts |= clip_by_bin(stats, len(P_HAT_EDGES) + 1)
         facts |= refused_facts([x for group in answers for x in group], config.grading)
-        facts |= advantage_facts(zero_groups, len(batch))
         state.observer.on_answers(EXECUTOR, t, batch, facts)
-        state.progress.step(step + 1, shown_facts(facts))
+        state.progress.step(step + 1, shown_facts(facts, learns=zero_groups < len(batch)))
 
     def _update(
         self,
