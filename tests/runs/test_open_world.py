@@ -16,9 +16,12 @@ from transformers import AutoModelForCausalLM
 
 from coevolve.commands.results import result_sentence
 from coevolve.engine.vocabulary import vocabulary_size
+from coevolve.methods.registry import load_config
 from coevolve.monitor.summary import summarise
 from coevolve.rollout.codec import Codec
+from coevolve.runs.ask import example_for
 from coevolve.statistics import MIN_TASKS
+from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
 from coevolve.worlds.open.stand_in.build import small_folder
 
@@ -120,6 +123,16 @@ def test_what_shows_a_run_copes_without_a_truth(run: Path, cli: Cli, tmp_path: P
     assert ended.code == 0, ended.stderr
     cli("compare", str(run)).assert_clear("no held-out problems")
     assert cli("doctor", str(run)).code == 0
+
+
+def test_the_hint_at_the_end_asks_a_question_that_the_run_kept(run: Path, tmp_path: Path) -> None:
+    kept = [row for row in RunRecords.open(run).read_table("tasks/iteration-1.parquet") if row["kept"]]
+    example = example_for(run)
+    assert max(row["p_hat"] for row in kept) == next(row["p_hat"] for row in kept if row["question"] == example)
+    RunFolder.create(tmp_path / "new", load_config("smoke-hf")).close()
+    assert example_for(tmp_path / "new") == "What is the product of 17 and 24?"
+    RunFolder.create(tmp_path / "miniature", load_config("nano")).close()
+    assert example_for(tmp_path / "miniature").startswith("Let a = 43")
 
 
 def test_the_executor_answers_a_question_and_none_that_holds_a_special_token(run: Path, cli: Cli) -> None:

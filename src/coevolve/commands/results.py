@@ -106,14 +106,18 @@ def _difference(change: object) -> str:
     return f"{100 * mean:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
 
 
-def print_ending(console: Console, run: Path, report: Path, summary: Summary) -> None:
-    """The last lines of a run: the result, where it is, what one would do next."""
+def print_ending(console: Console, run: Path, report: Path, summary: Summary, example: str = "") -> None:
+    """The last lines of a run: the result, where it is, what one would do next.
+
+    Args:
+        example: a question to ask the solver; empty: that of the world.
+    """
     done = "done"
     wall = number_at(summary, "wall_s")
     if wall is not None:
         done += f" in {duration(wall)}"
     lines = [f"{done}. {result_sentence(summary)}Report: {report}"]
-    example = world_named(str(at(summary, "world") or "miniature")).example
+    example = example or world_named(str(at(summary, "world") or "miniature")).example
     lines.append(f"next: coevolve solve {shlex.quote(str(run))} {shlex.quote(example)}")
     lines.append(f"      coevolve summary {shlex.quote(str(run))}")
     for line in lines:

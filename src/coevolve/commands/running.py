@@ -230,4 +230,7 @@ def _outcome(run: Path) -> dict[str, Any]:
 
 
 def _print_outcome(outcome: Mapping[str, Any]) -> None:
-    print_ending(Console(), Path(outcome["run"]), Path(outcome["report"]), outcome["summary"])
+    from coevolve.runs.ask import example_for
+
+    run = Path(outcome["run"])
+    print_ending(Console(), run, Path(outcome["report"]), outcome["summary"], example_for(run))

@@ -1,4 +1,4 @@
-"""Asking the trained executor of a run one question."""
+"""Asking the trained executor of a run one question, and which one to ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,31 @@ from pathlib import Path
 
 from coevolve.rollout import asking
 from coevolve.runs.answerer import Readability, of_run
+from coevolve.store.records import RunRecords
 from coevolve.types import PROPOSER, Origin, Task, Trajectory
+from coevolve.worlds.registry import world_named
+
+_LONGEST = 160  # characters of an example, so that a hint fits into two lines
+
+
+def example_for(path: Path) -> str:
+    """A question that the solver of a run can be asked: one that the run itself kept, or that of its world.
+
+    Raises:
+        RunError: the run is damaged.
+    """
+    records = RunRecords.open(path)
+    entry = world_named(records.config.world)
+    tables = records.recorded("tasks/") if entry.plain else []  # elsewhere all questions look like that of the world
+    for relative in reversed(tables):
+        rows = [row for row in records.read_table(relative) if row["kept"] and _fits(str(row["question"]))]
+        if rows:
+            return str(max(rows, key=lambda row: float(str(row["p_hat"])))["question"])
+    return entry.example
+
+
+def _fits(question: str) -> bool:
+    return len(question) <= _LONGEST and question.isprintable()
 
 
 def solve(path: Path, question: str) -> Trajectory:
