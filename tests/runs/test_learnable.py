@@ -10,6 +10,7 @@ import pytest
 from coevolve.errors import NothingToLearn
 from coevolve.methods.registry import load_config
 from coevolve.runs.learnable import fatal_obstacles, require_learning
+from coevolve.store import settings
 from coevolve.store.folder import RunFolder
 
 Row = dict[str, Any]
@@ -74,6 +75,14 @@ def test_a_run_goes_on_where_there_may_be_something(
     run = folder(tmp_path / "run", *rows, overrides=overrides)
     assert fatal_obstacles(run.records) == []
     require_learning(run.records)
+
+
+def test_a_run_that_was_begun_without_a_first_look_goes_on_without_one(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", load_config("smoke-hf"))
+    state, stored = run.records.state, dict(run.records.state.config)
+    assert settings.parsed(stored, state, tmp_path).health.trial == 24
+    stored["health"] = {key: value for key, value in stored["health"].items() if key != "trial"}
+    assert settings.parsed(stored, state, tmp_path).health.trial == 0
 
 
 def test_the_miniature_is_never_refused(tmp_path: Path) -> None:

@@ -107,8 +107,7 @@ def translated(config: Mapping[str, Any], schema: int) -> dict[str, Any]:
         if isinstance(inside := found.get(section), Mapping) and key in inside:
             name = new.partition(".")[2]
             found[section] = {name if one == key else one: value for one, value in inside.items()}
-    # A run that does not name the first look at its model was begun without one.
-    return {**found, "health": {"trial": 0, **found.get("health", {})}}
+    return found
 
 
 def refuse_older(folder: Path, state: Manifest) -> None:

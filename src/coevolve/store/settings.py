@@ -30,8 +30,11 @@ def parsed(config: Mapping[str, Any], state: Manifest, source: Path) -> Config:
     Raises:
         RunError: this version cannot use it.
     """
+    values = manifest.translated(config, state.schema_)
+    # A run that does not name the first look at its model was begun without one.
+    values["health"] = {"trial": 0, **values.get("health", {})}
     try:
-        return stored_config(manifest.translated(config, state.schema_))
+        return stored_config(values)
     except ConfigError as error:
         raise RunError(error.what, where=str(source), fix=error.fix) from error
     except ValidationError as error:
