@@ -23,6 +23,7 @@ from coevolve.methods.registry import load_config
 from coevolve.runs import machine
 from coevolve.runs.estimate import Suitability, suitability
 from coevolve.runs.machine import Extra, Package
+from coevolve.runs.speed import with_time
 from coevolve.system import usable_cores
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ def run(preset: str | None, *, as_json: bool) -> None:
         first = found.gpus[0] if found.gpus else None
         names = [preset] if preset else preset_names()
         found.presets = [suitability(name, first, found.memory, found.disk) for name in names]
+        if preset and not found.presets[0].obstacle:
+            found.presets = [with_time(found.presets[0])]
     if as_json:
         print(json.dumps(_content(found)))
     else:

@@ -17,8 +17,9 @@ from coevolve.engine.planning.devices import why_no_gpu
 from coevolve.errors import CoevolveError
 from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Fit, sentence
-from coevolve.runs.plan import PlannedPhase
+from coevolve.runs.plan import PlannedPhase, Speed
 from coevolve.runs.prompts import described
+from coevolve.runs.speed import time_sentence
 from coevolve.suites.base import Source, subset
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
@@ -66,18 +67,23 @@ def suites_json(sources: Sequence[Source], section: EvaluationSection) -> list[d
     return found
 
 
-def print_costs(console: Console, phases: Sequence[PlannedPhase], cores: int, *, timed: bool) -> None:
+def print_costs(
+    console: Console, phases: Sequence[PlannedPhase], cores: int, *, timed: bool, speed: Speed | None = None
+) -> None:
     """What each phase costs.
 
     Args:
-        timed: seconds are known: they were measured for the embedded base model, on the CPU.
+        timed: seconds are known, on the CPU.
+        speed: what was measured here; None where they are those of the embedded base model on an ordinary core.
     """
     table = _table("phase", "texts", "tokens sampled", "tokens trained", *(["CPU"] if timed else []), "disk")
     for phase in phases:
         table.add_row(phase.name, *_cells([phase], timed))
     table.add_row("total", *_cells(phases, timed), style="bold")
     console.print(table)
-    if timed:
+    if speed is not None:
+        console.print(f"{time_sentence(phases, cores, speed)}.", highlight=False, soft_wrap=True)
+    elif timed:
         seconds = sum(phase.cpu_s for phase in phases)
         console.print(
             f"about {duration(seconds)} of CPU time: {duration(seconds / cores)} at best on {cores} cores. "
@@ -86,16 +92,19 @@ def print_costs(console: Console, phases: Sequence[PlannedPhase], cores: int, *,
         )
 
 
-def print_memory(console: Console, engine: EngineSection, base: str, fit: Fit | None) -> None:
+def print_memory(console: Console, engine: EngineSection, base: str, fit: Fit | None, *, timed: bool = False) -> None:
     """The memory of a run by its parts.
 
     Args:
         base: what the base model is called.
         fit: None where its sizes are not known.
+        timed: it was said how long the run takes.
     """
     console.print()
     console.print(_memory(console, engine, base, fit), highlight=False, soft_wrap=True)
-    console.print("How long this model takes is not estimated. Nothing was started.")
+    console.print(
+        "Nothing was started." if timed else "How long this model takes is not estimated. Nothing was started."
+    )
 
 
 def _memory(console: Console, engine: EngineSection, base: str, fit: Fit | None) -> str:

@@ -44,21 +44,24 @@ def show_plan(config: Config, *, as_json: bool) -> None:
     from coevolve.runs.estimate import fit_here
     from coevolve.runs.plan import needs_of, planned
     from coevolve.runs.room import shortages_here
+    from coevolve.runs.speed import is_timed, measured_speed
     from coevolve.worlds.registry import world_named
 
     sources = chosen(config.evaluation)
-    phases, needs = planned(config, sources), needs_of(config, sources=sources)
+    needs = needs_of(config, sources=sources)
     fit, short = fit_here(needs.shape, needs.load), shortages_here(needs, _stem(config))
+    speed = measured_speed(config) if is_timed(config) and not short else None
+    phases = planned(config, sources, speed)
     if as_json:
         print(plan_json(config.model_dump(), phases, fit, short, suites_json(sources, config.evaluation)))
     else:
         console, engine = Console(), config.engine
-        timed = engine.device == "cpu" and world_named(config.world).sizes is not None
+        embedded = engine.device == "cpu" and world_named(config.world).sizes is not None
         print_settings(console, config.model_dump())
         print_suites(console, sources, config.evaluation)
-        print_costs(console, phases, usable_cores(), timed=timed)
-        if not timed:
-            print_memory(console, engine, needs.model, fit)
+        print_costs(console, phases, usable_cores(), timed=embedded or speed is not None, speed=speed)
+        if speed is not None or not embedded:
+            print_memory(console, engine, needs.model, fit, timed=speed is not None)
         if config.run.seeds:
             folders = ", ".join(str(member.path) for member in _members(config, _stem(config)))
             many = f"{len(config.run.seeds)} such runs, one after the other: {folders}"

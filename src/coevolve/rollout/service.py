@@ -56,6 +56,11 @@ class LocalRollouts:
             remote.layers()
 
     @property
+    def processes(self) -> tuple[int, ...]:
+        """Ids of the workers' own processes."""
+        return tuple(remote.process for remote in self._remote)
+
+    @property
     def layers(self) -> dict[str, str]:
         """The sandbox layers that the workers found."""
         return self._inline.layers if self._inline else self._remote[0].layers()
@@ -127,6 +132,12 @@ class _Remote:
         self._layers: dict[str, str] | None = None
         self._owed = 0  # answers still due
         self.send(None)  # builds the worker while the main process loads its own models
+
+    @property
+    def process(self) -> int:
+        """Id of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def send(self, assignment: Assignment | None) -> None:
         """Ask for something; None asks for the layers, which builds the worker."""

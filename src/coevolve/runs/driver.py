@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from coevolve.runs.journal import Journal, RunSavePoints
 from coevolve.runs.learnable import require_learning
 from coevolve.runs.plan import name_of
 from coevolve.runs.preflight import Launch
+from coevolve.runs.speed import foretold, outcome_sentence, peak_memory
 from coevolve.runs.stopping import StopRequest
 from coevolve.store import manifest, places
 from coevolve.store.checkpoints import RunCheckpoints
@@ -58,7 +60,8 @@ def start(config: Config, progress: Progress, began: Callable[[Path], None] = la
     config = config.model_copy(update={"engine": engine})
     sources = chosen(config.evaluation)
     preflight.require(Launch(config, _place(config), progress.note, sources=sources))
-    return _execute(config, progress, None, sources, began)
+    planned = foretold(config, sources, progress.note)
+    return _execute(config, progress, None, sources, began, planned)
 
 
 def resume(path: Path, progress: Progress) -> Path:
@@ -130,6 +133,7 @@ def _execute(
     folder: RunFolder | None,
     sources: Sequence[Source],
     began: Callable[[Path], None] = lambda folder: None,
+    planned: Mapping[str, object] | None = None,
 ) -> Path:
     """Do the phases that are not finished, in a new folder where none is given."""
     finished = folder.records.finished_phases if folder else []
@@ -143,7 +147,7 @@ def _execute(
             if folder is None:
                 folder = RunFolder.create(_place(config), config)
                 began(folder.path)
-            _work(folder, parts, todo, sources, progress, stop)
+            _work(folder, parts, todo, sources, progress, stop, planned or {})
             return folder.path
     except KeyboardInterrupt:
         _leave(folder, "interrupted")
@@ -196,6 +200,7 @@ def _work(
     sources: Sequence[Source],
     progress: Progress,
     stop: StopRequest,
+    planned: Mapping[str, object],
 ) -> None:
     config, rollouts = folder.config, parts.rollouts
     check_same_base(folder.records.facts.get("base"), parts.base)
@@ -208,6 +213,7 @@ def _work(
             "running",
             **({FACTS: suites} if suites else {}),
             **prompts_fact(config, folder.records.facts.get(PROMPTS)),
+            **({"planned": planned} if planned else {}),
             contract=rollouts.settings.hash,
             base=parts.base_digest,
             sandbox=rollouts.layers,
@@ -245,7 +251,19 @@ def _work(
                 _run_phase(folder, phase, own, recorder, progress, clock, last=phase is ends[phase.iteration])
             trackers.notice()
             stop.check()
+        _compare_with_plan(folder, rollouts, progress)
         folder.set_status("finished")
+
+
+def _compare_with_plan(folder: RunFolder, rollouts: LocalRollouts, progress: Progress) -> None:
+    """Say what the run has taken beside what was planned; all of its processes are still there."""
+    planned = folder.records.facts.get("planned")
+    if not isinstance(planned, Mapping):
+        return
+    taken = sum(float(str(row.get("cpu_s", 0))) for row in folder.records.timings())
+    said = outcome_sentence(planned, peak_memory(os.getpid(), rollouts.processes), taken)
+    if said:
+        progress.note(said)
 
 
 def _run_phase(

@@ -13,6 +13,7 @@ from coevolve.engine.planning.shapes import ModelShape
 from coevolve.errors import CoevolveError, ModelError
 from coevolve.methods.registry import load_config
 from coevolve.rollout.service import worker_count
+from coevolve.runs.machine import memory_bytes
 from coevolve.runs.plan import needs_of, shape_of, workload
 from coevolve.worlds.registry import world_named
 
@@ -24,11 +25,13 @@ class Fit:
     Args:
         gpu: the device; None without one, or on CPU.
         micro_batch: the largest ``engine.micro_batch_tokens`` that fits the device, 0 if none does; None without one.
+        on_cpu: the plan is one of main memory.
     """
 
     memory: MemoryPlan
     gpu: Gpu | None
     micro_batch: int | None
+    on_cpu: bool = False
 
     @property
     def fits(self) -> bool | None:
@@ -41,7 +44,8 @@ def fit_of(shape: ModelShape | None, load: Workload, gpu: Gpu | None) -> Fit | N
     if shape is None:
         return None
     plan = memory_plan(shape, load, workers=worker_count(load.settings.engine), capacity=gpu.usable if gpu else None)
-    return Fit(plan, gpu, fitting_micro_batch(shape, load, gpu.usable) if gpu else None)
+    on_cpu = load.settings.engine.device == "cpu"
+    return Fit(plan, gpu, fitting_micro_batch(shape, load, gpu.usable) if gpu else None, on_cpu)
 
 
 def fit_here(shape: ModelShape | None, load: Workload) -> Fit | None:
@@ -59,7 +63,8 @@ def sentence(fit: Fit) -> str:
     """One line for the start of a run: ``memory plan: 19.7 of 25.4 GB on ...``."""
     peak = f"{fit.memory.peak / 1e9:.1f}"
     if fit.gpu is None:
-        return f"memory plan: {peak} GB"
+        here = f" of {memory_bytes() / 1e9:.1f}" if fit.on_cpu else ""
+        return f"memory plan: {peak}{here} GB"
     line = f"memory plan: {peak} of {fit.gpu.room}"
     if fit.fits:
         return f"{line}; micro-batches of up to {fit.micro_batch:,} tokens would fit"

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-from coevolve.config import Config, SamplingSection
+from coevolve.config import Config, SamplingSection, WorldSettings
 from coevolve.engine.hub import config_before, is_hub_id
+from coevolve.engine.local.models import weight_types
 from coevolve.engine.planning.budget import Workload, trained_part
 from coevolve.engine.planning.memory import trained_numbers
 from coevolve.engine.planning.shapes import KINDS, ModelShape
 from coevolve.errors import ModelError
 from coevolve.evaluation.phase import run_phases
 from coevolve.methods.base import Phase
+from coevolve.methods.config import CoevolutionConfig
 from coevolve.methods.reporting import PhaseCost
+from coevolve.rollout.codec import Codec
+from coevolve.rollout.service import worker_count
 from coevolve.suites.base import Source
+from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.registry import TextSizes, open_world, world_named
 
-_SAMPLED_PER_S, _TRAINED_PER_S = 7_000, 12_000  # of the embedded base model on one ordinary core
 _FP32 = 4  # bytes
+_TYPES = {"float32": "F32", "bfloat16": "BF16"}  # as safetensors spells them
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens of one process per second of CPU time.
+
+    Args:
+        sampled: that a sampler draws.
+        read: of prompts that no other sequence has.
+        trained: of the rows that a trainer learns from, prompts included.
+    """
+
+    sampled: float
+    read: float
+    trained: float
+
+
+EMBEDDED = Speed(7_000, math.inf, 12_000)  # of the embedded base model on one ordinary core; prompts are in the first
 
 
 def shape_of(config: Config) -> ModelShape | None:
@@ -51,17 +76,63 @@ def _model_config(config: Config) -> tuple[Mapping[str, Any] | None, str]:
 
 def workload(config: Config) -> Workload:
     """What the memory of a run depends on."""
+    base = open_world(config.world_settings).base_model()
+    is_here = all((base / name).is_file() for name in ("config.json", "tokenizer.json"))
+    prompt = _framing(config.world_settings) if is_here and world_named(config.world).sizes is None else None
+    prompt_tokens = world_named(config.world).prompt_tokens if prompt is None else prompt
+    text_tokens = max(config.sampling.max_tokens, config.sampling.question_tokens)
+    if prompt is not None:
+        prompt_tokens += config.sampling.question_tokens
+    sequences, texts = _at_once(config)
     return Workload(
         config.engine_settings,
-        prompt_tokens=world_named(config.world).prompt_tokens,
-        text_tokens=max(config.sampling.max_tokens, config.sampling.question_tokens),
+        prompt_tokens=prompt_tokens,
+        text_tokens=text_tokens,
         reference=config.has_reference,
+        sequences=sequences,
+        batch_tokens=texts and texts * (prompt_tokens + text_tokens),
+        mapped=config.engine.device == "cpu"
+        and config.lora.enabled
+        and is_here
+        and weight_types(base) == {_TYPES[config.model.dtype]},
     )
+
+
+@lru_cache(8)
+def _framing(settings: WorldSettings) -> int | None:
+    """Tokens of the longest prompt without its question; None where the tokenizer or template cannot be used."""
+    world = open_world(settings)
+    try:
+        codec, contract = Codec(world.base_model()), world.contract
+        return max(len(codec.encode(contract.prompt(agent))) for agent in (PROPOSER, SOLVER))
+    except ModelError:
+        return None  # the check of the model, which follows, says what is wrong with it
+
+
+def _at_once(config: Config) -> tuple[int | None, int | None]:
+    """The most sequences that one worker is given at once, and the most texts of an optimiser step.
+
+    None where suites decide, whose problems are not counted here, or methods that are not known.
+    """
+    if not isinstance(config, CoevolutionConfig):
+        return None, None
+    phases = [(phase.cost(config), phase.steps if phase.by_steps else 1) for phase in run_phases(config, [])]
+    together = max(max(cost.questions, cost.answers) / steps for cost, steps in phases)
+    sequences = None if config.evaluation.suites else -(-math.ceil(together) // worker_count(config.engine))
+    steps = (
+        ((config.proposer.questions, config.proposer.minibatches) if config.proposer.train else (0, 1)),
+        (
+            (config.solver.tasks * config.solver.group_size, config.solver.minibatches)
+            if config.solver.train
+            else (0, 1)
+        ),
+    )
+    return sequences, max(-(-texts // parts) for texts, parts in steps) or None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
-    """An estimate of one phase; CPU seconds are summed over processes, for the embedded base model."""
+    """An estimate of one phase; CPU seconds are summed over processes."""
 
     name: str
     trajectories: int
@@ -69,11 +140,16 @@ class PlannedPhase:
     tokens_trained: int
     disk_bytes: int
     prompts: int = 0  # that are computed: equal ones only once
+    tokens_read: int = 0  # of these prompts, but for what all of them share
+    framing: int = 0  # tokens of prompts in the rows that are trained on
+    speed: Speed = EMBEDDED
 
     @property
     def cpu_s(self) -> float:
-        """Sampling and training at the speed of one ordinary core."""
-        return self.tokens_sampled / _SAMPLED_PER_S + self.tokens_trained / _TRAINED_PER_S
+        """Reading, sampling and training in processes of this speed."""
+        speed = self.speed
+        seconds = self.tokens_sampled / speed.sampled + self.tokens_read / speed.read
+        return seconds + (self.tokens_trained + self.framing) / speed.trained
 
 
 def name_of(phase: Phase) -> str:
@@ -81,12 +157,13 @@ def name_of(phase: Phase) -> str:
     return f"iteration-{phase.iteration}/{phase.report.name}"
 
 
-def planned(config: Config, sources: Sequence[Source] | None = None) -> list[PlannedPhase]:
+def planned(config: Config, sources: Sequence[Source] | None = None, speed: Speed | None = None) -> list[PlannedPhase]:
     """Cost estimates of all phases, without loading anything.
 
     Args:
         config: of the run.
         sources: of its suites; None: they are looked for.
+        speed: of its model on this machine; None: that of the embedded one.
 
     Raises:
         ConfigError: there is no such suite.
@@ -95,9 +172,12 @@ def planned(config: Config, sources: Sequence[Source] | None = None) -> list[Pla
     shape = shape_of(config)
     saved = trained_numbers(shape, trained_part(config.lora)) * _FP32 if shape else 0
     sizes, kept = _sizes(config.world, config.sampling), config.run.keep_trajectories
-    return [
-        _planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept) for phase in run_phases(config, sources)
+    prompt = workload(config).prompt_tokens if speed else 0
+    phases = [
+        _planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept, prompt=prompt)
+        for phase in run_phases(config, sources)
     ]
+    return [replace(phase, speed=speed) for phase in phases] if speed else phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +226,13 @@ def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[S
     )
 
 
-def _planned(name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool) -> PlannedPhase:
+def _planned(
+    name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool, prompt: int = 0
+) -> PlannedPhase:
+    """
+    Args:
+        prompt: tokens of a prompt, where they are known.
+    """
     stored = cost.stored if kept else 0
     turns = cost.turns_of_an_answer
     return PlannedPhase(
@@ -157,6 +243,8 @@ def _planned(name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept
         + round(cost.answers_trained * turns * average.trained),
         disk_bytes=round(stored * turns * average.stored_bytes) + saved * cost.checkpoint_copies,
         prompts=cost.prompts,
+        tokens_read=cost.prompts * average.question,
+        framing=(cost.questions_trained + cost.answers_trained) * prompt,
     )
 
 

@@ -200,6 +200,22 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def weight_types(path: Path) -> set[str]:
+    """Types of a folder's weights as safetensors spells them (F32, BF16), from the headers alone.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    from safetensors import safe_open
+
+    types: set[str] = set()
+    for file in _weight_files(path):
+        check_safetensors(file)
+        with safe_open(file, framework="numpy") as tensors:
+            types |= {str(tensors.get_slice(name).get_dtype()) for name in tensors.keys()}  # noqa: SIM118
+    return types
+
+
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a model's or an adapter's folder by name, on CPU and in the precision of the file.
 

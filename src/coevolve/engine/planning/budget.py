@@ -22,17 +22,35 @@ class Workload:
         prompt_tokens: an allowance for a prompt.
         text_tokens: of the longest answer or question.
         reference: some agent has a KL term.
+        sequences: the most that one worker is given at once; None where that is not known.
+        batch_tokens: the most that one optimiser step learns from; None where that is not known.
+        mapped: the base model stays in its files, of which all processes of this machine share the pages.
     """
 
     settings: EngineSettings
     prompt_tokens: int
     text_tokens: int
     reference: bool
+    sequences: int | None = None
+    batch_tokens: int | None = None
+    mapped: bool = False
 
     @property
     def longest(self) -> int:
         """Tokens of the longest sequence."""
         return self.prompt_tokens + self.text_tokens
+
+    @property
+    def rows(self) -> int:
+        """The most sequences that a sampler decodes at once."""
+        most = self.settings.engine.max_rows
+        return most if self.sequences is None else min(most, self.sequences)
+
+    @property
+    def micro_batch(self) -> int:
+        """The most tokens of a micro-batch; a text that is longer than it may be is one by itself."""
+        tokens = self.settings.engine.micro_batch_tokens
+        return max(tokens if self.batch_tokens is None else min(tokens, self.batch_tokens), self.longest)
 
     @property
     def weight_bytes(self) -> int:
@@ -58,7 +76,7 @@ def trained_part(lora: LoraSection) -> TrainedPart:
 
 
 def memory_plan(shape: ModelShape, load: Workload, *, workers: int = 1, capacity: int | None = None) -> MemoryPlan:
-    """All parts of the memory of one device. On CPU these are the tensors of all processes.
+    """All parts of the memory of one device. On CPU these are all processes, what they have beside tensors included.
 
     Several GPUs (``engine.gpus``) are taken to share weights, gradients and moments of what is trained, as FSDP2 does,
     and to hold a sampler and a cache each.
@@ -71,6 +89,9 @@ def memory_plan(shape: ModelShape, load: Workload, *, workers: int = 1, capacity
     with_vllm = engine.sampler == "vllm"
     parts = [*_models(shape, load, 0 if with_vllm else workers), *_training(shape, load)]
     parts += _vllm(shape, load, capacity) if with_vllm else _sampling(shape, load, workers)
+    if engine.device == "cpu":
+        beside = memory.PROCESS + memory.WORKER * (workers if workers > 1 else 0)
+        parts.append(Part("Python and libraries", beside, "always"))
     if engine.device == "cuda":
         plan = MemoryPlan(tuple(parts))
         parts.append(Part("CUDA itself", memory.CONTEXT, "always"))
@@ -86,7 +107,7 @@ def _models(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
     pair = memory.optimizer_bytes(count, FP32, eight_bit=engine.optimizer == "adamw-8bit")
     moments = Part("optimiser", pair // engine.gpus, "always")
     if not load.trained.everything:
-        apart = workers if workers > 1 else 0
+        apart = workers if workers > 1 and not load.mapped else 0
         copies = FP32 + FP32 * load.reference + load.weight_bytes * workers
         return [
             Part("base model", base * (1 + apart), "always"),
@@ -103,7 +124,7 @@ def _models(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
 
 def _training(shape: ModelShape, load: Workload) -> list[Part]:
     engine = load.settings.engine
-    tokens = max(engine.micro_batch_tokens, load.longest)
+    tokens = load.micro_batch
     padding = 1 / SLACK if tokens > load.longest else 1.0
     count = memory.trained_numbers(shape, load.trained)
     check = engine.checkpointing
@@ -119,11 +140,12 @@ def _training(shape: ModelShape, load: Workload) -> list[Part]:
 def _sampling(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
     engine, longest, size = load.settings.engine, load.longest, load.weight_bytes
     if engine.device == "cuda":
-        cache, tokens = memory.static_cache_bytes(shape, engine.max_rows, longest, size), PREFILL_TOKENS
+        cache, tokens = memory.static_cache_bytes(shape, load.rows, longest, size), PREFILL_TOKENS
     else:
-        cache = memory.growing_cache_bytes(shape, engine.max_rows, load.prompt_tokens, longest, size)
+        cache = memory.growing_cache_bytes(shape, load.rows, load.prompt_tokens, longest, size)
         tokens = PACKED_TOKENS
-    step = max(memory.drawing_bytes(shape, engine.max_rows, size), memory.prefill_bytes(shape, tokens, size))
+    known = min(tokens, load.rows * load.prompt_tokens)
+    step = max(memory.drawing_bytes(shape, load.rows, size), memory.prefill_bytes(shape, known, size))
     return [
         Part("key-value cache", cache * workers, "sampling" if engine.device == "cuda" else "always"),
         Part("drawing or prompts", step * workers, "sampling"),

@@ -15,6 +15,8 @@ from coevolve.engine.planning.shapes import ATTENTION, MATRICES, MLP, ModelShape
 When = Literal["always", "training", "sampling"]
 FP32 = 4  # bytes
 CONTEXT = 700_000_000  # bytes of the CUDA context and its libraries' workspaces: an allowance
+PROCESS = 450_000_000  # bytes of Python, torch, transformers and pyarrow in the main process: measured
+WORKER = 340_000_000  # and in a rollout process, with its sandbox
 FRAGMENTS = 0.05  # of everything else, lost between blocks of the allocator: an allowance
 
 

@@ -1,0 +1,182 @@
+"""How fast a model is on this machine, measured in about a second, and what a run really took beside its plan.
+
+Only for models on a CPU: times of a GPU are not estimated. Seconds are those of the CPU, which other programs on the
+machine hardly change.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from coevolve.config import Config, TrainingSection
+from coevolve.config.acting import Distribution
+from coevolve.config.resources import EngineSettings
+from coevolve.engine.base import SampleRequest, Sampling
+from coevolve.engine.factory import Trainers, open_sampler
+from coevolve.engine.vocabulary import read_vocabulary
+from coevolve.methods.registry import load_config
+from coevolve.monitor.progress import duration
+from coevolve.runs.estimate import Suitability, fit_here
+from coevolve.runs.plan import PlannedPhase, Speed, planned, shape_of, workload
+from coevolve.suites.base import Source
+from coevolve.system import usable_cores
+from coevolve.types import Batch, Ints, TrainRow
+from coevolve.worlds.registry import open_world, world_named
+
+MOST_PARAMETERS = 2_000_000_000  # of a model that is loaded for this
+_SECONDS = 0.4  # of CPU time that decoding is looked at
+_LEAST_STEPS, _ROWS, _PROMPT, _ROW = 3, 32, 64, 96
+
+
+def is_timed(config: Config) -> bool:
+    """Whether the speed of a run's model can be measured here: a model of one's own, on the CPU, that is here."""
+    if config.engine.device != "cpu" or config.engine.sampler != "local" or config.model.path is None:
+        return False
+    shape = shape_of(config)
+    here = (open_world(config.world_settings).base_model() / "config.json").is_file()
+    return here and shape is not None and shape.parameters <= MOST_PARAMETERS
+
+
+def measured_speed(config: Config) -> Speed:
+    """Tokens per second of CPU time of a run's base model, in this process; the model is loaded and let go again.
+
+    Decoding is timed with as many sequences as a worker of the run has, 32 at most, training on one row of 96 tokens.
+
+    Raises:
+        CoevolveError: the model cannot be used.
+    """
+    settings, load = config.engine_settings, workload(config)
+    base = open_world(config.world_settings).base_model()
+    size = len(read_vocabulary(base).texts)
+    tokens: Ints = np.random.default_rng(0).integers(size // 2, size, _ROW).astype(np.int32)
+    sampled, read = _sampling(settings, base, tokens[:_PROMPT], min(load.rows, _ROWS))
+    trained = _training(settings, base, tokens)
+    gc.collect()
+    return Speed(sampled, read, trained)
+
+
+def _sampling(settings: EngineSettings, base: Path, prompt: Ints, rows: int) -> tuple[float, float]:
+    """Tokens per second that are drawn, and that are read of a prompt."""
+    sampler = open_sampler(settings, base)
+    try:
+        for i in range(rows):
+            sampler.submit(SampleRequest(i, prompt, Sampling(max_tokens=1 << 10), i))
+        began = time.process_time()
+        sampler.step()  # reads the prompt once for all
+        read = len(prompt) / max(time.process_time() - began, 1e-9)
+        began, drawn = time.process_time(), 0
+        steps = 0
+        while steps < _LEAST_STEPS or time.process_time() - began < _SECONDS:
+            if not sampler.active:
+                break  # all have ended by themselves
+            drawn += sampler.active
+            sampler.step()
+            steps += 1
+        return drawn / max(time.process_time() - began, 1e-9), read
+    finally:
+        sampler.close()
+
+
+def _training(settings: EngineSettings, base: Path, tokens: Ints) -> float:
+    """Tokens per second of a forward and a backward pass."""
+    trainer = Trainers(settings, base, lambda text: None).open_trainer(
+        base, TrainingSection(), Distribution(), resume=False, reference=None
+    )
+    zeros = np.zeros(len(tokens), np.float32)
+    weight = np.where(np.arange(len(tokens)) > 0, 1 / len(tokens), 0).astype(np.float32)
+    row = TrainRow(tokens, zeros - 8, zeros + 1, zeros + 0.2, zeros + 0.2, weight, zeros - 8)
+    began = time.process_time()
+    trainer.forward_backward(Batch((row,)))
+    return len(tokens) / max(time.process_time() - began, 1e-9)
+
+
+def time_sentence(phases: Iterable[PlannedPhase], cores: int, speed: Speed) -> str:
+    """``about 41 min of CPU time, 21 min at best on 2 cores; measured: 62 tokens/s sampled, 80 trained``."""
+    seconds = sum(phase.cpu_s for phase in phases)
+    return (
+        f"about {duration(seconds)} of CPU time: {duration(seconds / cores)} at best on {cores} cores. Measured in a "
+        f"second, per core: {speed.sampled:,.0f} tokens/s sampled, {speed.trained:,.0f} trained"
+    )
+
+
+def foretold(config: Config, sources: Sequence[Source], note: Callable[[str], None]) -> dict[str, object]:
+    """What a run on a CPU is expected to take, for its manifest; the time of a model of one's own is measured and told.
+
+    Args:
+        config: of the run.
+        sources: of its suites.
+        note: told in a sentence how long the run will take.
+
+    Returns:
+        memory_bytes, and cpu_s where the speed of the model is known; empty where the run is on a GPU.
+    """
+    if config.engine.device != "cpu":
+        return {}
+    fit = fit_here(shape_of(config), workload(config))
+    found: dict[str, object] = {"memory_bytes": fit.memory.peak} if fit else {}
+    speed = measured_speed(config) if is_timed(config) else None
+    if speed is None and config.model.path is not None:
+        return found
+    phases = planned(config, sources, speed)
+    if speed is not None:
+        note(time_sentence(phases, usable_cores(), speed))
+    return found | ({"cpu_s": sum(phase.cpu_s for phase in phases)} if speed or world_named(config.world).sizes else {})
+
+
+def with_time(one: Suitability) -> Suitability:
+    """A preset with the time that it takes on this machine, where its model is one that can be timed."""
+    config = load_config(one.preset)
+    if not is_timed(config):
+        return one
+    seconds = sum(phase.cpu_s for phase in planned(config, None, measured_speed(config)))
+    return replace(one, needs=f"{one.needs}, {duration(seconds / usable_cores())} at best on {usable_cores()} cores")
+
+
+def outcome_sentence(expected: Mapping[str, object], memory: int | None, cpu_s: float) -> str:
+    """``memory: 2.1 GB at its fullest, 2.3 planned; CPU time: 44 min, 41 min planned``; empty where nothing was."""
+    said = []
+    room = expected.get("memory_bytes")
+    if isinstance(room, int) and memory is not None:
+        said.append(f"memory: {memory / 1e9:.2f} GB at its fullest, {room / 1e9:.2f} planned")
+    seconds = expected.get("cpu_s")
+    if isinstance(seconds, int | float):
+        said.append(f"CPU time: {duration(cpu_s)}, {duration(seconds)} planned")
+    return "; ".join(said)
+
+
+def peak_memory(main: int, others: Iterable[int]) -> int | None:
+    """Bytes that processes have had at their fullest, taken as one moment; pages of files count in the main one alone.
+
+    Args:
+        main: id of the main process.
+        others: those of its workers.
+
+    Returns:
+        None on systems whose kernel does not tell.
+    """
+    found = _status(main)
+    if found is None:
+        return None
+    total = found["VmHWM"]
+    for process in others:
+        status = _status(process)
+        if status is not None:
+            total += max(status["VmHWM"] - status["RssFile"], 0)
+    return total
+
+
+def _status(process: int) -> dict[str, int] | None:
+    """Bytes by name, of one process; None where it is not there."""
+    try:
+        text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = {name: int(size) * 1024 for name, size in re.findall(r"^(VmHWM|RssFile):\s+(\d+) kB$", text, re.MULTILINE)}
+    return found if len(found) == 2 else None
