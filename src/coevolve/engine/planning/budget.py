@@ -90,8 +90,7 @@ def memory_plan(shape: ModelShape, load: Workload, *, workers: int = 1, capacity
     parts = [*_models(shape, load, 0 if with_vllm else workers), *_training(shape, load)]
     parts += _vllm(shape, load, capacity) if with_vllm else _sampling(shape, load, workers)
     if engine.device == "cpu":
-        beside = memory.PROCESS + memory.WORKER * (workers if workers > 1 else 0)
-        parts.append(Part("Python and libraries", beside, "always"))
+        parts.append(Part("Python and libraries", memory.beside_bytes(shape, workers), "always"))
     if engine.device == "cuda":
         plan = MemoryPlan(tuple(parts))
         parts.append(Part("CUDA itself", memory.CONTEXT, "always"))
@@ -107,16 +106,20 @@ def _models(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
     pair = memory.optimizer_bytes(count, FP32, eight_bit=engine.optimizer == "adamw-8bit")
     moments = Part("optimiser", pair // engine.gpus, "always")
     if not load.trained.everything:
-        apart = workers if workers > 1 and not load.mapped else 0
+        merges = engine.device == "cpu" and load.weight_bytes == FP32  # engine.local.lora.MergedAdapter
+        apart = workers if (workers > 1 or merges) and not load.mapped else 0
         copies = FP32 + FP32 * load.reference + load.weight_bytes * workers
+        own = memory.merged_bytes(shape, FP32) if load.mapped else memory.joined_bytes(shape, FP32)
         return [
             Part("base model", base * (1 + apart), "always"),
+            Part("samplers' weights", own * workers if merges else 0, "always"),
             Part("adapters", count * copies, "always"),
             moments,
         ]
+    joined = memory.joined_bytes(shape, load.weight_bytes) if engine.device == "cpu" else 0
     return [
         Part("trained model", own // engine.gpus, "always"),
-        Part("sampler's model", base * workers, "always"),
+        Part("sampler's model", (base + joined) * workers, "always"),
         Part("reference", own * load.reference // engine.gpus, "always"),
         moments,
     ]

@@ -15,8 +15,9 @@ from coevolve.engine.planning.shapes import ATTENTION, MATRICES, MLP, ModelShape
 When = Literal["always", "training", "sampling"]
 FP32 = 4  # bytes
 CONTEXT = 700_000_000  # bytes of the CUDA context and its libraries' workspaces: an allowance
-PROCESS = 450_000_000  # bytes of Python, torch, transformers and pyarrow in the main process: measured
-WORKER = 340_000_000  # and in a rollout process, with its sandbox
+PROCESS = 470_000_000  # bytes of Python, torch, transformers and pyarrow in the main process: measured
+WORKER = 330_000_000  # and in a rollout process, with its sandbox; pages of files are counted in the main one
+WORD = 550  # bytes of a tokenizer for every entry of its vocabulary: measured
 FRAGMENTS = 0.05  # of everything else, lost between blocks of the allocator: an allowance
 
 
@@ -189,6 +190,24 @@ def logits_bytes(shape: ModelShape, tokens: int, precision: Precision, *, limit:
     widened = FP32 if precision.compute < FP32 else 0
     head = precision.compute * shape.vocab * shape.hidden if precision.casts else 0
     return chunk * shape.vocab * (precision.compute + widened + 3 * FP32) + head
+
+
+def beside_bytes(shape: ModelShape, workers: int) -> int:
+    """What processes have beside tensors: the interpreter with its libraries, and a tokenizer each."""
+    others = workers if workers > 1 else 0
+    return PROCESS + WORKER * others + WORD * shape.vocab * (1 + others)
+
+
+def joined_bytes(shape: ModelShape, itemsize: int) -> int:
+    """Copies that the local sampler makes on CPU of queries, keys and values as one matrix: w L (Q + 2 K) H."""
+    numbers = sum(rows * columns for rows, columns in map(shape.matrix, ATTENTION[:3]))
+    return itemsize * shape.layers * numbers
+
+
+def merged_bytes(shape: ModelShape, itemsize: int) -> int:
+    """The same, and all matrices of its layers, to which it adds an adapter; the rest stays in the model's files."""
+    numbers = sum(rows * columns for rows, columns in map(shape.matrix, MATRICES))
+    return itemsize * shape.layers * numbers + joined_bytes(shape, itemsize)
 
 
 def cache_bytes(shape: ModelShape, rows: int, tokens: int, itemsize: int) -> int:
