@@ -251,19 +251,19 @@ def _work(
                 _run_phase(folder, phase, own, recorder, progress, clock, last=phase is ends[phase.iteration])
             trackers.notice()
             stop.check()
-        _compare_with_plan(folder, rollouts, progress)
-        folder.set_status("finished")
+        folder.set_status("finished", **_taken(folder, rollouts, progress))
 
 
-def _compare_with_plan(folder: RunFolder, rollouts: LocalRollouts, progress: Progress) -> None:
-    """Say what the run has taken beside what was planned; all of its processes are still there."""
+def _taken(folder: RunFolder, rollouts: LocalRollouts, progress: Progress) -> dict[str, object]:
+    """What the run has taken, for its manifest, told beside what was planned; all of its processes are still there."""
     planned = folder.records.facts.get("planned")
     if not isinstance(planned, Mapping):
-        return
-    taken = sum(float(str(row.get("cpu_s", 0))) for row in folder.records.timings())
-    said = outcome_sentence(planned, peak_memory(os.getpid(), rollouts.processes), taken)
-    if said:
+        return {}
+    memory = peak_memory(os.getpid(), rollouts.processes)
+    cpu_s = sum(float(str(row.get("cpu_s", 0))) for row in folder.records.timings())
+    if said := outcome_sentence(planned, memory, cpu_s):
         progress.note(said)
+    return {"taken": {"memory_bytes": memory, "cpu_s": cpu_s}}
 
 
 def _run_phase(

@@ -146,9 +146,8 @@ def _sampling(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
         cache, tokens = memory.static_cache_bytes(shape, load.rows, longest, size), PREFILL_TOKENS
     else:
         cache = memory.growing_cache_bytes(shape, load.rows, load.prompt_tokens, longest, size)
-        tokens = PACKED_TOKENS
-    known = min(tokens, load.rows * load.prompt_tokens)
-    step = max(memory.drawing_bytes(shape, load.rows, size), memory.prefill_bytes(shape, known, size))
+        tokens = min(PACKED_TOKENS, load.rows * load.prompt_tokens)
+    step = max(memory.drawing_bytes(shape, load.rows, size), memory.prefill_bytes(shape, tokens, size))
     return [
         Part("key-value cache", cache * workers, "sampling" if engine.device == "cuda" else "always"),
         Part("drawing or prompts", step * workers, "sampling"),

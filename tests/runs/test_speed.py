@@ -1,0 +1,108 @@
+"""What is foretold of a run on a CPU, its time from a second of the model itself, and what it took in the end."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from coevolve.config import Config
+from coevolve.engine.planning.budget import memory_plan
+from coevolve.methods.registry import load_config
+from coevolve.runs import speed
+from coevolve.runs.plan import EMBEDDED, Speed, planned, shape_of, workload
+from coevolve.runs.speed import foretold, is_timed, measured_speed, outcome_sentence, peak_memory, time_sentence
+from coevolve.worlds.miniature.learner import ASSETS
+
+
+def configured(*overrides: str) -> Config:
+    """The nano run on a copy of the embedded model that is a model of one's own."""
+    return load_config("nano", overrides=[f"model.path={ASSETS}", *overrides])
+
+
+def test_a_model_of_ones_own_on_the_cpu_is_timed_and_no_other() -> None:
+    assert is_timed(configured())
+    assert not is_timed(load_config("nano"))
+    assert not is_timed(load_config("qwen3-4b-1gpu"))
+    keys = ["world=open", "engine.device=cpu", "model.dtype=float32", "lora.enabled=true"]
+    assert not is_timed(load_config("nano", overrides=[*keys, "model.path=somebody/something"])), "it is not here"
+
+
+def test_the_time_that_is_foretold_is_that_of_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_SECONDS", 0.0)
+    config, told = configured(), []
+    facts = foretold(config, [], told.append)
+    (line,) = told
+    assert "of CPU time" in line
+    assert "tokens/s sampled" in line
+    assert isinstance(facts["cpu_s"], float)
+    assert 0 < facts["cpu_s"] < math.inf
+    shape = shape_of(config)
+    assert shape is not None
+    assert facts["memory_bytes"] == memory_plan(shape, workload(config)).peak
+    assert foretold(load_config("qwen3-4b-1gpu"), [], told.append) == {}, "nothing is foretold of a GPU"
+
+
+def test_every_rate_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_SECONDS", 0.0)
+    found = measured_speed(configured("lora.enabled=true"))
+    assert min(found.sampled, found.read, found.trained) > 0
+    assert all(map(math.isfinite, (found.sampled, found.read, found.trained)))
+
+
+def test_seconds_are_tokens_by_the_rates_of_their_kind() -> None:
+    config, rates = configured(), Speed(sampled=10, read=100, trained=1000)
+    prompt = workload(config).prompt_tokens
+    for slow, usual in zip(planned(config, [], rates), planned(config, []), strict=True):
+        assert usual.speed == EMBEDDED
+        assert slow.tokens_sampled == usual.tokens_sampled
+        trained = slow.tokens_trained + slow.framing
+        assert slow.cpu_s == pytest.approx(slow.tokens_sampled / 10 + slow.tokens_read / 100 + trained / 1000)
+    executor = next(phase for phase in planned(config, [], rates) if phase.name == "iteration-1/executor")
+    answers = config.solver.steps[0] if isinstance(config.solver.steps, list) else config.solver.steps  # type: ignore[attr-defined]
+    assert executor.framing == answers * config.solver.tasks * config.solver.group_size * prompt  # type: ignore[attr-defined]
+    assert "10 tokens/s sampled, 1,000 trained" in time_sentence([executor], 2, rates)
+
+
+def test_a_run_cannot_use_more_rows_or_tokens_than_it_has_texts() -> None:
+    load = workload(load_config("nano"))
+    assert load.sequences == load.rows == 96, "a pool of 24 questions with 4 votes"
+    assert load.batch_tokens == 8 * load.longest == load.micro_batch, "16 answers in two minibatches"
+    assert workload(load_config("nano", overrides=["engine.max_rows=8"])).rows == 8
+    assert workload(load_config("nano", overrides=["engine.micro_batch_tokens=512"])).micro_batch == 512
+    suites = workload(load_config("nano", overrides=["evaluation.suites=[gym:arithmetic]"]))
+    assert (suites.sequences, suites.rows) == (None, 512), "how many problems there are is not known here"
+
+
+def test_weights_that_stay_in_their_files_count_once() -> None:
+    lora = ["lora.enabled=true", "engine.workers=3"]
+    config = configured(*lora)
+    load, shape = workload(config), shape_of(config)
+    assert load.mapped
+    assert shape is not None
+    parts = {part.name: part.bytes for part in memory_plan(shape, load, workers=3).parts}
+    assert parts["base model"] == 4 * shape.parameters
+    assert not workload(configured(*lora, "model.dtype=bfloat16")).mapped, "these are copies in another type"
+    assert not workload(configured("lora.enabled=false")).mapped, "these are overwritten"
+
+
+def test_the_peak_of_a_process_is_the_kernels_and_others_add_what_is_their_own() -> None:
+    if not Path("/proc/self/status").is_file():
+        assert peak_memory(os.getpid(), []) is None
+        return
+    alone = peak_memory(os.getpid(), [])
+    assert alone is not None
+    assert alone > 50_000_000
+    both = peak_memory(os.getpid(), [os.getpid()])
+    assert both is not None
+    assert alone < both < 2 * alone
+    assert peak_memory(os.getpid(), [0]) == pytest.approx(alone, rel=0.05), "a worker that is gone adds nothing"
+
+
+def test_a_run_says_what_it_took_beside_what_was_planned() -> None:
+    said = outcome_sentence({"memory_bytes": 2_300_000_000, "cpu_s": 130.0}, 2_100_000_000, 150.0)
+    assert said == "memory: 2.10 GB at its fullest, 2.30 planned; CPU time: 2 min 30 s, 2 min 10 s planned"
+    assert outcome_sentence({"memory_bytes": 2_300_000_000}, None, 1.0) == ""
+    assert outcome_sentence({}, 1, 1.0) == ""
