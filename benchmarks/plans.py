@@ -5,7 +5,7 @@
 Every row is a run of its own, made in a temporary folder: preset nano, the same with two rollout processes, a shortened
 smoke-hf, and with ``--model`` a few steps of a real language model as adapters. Planned memory is that of --dry-run;
 what was used is the highest resident memory of the main process (the kernel's VmHWM) and that of each worker without
-the pages of files that it shares. CPU time is planned where the model was timed, or is the embedded one.
+the pages of files that it shares. CPU time is planned where the model was timed, or is the embedded one; it is left out below a minute.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+STARTS_S = 60  # CPU seconds below which a plan says little: starting takes several, and is not in it
 SHORT = ["pool.size=16", "pool.votes=4", "proposer.steps=1", "health.probe=0", "evaluation.pool_samples=0"]
 REAL = [
     "sampling.max_tokens=64", "sampling.question_tokens=48", "engine.max_rows=32", "engine.micro_batch_tokens=1024",
@@ -68,7 +69,7 @@ def main() -> None:
 def _line(name: str, planned: dict[str, float], taken: dict[str, float]) -> str:
     memory = f"{planned['memory_bytes'] / 1e9:5.2f} GB planned, {taken['memory_bytes'] / 1e9:5.2f} used"
     memory += f" ({planned['memory_bytes'] / taken['memory_bytes'] - 1:+.0%})"
-    if not planned.get("cpu_s"):
+    if planned.get("cpu_s", 0) < STARTS_S:
         return f"{name:28} {memory}"
     ratio = planned["cpu_s"] / taken["cpu_s"] - 1
     return f"{name:28} {memory}; {planned['cpu_s']:6.0f} CPU s planned, {taken['cpu_s']:6.0f} taken ({ratio:+.0%})"
