@@ -58,6 +58,7 @@ lint: $(DEV)
 
 bench: $(DEV)
 	@for name in sampler scoring bleu sandbox grading; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@echo "== training_step"; $(BIN)/python benchmarks/training_step.py $(if $(MODEL),--model $(MODEL))
 	@echo "== grpo_step"; $(BIN)/python benchmarks/grpo_step.py $(if $(wildcard $(TRL)/bin/python),--trl-python $(TRL)/bin/python)
 
 bench-sandbox: $(DEV)

@@ -193,10 +193,18 @@ class Batch:
     kl_gradient: KLGradient = "k3"
     banned: Ban | None = None  # what could not be drawn when all of the rows were written
 
+    @property
+    def teaches(self) -> bool:
+        """Whether any token of weight has an advantage, or a KL term to obey: else the gradient is zero."""
+        return any(bool(((row.weight > 0) & ((row.advantage != 0) | (self.kl > 0))).any()) for row in self.rows)
+
 
 @dataclass(slots=True)
 class TrainStats:
-    """Sums over the trained tokens of one batch; divide by ``tokens`` for means."""
+    """Sums over the trained tokens of one batch; divide by ``tokens`` for means.
+
+    Without a KL term the tokens of rows without advantage are not computed, and not counted.
+    """
 
     loss: float = 0.0
     tokens: int = 0
@@ -212,3 +220,4 @@ class TrainStats:
     max_logp_gap: float = 0.0
     halvings: int = 0  # times that memory ran out since the last batch, and work was done again in smaller parts
     skipped: bool = False  # the update was not applied; the other fields say what it would have been
+    idle: bool = False  # nothing in the batch teaches: no forward pass, no step of the optimiser

@@ -58,11 +58,24 @@ def some_rows(count: int = 7, seed: int = 0, prompt: int = 3) -> tuple[TrainRow,
 
 
 def plain_model(folder: Path, trainer: LocalTrainer) -> torch.nn.Module:
-    """The trainer's weights in the standard class with its standard attention."""
+    """The trainer's weights in the standard class with its standard attention.
+
+    Its norms would round to float32 whatever the weights are: in float64 torch's own take their place.
+    """
     dtype = next(trainer.model.parameters()).dtype
     model = load_model(folder, dtype=dtype)
     model.load_state_dict(trainer.model.state_dict())
+    if dtype == torch.float64:
+        with_exact_norms(model)
     return model
+
+
+def with_exact_norms(model: torch.nn.Module) -> None:
+    """Put torch's own norms in the place of those that round to float32."""
+    for name, norm in [(name, x) for name, x in model.named_modules() if hasattr(x, "variance_epsilon")]:
+        exact = torch.nn.RMSNorm(norm.weight.shape, eps=norm.variance_epsilon, dtype=torch.float64)
+        exact.load_state_dict(norm.state_dict())
+        model.set_submodule(name, exact)
 
 
 def near_policy(trainer: LocalTrainer, rows: Sequence[TrainRow], spread: float = 0.3) -> tuple[TrainRow, ...]:

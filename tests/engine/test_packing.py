@@ -11,11 +11,11 @@ ROWS = st.lists(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1
 
 
 def packed(
-    rows: list[list[tuple[int, bool]]], budget: int
+    rows: list[list[tuple[int, bool]]], budget: int, *, once: bool = False, least: int = 1
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[MicroBatch]]:
     tokens = [np.array([token for token, _ in row], dtype=np.int32) for row in rows]
     scored = [np.array([i for i, (_, flag) in enumerate(row) if flag and i], dtype=np.int64) for row in rows]
-    return tokens, scored, pack(tokens, scored, budget)
+    return tokens, scored, pack(tokens, scored, budget, once=once, least=least)
 
 
 def place_rows(micro: MicroBatch) -> list[np.ndarray]:
@@ -55,22 +55,47 @@ def test_a_token_sees_the_past_of_its_row_and_nothing_else(rows: list[list[tuple
             at += len(row)
         assert sorted(past) == list(range(len(micro.inputs)))
         assert list(places[micro.collect]) == list(range(len(micro.inputs)))
-        for i, token, position in micro.split(micro.position):
+        for i, token, position in micro.split(micro.states[micro.owner]):
             for t, x in zip(token, position, strict=True):
                 assert past[int(x)] == list(tokens[i][:t])
                 assert micro.depth[x] == t - 1
 
 
+@given(ROWS, st.integers(1, 60), st.integers(1, 4))
+def test_through_segments_a_token_sees_the_past_of_its_row_and_nothing_else(
+    rows: list[list[tuple[int, bool]]], budget: int, least: int
+) -> None:
+    tokens, _, micros = packed(rows, budget, once=True, least=least)
+    for micro in micros:
+        past: list[list[int]] = [[] for _ in micro.inputs]
+        for start, end, stop in micro.segments:
+            for x in range(start, stop):
+                past[x] += range(start, min(x + 1, end))
+        for i, token, position in micro.split(micro.states[micro.owner]):
+            for t, x in zip(token, position, strict=True):
+                assert [int(y) for y in micro.inputs[past[x]]] == list(tokens[i][:t])
+                assert list(micro.depth[past[x]]) == list(range(t))
+        assert len(micro.rows) == 1 or len(micro.inputs) <= budget
+
+
 @given(ROWS)
 def test_no_past_is_computed_twice_in_one_micro_batch(rows: list[list[tuple[int, bool]]]) -> None:
     tokens, scored, micros = packed(rows, 10_000)
-    # Rows of different prompts need not meet; all other equal beginnings must.
-    prompts: dict[bytes, set[bytes]] = {}
-    for row, where in zip(tokens, scored, strict=True):
-        if len(where):
-            known = prompts.setdefault(row[: where[0]].tobytes(), set())
-            known |= {row[: j + 1].tobytes() for j in range(where[-1])}
-    assert sum(len(micro.inputs) for micro in micros) <= sum(map(len, prompts.values()))
+    known = {
+        row[: j + 1].tobytes()
+        for row, where in zip(tokens, scored, strict=True)
+        if len(where)
+        for j in range(where[-1])
+    }
+    assert sum(len(micro.inputs) for micro in micros) == len(known)
+    assert all(len(set(micro.states)) == len(micro.states) for micro in micros)
+
+
+def test_a_beginning_that_is_too_short_to_share_is_computed_for_each_row() -> None:
+    rows = [np.array(row, np.int32) for row in ([1, 2, 3, 4, 5], [1, 2, 3, 4, 6], [1, 2, 7, 8, 9])]
+    for least, inputs in ((1, 4 + 2), (2, 4 + 2), (3, 4 + 4), (5, 4 + 4 + 4)):
+        (micro,) = pack(rows, [np.array([4])] * 3, 100, once=True, least=least)
+        assert len(micro.inputs) == inputs, least
 
 
 def test_nothing_behind_the_last_scored_token_is_computed() -> None:

@@ -17,6 +17,7 @@ from coevolve.engine.local.sampler import LocalSampler
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard
+from coevolve.methods.metrics import train_facts
 from coevolve.rollout.policy import Policy
 from coevolve.store.manifest import Cursor
 from coevolve.types import Batch, StopReason, TrainRow, Trajectory
@@ -127,6 +128,24 @@ def test_a_broken_row_that_teaches_nothing_is_found_as_well(make: Make) -> None:
     policy, trainer = warmed(make)
     silent = tuple(replace(row, advantage=0 * row.advantage) for row in poisoned(trainer, "old_logp", math.nan))
     assert policy.update([Batch(silent)], [1e-4])[0].skipped
+
+
+def test_a_batch_without_any_advantage_costs_nothing_and_moves_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, trainer = warmed(make)
+    flat = Batch(rows(trainer, scale=0.0))
+    before, extra = state(trainer), policy.extra_state()
+    with monkeypatch.context() as patch:
+        for name in ("forward_backward", "step", "discard"):
+            patch.setattr(trainer, name, None)
+        (stats,) = policy.update([flat], [1e-3])
+    assert (stats.idle, stats.skipped, stats.tokens, stats.grad_norm) == (True, False, 0, 0.0)
+    assert equal(state(trainer), before)
+    assert policy.extra_state() == extra | {"version": policy.version}
+    assert train_facts([stats], 0.0)["idle_updates"] == 1
+    assert "idle_updates" not in train_facts(policy.update([Batch(rows(trainer))], [1e-4]), 0.0)
+    assert replace(flat, kl=0.1).teaches
 
 
 def test_an_explosion_is_left_out_and_the_rest_of_the_batch_is_not(make: Make) -> None:

@@ -94,7 +94,11 @@ class EngineSection(Section):
         1, ge=1, description="GPUs that share a run; more than one can be planned (--dry-run), but not yet run"
     )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
-    micro_batch_tokens: int = Field(8192, ge=16, description="row tokens of one forward and backward pass")
+    micro_batch_tokens: int = Field(
+        8192,
+        ge=16,
+        description="row tokens of one forward and backward pass; on a CPU in float32 those that rows share count once",
+    )
     optimizer: Literal["adamw", "adamw-8bit"] = Field(
         "adamw", description="AdamW with moments of 32 bits, or of 8 with a scale for every 256 of them"
     )

@@ -31,16 +31,19 @@ def train_facts(stats: Sequence[TrainStats], kl: float, dual_clip: float | None 
 
     Means are those of the updates that were made. The gradient norm is the largest of the batch's updates, those
     left out included, None where none is finite. ``micro_batch_halvings`` is there only where memory ran out,
+    ``idle_updates`` only where nothing in a batch had an advantage (and no KL term held it), so that none was made,
     ``dual_clip_fraction``, a part of the clip fraction, only with a dual clip.
     """
     made = [s for s in stats if not s.skipped]
     tokens = sum(s.tokens for s in made)
     halvings = sum(s.halvings for s in stats)
-    shortage: dict[str, object] = {"micro_batch_halvings": halvings} if halvings else {}
+    idle = sum(s.idle for s in stats)
+    rare: dict[str, object] = {"micro_batch_halvings": halvings} if halvings else {}
+    rare |= {"idle_updates": idle} if idle else {}
     clipped = [sum(s.clipped_low + s.clipped_high + s.clipped_dual for s in made), sum(s.clipped_dual for s in made)]
     shares = [count / tokens if tokens else None for count in clipped]
     dual: dict[str, object] = {} if dual_clip is None else {"dual_clip_fraction": shares[1]}
-    return shortage | {
+    return rare | {
         "entropy": sum(s.entropy for s in made) / tokens if tokens else None,
         "kl": sum(s.kl for s in made) / tokens if tokens and kl else None,
         "clip_fraction": shares[0],

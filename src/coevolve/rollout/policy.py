@@ -127,7 +127,8 @@ class Policy:
         """One optimiser step per batch, the unusable ones left out; the version rises by one in all.
 
         An update whose numbers are not finite or whose gradient explodes leaves weights and optimiser bit-identical;
-        its statistics say ``skipped``.
+        its statistics say ``skipped``. A batch that teaches nothing costs no forward pass and no step: weights and
+        optimiser stay as they are, and its statistics say ``idle``.
 
         Raises:
             EngineError: too many updates in a row had to be left out.
@@ -143,6 +144,8 @@ class Policy:
 
     def _update_once(self, batch: Batch, lr: float) -> TrainStats:
         fault, stats = unusable(batch), TrainStats(grad_norm=math.nan)
+        if not fault and not batch.teaches:
+            return TrainStats(idle=True)
         if not fault:
             stats = self._trainer.forward_backward(batch)
             if math.isfinite(stats.loss):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 LOGITS = 1 << 25  # elements of a logits matrix that the trainer has alive at once, 128 MB in fp32
+CACHED = 1 << 19  # of them that pass a softmax together on a CPU: they stay in the cache
+PORTION = 1024  # tokens that pass a layer's norms and matrices together on a CPU
 SLACK = 0.85  # rows share a padded block when the shortest has at least this share of the longest's length
 PREFILL_TOKENS = 16384  # padded tokens of one prefill pass of the sampler over a static cache
 PACKED_TOKENS = 4096  # tokens of one pass of the sampler over a growing cache

@@ -2,88 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from coevolve.config.acting import Distribution
+from coevolve.engine.local.attention import NAME, Layout, tree_attention
 from coevolve.engine.local.drawing import likely
-from coevolve.engine.local.packing import MicroBatch, pack
+from coevolve.engine.local.layers import layers_of
+from coevolve.engine.local.packing import Index, MicroBatch, pack
+from coevolve.engine.local.portions import CACHED
 from coevolve.errors import EngineError
 from coevolve.learning.objectives import ClipStats, clipped_policy_loss, k3, kl_term
 from coevolve.types import Batch, KLGradient, TrainStats
 
-_ATTENTION = "coevolve_tree"
-
-
-class Layout(NamedTuple):
-    """Where the N tokens of a micro-batch stand in its padded blocks of rows, see ``MicroBatch``."""
-
-    blocks: tuple[tuple[int, int], ...]
-    spread: Tensor  # [P]
-    collect: Tensor  # [N]
-
-
-def tree_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    scaling: float,
-    layout: Layout,
-    sliding_window: int | None = None,
-    **_: object,
-) -> tuple[Tensor, None]:
-    """Causal attention of [1, H, N, D] queries over [1, KV, N, D] keys, each token seeing its own past only.
-
-    Attention alone runs on padded rows; the rest of the model runs on the N tokens.
-    """
-    if sliding_window is not None and layout.blocks[0][1] > sliding_window:
-        raise EngineError("The local trainer has no sliding-window attention", fix="use shorter sequences")
-    mixed = []
-    for q, k, v in zip(*(_to_blocks(x, layout) for x in (query, key, value)), strict=True):
-        block = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
-        mixed.append(block.transpose(1, 2).flatten(2).flatten(0, 1))
-    flat = F.embedding(layout.collect, torch.cat(mixed))
-    return flat.view(1, len(layout.collect), query.shape[1], -1), None
-
-
-def _to_blocks(x: Tensor, layout: Layout) -> list[Tensor]:
-    """[1, H, N, D] -> [B, H, L, D] for each block.
-
-    An embedding is a gather whose backward pass is fast and deterministic on CPU.
-    """
-    _, heads, tokens, dim = x.shape
-    places = F.embedding(layout.spread, x.transpose(1, 2).reshape(tokens, heads * dim))
-    parts = torch.split(places, [count * length for count, length in layout.blocks])
-    return [
-        part.view(count, length, heads, dim).transpose(1, 2)
-        for part, (count, length) in zip(parts, layout.blocks, strict=True)
-    ]
-
 
 def prepare(model: nn.Module, device: torch.device) -> None:
-    """Switch a model to ``tree_attention``, and check on a few tokens that its logits stay the same.
+    """Switch a model to ``tree_attention``, and check on two short rows that their logits stay the same.
 
     Raises:
         EngineError: they do not: the model scales or caps its logits, or attends in another way.
     """
     from transformers import AttentionInterface
 
-    tokens = np.arange(4) % output_head(model).out_features
+    rows = np.array([[0, 1, 2, 3, 4], [0, 1, 3, 2, 1]], np.int32) % output_head(model).out_features
     with torch.no_grad():
-        whole = model(input_ids=torch.from_numpy(tokens)[None].to(device), use_cache=False).logits[0, :-1]
-        AttentionInterface.register(_ATTENTION, tree_attention)
-        model.set_attn_implementation(_ATTENTION)  # type: ignore[operator]
-        probe = pack([tokens.astype(np.int32)], [np.arange(1, len(tokens))], len(tokens))[0]
-        parts = output_head(model)(hidden_states(model, probe, device))
+        whole = model(input_ids=torch.from_numpy(rows).long().to(device), use_cache=False).logits[:, :-1]
+        AttentionInterface.register(NAME, tree_attention)
+        model.set_attn_implementation(NAME)  # type: ignore[operator]
+        probe = pack(list(rows), [np.arange(1, rows.shape[1])] * 2, rows.size)[0]
+        states = hidden_states(model, probe, device)[torch.from_numpy(probe.owner).to(device)]
+        parts = output_head(model)(states).unflatten(0, (2, -1))[torch.from_numpy(np.argsort(probe.rows))]
         exact = whole.dtype not in (torch.bfloat16, torch.float16)
     whole, parts = whole.float(), parts.float()
     # In 16 bits each of many layers rounds in another order; what is computed in another way differs by more.
@@ -93,6 +49,15 @@ def prepare(model: nn.Module, device: torch.device) -> None:
             f"{type(model).__name__} does not compute its logits as the local trainer does",
             fix="train a model with plain causal attention and a plain output matrix, such as Qwen3 or Llama",
         )
+
+
+def least_shared(model: nn.Module) -> int:
+    """From how many common tokens on rows share them, where attention runs by segments; 0 where it does not.
+
+    Another segment costs about as much time as some millions of products in each layer.
+    """
+    layers = layers_of(model)
+    return 0 if layers is None else 1 + _SEGMENT // layers.layer_numbers
 
 
 def checkpoint_layers(model: nn.Module) -> None:
@@ -116,8 +81,10 @@ def checkpoint_layers(model: nn.Module) -> None:
 
 
 def hidden_states(model: nn.Module, micro: MicroBatch, device: torch.device) -> Tensor:
-    """Last hidden states [M, H] at the scored positions."""
-
+    """Last hidden states [U, H] of the tokens whose logits are needed."""
+    layers = layers_of(model)
+    if layers is not None:
+        return layers(micro)
     decoder: nn.Module = model.base_model  # type: ignore[assignment]
     states: Tensor = decoder(
         input_ids=to_device(micro.inputs, device)[None],
@@ -125,7 +92,7 @@ def hidden_states(model: nn.Module, micro: MicroBatch, device: torch.device) -> 
         layout=Layout(micro.blocks, to_device(micro.spread, device), to_device(micro.collect, device)),
         use_cache=False,
     ).last_hidden_state
-    return F.embedding(to_device(micro.position, device), states[0])
+    return F.embedding(to_device(micro.states, device), states[0])
 
 
 def to_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
@@ -139,38 +106,99 @@ def output_head(model: nn.Module) -> nn.Linear:
     return model.get_output_embeddings()  # type: ignore[operator, no-any-return]
 
 
+_SEGMENT = 4_000_000  # products of weights and tokens
+
+
+class Portion(NamedTuple):
+    """States whose logits are alive at once, and the scored tokens that they predict."""
+
+    states: slice  # S of [U]
+    tokens: Index  # [T] of [M]
+    owner: Index  # [T] the state of each token, among the S
+
+
+def portions(owner: Index, count: int, size: int) -> Iterator[Portion]:
+    """Cut U = ``count`` states into portions of up to ``size``; ``owner`` [M] is the state of each scored token."""
+    order = np.argsort(owner, kind="stable")
+    ordered = owner[order]
+    for start in range(0, count, size):
+        end = min(start + size, count)
+        first, last = np.searchsorted(ordered, (start, end))
+        yield Portion(slice(start, end), order[first:last], ordered[first:last] - start)
+
+
 class Scores(NamedTuple):
-    """What the logits [N, V] of a model say of N tokens."""
+    """What the logits [S, V] of a model say of T tokens."""
 
-    logp: Tensor  # [N]
-    entropy: Tensor  # [N], nats, of the whole distribution; no gradient
-    kept: Tensor | None  # [N, V], which tokens could have been drawn; None: all
+    logp: Tensor  # [T]
+    entropy: Tensor  # [T], nats, of the whole distribution; no gradient
+    kept: Tensor | None  # [S, V], which tokens could have been drawn; None: all
 
 
-def token_logprobs(logits: Tensor, target: Tensor, drawn: Distribution, kept: Tensor | None = None) -> Scores:
-    """Log-probabilities of the targets under what tokens are drawn from, given logits [N, V].
+def token_logprobs(
+    logits: Tensor, owner: Tensor, target: Tensor, drawn: Distribution, kept: Tensor | None = None
+) -> Scores:
+    """Log-probabilities of the targets under what tokens are drawn from, given logits [S, V], which are overwritten.
 
     Where that leaves out tokens, the others share the probability. The target is never left out: it was drawn, and
     would be on the other side of the bound only by a rounding error or a later update, with a ratio of zero or none.
 
     Args:
-        target: [N].
+        owner: which of the S each target [T] belongs to; where tokens are left out, each to one of its own.
+        target: [T].
         drawn: temperature, top-p and top-k.
-        kept: which tokens to keep instead, such as those of another model [N, V].
+        kept: which tokens to keep instead, such as those of another model [S, V].
     """
     logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    if drawn.temperature != 1.0:
-        logits = logits / drawn.temperature
-    if drawn.truncated:
-        if kept is None:
-            with torch.no_grad():
-                kept = likely(logits, drawn.top_p, drawn.top_k).scatter(-1, target.unsqueeze(-1), True)
-        logits = logits.masked_fill(~kept, -torch.inf)
-    everything = F.log_softmax(logits, dim=-1)
-    with torch.no_grad():
-        finite = everything if kept is None else everything.masked_fill(~kept, 0.0)
-        entropy = -(everything.exp() * finite).sum(-1)
-    return Scores(everything.gather(-1, target.unsqueeze(-1)).squeeze(-1), entropy, kept)
+    if drawn.truncated and kept is None:
+        with torch.no_grad():
+            kept = likely(logits / drawn.temperature, drawn.top_p, drawn.top_k)
+            kept[owner, target] = True
+    logp, entropy = _LogProbs.apply(logits, owner, target, drawn.temperature, kept)  # type: ignore[no-untyped-call]
+    return Scores(logp, entropy, kept)
+
+
+class _LogProbs(torch.autograd.Function):
+    """Log-softmax at the targets, and the entropy. The logits become probabilities, then their gradient, in place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, owner: Tensor, target: Tensor, temperature: float, kept: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        chosen = logits[owner, target] / temperature
+        norm, entropy = logits.new_empty(len(logits)), logits.new_empty(len(logits))
+        # On a CPU a few rows at a time stay in the cache.
+        step = max(1, CACHED // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
+        for start in range(0, len(logits), step):
+            part = slice(start, start + step)
+            z = logits[part]
+            if temperature != 1.0:
+                z.div_(temperature)
+            if kept is not None:
+                z.masked_fill_(~kept[part], -torch.inf)
+            top = z.amax(-1, keepdim=True)
+            p = z.sub_(top).exp()
+            total = p.sum(-1, keepdim=True)
+            if kept is not None:
+                z.masked_fill_(~kept[part], 0.0)
+            mean = z.mul_(p).sum(-1, keepdim=True).div_(total)
+            torch.div(p, total, out=z)
+            log = total.log_()
+            norm[part], entropy[part] = (top + log)[:, 0], (log - mean)[:, 0]
+        ctx.save_for_backward(logits, owner, target)
+        ctx.temperature = temperature
+        entropy = entropy[owner]
+        ctx.mark_non_differentiable(entropy)
+        return chosen - norm[owner], entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        back, owner, target = ctx.saved_tensors
+        grad = grad / ctx.temperature
+        back *= grad.new_zeros(len(back)).index_add_(0, owner, grad).neg_().unsqueeze(1)
+        back.index_put_((owner, target), grad, accumulate=True)
+        return back, None, None, None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +239,7 @@ class Streams:
             kl_gradient=batch.kl_gradient,
         )
 
-    def loss(self, part: slice, logp: Tensor, entropy: Tensor, ref_logp: Tensor | None, tally: Tally) -> Tensor:
+    def loss(self, part: Tensor, logp: Tensor, entropy: Tensor, ref_logp: Tensor | None, tally: Tally) -> Tensor:
         """The summed loss of the scored tokens in ``part``, with its counts added to ``tally``."""
         weight, old_logp = self.weight[part], self.old_logp[part]
         loss, clip = clipped_policy_loss(

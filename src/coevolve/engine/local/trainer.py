@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from coevolve.config import LoraSection
 from coevolve.config.acting import Distribution
@@ -37,11 +38,15 @@ from coevolve.engine.local.optimizers import (
 from coevolve.engine.local.packing import Index, MicroBatch, pack, scored_tokens
 from coevolve.engine.local.portions import LOGITS
 from coevolve.engine.local.scoring import (
+    Portion,
+    Scores,
     Streams,
     Tally,
     checkpoint_layers,
     hidden_states,
+    least_shared,
     output_head,
+    portions,
     prepare,
     to_device,
     token_logprobs,
@@ -49,7 +54,7 @@ from coevolve.engine.local.scoring import (
 from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.vocabulary import read_vocabulary, vocabulary_size
 from coevolve.errors import EngineError
-from coevolve.types import Ban, Batch, Floats, TrainRow, TrainStats
+from coevolve.types import Ban, Batch, Floats, Ints, TrainRow, TrainStats
 
 OPTIMIZER_FILE = "optimizer.pt"
 ALL_TOKENS = Distribution()
@@ -125,6 +130,7 @@ class LocalTrainer:
         self._optimizer = new_optimizer(optimizer, parameters, betas=betas, weight_decay=weight_decay)
         with self._precision():
             prepare(self.model, self._device)
+            self._least = least_shared(self.model)
         if checkpointing:
             checkpoint_layers(self.model)
 
@@ -141,6 +147,9 @@ class LocalTrainer:
         """
         self._banned.choose(batch.banned)
         scored = [scored_tokens(row) for row in batch.rows]
+        if batch.kl == 0:  # a row without advantage has no gradient: it is not computed
+            moves = [bool(row.advantage[at].any()) for row, at in zip(batch.rows, scored, strict=True)]
+            scored = [at if moving else at[:0] for at, moving in zip(scored, moves, strict=True)]
         if any(len(where) and where[0] == 0 for where in scored):
             raise EngineError("A row has a weight on its first token, which nothing predicts")
         if any(not 0 <= row.bin < batch.bins for row in batch.rows):
@@ -182,7 +191,7 @@ class LocalTrainer:
         scored: list[Index] = [np.arange(1, len(row.tokens)) for row in rows]
         while True:
             result = [np.zeros(len(row.tokens), dtype=np.float32) for row in rows]
-            micros = pack([row.tokens for row in rows], scored, self.micro_batch_tokens)
+            micros = self._pack([row.tokens for row in rows], scored)
             try:
                 for micro in micros:
                     values = self._score(self.model, micro).cpu().numpy()
@@ -254,18 +263,11 @@ class LocalTrainer:
         """The gradient of a batch, added to what there is; None, and no gradient, where memory ran out."""
         tally = Tally(batch.bins, self._device)
         tokens = [row.tokens for row in batch.rows]
-        # Rows whose advantages are all 0 (groups that all fail or all succeed) only count, without a KL term.
-        moves = [
-            batch.kl > 0 or bool(row.advantage[where].any()) for row, where in zip(batch.rows, scored, strict=True)
-        ]
         micros: list[MicroBatch] = []
         try:
-            for learn in (True, False):
-                chosen = [where if m == learn else where[:0] for where, m in zip(scored, moves, strict=True)]
-                micros = pack(tokens, chosen, self.micro_batch_tokens)
-                for micro in micros:
-                    with torch.set_grad_enabled(learn):
-                        self._micro_step(batch, micro, tally)
+            micros = self._pack(tokens, scored)
+            for micro in micros:
+                self._micro_step(batch, micro, tally)
             return tally.stats()
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -274,6 +276,9 @@ class LocalTrainer:
         self.discard()
         self._halve(micros)
         return None
+
+    def _pack(self, tokens: Sequence[Ints], scored: Sequence[Index]) -> list[MicroBatch]:
+        return pack(tokens, scored, self.micro_batch_tokens, once=self._least > 0, least=max(self._least, 1))
 
     def _halve(self, micros: Sequence[MicroBatch]) -> None:
         """Make micro-batches so small that the largest of these is divided.
@@ -297,59 +302,72 @@ class LocalTrainer:
             self._on_halved(self.micro_batch_tokens)
 
     def _micro_step(self, batch: Batch, micro: MicroBatch, tally: Tally) -> None:
-        """Forward of one micro-batch, and backward where gradients are enabled; adds to ``tally``."""
+        """Forward and backward of one micro-batch; adds to ``tally``."""
         streams = Streams.gather(batch, micro, self._device)
         reference = self._reference(micro) if batch.kl > 0 else None
         with self._precision():
-            hidden = hidden_states(self.model, micro, self._device)
-        # The head runs chunk by chunk, each with its own backward pass: only one chunk of logits is alive.
-        leaves = [piece.requires_grad_() for piece in torch.split(hidden.detach(), self._chunk())]
+            hidden, owner = self._states(self.model, micro)
+        # The head runs portion by portion, each with its own backward pass: only one portion of logits is alive.
+        grad = torch.empty_like(hidden)
         target = to_device(micro.target, self._device)
-        start = 0
-        for leaf in leaves:
-            part = slice(start, start + len(leaf))
-            with self._precision():
-                logits = output_head(self.model)(leaf)[:, : self._vocabulary]  # the sampler draws from these alone
-            own = token_logprobs(logits, target[part], self._drawn)
-            referred = None if reference is None else reference(part, own.kept)
-            loss = streams.loss(part, own.logp, own.entropy, referred, tally)
-            if loss.requires_grad:
-                loss.backward()
-            start += len(leaf)
-        del logits, own, loss  # of the last chunk: they would stay for the whole backward pass
-        if hidden.requires_grad:
-            hidden.backward(torch.cat([leaf.grad for leaf in leaves if leaf.grad is not None]))
+        for portion in portions(owner, len(hidden), self._chunk()):
+            leaf = hidden[portion.states].detach().requires_grad_()
+            part = to_device(portion.tokens, self._device)
+            own = self._scores(self.model, leaf, portion, target[part])
+            referred = None if reference is None else reference(portion, own.kept)
+            streams.loss(part, own.logp, own.entropy, referred, tally).backward()
+            assert leaf.grad is not None
+            grad[portion.states] = leaf.grad
+            del own, leaf  # of the last portion: they would stay for the whole backward pass
+        hidden.backward(grad)
 
-    def _reference(self, micro: MicroBatch) -> Callable[[slice, Tensor | None], Tensor]:
-        """The log-probabilities of the reference, for a part of the scored tokens and what the policy keeps there."""
+    def _states(self, model: nn.Module, micro: MicroBatch) -> tuple[Tensor, Index]:
+        """Hidden states whose logits are needed, and which of them each scored token belongs to.
+
+        Where tokens are left out, the target is not, so that each needs logits of its own.
+        """
+        states = hidden_states(model, micro, self._device)
+        if not self._drawn.truncated:
+            return states, micro.owner
+        return F.embedding(to_device(micro.owner, self._device), states), np.arange(len(micro.owner))
+
+    def _scores(
+        self, model: nn.Module, states: Tensor, portion: Portion, target: Tensor, kept: Tensor | None = None
+    ) -> Scores:
+        """What a model says of the targets of a portion."""
+        with self._precision():
+            logits = output_head(model)(states)[:, : self._vocabulary]  # the sampler draws from these alone
+        return token_logprobs(logits, to_device(portion.owner, self._device), target, self._drawn, kept)
+
+    def _reference(self, micro: MicroBatch) -> Callable[[Portion, Tensor | None], Tensor]:
+        """Log-probabilities of the reference, for a portion of the scored tokens and what the policy keeps there."""
         if not self._drawn.truncated:
             with self._trained.reference() as model:
                 everything = self._score(model, micro)
-            return lambda part, kept: everything[part]
+            return lambda portion, kept: everything[to_device(portion.tokens, self._device)]
         target = to_device(micro.target, self._device)
         with torch.no_grad(), self._trained.reference() as model, self._precision():
-            states = hidden_states(model, micro, self._device)
+            states, _ = self._states(model, micro)
 
         @torch.no_grad()
-        def among(part: slice, kept: Tensor | None) -> Tensor:
-            with self._trained.reference() as model, self._precision():
-                logits = output_head(model)(states[part])[:, : self._vocabulary]
-            return token_logprobs(logits, target[part], self._drawn, kept).logp
+        def among(portion: Portion, kept: Tensor | None) -> Tensor:
+            part = to_device(portion.tokens, self._device)
+            with self._trained.reference() as model:
+                return self._scores(model, states[portion.states], portion, target[part], kept).logp
 
         return among
 
     @torch.no_grad()
     def _score(self, model: nn.Module, micro: MicroBatch) -> Tensor:
-        """Log-probabilities [N] of the scored tokens of a micro-batch."""
+        """Log-probabilities [M] of the scored tokens of a micro-batch."""
         target = to_device(micro.target, self._device)
         with self._precision():
-            hidden = hidden_states(model, micro, self._device)
-            pieces = torch.split(hidden, self._chunk()), torch.split(target, self._chunk())
-            parts = [
-                token_logprobs(output_head(model)(piece)[:, : self._vocabulary], at, self._drawn).logp
-                for piece, at in zip(*pieces, strict=True)
-            ]
-        return torch.cat(parts)
+            hidden, owner = self._states(model, micro)
+        scores = torch.empty(len(target), dtype=torch.promote_types(hidden.dtype, torch.float32), device=self._device)
+        for portion in portions(owner, len(hidden), self._chunk()):
+            part = to_device(portion.tokens, self._device)
+            scores[part] = self._scores(model, hidden[portion.states], portion, target[part]).logp
+        return scores
 
     def _chunk(self) -> int:
         """Tokens whose logits are alive at once. To leave out tokens takes their order, and the reference's logits."""

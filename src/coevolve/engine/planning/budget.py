@@ -62,7 +62,8 @@ class Workload:
         """That of the trainer: full fine-tuning has weights in fp32 whatever the model has."""
         settings = self.settings
         compute = 2 if "bfloat16" in (settings.model.dtype, settings.engine.autocast) else FP32
-        return Precision(self.weight_bytes if settings.lora.enabled else FP32, compute)
+        weights = self.weight_bytes if settings.lora.enabled else FP32
+        return Precision(weights, compute, settings.engine.device == "cuda")
 
     @property
     def trained(self) -> TrainedPart:

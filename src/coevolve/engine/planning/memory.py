@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from coevolve.engine.local.portions import GROWTH, LOGITS, length_bucket, row_bucket
+from coevolve.engine.local.portions import CACHED, GROWTH, LOGITS, PORTION, length_bucket, row_bucket
 from coevolve.engine.planning.shapes import ATTENTION, MATRICES, MLP, ModelShape
 
 When = Literal["always", "training", "sampling"]
@@ -53,15 +53,22 @@ class Precision:
     Args:
         weights: of the model (w).
         compute: in matrix products (c): less than ``weights`` under autocast.
+        cuda: on a GPU.
     """
 
     weights: int
     compute: int
+    cuda: bool = False
 
     @property
     def casts(self) -> bool:
         """Whether matrix products see copies of the weights in a smaller type."""
         return self.compute < self.weights
+
+    @property
+    def written_out(self) -> bool:
+        """Whether training runs through ``engine.local.layers`` instead of transformers' modules."""
+        return not self.cuda and self.weights == self.compute == FP32
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +111,20 @@ def layer_bytes(shape: ModelShape, precision: Precision, trained: TrainedPart, p
         MLP            3 c I: gate, its SiLU, up; c I more where down_proj keeps its input
         adapters       c x rank for every target
 
+    Where the layers are written out it is, whatever is trained::
+
+        w (2 H + 2)          the inputs of both halves and the roots of their norms
+        w (2 Q + 2 K + heads)  queries, keys, values, output, log-sums; Q + K more with norms of heads (Qwen3 only)
+        w 2 I                gate, up
+
     Args:
         padding: places in the blocks of attention per token.
     """
     w, c = precision.weights, precision.compute
     q, k = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    if precision.written_out:
+        turned = (q + k) if shape.head_norms else 0
+        return w * (2 * shape.hidden + 2 + 2 * q + 2 * k + shape.heads + turned + 2 * shape.intermediate)
     every = int(trained.everything)
     norms = 2 * (FP32 * shape.hidden + FP32 + every * w * shape.hidden)
     seen = [sum(map(trained.keeps_input, names)) for names in (ATTENTION[:3], MLP[:2])]
@@ -135,11 +151,12 @@ def activation_bytes(
 
         tokens x (layers + last norm + 2 c H: selected states and their gradient + 2 c head dim: rotations)
         layers      L x layer_bytes, with checkpointing the inputs alone: L x w H
-        last norm   4 H, w H more where it is trained
+        last norm   4 H, w H more where it is trained; where the layers are written out w H
     """
     w, c, h = precision.weights, precision.compute, shape.hidden
     layers = shape.layers * (w * h if checkpointing else layer_bytes(shape, precision, trained, padding))
-    ends = FP32 * h + int(trained.everything) * w * h + 2 * c * h + 2 * c * shape.head_dim
+    norm = w * h if precision.written_out else FP32 * h + int(trained.everything) * w * h
+    ends = norm + 2 * c * h + 2 * c * shape.head_dim
     return tokens * (layers + ends)
 
 
@@ -162,8 +179,23 @@ def passing_bytes(
                                the last norm; with checkpointing layer_bytes and its casts more instead of the latter
         the end of the forward pass, with checkpointing: the casts of all layers
         without checkpointing the casts of all layers last through all of it
+
+    Where the layers are written out, a layer backwards is the larger of::
+
+        its attention   tokens x w (3 Q + 2 K + H)
+        its MLP         tokens x w H, its matrices with what is added to them (3 w I H, twice where they are trained),
+                        and w (4 I + 2 H) for each token of a portion, I and H more where down, gate or up keep inputs
     """
     c, h = precision.compute, shape.hidden
+    if precision.written_out:
+        q, k, i = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim, shape.intermediate
+        matrices = (1 + int(trained.everything)) * 3 * i * h
+        kept = trained.keeps_input("down_proj") * i + max(map(trained.keeps_input, MLP)) * h
+        mlp = tokens * h + matrices + min(tokens, PORTION) * (4 * i + 2 * h + kept)
+        layer = c * max(tokens * (3 * q + 2 * k + h), mlp)
+        if checkpointing:
+            layer += tokens * layer_bytes(shape, precision, trained)
+        return max(logits_bytes(shape, tokens, precision, limit=logits), layer)
     casts = cast_bytes(shape, precision, trained)
     layer = c * ((2 - trained.keeps_input("down_proj")) * shape.intermediate + 3 * h)
     head = logits_bytes(shape, tokens, precision, limit=logits)
@@ -184,12 +216,14 @@ def cast_bytes(shape: ModelShape, precision: Precision, trained: TrainedPart) ->
 def logits_bytes(shape: ModelShape, tokens: int, precision: Precision, *, limit: int = LOGITS) -> int:
     """A chunk of logits on its way to log-probabilities, and the output matrix in the smaller type.
 
-    chunk x V x (c + 4 [as fp32 where c < 4] + 3 x 4: log-probabilities, and two steps of the entropy)
+    chunk x V x (c + 4 [as fp32 where c < 4]), which become probabilities and gradients in place; on a GPU 4 more, on a
+    CPU for some rows at a time
     """
     chunk = min(tokens, max(1, limit // shape.vocab))
     widened = FP32 if precision.compute < FP32 else 0
     head = precision.compute * shape.vocab * shape.hidden if precision.casts else 0
-    return chunk * shape.vocab * (precision.compute + widened + 3 * FP32) + head
+    at_once = chunk * shape.vocab if precision.cuda else min(chunk * shape.vocab, CACHED)
+    return chunk * shape.vocab * (precision.compute + widened) + FP32 * at_once + head
 
 
 def beside_bytes(shape: ModelShape, workers: int) -> int:
