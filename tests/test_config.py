@@ -281,6 +281,28 @@ def test_prompts_that_speak_of_a_tool_need_one_and_the_others_have_none() -> Non
     assert load_config("mini", None, ["world=open", "model.prompts=plain", "tool.enabled=false"]).world == "open"
 
 
+def test_the_key_of_prompts_may_be_given_by_the_name_that_it_had(write: Write) -> None:
+    file = write("world: open\nmodel:\n  contract: plain\ntool.enabled: false\n")
+    assert load_config("smoke-hf", file).model.prompts == "plain", "over the preset's"
+    asked = ["world=open", "model.contract=r-zero", "tool.enabled=false"]
+    assert load_config("mini", None, asked).model.prompts == "r-zero"
+    with pytest.raises(ConfigError, match=r"model\.prompts stands twice"):
+        load_config("mini", write("model: {contract: plain, prompts: plain}\n"))
+
+
+def test_a_prompt_file_is_named_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text('solver: {task: "{question}"}\nproposer: {task: Write.}\n')
+    assert load_config("smoke-hf", None, ["model.prompts=mine.yaml"]).model.prompts == str(tmp_path / "mine.yaml")
+    with pytest.raises(ConfigError, match="cannot read the prompt file"):
+        load_config("smoke-hf", None, ["model.prompts=none.yaml"])
+
+
+def test_a_proposer_that_must_begin_with_its_question_has_no_use_for_a_tool() -> None:
+    with pytest.raises(ConfigError, match=r"proposer\.tool needs other prompts"):
+        load_config("smoke-hf", None, ["model.prompts=arithmetic", "proposer.tool=true"])
+
+
 def test_the_probe_allows_what_the_precision_of_the_weights_needs() -> None:
     assert load_config().probe_tolerance == 1e-5
     assert load_config(overrides=["model.dtype=bfloat16"]).probe_tolerance == 0.03

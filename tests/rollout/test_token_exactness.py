@@ -27,6 +27,7 @@ from .scripted import TableTool, printed
 END, MARK = "<|im_end|>", "zebra"  # MARK stands in sampled texts only
 AWKWARD = (
     *("```python\n", ")\n```\n", "```output\n", ")\n```\n```output", "``", "`out", "put", " `", "```py", "thon\n"),
+    *(")\n```\n\n", ")\n```.\n", "`\n"),
     *("\\boxed{4", "}.", "}.\n", "}\n\n", ".\n", "}\nUs", "er:", " \\box", "ed{", "4}", "?</ques", "tion>\n", MARK),
 )
 TASK = Task("t", ("What is 3 plus 1?",), "chain", Origin("agent0", PROPOSER, 1))
@@ -118,13 +119,20 @@ def ids(folder: Path, pieces: Sequence[str]) -> list[int]:
     return [int(id) for part in found for id in part]
 
 
-def play(folder: Path, written: Sequence[str] | Sequence[int], *, agent: str = SOLVER, max_tokens: int = 200) -> Played:
+def play(
+    folder: Path,
+    written: Sequence[str] | Sequence[int],
+    *,
+    agent: str = SOLVER,
+    max_tokens: int = 200,
+    at_fence: bool = False,
+) -> Played:
     """The loop over one stream of tokens, with the open world's contract for a model without a template."""
     contract, codec, tool = OpenWorld(str(folder), "agent0").contract, Codec(folder), TableTool()
     tool.table["print('π')"] = printed("π ≈ 3\n")
     stream = [token for part in written for token in ([part] if isinstance(part, int) else ids(folder, [part]))]
     sampler = ReplaySampler(folder, {0: list(stream)})
-    place = ToolSpec(agent, 3) if agent == SOLVER else WritingSpec(agent)
+    place = ToolSpec(agent, 3, at_fence) if agent == SOLVER else WritingSpec(agent)
     loop = RolloutLoop(sampler, tool, codec, contract, wait_steps=1, eos=read_vocabulary(folder).ends)
     seat = Seat(agent, contract.prompt(SOLVER, PromptContext(TASK.turns[0])))
     episode = Episode("t", 0, (seat,), place, Sampling(max_tokens=max_tokens), seed=0)
@@ -163,6 +171,51 @@ def test_calls_and_answers_are_read_and_every_token_stays(folder: Path, call: li
     assert done.text == codec.decode(text)
     expected = -0.5 - 0.001 * done.tokens.astype(np.float32)
     np.testing.assert_array_equal(done.logprobs, np.where(done.mask, expected, 0).astype(np.float32))
+
+
+# What is sampled where programs run as soon as they are closed, and what is appended to it.
+AT_FENCES = {
+    "merged with its lines": (["```python\n", "print(1", ")\n```\n"], "```output\n7\n```\n"),
+    "an empty line in the same token": (["```python\n", "print(1", ")\n```\n\n"], "```output\n7\n```\n"),
+    "cut inside": (["``", "`", "py", "thon\n", "print(1", ")\n", "``", "`"], "\n```output\n7\n```\n"),
+    "line in the fence's token": (["```py", "thon\n", "print(1", ")\n", "``", "`\n"], "```output\n7\n```\n"),
+    "output fence in the same token": (["```python\n", "print(1", ")\n```\n```output"], "\n7\n```\n"),
+}
+
+
+@pytest.mark.parametrize(("call", "appended"), AT_FENCES.values(), ids=AT_FENCES)
+def test_a_program_that_runs_at_its_fence_is_followed_by_fence_and_output(
+    folder: Path, call: list[str], appended: str
+) -> None:
+    written = [*call, "so ", "\\boxed{4", "}.\n"]
+    played, codec = play(folder, written, at_fence=True), Codec(folder)
+    done = played.trajectory
+    assert played.tool.asked == ["print(1)"]
+    assert (done.stop, done.answer, done.unrun) == (StopReason.EOS, "4", 0)
+    assert done.tokens[done.mask].tolist() == played.sampled == ids(folder, written)
+    assert done.tokens[~done.mask].tolist() == codec.encode_printed(appended).tolist()
+    assert done.text == f"{''.join(call)}{appended}so \\boxed{{4}}.\n"
+
+
+def test_an_output_that_a_policy_adds_by_habit_is_forged_and_runs_nothing_again(folder: Path) -> None:
+    call = ["```python\n", "print(1", ")\n```\n"]
+    done = play(folder, [*call, "```output\n", "9", "\n```\n"], at_fence=True)
+    assert (done.trajectory.stop, done.tool.asked) == (StopReason.PROTOCOL, ["print(1)"])
+
+
+def test_a_fence_with_other_text_on_its_line_closes_nothing(folder: Path) -> None:
+    call = ["```python\n", "print(1", ")\n```.\n", "\\boxed{4", "}.\n"]
+    done = play(folder, call, at_fence=True)
+    assert (done.tool.asked, done.trajectory.stop) == ([], StopReason.EOS)
+
+
+def test_programs_that_never_ran_are_counted(folder: Path) -> None:
+    program = ["```python\n", "print(1", ")\n```\n"]
+    ending = ["\\boxed{4", "}", END]
+    never = play(folder, [*program, "so", *program, *ending]).trajectory
+    once = play(folder, [*program, "so", *program, "```output\n", *ending]).trajectory
+    assert (never.unrun, once.unrun, len(once.tool_calls)) == (2, 1, 1)
+    assert play(folder, [*program, *ending], agent=PROPOSER).trajectory.unrun == 0, "who has no tool is asked for none"
 
 
 def test_nothing_that_was_sampled_is_ever_encoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

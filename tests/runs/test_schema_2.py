@@ -51,6 +51,15 @@ def test_the_old_names_of_sections_are_read_as_todays(finished: Path) -> None:
     assert config.proposer.lr == 0.01
 
 
+def test_the_old_name_of_a_key_is_read_in_runs_of_any_schema(finished: Path) -> None:
+    assert yaml.safe_load((finished / "config.yaml").read_text())["model"]["contract"] == "agent0"
+    assert RunRecords.open(finished).config.model.prompts == "agent0"
+    old = {"model": {"path": "x", "contract": "plain", "dtype": "float32"}}
+    new = {"model": {"path": "x", "prompts": "plain", "dtype": "float32"}}
+    found = [manifest.translated(values, manifest.SCHEMA)["model"] for values in (old, new)]
+    assert found == [new["model"], new["model"]]
+
+
 def test_a_translation_changes_names_and_nothing_else() -> None:
     old = {"seed": 3, "curriculum": {"steps": 1}, "executor": {"lr": 0.1}, "gate": {"lower": 0.4}}
     new = {"seed": 3, "proposer": {"steps": 1}, "solver": {"lr": 0.1}, "gate": {"lower": 0.4}}

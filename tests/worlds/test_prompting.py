@@ -51,8 +51,10 @@ ANSWERS = {
     "Omar has 75 stickers. He keeps 15 and shares the rest equally among 4 friends. How many stickers does each friend "
     "get?": (75 - 15) // 4,
     "A garden has 12 rows with 9 tomato plants each. Frost kills 17 plants. How many plants are left?": 12 * 9 - 17,
-    "Lena plays the piano for 25 minutes on each of 5 school days and for 40 minutes on each of the other 2 days of "
-    "the week. How many minutes does she play in 3 weeks?": 3 * (5 * 25 + 2 * 40),
+    "A film lasts 95 minutes and the break lasts 15 minutes. How many minutes do they last together?": 95 + 15,
+    "Ben has 40 dollars and saves 15 dollars every week. How many dollars does he have after 8 weeks?": 40 + 8 * 15,
+    "Ines earns 12 dollars an hour. She works 6 hours a day. How many dollars does she earn in 5 days?": 12 * 6 * 5,
+    "A farmer puts 216 eggs into boxes of 12. How many boxes does he fill?": 216 // 12,
 }
 WITH_EXAMPLES = ("arithmetic", "grade-school")
 
