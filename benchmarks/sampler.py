@@ -1,11 +1,16 @@
 """Our local sampler against transformers' generate, on the embedded base model: tokens per CPU-second, one thread.
 
-    python benchmarks/sampler.py [--json] [--tasks 60] [--rounds 3]
+    python benchmarks/sampler.py [--json] [--tasks 60] [--rounds 3] [--model FOLDER]
 
 single turn: prompts of equal length, every answer exactly as long (no end token), the same batch for both.
 multi-turn:  held-out problems whose answers begin with a tool call; snippets run in the real sandbox. The rival calls
              generate once per turn for all unfinished answers (left-padded, its own cache, the output fence as an end
              token) and computes the whole past again at each turn, as a loop around a stateless API must.
+
+With --model a real model as well, at 64 rows after a shared prefix of 300 tokens, 20 to 40 tokens of their own each:
+prefix:      every answer exactly as long; generate is given them left-padded. Our sampler knows no prefix beforehand.
+decoding:    the same answers without what comes before them: the median step of ours times their number, and generate
+             less the time of a call that writes one token.
 
 Only the CPU time of this process counts: the sandbox's own is the same for both. Rounds alternate; ratios are medians.
 """
@@ -18,6 +23,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -39,6 +45,7 @@ from coevolve.worlds.miniature.learner import MiniatureWorld
 from coevolve.worlds.miniature.meter import CORPUS_LEVELS, held_out
 
 NEW_TOKENS, PROMPT_TOKENS, SAMPLES, MAX_TOKENS, MAX_TURNS = 64, 16, 8, 200, 6
+REAL_ROWS, PREFIX_TOKENS, REAL_NEW_TOKENS = 64, 300, 48
 Measured = tuple[int, float]  # tokens sampled, CPU seconds
 
 
@@ -112,11 +119,60 @@ def multi_turn_generate(
     return sampled
 
 
+def real_model(folder: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Rows of the table for a model in a folder."""
+    sampler, model = LocalSampler(folder), load_model(folder)
+    sampler._eos = np.zeros(0, np.int64)
+    rng = np.random.default_rng(0)
+    vocabulary = sampler._vocabulary.size
+    prefix = rng.integers(0, vocabulary, PREFIX_TOKENS)
+    own = [rng.integers(0, vocabulary, n) for n in rng.integers(20, 41, REAL_ROWS)]
+    prompts = [np.concatenate([prefix, tokens]).astype(np.int32) for tokens in own]
+    width = max(map(len, prompts))
+    ids = torch.zeros(REAL_ROWS, width, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.from_numpy(prompt)
+        mask[row, width - len(prompt) :] = 1
+
+    def generate(new: int) -> int:
+        out = model.generate(
+            ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=new, eos_token_id=None, pad_token_id=0
+        )
+        return int(out[:, width:].numel())
+
+    rows: dict[str, dict[str, list[float]]] = {}
+    for n in range(rounds):
+        torch.manual_seed(n)
+        sampler._passes.weights_changed()  # type: ignore[union-attr]
+        for i, prompt in enumerate(prompts):
+            sampler.submit(SampleRequest(i, prompt, Sampling(max_tokens=REAL_NEW_TOKENS), seed=i))
+        steps: list[float] = []
+        while sampler.active:
+            steps.append(timed(lambda: len(sampler.step()))[1])
+        tokens, whole = timed(lambda: generate(REAL_NEW_TOKENS))
+        one = timed(lambda: generate(1))[1]
+        later = REAL_ROWS * (REAL_NEW_TOKENS - 1)
+        for name, ours, theirs in (
+            ("prefix", tokens / sum(steps), tokens / whole),
+            ("decoding", REAL_ROWS / statistics.median(steps[1:]), later / (whole - one)),
+        ):
+            add(rows, name, ours, theirs)
+    return rows
+
+
+def add(rows: dict[str, dict[str, list[float]]], name: str, ours: float, theirs: float) -> None:
+    row = rows.setdefault(name, {"ours": [], "generate": [], "ratio": []})
+    for key, value in (("ours", ours), ("generate", theirs), ("ratio", ours / theirs)):
+        row[key].append(value)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--tasks", type=int, default=60, help="held-out problems of the multi-turn part")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="folder of a real model; minutes")
     options = parser.parse_args()
     torch.set_num_threads(1)
     world = MiniatureWorld()
@@ -156,10 +212,9 @@ def main() -> None:
             if n == 0:
                 continue  # warm-up, and the tool's cache is filled for both
             for name, ((a, a_s), (b, b_s)) in results.items():
-                row = rows.setdefault(name, {"ours": [], "generate": [], "ratio": []})
-                row["ours"].append(a / a_s)
-                row["generate"].append(b / b_s)
-                row["ratio"].append(a / a_s / (b / b_s))
+                add(rows, name, a / a_s, b / b_s)
+        if options.model is not None:
+            rows |= real_model(options.model, options.rounds)
     table = {name: {k: statistics.median(v) for k, v in row.items()} for name, row in rows.items()}
     if options.json:
         print(json.dumps(table))

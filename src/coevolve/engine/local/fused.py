@@ -69,9 +69,9 @@ class FusedDecoder:
             mixed = attend(n, turned[:, :heads], turned[:, heads:], qkv[:, heads + kv :])
             if last is not None and n == len(self._layers) - 1:
                 mixed, states = mixed[last], states[last]
-            states = states + F.linear(mixed, layer.out.weight, layer.out.bias)
+            states = _added(states, mixed, layer.out)
             gate, up = F.linear(_norm(states, layer.after), self._gate_up[n]).chunk(2, dim=-1)
-            states = states + F.linear(F.silu(gate).mul_(up), layer.down.weight)
+            states = _added(states, F.silu(gate).mul_(up), layer.down)
         return _norm(states, self._norm)
 
     def _rotation(self, length: int) -> Tensor:
@@ -141,6 +141,12 @@ def can_fuse(model: Any) -> bool:
 
 def _norm(x: Tensor, module: Any) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], module.weight, module.variance_epsilon)
+
+
+def _added(states: Tensor, x: Tensor, matrix: nn.Linear) -> Tensor:
+    """The states and what a matrix makes of ``x``, in their place."""
+    states.addmm_(x, matrix.weight.t())
+    return states if matrix.bias is None else states.add_(matrix.bias)
 
 
 def _rotated(x: Tensor, cis: Tensor) -> Tensor:
