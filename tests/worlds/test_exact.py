@@ -74,6 +74,7 @@ NUMBERS = {
     "What is the number of divisors of 12?": "6",
     "How many times does 21 go into 441?": "21",
     "How many times can 7 go into 91?": "13",
+    "What is the largest number that divides both 48 and 84?": "12",
     # powers and roots
     "What is the square of 13?": "169",
     "What is 13 squared?": "169",
@@ -126,6 +127,9 @@ NUMBERS = {
     "Multiply 12 by 5 and add 3 to the result. What do you get?": "63",
     "Add 12 and 8, then divide the result by 4.": "5",
     "Subtract 17 from 50.": "33",
+    "What do you get when you add 17, 38 and 64?": "119",
+    "Add 148 to 275, then double the result. What number do you get?": "846",
+    "How much larger is 903 than 458?": "445",
     "If you add 5 and 7, what do you get?": "12",
     "What do you get when you multiply 6 by 7?": "42",
     "What is the result when 6 is multiplied by 7?": "42",
@@ -206,6 +210,15 @@ STORIES = {
     "There are 30 students in a class. 18 are girls. How many are boys?": "12",
     "John is 5 years older than Mary. Mary is 12 years old. How old is John?": "17",
     "Tom reads 12 pages a day. How many pages does he read in 7 days?": "84",
+    "A train travels 85 kilometers every hour. How many kilometers does it travel in 6 hours?": "510",
+    "A garden has 12 rows with 9 tomato plants each. Frost kills 17 plants. How many plants are left?": "91",
+    "A bus leaves with 38 people. At the first stop 12 people get off and 9 get on. How many people are on the bus "
+    "now?": "35",
+    "Omar has 75 stickers. He keeps 15 and shares the rest equally among 4 friends. How many stickers does each friend "
+    "get?": "15",
+    "Tom buys 7 pens for 3 dollars each and pays with a 50 dollar bill. How many dollars does he get back?": "29",
+    "A notebook costs 3 dollars and a pen costs 2 dollars. Mia buys 4 notebooks and 5 pens. How many dollars does she "
+    "pay?": "22",
     "Anna earns $15 per hour. How much does she earn in 8 hours?": "120",
 }
 NOTHING = (
@@ -286,6 +299,9 @@ NOTHING = (
     "How many days are in 3 months?",
     "Convert 3 kilometers to miles.",
     "Convert 3 kilograms to meters.",
+    "A notebook costs 3 dollars and a pen costs 2 dollars. Mia buys 4 pens and 5 notebooks. How much does she pay?",
+    "A garden has 12 rows with 9 tomato plants each. Frost kills 17 roses. How many plants are left?",
+    "A bus leaves with 8 people. At the first stop 12 people get off and 9 get on. How many people are on the bus now?",
     # stories that say too little, too much, or speak of somebody else
     "Sam has 24 apples and buys 32 more. How many?",
     "Tom has 3 apples. He buys 2 oranges. How many apples does he have?",

@@ -98,6 +98,8 @@ _NEXT: tuple[tuple[str, Callable[..., Fraction]], ...] = (
 
 def _first_order(order: str) -> Fraction | None:
     found = set()
+    if order.startswith("add ") and (total := _attempt(f"sum of {order.removeprefix('add ')}")) is not None:
+        found.add(total)
     for words, rule in _FIRST:
         match = re.fullmatch(words, order)
         numbers = [_attempt(group) for group in match.groups()] if match else [None]

@@ -306,6 +306,10 @@ _RULES: tuple[Rule, ...] = (
         lambda v: Fraction(math.gcd(*_wholes(v))),
     ),
     *_each(
+        "largest/greatest/biggest number/integer that divides @|largest/greatest number that divides @ evenly",
+        lambda v: Fraction(math.gcd(*_wholes(v))),
+    ),
+    *_each(
         "lcm of @|least/lowest/smallest common multiple of @|lcm ( @ )|least common denominator of @",
         lambda v: Fraction(math.lcm(*_wholes(v))),
     ),

@@ -64,7 +64,7 @@ _PRICE = "N (?P<u1>dollars|cents)"
 _COSTS = "(?:do|does|will|would)"
 _BUYS = r"S (?:buys|bought) N (?P<t>T) (?:for|at|that cost|which cost|costing)"
 _DAYS = "days|hours|weeks|months|minutes"
-_VERB = "(?:read|run|earn|save|drink|walk|make|bake|sell|type|write|eat|produce|use|plant|paint|solve)"
+_VERB = "(?:travel|read|run|earn|save|drink|walk|make|bake|sell|type|write|eat|produce|use|plant|paint|solve)"
 _VERBS = _VERB.replace("|", "s|").replace(")", "s)")
 
 _PROBLEMS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
@@ -78,7 +78,22 @@ _PROBLEMS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (rf"""(?:if )?(?:an?|1|each|every) (?P<g>W) (?:of W )?(?:contains|holds|has) N (?P<t>T)[,.] how many (?P<t3>T)
          (?:are there |are |do |will be |will )?(?:in )?N (?P<g2>W)(?: contain| hold| have)?{_TOTAL}""", lambda a, b:
           a * b),
+        (rf"""{_GROUPS} (?:of|with) N (?P<t>T)(?: each)?[.,] (?:W )?(?:W )?
+         (?:kills|kill|eats|eat|sells|picks|destroys|removes) N (?:of them|of the (?P<t2>T)|(?P<t4>T))[.,]
+         how many (?P<t3>T) (?:are left|remain|are there now)""",
+         lambda rows, each, gone: _rest(rows * each, gone)),
+        # passengers
+        (r"""an? (?P<g>W) (?:leaves|starts|sets off) with N (?P<t>people|passengers|children)[.,]
+         at the (?:first|next) (?:stop|station) N (?:of them |people |passengers |children )?get off
+         and N (?:more |other )?
+         (?:people |passengers |children )?get on[.,]
+         how many (?P<t3>people|passengers|children) are (?:now )?on the (?P<g2>W)(?: now| then)?""",
+         lambda start, off, on: _rest(start, off) + on),
         # sharing
+        (rf"""S has N (?P<t>T)[.,] S keeps N(?: (?P<t4>T))? (?:for (?:himself|herself) )?and
+         (?:shares|divides|splits) the (?:rest|others) (?:equally|evenly) (?:among|between) (?:his |her )?N (?P<g>W)[.,]
+         how many (?P<t3>T) {_GETS}""",
+         lambda have, keeps, n: _quotient(_rest(have, keeps), n)),
         (rf"""S (?:has|have|had|baked|picked|bought|buys) N (?P<t>T)(?: and|\.|,) (?:S )?(?:wants to |decides to |will
          )?
          (?:shares?|divides?|splits?|distributes?|gives?|shared|divided) (?:them|it|the (?P<t2>T)) (?:equally|evenly)
@@ -104,7 +119,9 @@ _PROBLEMS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (rf"""{_BUYS} {_PRICE} (?:each|apiece|per W)[.,] how (?:much(?: money)?|many (?P<u2>dollars|cents))
          (?:does|did|will) S (?:spend|pay)(?: on the T)?{_TOTAL}""", lambda n, p: n * p),
         (rf"""{_BUYS} {_PRICE} (?:each|apiece|per W)(?: and|\. S) (?:pays|paid) with an? N[- ]dollars? bill[.,]
-         how (?:much change|many dollars of change) (?:does|did|will) S (?:get|receive)(?: back)?""", _change),
+         how (?:much change|many dollars of change|many dollars|much money) (?:does|did|will) S
+         (?:get|receive)(?: back)?""",
+         _change),
         (rf"""{_BUYS} {_PRICE} each and N (?P<t2>T) (?:for|at) N (?P<u2>dollars|cents) each[.,]
          how much (?:money )?(?:does|did|will) S (?:spend|pay){_TOTAL}""", lambda n, p, m, q: n * p + m * q),
         (r"""(?:an?|the) T (?:costs|is priced at|is|originally costs|has a price of) N dollars(?:\.|,| and) (?:if )?
@@ -113,6 +130,9 @@ _PROBLEMS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
          (?:sale|final|new|discounted|reduced) price(?: of the T)?|how much does it cost(?: now| after the
           discount)?)""",
          lambda p, d: p * (1 - d / 100)),
+        (rf"""an? (?P<t>T) costs {_PRICE} and an? (?P<v>T) costs N (?P<u2>dollars|cents)[.,] S buys N (?P<t3>T) and
+         N (?P<v2>T)[.,] how (?:much(?: money)?|many (?P<u3>dollars|cents)) does S (?:pay|spend){_TOTAL}""",
+         lambda p, q, n, m: p * n + q * m),
         # one is dearer than the other
         (r"""(?:an? |the )(?P<a>W) and (?:an? |the )(?P<b>W) cost N dollars(?: in total| together| in all)?[.,]
          (?:if )?the (?P<c>W) costs N dollars more than the (?P<d>W)[.,] how much does the (?P<e>W) cost""",
@@ -132,7 +152,7 @@ _PROBLEMS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"(?P<a>W) is N years old(?: now| today)?[.,] how old will (?P<d>W) be in N years", lambda a, n: a + n),
         # so many in each of some days
         (rf"""(?:if )?(?:S|(?:an?|the) W) {_VERBS} N (?P<t>T) (?:per|every|each|an?|in an?|in 1)
-         (?P<p>day|hour|week|month|minute)[.,] how (?:many (?P<t3>T)|much(?: money)?) (?:does|will|can|would|do)
+         (?P<p>day|hour|week|month|minute)[.,] how (?:many (?P<t3>T)|much(?: money)?|far) (?:does|will|can|would|do)
          (?:S|(?:an?|the) W) {_VERB} in N (?P<p2>{_DAYS})""", lambda n, d: n * d),
     )
 )  # fmt: skip
@@ -154,7 +174,7 @@ def _answers(text: str) -> list[Fraction]:
 
 def _agrees(named: Mapping[str, str | None]) -> bool:
     """Whether things, groups, units and people that have to be the same are."""
-    things = (("t", "t3"), ("g", "g2"), ("p", "p2"))
+    things = (("t", "t3"), ("t", "t4"), ("g", "g2"), ("p", "p2"), ("v", "v2"))
     if not all(one_thing([named.get(one), named.get(other)]) for one, other in things):
         return False
     units = [named.get(key) for key in ("u1", "u2", "u3")]
