@@ -34,7 +34,6 @@ TINY = (
     "evaluation.per_level=2",
     "reward.lambda_memory=0.5",  # what a step remembers of those before it must survive a kill
     "reward.lambda_code=0.5",
-    "proposer.vocabulary_mask=0.1",
 )
 
 

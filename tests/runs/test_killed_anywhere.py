@@ -20,7 +20,7 @@ Cli = Callable[..., Any]
 Tiny = Callable[..., list[str]]
 
 # Two steps in every training, and several batches of trajectories in every other phase.
-SMALL = ("iterations=1", "proposer.steps=2", "run.save_tasks=3")
+SMALL = ("iterations=1", "proposer.steps=2", "run.save_tasks=3", "proposer.vocabulary_mask=0.1")
 OPERATIONS, MOMENTS = 70, 40  # kills at random operations on the disk, and at random times
 OF_OTHERS = {".lock", "timings.jsonl", "manifest.json", "manifest.copy.json", "config.yaml"}  # clock, folder, process
 
