@@ -36,11 +36,11 @@ def test_an_example_that_is_nearly_measured_is_told_and_one_of_the_same_kind_is_
 @pytest.mark.parametrize("suite", ["sums", "word-problems"])
 @pytest.mark.parametrize("prompts", ["arithmetic", "grade-school"])
 def test_no_worked_example_of_the_package_is_among_its_own_problems(prompts: str, suite: str) -> None:
-    shown = examples_of(load_config("smoke-hf", None, [f"model.prompts={prompts}"]))
+    shown = examples_of(load_config("smoke-hf", None, [f"model.prompts={prompts}"]).world_settings)
     assert len(shown) > 8
     for seed in (0, 1, 2):
         assert list(held_against(shown, suite, find(f"{suite}:200:{seed}").load().problems, prompts)) == []
 
 
 def test_the_miniature_shows_no_examples() -> None:
-    assert examples_of(load_config("nano")) == {}
+    assert examples_of(load_config("nano").world_settings) == {}

@@ -20,7 +20,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     (tmp_path / "mine.yaml").write_bytes(MINE.encode())
     config = load_config("smoke-hf", None, [f"model.prompts={tmp_path / 'mine.yaml'}"])
     folder = RunFolder.create(tmp_path / "run", config)
-    folder.set_status("running", **prompts_fact(config))
+    folder.set_status("running", **prompts_fact(config.model.prompts))
     return folder
 
 
@@ -36,10 +36,10 @@ def test_a_run_goes_on_with_the_prompts_that_it_began_with(run: RunFolder, tmp_p
         kept = with_own_prompts(run.records).model.prompts
         assert (Path(kept).name, prompt_file(kept)) == ("mine.yaml", before)
         assert "the run goes on with its own copy" in changed_prompts(run.records)[0]
-    run.set_status("running", **prompts_fact(run.config, run.records.facts["prompts"]))
+    run.set_status("running", **prompts_fact(run.config.model.prompts, run.records.facts["prompts"]))
     assert prompt_file(with_own_prompts(run.records).model.prompts) == before
     run.close()
 
 
 def test_nothing_is_kept_of_the_prompts_of_the_package() -> None:
-    assert prompts_fact(load_config("nano")) == {}
+    assert prompts_fact(load_config("nano").model.prompts) == {}

@@ -240,7 +240,7 @@ def _target(
     if answerer is None:
         config = load_config("mini", overrides=_checked(request.overrides))
         return _endpoint(request, config.sampling), config
-    readability, shown = Readability(answerer), examples_of(answerer.config)
+    readability, shown = Readability(answerer), examples_of(answerer.config.world_settings)
     for one in wanted:
         for line in held_against(shown, one.name, one.problems, answerer.config.model.prompts):
             print(f"note: {line}", file=sys.stderr)

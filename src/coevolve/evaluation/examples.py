@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from coevolve.config import Config
+from coevolve.config import WorldSettings
 from coevolve.errors import ConfigError
 from coevolve.evaluation.overlap import matches
 from coevolve.worlds.base import Problem
@@ -17,15 +17,15 @@ from coevolve.worlds.open.prompting import prompt_file, worked_questions
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
-def examples_of(config: Config) -> dict[str, str]:
-    """The problems that the agents of this configuration are shown with their answers, by the key of the prompt file.
+def examples_of(settings: WorldSettings) -> dict[str, str]:
+    """The problems that the agents of a world are shown with their answers, by the key of the prompt file.
 
     Raises:
         ConfigError: the prompt file cannot be used.
     """
-    if config.world != "open":
+    if settings.name != "open":
         return {}
-    return worked_questions(prompt_file(config.model.prompts), tool=config.tool.enabled)
+    return worked_questions(prompt_file(settings.model.prompts), tool=settings.tool.enabled)
 
 
 def held_against(examples: Mapping[str, str], suite: str, problems: Sequence[Problem], prompts: str) -> Iterator[str]:

@@ -212,7 +212,7 @@ def _work(
         folder.set_status(
             "running",
             **({FACTS: suites} if suites else {}),
-            **prompts_fact(config, folder.records.facts.get(PROMPTS)),
+            **prompts_fact(config.model.prompts, folder.records.facts.get(PROMPTS)),
             **({"planned": planned} if planned else {}),
             contract=rollouts.settings.hash,
             base=parts.base_digest,

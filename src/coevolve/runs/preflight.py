@@ -124,7 +124,7 @@ def _prompts(launch: Launch) -> None:
 def _examples(launch: Launch) -> None:
     """No worked example of the prompts may be a problem that is measured; one that is nearly so is told."""
     config = launch.config
-    shown = examples_of(config)
+    shown = examples_of(config.world_settings)
     if not shown or launch.finished is not None:
         return
     own = open_meter(config.world, config.dialogue).suites(config.evaluation, config.seed)

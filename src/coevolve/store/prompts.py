@@ -15,17 +15,16 @@ from coevolve.system import cache_folder
 FACT = "prompts"  # in the manifest
 
 
-def prompts_fact(config: Config, known: object = None) -> dict[str, dict[str, str]]:
+def prompts_fact(name: str, known: object = None) -> dict[str, dict[str, str]]:
     """What the manifest keeps of the prompts: file and text of one's own, nothing of those of the package.
 
     Args:
-        config: of the run.
+        name: ``model.prompts``.
         known: what it keeps already, which stays.
 
     Raises:
         ConfigError: the file cannot be read.
     """
-    name = config.model.prompts
     if isinstance(known, dict):
         return {FACT: known}
     if not is_prompt_file(name):
