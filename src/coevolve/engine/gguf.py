@@ -67,8 +67,13 @@ def is_installed() -> bool:
 
 def digest_of(file: Path) -> str:
     """SHA-256 of a file, in hex digits; read once a process unless the file changes."""
-    path, stat = file.resolve(), file.stat()
-    return _digest(path, stat.st_size, stat.st_mtime_ns)
+    return _digest(*_state(file))
+
+
+def _state(file: Path) -> tuple[Path, int, int]:
+    """What changes with a file's content."""
+    stat = file.stat()
+    return file.resolve(), stat.st_size, stat.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=64)
@@ -135,12 +140,17 @@ def _make(reader: GGUFReader, file: Path, final: Path, about: Mapping[str, str])
 
 
 def config_of(file: Path) -> dict[str, Any]:
-    """What config.json will say of a file's model; reads no weights.
+    """What config.json will say of a file's model; reads no weights. The file is read once a process.
 
     Raises:
         ModelError: as ``dequantised``.
     """
-    return _config(opened(file), file)
+    return dict(_config_of(*_state(file)))
+
+
+@functools.lru_cache(maxsize=8)
+def _config_of(path: Path, size: int, changed_ns: int) -> dict[str, Any]:
+    return _config(opened(path), path)
 
 
 def opened(file: Path) -> GGUFReader:
@@ -381,6 +391,7 @@ def _card(said: Mapping[str, Any], file: Path, about: Mapping[str, str]) -> str:
         "license_name": said.get("general.license.name"),
         "license_link": said.get("general.license.link"),
         "base_model": source,
+        "library_name": "transformers",
     }
     head = {key: value for key, value in {**stated, **about}.items() if value}
     name = said.get("general.name", file.stem)

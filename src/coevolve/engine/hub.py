@@ -86,6 +86,12 @@ def is_model_name(name: str) -> bool:
     return name in PACKAGED or is_hub_id(name)
 
 
+def is_made_here(name: str) -> bool:
+    """Whether a model's folder is made in our cache: of a GGUF file, or of a packaged one."""
+    path = Path(name).expanduser()
+    return gguf.is_gguf(path) or (name in PACKAGED and not path.exists())
+
+
 def config_before(name: str) -> Mapping[str, Any] | None:
     """What config.json will say of a model whose folder is not here yet, as far as that is known.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coevolve.engine.hub import fetch_model, is_made_here
 from coevolve.errors import ConfigError, RunError
 from coevolve.evaluation.oracle import refuse_oracle
 from coevolve.export.cards import RunFacts, shown
@@ -138,8 +139,11 @@ def _model_writers(
 ) -> dict[str, Callable[[Path], None]]:
     """By agent, the one that answers first."""
     config = with_own_prompts(folder)
+    if config.model.path and is_made_here(config.model.path):
+        fetch_model(config.model.path)  # no download, and the cache may have been emptied since
     world, example = open_world(config.world_settings), world_named(config.world).example
-    origin = Origin(facts, world.contract, example, world.base_model(), config.model, config.lora.enabled)
+    calls = ("```output", *(("\n```\n",) if config.tool.call_at == "fence" else ())) if config.tool.enabled else ()
+    origin = Origin(facts, world.contract, example, world.base_model(), config.model, config.lora.enabled, calls)
     writers: dict[str, Callable[[Path], None]] = {}
     for agent in sorted(facts.agents, key=lambda agent: agent.id != facts.answerer):
         if agent.trained:

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from coevolve.config.resources import ModelSection
 from coevolve.engine.base import ADAPTER_CONFIG, ADAPTER_FILE
+from coevolve.engine.hub import is_made_here, is_model_name
 from coevolve.export import cards
 from coevolve.methods.reporting import at, iterations
 from coevolve.types import PROPOSER, AgentSpec
@@ -21,7 +22,7 @@ from coevolve.worlds.base import SUITES, Contract, PromptContext
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-Licence = dict[str, Any]  # license, license_name, license_link: those that the base model's card states
+_LICENCE = ("license", "license_name", "license_link")
 
 _PARTS = {".json", ".safetensors", ".txt", ".model", ".jinja"}  # the optimiser's state is no part of a model
 _UNTESTED = "Nobody has tested it for safety, bias or facts; it is for research."
@@ -42,6 +43,7 @@ class Origin:
         base: folder of the base model.
         model: the section that names it.
         lora: the agents are adapters.
+        calls: strings in an answer where a tool result is due.
     """
 
     run: cards.RunFacts
@@ -50,12 +52,19 @@ class Origin:
     base: Path
     model: ModelSection
     lora: bool
+    calls: tuple[str, ...] = ()
 
     @property
     def base_name(self) -> str:
-        """A folder by its name, a model of a hub as it is; empty for the world's own."""
+        """A folder or a file by its name, a model of a hub or a package as it is; empty for the world's own."""
         given = self.model.path or ""
-        return self.base.name if Path(given).is_dir() and given else given
+        is_name = is_model_name(given) and not Path(given).expanduser().exists()
+        return given if is_name else Path(given).name
+
+    @property
+    def is_made_here(self) -> bool:
+        """Whether the base model is a folder of our cache, made of a GGUF file."""
+        return self.model.path is not None and is_made_here(self.model.path)
 
 
 def write_model(path: Path, source: Path, origin: Origin, agent: AgentSpec, iteration: int, *, merge: bool) -> None:
@@ -88,12 +97,12 @@ def write_model(path: Path, source: Path, origin: Origin, agent: AgentSpec, iter
         (path / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     for file in sorted(base.glob("LICEN[CS]E*")):
         shutil.copyfile(file, path / file.name)
-    text = model_card(origin, agent, iteration, licence=_licence_of(base), adapter=origin.lora and not merge)
+    text = model_card(origin, agent, iteration, stated=_stated(base), adapter=origin.lora and not merge)
     (path / "README.md").write_text(text, encoding="utf-8")
 
 
-def _licence_of(base: Path) -> Licence:
-    """The licence that the base model's card states; unknown where it states none."""
+def _stated(base: Path) -> dict[str, str]:
+    """What the base model's card states of its licence and, where it is another's copy, of its own base model."""
     from huggingface_hub import ModelCard  # brings httpx along
 
     file = base / "README.md"
@@ -101,18 +110,17 @@ def _licence_of(base: Path) -> Licence:
         stated = ModelCard.load(file, ignore_metadata_errors=True).data if file.is_file() else {}
     except (OSError, ValueError, yaml.YAMLError):
         return {}
-    keys = ("license", "license_name", "license_link")
-    return {key: str(value) for key in keys if (value := stated.get(key))}
+    return {key: str(value) for key in (*_LICENCE, "base_model") if (value := stated.get(key))}
 
 
-def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, licence: Licence, adapter: bool) -> str:
+def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, stated: Mapping[str, str], adapter: bool) -> str:
     """README.md of an agent's folder.
 
     Args:
         origin: what all agents of the run share.
         agent: which agent.
         iteration: after which iteration.
-        licence: what the base model's card states.
+        stated: what the base model's card says of its licence and origin.
         adapter: the folder holds LoRA matrices that need the base model.
     """
     from huggingface_hub import ModelCardData  # brings httpx along
@@ -121,10 +129,12 @@ def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, licence: Lic
     answers = agent.id == run.answerer
     known = iterations(run.summary)[: iteration + 1]
     started = f"the base model `{cards.inline(base)}`" if base else f"the {run.world} base model of coevolve"
-    stated = licence.get("license_name") or licence.get("license")
+    licence = {key: stated[key] for key in _LICENCE if key in stated}
+    terms = licence.get("license_name") or licence.get("license")
+    id = stated.get("base_model") if origin.is_made_here else base if "/" in base else None  # no folder's name
     header = ModelCardData(
         **licence,
-        base_model=base if adapter and "/" in base else None,  # an id, not a folder's name
+        base_model=id if adapter else None,
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
         tags=run.tags("reinforcement-learning"),
@@ -143,7 +153,7 @@ def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, licence: Lic
         "## Numbers",
         _answerer_table(known) if answers else _pool_table(known, run.answerer_label),
         "## Licence",
-        f"The base model's: {cards.inline(stated)}." if stated else "The base model states none; ask its makers.",
+        f"The base model's: {cards.inline(terms)}." if terms else "The base model states none; ask its makers.",
         "## Limits",
         *(f"- {limit}" for limit in (*agent.limits, _UNTESTED)),
         "## Configuration",
@@ -253,7 +263,7 @@ def _example(origin: Origin, agent: str, *, adapter: bool) -> str:
     """Code that loads the folder and has it write; empty for an agent that the world has no prompt for."""
     contract = origin.contract
     if agent == origin.run.answerer:
-        stops = [*(["```output"] if origin.run.tool else []), *contract.stops(agent)]
+        stops = [*origin.calls, *contract.stops(agent)]
         prompt, how = (
             contract.prompt(agent, PromptContext(origin.example)),
             f"do_sample=False, stop_strings={stops!r}",
@@ -266,8 +276,12 @@ def _example(origin: Origin, agent: str, *, adapter: bool) -> str:
     load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
     if adapter:
         imports.insert(0, "from peft import PeftModel")
+        named = repr(origin.base_name or "BASE-FOLDER")
+        if origin.is_made_here:  # transformers would look for this name on the hub
+            imports.insert(0, "from coevolve.engine.hub import fetch_model")
+            named = f"fetch_model({named})"
         load = [
-            f"base = AutoModelForCausalLM.from_pretrained({origin.base_name or 'BASE-FOLDER'!r})",
+            f"base = AutoModelForCausalLM.from_pretrained({named})",
             "model = PeftModel.from_pretrained(base, folder)",
         ]
     lines = [

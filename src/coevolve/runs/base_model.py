@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from coevolve import permissions
-from coevolve.engine.hub import fetch_model
-from coevolve.errors import RunError
+from coevolve.engine.hub import config_before, fetch_model, is_made_here
+from coevolve.errors import ModelError, RunError
 from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.base import World
 from coevolve.worlds.registry import world_named
@@ -33,7 +33,8 @@ def base_model(world: World) -> Path:
 
 
 def fetch_base(world: str, path: str | None) -> None:
-    """Put a base model on this machine: a hub id that the cache lacks is downloaded, the open world's own model made.
+    """Put a base model on this machine: a hub id that the cache lacks is downloaded, a GGUF file dequantised, the open
+    world's own model made.
 
     Args:
         world: name of the world.
@@ -72,8 +73,22 @@ def check_same_base(known: object, base: Path) -> None:
         )
 
 
-def base_fault(base: Path, known: object) -> str | None:
-    """What is wrong with the base model of a run, None where it is the one whose digest is known, if one is."""
+def base_fault(base: Path, known: object, name: str | None = None) -> str | None:
+    """What is wrong with the base model of a run, None where it is the one whose digest is known, if one is.
+
+    A folder that is made in our cache need not be there: resuming makes it again, if its file can be read.
+
+    Args:
+        base: its folder.
+        known: the digest.
+        name: ``model.path``.
+    """
+    if name and not base.exists() and is_made_here(name):
+        try:
+            config_before(name)
+        except ModelError as error:
+            return f"{error.what} ({error.fix})"
+        return None
     if os.path.isdir(base) and not os.access(base, os.R_OK | os.X_OK, effective_ids=True):
         return f"its folder may not be read: {base}"
     if not any(base.glob("*.safetensors")):

@@ -101,7 +101,8 @@ def diagnose(path: Path) -> Diagnosis:
     start = planned = fault = older = None
     if state is not None:
         config = settings.parsed(state.config, state, path / manifest.NAME)
-        fault = base_fault(open_world(config.world_settings).base_model(), (state.model_extra or {}).get("base"))
+        base, known = open_world(config.world_settings).base_model(), (state.model_extra or {}).get("base")
+        fault = base_fault(base, known, config.model.path)
         older = _refusal(path, state)
         planned = _planned(path, state, findings, run_phases(config))
         hurt = [one for one in findings if one.fault is not None and one.file != manifest.COPY]
