@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -129,7 +129,7 @@ def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, stated: Mapp
     answers = agent.id == run.answerer
     known = iterations(run.summary)[: iteration + 1]
     started = f"the base model `{cards.inline(base)}`" if base else f"the {run.world} base model of coevolve"
-    licence = {key: stated[key] for key in _LICENCE if key in stated}
+    licence: dict[str, Any] = {key: stated[key] for key in _LICENCE if key in stated}
     terms = licence.get("license_name") or licence.get("license")
     id = stated.get("base_model") if origin.is_made_here else base if "/" in base else None  # no folder's name
     header = ModelCardData(
