@@ -12,7 +12,7 @@ from coevolve.config import Config
 from coevolve.engine.planning.budget import memory_plan
 from coevolve.methods.registry import load_config
 from coevolve.runs import speed
-from coevolve.runs.plan import EMBEDDED, Speed, planned, shape_of, workload
+from coevolve.runs.plan import EMBEDDED, Speed, needs_of, planned, shape_of, workload
 from coevolve.runs.speed import foretold, is_timed, measured_speed, outcome_sentence, peak_memory, time_sentence
 from coevolve.worlds.miniature.learner import ASSETS
 
@@ -23,17 +23,22 @@ def configured(*overrides: str) -> Config:
 
 
 def test_a_model_of_ones_own_on_the_cpu_is_timed_and_no_other() -> None:
-    assert is_timed(configured())
-    assert not is_timed(load_config("nano"))
-    assert not is_timed(load_config("qwen3-4b-1gpu"))
+    assert is_timed(needs_of(configured()))
+    assert not is_timed(needs_of(load_config("nano")))
+    assert not is_timed(needs_of(load_config("qwen3-4b-1gpu")))
     keys = ["world=open", "engine.device=cpu", "model.dtype=float32", "lora.enabled=true"]
-    assert not is_timed(load_config("nano", overrides=[*keys, "model.path=somebody/something"])), "it is not here"
+    elsewhere = load_config("nano", overrides=[*keys, "model.path=somebody/something"])
+    assert not is_timed(needs_of(elsewhere)), "it is not here"
 
 
 def test_the_time_that_is_foretold_is_that_of_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "_SECONDS", 0.0)
     config, told = configured(), []
-    facts = foretold(config, [], told.append)
+
+    def expected(of: Config) -> dict[str, object]:
+        return foretold(needs_of(of), lambda rates: planned(of, [], rates), told.append)
+
+    facts = expected(config)
     (line,) = told
     assert "of CPU time" in line
     assert "tokens/s sampled" in line
@@ -42,12 +47,12 @@ def test_the_time_that_is_foretold_is_that_of_the_model_itself(monkeypatch: pyte
     shape = shape_of(config)
     assert shape is not None
     assert facts["memory_bytes"] == memory_plan(shape, workload(config)).peak
-    assert foretold(load_config("qwen3-4b-1gpu"), [], told.append) == {}, "nothing is foretold of a GPU"
+    assert expected(load_config("qwen3-4b-1gpu")) == {}, "nothing is foretold of a GPU"
 
 
 def test_every_rate_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "_SECONDS", 0.0)
-    found = measured_speed(configured("lora.enabled=true"))
+    found = measured_speed(needs_of(configured("lora.enabled=true")))
     assert min(found.sampled, found.read, found.trained) > 0
     assert all(map(math.isfinite, (found.sampled, found.read, found.trained)))
 

@@ -50,7 +50,7 @@ def show_plan(config: Config, *, as_json: bool) -> None:
     sources = chosen(config.evaluation)
     needs = needs_of(config, sources=sources)
     fit, short = fit_here(needs.shape, needs.load), shortages_here(needs, _stem(config))
-    speed = measured_speed(config) if is_timed(config) and not short else None
+    speed = measured_speed(needs) if is_timed(needs) and not short else None
     phases = planned(config, sources, speed)
     if as_json:
         print(plan_json(config.model_dump(), phases, fit, short, suites_json(sources, config.evaluation)))

@@ -31,7 +31,7 @@ from coevolve.runs.base_model import base_digest, check_same_base
 from coevolve.runs.clock import PhaseClock
 from coevolve.runs.journal import Journal, RunSavePoints
 from coevolve.runs.learnable import require_learning
-from coevolve.runs.plan import name_of
+from coevolve.runs.plan import name_of, needs_of, planned
 from coevolve.runs.preflight import Launch
 from coevolve.runs.speed import foretold, outcome_sentence, peak_memory
 from coevolve.runs.stopping import StopRequest
@@ -60,8 +60,9 @@ def start(config: Config, progress: Progress, began: Callable[[Path], None] = la
     config = config.model_copy(update={"engine": engine})
     sources = chosen(config.evaluation)
     preflight.require(Launch(config, _place(config), progress.note, sources=sources))
-    planned = foretold(config, sources, progress.note)
-    return _execute(config, progress, None, sources, began, planned)
+    needs = needs_of(config, sources=sources)
+    expected = foretold(needs, lambda speed: planned(config, sources, speed), progress.note)
+    return _execute(config, progress, None, sources, began, expected)
 
 
 def resume(path: Path, progress: Progress) -> Path:
@@ -133,7 +134,7 @@ def _execute(
     folder: RunFolder | None,
     sources: Sequence[Source],
     began: Callable[[Path], None] = lambda folder: None,
-    planned: Mapping[str, object] | None = None,
+    expected: Mapping[str, object] | None = None,
 ) -> Path:
     """Do the phases that are not finished, in a new folder where none is given."""
     finished = folder.records.finished_phases if folder else []
@@ -147,7 +148,7 @@ def _execute(
             if folder is None:
                 folder = RunFolder.create(_place(config), config)
                 began(folder.path)
-            _work(folder, parts, todo, sources, progress, stop, planned or {})
+            _work(folder, parts, todo, sources, progress, stop, expected or {})
             return folder.path
     except KeyboardInterrupt:
         _leave(folder, "interrupted")
@@ -200,7 +201,7 @@ def _work(
     sources: Sequence[Source],
     progress: Progress,
     stop: StopRequest,
-    planned: Mapping[str, object],
+    expected: Mapping[str, object],
 ) -> None:
     config, rollouts = folder.config, parts.rollouts
     check_same_base(folder.records.facts.get("base"), parts.base)
@@ -213,7 +214,7 @@ def _work(
             "running",
             **({FACTS: suites} if suites else {}),
             **prompts_fact(config.model.prompts, folder.records.facts.get(PROMPTS)),
-            **({"planned": planned} if planned else {}),
+            **({"planned": expected} if expected else {}),
             contract=rollouts.settings.hash,
             base=parts.base_digest,
             sandbox=rollouts.layers,
@@ -256,12 +257,12 @@ def _work(
 
 def _taken(folder: RunFolder, rollouts: LocalRollouts, progress: Progress) -> dict[str, object]:
     """What the run has taken, for its manifest, told beside what was planned; all of its processes are still there."""
-    planned = folder.records.facts.get("planned")
-    if not isinstance(planned, Mapping):
+    expected = folder.records.facts.get("planned")
+    if not isinstance(expected, Mapping):
         return {}
     memory = peak_memory(os.getpid(), rollouts.processes)
     cpu_s = sum(float(str(row.get("cpu_s", 0))) for row in folder.records.timings())
-    if said := outcome_sentence(planned, memory, cpu_s):
+    if said := outcome_sentence(expected, memory, cpu_s):
         progress.note(said)
     return {"taken": {"memory_bytes": memory, "cpu_s": cpu_s}}
 

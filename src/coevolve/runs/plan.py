@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from coevolve.config import Config, SamplingSection, WorldSettings
@@ -191,6 +192,8 @@ class Needs:
         positions: tokens of the longest sequence that the base model was made for; None where it does not say.
         stored: bytes that the run will leave in its folder.
         fetched: bytes that will be downloaded.
+        own: folder of the base model, where it is here and one of the user's own.
+        embedded: the base model is the world's, and its speed is known.
     """
 
     model: str
@@ -199,6 +202,8 @@ class Needs:
     positions: int | None
     stored: int
     fetched: int
+    own: Path | None = None
+    embedded: bool = False
 
 
 def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[Source] | None = None) -> Needs:
@@ -223,6 +228,8 @@ def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[S
         positions=positions if isinstance(positions, int) else None,
         stored=sum(phase.disk_bytes for phase in planned(config, sources) if phase.name not in finished),
         fetched=shape.parameters * 2 if shape and missing else 0,  # models are published in bfloat16
+        own=None if config.model.path is None or missing else open_world(config.world_settings).base_model(),
+        embedded=config.model.path is None and world_named(config.world).sizes is not None,
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coevolve.config import Config, TrainingSection
+from coevolve.config import TrainingSection
 from coevolve.config.acting import Distribution
 from coevolve.config.resources import EngineSettings
 from coevolve.engine.base import SampleRequest, Sampling
@@ -24,27 +24,23 @@ from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import duration
 from coevolve.runs.estimate import Suitability, fit_here
-from coevolve.runs.plan import PlannedPhase, Speed, planned, shape_of, workload
-from coevolve.suites.base import Source
+from coevolve.runs.plan import Needs, PlannedPhase, Speed, needs_of, planned
 from coevolve.system import usable_cores
 from coevolve.types import Batch, Ints, TrainRow
-from coevolve.worlds.registry import open_world, world_named
 
 MOST_PARAMETERS = 2_000_000_000  # of a model that is loaded for this
 _SECONDS = 0.4  # of CPU time that decoding is looked at
 _LEAST_STEPS, _ROWS, _PROMPT, _ROW = 3, 32, 64, 96
 
 
-def is_timed(config: Config) -> bool:
+def is_timed(needs: Needs) -> bool:
     """Whether the speed of a run's model can be measured here: a model of one's own, on the CPU, that is here."""
-    if config.engine.device != "cpu" or config.engine.sampler != "local" or config.model.path is None:
-        return False
-    shape = shape_of(config)
-    here = (open_world(config.world_settings).base_model() / "config.json").is_file()
-    return here and shape is not None and shape.parameters <= MOST_PARAMETERS
+    engine, shape = needs.load.settings.engine, needs.shape
+    on_cpu = engine.device == "cpu" and engine.sampler == "local"
+    return on_cpu and needs.own is not None and shape is not None and shape.parameters <= MOST_PARAMETERS
 
 
-def measured_speed(config: Config) -> Speed:
+def measured_speed(needs: Needs) -> Speed:
     """Tokens per second of CPU time of a run's base model, in this process; the model is loaded and let go again.
 
     Decoding is timed with as many sequences as a worker of the run has, 32 at most, training on one row of 96 tokens.
@@ -52,11 +48,11 @@ def measured_speed(config: Config) -> Speed:
     Raises:
         CoevolveError: the model cannot be used.
     """
-    settings, load = config.engine_settings, workload(config)
-    base = open_world(config.world_settings).base_model()
+    settings, base = needs.load.settings, needs.own
+    assert base is not None, "asked only where it is timed"
     size = len(read_vocabulary(base).texts)
     tokens: Ints = np.random.default_rng(0).integers(size // 2, size, _ROW).astype(np.int32)
-    sampled, read = _sampling(settings, base, tokens[:_PROMPT], min(load.rows, _ROWS))
+    sampled, read = _sampling(settings, base, tokens[:_PROMPT], min(needs.load.rows, _ROWS))
     trained = _training(settings, base, tokens)
     gc.collect()
     return Speed(sampled, read, trained)
@@ -106,36 +102,38 @@ def time_sentence(phases: Iterable[PlannedPhase], cores: int, speed: Speed) -> s
     )
 
 
-def foretold(config: Config, sources: Sequence[Source], note: Callable[[str], None]) -> dict[str, object]:
+def foretold(
+    needs: Needs, phases: Callable[[Speed | None], Sequence[PlannedPhase]], note: Callable[[str], None]
+) -> dict[str, object]:
     """What a run on a CPU is expected to take, for its manifest; the time of a model of one's own is measured and told.
 
     Args:
-        config: of the run.
-        sources: of its suites.
+        needs: of the run.
+        phases: its plan at a speed; None: that of the embedded model.
         note: told in a sentence how long the run will take.
 
     Returns:
         memory_bytes, and cpu_s where the speed of the model is known; empty where the run is on a GPU.
     """
-    if config.engine.device != "cpu":
+    if needs.load.settings.engine.device != "cpu":
         return {}
-    fit = fit_here(shape_of(config), workload(config))
+    fit = fit_here(needs.shape, needs.load)
     found: dict[str, object] = {"memory_bytes": fit.memory.peak} if fit else {}
-    speed = measured_speed(config) if is_timed(config) else None
-    if speed is None and config.model.path is not None:
-        return found
-    phases = planned(config, sources, speed)
+    speed = measured_speed(needs) if is_timed(needs) else None
     if speed is not None:
-        note(time_sentence(phases, usable_cores(), speed))
-    return found | ({"cpu_s": sum(phase.cpu_s for phase in phases)} if speed or world_named(config.world).sizes else {})
+        note(time_sentence(phases(speed), usable_cores(), speed))
+    if speed is None and not needs.embedded:
+        return found
+    return found | {"cpu_s": sum(phase.cpu_s for phase in phases(speed))}
 
 
 def with_time(one: Suitability) -> Suitability:
     """A preset with the time that it takes on this machine, where its model is one that can be timed."""
     config = load_config(one.preset)
-    if not is_timed(config):
+    needs = needs_of(config)
+    if not is_timed(needs):
         return one
-    seconds = sum(phase.cpu_s for phase in planned(config, None, measured_speed(config)))
+    seconds = sum(phase.cpu_s for phase in planned(config, None, measured_speed(needs)))
     return replace(one, needs=f"{one.needs}, {duration(seconds / usable_cores())} at best on {usable_cores()} cores")
 
 
