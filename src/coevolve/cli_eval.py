@@ -57,7 +57,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Prompts of a model: agent0 (with the tool), r-zero, plain, arithmetic, grade-school, or a YAML file.",
+            help="Prompts of a model: agent0 (with the tool), r-zero, plain, arithmetic, grade-school, school, "
+            "or a YAML file.",
         ),
     ] = None,
     contract: Annotated[str | None, typer.Option(metavar="NAME", hidden=True)] = None,
@@ -197,7 +198,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For a model: prompts; agent0, r-zero, plain, arithmetic, grade-school, or a YAML file.",
+            help="For a model: prompts; agent0, r-zero, plain, arithmetic, grade-school, school, or a YAML file.",
         ),
     ] = None,
     contract: Annotated[str | None, typer.Option(metavar="NAME", hidden=True)] = None,

@@ -17,7 +17,7 @@ ANSWERS = AnswerCounts(
     entropy=0.6,
 )  # fmt: skip
 GOOD = Counts(TEXTS, ANSWERS, 4, own=(0.25, 0.5, 1.0), plain=(0.75,))
-EXAMPLES = "arithmetic or grade-school, which show worked examples"
+EXAMPLES = "arithmetic, grade-school or school, which show worked examples"
 
 
 def texts(**changed: Any) -> Counts:

@@ -36,6 +36,7 @@ refusal: cannot be answered
 """
 # What the proposers of the package are shown, worked out here once more.
 ANSWERS = {
+    "Subtract 48 from the sum of 75 and 139. What do you get?": 75 + 139 - 48,
     "What is the product of 36 and 24?": 36 * 24,
     "What is the remainder when 517 is divided by 23?": 517 % 23,
     "Add 148 to 275, then double the result. What number do you get?": 2 * (148 + 275),
@@ -56,7 +57,7 @@ ANSWERS = {
     "Ines earns 12 dollars an hour. She works 6 hours a day. How many dollars does she earn in 5 days?": 12 * 6 * 5,
     "A farmer puts 216 eggs into boxes of 12. How many boxes does he fill?": 216 // 12,
 }
-WITH_EXAMPLES = ("arithmetic", "grade-school")
+WITH_EXAMPLES = ("arithmetic", "grade-school", "school")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def own_file(folder: Path, text: str = MINE) -> str:
 
 
 def test_the_package_has_the_prompts_of_two_papers_plain_ones_and_two_with_examples() -> None:
-    assert packaged_prompts() == ["agent0", "arithmetic", "grade-school", "plain", "r-zero"]
+    assert packaged_prompts() == ["agent0", "arithmetic", "grade-school", "plain", "r-zero", "school"]
     assert [name for name in packaged_prompts() if prompt_file(name).proposer.examples] == list(WITH_EXAMPLES)
 
 

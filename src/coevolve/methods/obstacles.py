@@ -113,7 +113,7 @@ def _questions(texts: TextCounts, setup: Setup) -> Iterator[Obstacle]:
             f"all {texts.well_formed} well-formed questions are the same"
             if only
             else f"only {texts.different} of {texts.well_formed} well-formed questions are different",
-            f"model.prompts with topics (arithmetic, grade-school), or {key} above {heat}"
+            f"model.prompts with topics (arithmetic, grade-school, school), or {key} above {heat}"
             if setup.prompts
             else f"{key} above {heat}",
             fatal=only,

@@ -63,7 +63,7 @@ class Setup:
     def better_prompts(self) -> str:
         """Prompts that small and base models can follow."""
         if self.prompts and not self.led:
-            return "model.prompts=arithmetic or grade-school, which show worked examples"
+            return "model.prompts=arithmetic, grade-school or school, which show worked examples"
         if self.prompts:
             return "model.prompts=FILE with examples that this model can follow"
         return "model.path=MODEL that knows the format of this world"
