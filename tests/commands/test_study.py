@@ -95,7 +95,7 @@ def settings(tiny: Callable[..., list[str]]) -> list[str]:
 @pytest.fixture(scope="module")
 def file(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("study") / "tiny.yaml"
-    common = {key: int(value) for key, _, value in (one.partition("=") for one in settings)}
+    common = {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in settings)}
     content = {"title": "a tiny study", "preset": "nano", "seeds": [1], "set": common, "rows": ROWS}
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from coevolve.curriculum.bleu import bleu
+from coevolve.evaluation import overlap
 from coevolve.evaluation.overlap import LEAST_ALIKE, RUN, matches, words
-from coevolve.harness import overlap
 
 LONG = "a farmer has seven cows and three sheep and sells two of the cows to his neighbour for forty coins"
 OTHER = "how many ways are there to seat nine guests at a round table when two of them refuse to sit together"

@@ -53,8 +53,8 @@ ANSWERS = {
     "get?": (75 - 15) // 4,
     "A garden has 12 rows with 9 tomato plants each. Frost kills 17 plants. How many plants are left?": 12 * 9 - 17,
     "A film lasts 95 minutes and the break lasts 15 minutes. How many minutes do they last together?": 95 + 15,
-    "Ben has 40 dollars and saves 15 dollars every week. How many dollars does he have after 8 weeks?": 40 + 8 * 15,
-    "Ines earns 12 dollars an hour. She works 6 hours a day. How many dollars does she earn in 5 days?": 12 * 6 * 5,
+    "Ben mows 6 lawns for 20 dollars each and spends 25 dollars on gas. How many dollars are left?": 6 * 20 - 25,
+    "A baker gets 90 dollars a shift, and 35 more on Sundays. How many dollars are 4 Sundays?": 4 * (90 + 35),
     "A farmer puts 216 eggs into boxes of 12. How many boxes does he fill?": 216 // 12,
 }
 WITH_EXAMPLES = ("arithmetic", "grade-school", "school")

@@ -1,4 +1,4 @@
-// One held-out problem, answered by the base model and by the last executor. Colour says right or wrong here.
+// One held-out problem, answered by the base model and by the last one that was measured. Colour says right or wrong here.
 
 const rightOrWrong = (right) => el("span", { class: `verdict ${right ? "right" : "wrong"}` }, right ? "✓ right" : "✕ wrong");
 
@@ -17,7 +17,7 @@ async function drawBeforeAfter() {
     el("p", { class: "question" }, spelled(tasks.question[last])),
     el("p", { class: "facts" }, el("span", { class: "truth" }, "truth ", el("b", {}, spelled(tasks.truth[last])), " · known to the meter only")),
     el("div", { class: "pair" }, answeredBy("Base model", false, before[0]), answeredBy(`After iteration ${tasks.iteration[last]}`, true, now[0])),
-    el("p", { class: "found" }, "One of the problems that the base model got wrong and the last executor gets right in every sample. ",
+    el("p", { class: "found" }, "One of the problems that the base model got wrong and the last iteration gets right in every sample. ",
       el("button", { type: "button", class: "quiet", onclick: () => showTasks({ origin: "1", text: tasks.task_id[last] }) }, "All answers to it")));
   section.hidden = false;
 }
