@@ -27,7 +27,7 @@ from coevolve.store.folder import RunFolder
 
 ROWS = {
     "full": {},
-    "no-tool": {"title": "no tool", "set": {"tool.enabled": False}},
+    "no-tool": {"title": "no tool", "set": {"tool.enabled": False, "reward.lambda_code": 0}},
     "blocked": {},  # something else lies in its folder
 }
 GOOD = ("full-s1", "no-tool-s1")
