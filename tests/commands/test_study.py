@@ -149,7 +149,8 @@ def test_finished_cells_are_left_alone(lives: dict[str, Life], file: Path) -> No
 def test_a_cell_that_was_killed_and_interrupted_has_the_bytes_of_an_unbroken_run(
     lives: dict[str, Life], file: Path, settings: list[str], cli: Callable[..., object], tmp_path: Path
 ) -> None:
-    overrides = [f"--set={one}" for one in (*settings, "seed=1", f"run.dir={tmp_path / 'run'}", "tool.enabled=false")]
+    of_the_cell = ("seed=1", f"run.dir={tmp_path / 'run'}", "tool.enabled=false", "reward.lambda_code=0")
+    overrides = [f"--set={one}" for one in (*settings, *of_the_cell)]
     ended = cli("run", "agent0", "--preset", "nano", "--quiet", *overrides)
     assert ended.code == 0, ended.stderr  # type: ignore[attr-defined]
     cell = file.parent / "cells/no-tool-s1"

@@ -58,7 +58,8 @@ let kept = null;  // what stands at the upper edge, while the page changes
 // what is above it may have become longer or shorter.
 function keepingPlace(work) {
   if (!kept) {  // else figures are still without their height: what was seen before them counts
-    const part = [...document.querySelectorAll("main section, main .figures, #browser, #time")].findLast((node) => node.getBoundingClientRect().top < 80);
+    // What is hidden has no place on the page: it would count as standing at the upper edge.
+    const part = [...document.querySelectorAll("main section, main .figures, #browser, #time")].findLast((node) => node.getClientRects().length && node.getBoundingClientRect().top < 80);
     kept = { y: window.scrollY, part, top: part?.getBoundingClientRect().top };
   }
   try {
