@@ -129,8 +129,6 @@ class TrainSolver:
         for n, part in enumerate(np.array_split(order, section.minibatches)):
             chosen = [flat[i] for i in part]
             rows = minibatch_rows(chosen, section.loss, config.sampling.max_tokens, section.micro_batch)
-            if section.kl == 0:  # without a KL term a row without advantage has no gradient: weighted, not computed
-                rows = [row for row, x in zip(rows, chosen, strict=True) if x.advantage]
             bins = len(P_HAT_EDGES) + 1
             batches.append(
                 Batch(tuple(rows), section.kl, bins, dual_clip=section.dual_clip, kl_gradient=section.kl_gradient)
