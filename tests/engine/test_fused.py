@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from coevolve.engine.local.fused import FusedDecoder, can_fuse
+from coevolve.engine.local.fused import FusedDecoder, Matrix, can_fuse
 from coevolve.engine.local.growing import GrowingPasses, SlotCache
 
 SIZES: dict[str, Any] = {
@@ -55,6 +55,26 @@ def logits(mine: GrowingPasses) -> torch.Tensor:
     mine.forward(TEXTS, rows, np.zeros(3, np.int64), np.array([7, 1, 12]))
     mine.forward(TEXTS, rows[:2], np.array([7, 1]), np.array([1, 18]))
     return mine.forward(TEXTS, rows, np.array([8, 19, 12]), np.ones(3, np.int64))
+
+
+@pytest.fixture(params=[True, False], ids=["packed", "plain"], autouse=True)
+def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With and without a copy of every matrix in oneDNN's layout, which only large ones get."""
+    monkeypatch.setattr("coevolve.engine.local.fused.ONEDNN", 1 if request.param else 1 << 30)
+    return bool(request.param)
+
+
+def test_large_matrices_are_packed_where_onednn_is(packed: bool) -> None:
+    weight, bias = torch.randn(30, 20), torch.randn(30)
+    own = Matrix(weight, bias)
+    if torch.backends.mkldnn.is_available():
+        assert (own._packed is not None) == packed
+    assert Matrix(weight.bfloat16(), None)._packed is None
+    for rows in (1, 7, 40):
+        x, states = torch.randn(rows, 20), torch.randn(rows, 30)
+        expected = x @ weight.t() + bias
+        torch.testing.assert_close(own(x), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(own.added(states.clone(), x), expected + states, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["llama", "llama3", "qwen2", "qwen3"])

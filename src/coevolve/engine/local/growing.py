@@ -72,7 +72,7 @@ class GrowingPasses:
         for part in _portions(widths[order]):
             chosen = order[part]
             hidden = self._pass(self._cache, texts, rows[chosen], starts[chosen], widths[chosen])
-            logits.append(self._model.lm_head(hidden))
+            logits.append(self._model.lm_head(hidden) if self._fused is None else self._fused.logits(hidden))
         if len(logits) == 1 and (np.diff(order) == 1).all():
             return logits[0]
         inverse = np.empty(len(order), np.int64)

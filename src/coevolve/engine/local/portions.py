@@ -10,6 +10,7 @@ PREFILL_TOKENS = 16384  # padded tokens of one prefill pass of the sampler over 
 PACKED_TOKENS = 4096  # tokens of one pass of the sampler over a growing cache
 SCORES = 1 << 22  # attention scores that a pass over several tokens of a row has alive at once, 16 MB in fp32
 GROWTH = 32  # positions; the capacity of a growing cache is a multiple of it
+ONEDNN = 1 << 18  # numbers of a matrix in float32 from which on the sampler on a CPU has a copy in oneDNN's layout
 PREFIX_BLOCK = 128  # tokens of a shared prefix that are computed at once
 PREFIX_LEAST = 32  # tokens from which on a shared beginning is a prefix of its own
 MASKED = -1e9  # additive; finite, so that a fully masked row of padding gives no NaN

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from coevolve.engine.local.portions import CACHED, GROWTH, LOGITS, PORTION, length_bucket, row_bucket
+from coevolve.engine.local.portions import CACHED, GROWTH, LOGITS, ONEDNN, PORTION, length_bucket, row_bucket
 from coevolve.engine.planning.shapes import ATTENTION, MATRICES, MLP, ModelShape
 
 When = Literal["always", "training", "sampling"]
@@ -233,9 +233,17 @@ def beside_bytes(shape: ModelShape, workers: int) -> int:
 
 
 def joined_bytes(shape: ModelShape, itemsize: int) -> int:
-    """Copies that the local sampler makes on CPU of queries, keys and values as one matrix: w L (Q + 2 K) H."""
-    numbers = sum(rows * columns for rows, columns in map(shape.matrix, ATTENTION[:3]))
-    return itemsize * shape.layers * numbers
+    """Copies that the local sampler makes on CPU of queries, keys and values as one matrix: w L (Q + 2 K) H.
+
+    In float32 it copies the other large matrices as well: 4 L (H Q + 3 H I) and 4 V H.
+    """
+    numbers = {name: rows * columns for name, (rows, columns) in ((name, shape.matrix(name)) for name in MATRICES)}
+    joined = shape.layers * sum(numbers[name] for name in ATTENTION[:3])
+    if itemsize == FP32:
+        others = [numbers["o_proj"], numbers["gate_proj"] + numbers["up_proj"], numbers["down_proj"]]
+        joined += shape.layers * sum(n for n in others if n >= ONEDNN)
+        joined += shape.vocab * shape.hidden if shape.vocab * shape.hidden >= ONEDNN else 0
+    return itemsize * joined
 
 
 def merged_bytes(shape: ModelShape, itemsize: int) -> int:
