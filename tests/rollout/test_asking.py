@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coevolve.config import Config
@@ -46,6 +47,18 @@ def test_a_group_shares_its_topic_unless_it_is_the_whole_batch() -> None:
     assert len({x.topic for x in asked}) == 3
     assert len({x.topic for x in subjects(Asking(), 6, seed=1, group_size=6)}) == 3
     assert subjects(Asking(), 6, seed=1, group_size=64) == subjects(Asking(), 6, seed=1, group_size=1)
+
+
+def test_openings_are_those_of_the_topic_and_all_of_them_come() -> None:
+    class Opened(Asking):
+        openings: Mapping[str, Sequence[str]] = {"ships": ("A ship", "The ship"), "tea": ("Tea",)}
+
+    asked = subjects(Opened(), 60, seed=2)
+    assert {x.opening for x in asked if x.topic == "ships"} == {"A ship", "The ship"}
+    assert {x.opening for x in asked if x.topic == "tea"} == {"Tea"}
+    assert {x.opening for x in asked if x.topic == "bees"} == {""}
+    grouped = subjects(Opened(), 60, seed=2, group_size=10)
+    assert all(len({x.opening for x in grouped[begin : begin + 10]}) == 1 for begin in range(0, 60, 10))
 
 
 def test_nothing_is_asked_for_where_there_are_no_topics() -> None:

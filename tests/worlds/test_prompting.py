@@ -36,7 +36,15 @@ refusal: cannot be answered
 """
 # What the proposers of the package are shown, worked out here once more.
 ANSWERS = {
-    "Subtract 48 from the sum of 75 and 139. What do you get?": 75 + 139 - 48,
+    "Ben has 52 shells. He gives 17 of them to his sister. How many shells does he have left?": 52 - 17,
+    "A garden has 12 rows of 15 trees. How many trees does it have?": 12 * 15,
+    "What is the difference between 903 and 458?": 903 - 458,
+    "A bus drives 80 kilometers an hour. How many kilometers does it drive in 3 hours?": 80 * 3,
+    "Subtract 48 from the sum of 175 and 139. What do you get?": 175 + 139 - 48,
+    "Rosa saves 4 dollars a day. She has 9 dollars. How many dollars does she have after 6 days?": 9 + 4 * 6,
+    "Mia buys 6 notebooks for 3 dollars each. How many dollars does she pay?": 6 * 3,
+    "Omar shares 60 stickers equally among 4 friends. How many stickers does each friend get?": 60 // 4,
+    "What is the sum of 17, 38 and 64?": 17 + 38 + 64,
     "What is the product of 36 and 24?": 36 * 24,
     "What is the remainder when 517 is divided by 23?": 517 % 23,
     "Add 148 to 275, then double the result. What number do you get?": 2 * (148 + 275),
@@ -122,7 +130,7 @@ def test_worked_problems_of_proposers_are_well_formed_and_their_answers_true(tmp
         assert last_boxed(example.assistant) == str(ANSWERS[question])
         said = example.user.removeprefix(file.task.partition("{")[0]).removesuffix(".").split(", ", 1)
         assert said[0] in file.topics
-        assert said[1] in file.levels
+        assert said[1:] == [] if not file.levels else said[1] in file.levels
     assert len({example.user for example in file.examples}) == len(file.examples)
 
 
@@ -167,6 +175,14 @@ def test_a_proposers_prompt_names_topic_and_level_and_ends_with_its_opening(tmp_
     first = PromptContext(topic=found.topics[0], level=found.levels[0])
     assert found.prompt(PROPOSER) == found.prompt(PROPOSER, first), "who names none is told the first"
     assert asked.partition("<|im_start|>user\nWrite one new problem: a remainder, small")[0] in found.prompt(PROPOSER)
+
+
+def test_a_question_of_a_topic_may_be_made_to_begin_with_words_of_the_file(tmp_path: Path) -> None:
+    found = contract(families.qwen(tmp_path), "school")
+    asked = found.prompt(PROPOSER, PromptContext(topic="rows", opening="A hall has"))
+    assert asked.endswith("new problem: rows.<|im_end|>\n<|im_start|>assistant\n<question>A hall has")
+    assert found.proposer_opening == "<question>", "that of all texts"
+    assert set(found.openings) == set(found.topics)
 
 
 def test_the_name_of_prompts_tells_all_that_is_in_their_file(tmp_path: Path) -> None:
@@ -233,6 +249,9 @@ SOLVED = 'solver: {task: "{question}"}\n'
         (SOLVED + 'proposer: {task: "On {topic}."}', "proposer.topics"),
         (SOLVED + "proposer: {task: Write., levels: [easy]}", "proposer.levels"),
         (SOLVED + 'proposer: {task: "On {topic}.", topics: [a, a]}', "proposer.topics"),
+        (SOLVED + 'proposer: {task: "{topic}", topics: [a], openings: {b: [A]}}', "proposer.openings.b"),
+        (SOLVED + 'proposer: {task: "{topic}", topics: [a], openings: {a: []}}', "proposer.openings.a"),
+        (SOLVED + 'proposer: {task: "{topic}", topics: [a], openings: {a: [" "]}}', "proposer.openings.a"),
         (SOLVED + "proposer: {task: W., examples: [{user: W., assistant: 'What? \\boxed{3}'}]}", "<question>"),
         (SOLVED + "proposer: {task: W., examples: [{user: W., assistant: '<question>A?</question>'}]}", "boxed"),
         (

@@ -46,14 +46,15 @@ def read_questions(
     opening = world.contract.proposer_opening
     out = []
     for i, trajectory in enumerate(texts):
-        text = after_last_output(opening + trajectory.text)
+        context = asked[i] if asked else NO_CONTEXT
+        text = after_last_output(opening + context.opening + trajectory.text)
         question = written_question(text) if trajectory.stop is StopReason.EOS else None
         task = None
         own = last_boxed(text)
         answered = own is not None or not own_answer
         if question is not None and answered and world.is_well_formed(question):
             task = task_of(world, origin, f"{prefix}-{i:04d}", question, turns, own)
-        out.append(Written(trajectory, question or "", task, asked[i] if asked else NO_CONTEXT))
+        out.append(Written(trajectory, question or "", task, context))
     return out
 
 

@@ -85,7 +85,8 @@ def write(
 
 
 def subjects(contract: Contract, n: int, *, seed: int, group_size: int = 1) -> list[PromptContext]:
-    """What ``n`` texts of the proposer are asked for: topics and levels in turn, each round in an order of its own.
+    """What ``n`` texts of the proposer are asked for: topics and levels in turn, each round in an order of its own, and
+    of the openings of its topic one at random.
 
     Args:
         contract: has the topics and levels; without any the contexts are empty.
@@ -98,7 +99,12 @@ def subjects(contract: Contract, n: int, *, seed: int, group_size: int = 1) -> l
     groups = -(-n // size)
     topics = _in_turn(contract.topics, groups, seed_of(seed, "topics"))
     levels = _in_turn(contract.levels, groups, seed_of(seed, "levels"))
-    contexts = [PromptContext(topic=topic, level=level) for topic, level in zip(topics, levels, strict=True)]
+    drawn = np.random.default_rng(seed_of(seed, "openings"))
+    contexts = []
+    for topic, level in zip(topics, levels, strict=True):
+        openings = contract.openings.get(topic, ())
+        opening = openings[int(drawn.integers(len(openings)))] if openings else ""
+        contexts.append(PromptContext(topic=topic, level=level, opening=opening))
     return [contexts[i // size] for i in range(n)]
 
 

@@ -7,7 +7,7 @@ reach the oracle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +26,7 @@ class PromptContext:
     kind: str = ""  # the family of tasks to write, or of the one to answer; empty: any
     topic: str = ""  # that a proposer is asked for, one of the contract's
     level: str = ""  # likewise: how hard
+    opening: str = ""  # words that its question is made to begin with, behind the contract's own opening
 
 
 NO_CONTEXT = PromptContext()
@@ -40,6 +41,7 @@ class Contract(Protocol):
     refusal: str  # what a solver may box where a question cannot be answered; empty: it is told of nothing of the kind
     topics: tuple[str, ...]  # that a proposer is asked for in turn; none: its prompt names no topic
     levels: tuple[str, ...]  # likewise: how hard
+    openings: Mapping[str, Sequence[str]]  # by topic: words of which its questions begin with one, drawn at random
 
     def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
         """The prompt that makes the model write a task (a proposer), or answer one (anybody else).

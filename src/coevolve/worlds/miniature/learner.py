@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coevolve.errors import ConfigError, ModelError
@@ -22,6 +23,7 @@ class MiniatureContract:
     name = "miniature"
     tool_opening = "a:\n```python\n"
     proposer_opening = OPEN
+    openings: Mapping[str, Sequence[str]] = {}
     refusal = ""
     topics: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()

@@ -111,6 +111,7 @@ class OpenContract:
         self._beginning, self._chat = vocabulary.beginning, chat if file.form == "auto" else None
         self.refusal = file.refusal
         self.topics, self.levels = tuple(file.proposer.topics), tuple(file.proposer.levels)
+        self.openings = file.proposer.openings
         self.proposer_opening = self.opening(PROPOSER)
         proposer = self.prompt(PROPOSER)
         begins = [f"\n{self._speakers[0]}:"]
@@ -132,7 +133,7 @@ class OpenContract:
         task = self._proposer.task.replace(TOPIC, topic).replace(LEVEL, level) + self._acting.more_for_proposers
         kind = f"\n\nIts kind: {context.kind}." if context.kind else ""
         shown = "".join(f"\n\nA problem that exists already:\n{text}" for text in context.examples)
-        return self._written(self._proposer, task + kind + shown) + self.proposer_opening
+        return self._written(self._proposer, task + kind + shown) + self.proposer_opening + context.opening
 
     def opening(self, agent: str) -> str:
         """What the agent's text is made to begin with; in plain text it stands behind a space, as examples do."""

@@ -44,6 +44,7 @@ class ProposerPrompts(AgentPrompts):
 
     topics: list[str] = Field(default_factory=list)
     levels: list[str] = Field(default_factory=list)
+    openings: dict[str, list[str]] = Field(default_factory=dict)  # by topic: what its questions begin with, in turn
 
 
 class PromptFile(Section):
@@ -171,6 +172,11 @@ def _faults(file: PromptFile) -> list[tuple[str, str, str]]:
             found.append((f"proposer.{key}", what, f"a list proposer.{key} and {placeholder} in the task, or neither"))
         if len(set(values)) < len(values) or not all(value.strip() for value in values):
             found.append((f"proposer.{key}", "holds an empty entry, or one twice", "name each once"))
+    for topic, openings in file.proposer.openings.items():
+        if topic not in file.proposer.topics:
+            found.append((f"proposer.openings.{topic}", "is the opening of no topic", "name it in proposer.topics"))
+        elif not openings or not all(opening.strip() for opening in openings):
+            found.append((f"proposer.openings.{topic}", "is empty", "write one beginning of a question, or several"))
     return found
 
 
