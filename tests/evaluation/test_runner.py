@@ -246,6 +246,23 @@ def test_a_users_file_is_a_suite_with_figures_of_its_own(meter, policy, scripted
     assert {name: len(answers) for name, answers in found.trajectories.items()} == {"own-sums": 6, "greedy-own-sums": 2}
 
 
+def test_greedy_answers_alone_stand_in_the_place_of_sampled_ones(meter, policy, scripted, tmp_path) -> None:
+    file = tmp_path / "sums.jsonl"
+    lines = [{"question": "What is 1 + 1?", "answer": "2"}, {"question": "What is 2 + 2?", "answer": "4"}]
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    rollouts, suite = scripted(lambda task, sample: ("2", 1)), own_suite(file, 0)
+    found = evaluate(rollouts, policy, [suite], seed=0)
+    assert [call.greedy for call in rollouts.calls] == [True]
+    assert (suite.prompts, suite.answers) == (2, 2)
+    rates = {"mean": 0.5, "n": 2, "k": 1, "ci95": found.row["sums"]["ci95"], "greedy": 0.5, "majority": 0.5}
+    assert found.row == {"sums": rates | {"tool_calls": 1.0, "no_answer": 0.0, "cut_off": 0.0}}
+    assert [(row["samples_right"], row["k"], row["greedy_right"]) for row in found.problems] == [
+        (1, 1, True),
+        (0, 1, False),
+    ]
+    assert {name: len(answers) for name, answers in found.trajectories.items()} == {"greedy-own-sums": 2}
+
+
 def test_suites_of_a_part_may_ask_for_different_numbers_of_answers(meter, policy, scripted) -> None:
     one, other = transfer(meter)
     rollouts = scripted(lambda task, sample: (true_answer(task) if sample == 0 else None, 0))

@@ -114,6 +114,11 @@ def minutes(hour: int, minute: int, half: str) -> int:
 
 
 STORIES: tuple[Rule, ...] = (
+    (r"W has N W, and W has N\. W have in total\?", lambda a, b: a + b),
+    (r"W is N centimeters tall, and W is N centimeters tall\. W", lambda a, b: a - b),
+    (r"A W costs N dollars, and a W costs N times as much\. W", lambda p, k: p * k),
+    (r"W (?:does|learns|swims|answers) N W every day\. W is that in N days\?", lambda n, d: n * d),
+    (r"A W had N W last year and has N more now\. W", lambda a, b: a + b),
     (r"W buys N W at N dollars each\. W", lambda n, p: n * p),
     (r"There are N W in a W\. W takes out N of them\. W", lambda a, b: a - b),
     (r"W gives N W to N friends\. Every friend gets the same number of W\. W", lambda total, n: Fraction(total, n)),
@@ -308,7 +313,7 @@ def test_the_documentation_has_the_sets_as_they_are(problems) -> None:
         levels = sorted({problem.level for problem in problems[name]})
         assert cells[1:3] == ["200", f"`{levels[0]}` to `{levels[-1]}`"]
         assert f"`{own.digest[:8]}`" in cells[4]
-    assert f"{len(SETS['word-problems'].forms)} situations" in table
+    assert f"{len({form.make for form in SETS['word-problems'].forms})} situations" in table
 
 
 def test_no_problem_is_a_worked_example_of_a_packaged_prompt(problems) -> None:

@@ -37,14 +37,16 @@ refusal: cannot be answered
 # What the proposers of the package are shown, worked out here once more.
 ANSWERS = {
     "Ben has 52 shells. He gives 17 of them to his sister. How many shells does he have left?": 52 - 17,
-    "A garden has 12 rows of 15 trees. How many trees does it have?": 12 * 15,
+    "A school has 12 classes with 15 children in each. How many children go to the school?": 12 * 15,
     "What is the difference between 903 and 458?": 903 - 458,
-    "A bus drives 80 kilometers an hour. How many kilometers does it drive in 3 hours?": 80 * 3,
+    "A truck drives 80 miles every hour. How far does it get in 3 hours?": 80 * 3,
     "Subtract 48 from the sum of 175 and 139. What do you get?": 175 + 139 - 48,
     "Rosa saves 4 dollars a day. She has 9 dollars. How many dollars does she have after 6 days?": 9 + 4 * 6,
-    "Mia buys 6 notebooks for 3 dollars each. How many dollars does she pay?": 6 * 3,
-    "Omar shares 60 stickers equally among 4 friends. How many stickers does each friend get?": 60 // 4,
+    "Mia buys 6 tickets and each ticket costs 3 dollars. What is the total price in dollars?": 6 * 3,
+    "Omar shares 60 grapes equally among 4 children. How many grapes does each child get?": 60 // 4,
     "What is the sum of 17, 38 and 64?": 17 + 38 + 64,
+    "What is the average of 14, 21 and 28?": (14 + 21 + 28) // 3,
+    "What is the value of (17 + 8) * 6 - 35?": (17 + 8) * 6 - 35,
     "What is the product of 36 and 24?": 36 * 24,
     "What is the remainder when 517 is divided by 23?": 517 % 23,
     "Add 148 to 275, then double the result. What number do you get?": 2 * (148 + 275),
@@ -179,8 +181,8 @@ def test_a_proposers_prompt_names_topic_and_level_and_ends_with_its_opening(tmp_
 
 def test_a_question_of_a_topic_may_be_made_to_begin_with_words_of_the_file(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path), "school")
-    asked = found.prompt(PROPOSER, PromptContext(topic="rows", opening="A hall has"))
-    assert asked.endswith("new problem: rows.<|im_end|>\n<|im_start|>assistant\n<question>A hall has")
+    asked = found.prompt(PROPOSER, PromptContext(topic="groups", opening="A shop has"))
+    assert asked.endswith("new problem: groups.<|im_end|>\n<|im_start|>assistant\n<question>A shop has")
     assert found.proposer_opening == "<question>", "that of all texts"
     assert set(found.openings) == set(found.topics)
 

@@ -33,7 +33,9 @@ class EvaluationSection(Section):
         "word-problems, gym:SET, or names of benchmarks; one text with commas between them will do",
     )
     suite_samples: int = Field(
-        4, ge=1, description="answers per problem of a suite at the sampling temperature; a greedy one is added"
+        4,
+        ge=0,
+        description="answers per problem of a suite at the sampling temperature; a greedy one is added; 0 = it alone",
     )
     suite_limit: int = Field(0, ge=0, description="problems that are measured of each suite at most; 0 = all")
     suite_data: str | None = Field(

@@ -145,11 +145,12 @@ def forced_fence_control(
 def _measure(asked: Asked, suites: Sequence[Suite], seed: int, judge: Judge) -> list[Measured]:
     problems = {suite: suite.load() for suite in suites}
     sampled: dict[Suite, Answered] = {}
-    for purpose, samples in dict.fromkeys((_purpose(suite), suite.samples) for suite in suites):
+    for purpose, samples in dict.fromkeys((_purpose(suite), suite.samples) for suite in suites if suite.samples):
         batch = {suite: x for suite, x in problems.items() if (_purpose(suite), suite.samples) == (purpose, samples)}
         sampled |= _ask(asked, batch, samples, judge, seed=_stream(seed, purpose))
     once = {suite: x for suite, x in problems.items() if suite.greedy}
     greedy = _ask(partial(asked, greedy=True), once, 1, judge, seed=_stream(seed, "greedy"))
+    sampled |= {suite: answered for suite, answered in greedy.items() if not suite.samples}
     return [Measured(suite, x, sampled[suite], greedy.get(suite)) for suite, x in problems.items()]
 
 

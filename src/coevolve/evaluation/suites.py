@@ -94,7 +94,7 @@ def row_of_suite(measured: Measured) -> dict[str, object]:
     """
     scores = measured.sampled.scores
     found = statistics.estimate(scores.rates)
-    row: dict[str, object] = {"mean": found.mean, "n": found.n, "k": measured.suite.samples, "ci95": found.ci95}
+    row: dict[str, object] = {"mean": found.mean, "n": found.n, "k": scores.right.shape[1], "ci95": found.ci95}
     if measured.greedy is None:
         return row
     answers = [answer for group in measured.sampled.groups for answer in group]
@@ -136,6 +136,6 @@ def problem_rows(measured: Measured) -> list[dict[str, object]]:
 
 def trajectories_by_set(measured: Sequence[Measured]) -> dict[str, tuple[Trajectory, ...]]:
     """All answers; greedy ones of a set under "greedy-<set>"."""
-    sets = [(set_name(one.suite), one.sampled) for one in measured]
+    sets = [(set_name(one.suite), one.sampled) for one in measured if one.sampled is not one.greedy]
     sets += [(f"greedy-{set_name(one.suite)}", one.greedy) for one in measured if one.greedy]
     return {name: tuple(t for group in answered.groups for t in group) for name, answered in sets}

@@ -18,7 +18,8 @@ def described(source: Source, loaded: Loaded, section: EvaluationSection) -> str
     n = min(section.suite_limit, size) if section.suite_limit else size
     part = f"{n:,} of {size:,} problems" if n < size else f"{n:,} problem{'s' if n > 1 else ''}"
     k = section.suite_samples
-    answers = f"{k} answers and a greedy one" if k > 1 else "an answer and a greedy one"
+    sampled = {0: "", 1: "an answer and "}.get(k, f"{k} answers and ")
+    answers = f"{sampled}a greedy one" if sampled else "a greedy answer"
     return f"{source.name}: {part}, {answers} to each; {source.licence}; {loaded.copy}, digest {loaded.digest[:12]}"
 
 

@@ -40,7 +40,7 @@ SETS: Mapping[str, OwnSet] = {
         SUMS, "Arithmetic in words and symbols", "47ec536a59e20a73d86837d85ff74738b4a5e5e681f3a103f6f5cde12f37a948"
     ),
     "word-problems": OwnSet(
-        STORIES, "Word problems of grade school", "ecbe0e20e5122bc80e72365de3c9a280c828c31ce7ba6badcfa2596bcec01e22"
+        STORIES, "Word problems of grade school", "1820de1decb0f90cba6ddc5436abde46b4a80b30c5bb5316dd3dd952343243e7"
     ),
 }
 

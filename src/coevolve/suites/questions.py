@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 
 
@@ -20,6 +21,12 @@ class Form:
     make: Callable[[Random], tuple[str, int]]
     level: str
     topic: str
+
+
+def mixed(forms: Sequence[Form], levels: str) -> tuple[Form, ...]:
+    """Forms whose levels are these digits in this order; those of a level come in turn."""
+    turns = {level: cycle([form for form in forms if form.level == level]) for level in set(levels)}
+    return tuple(next(turns[level]) for level in levels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 
 from coevolve.suites.long_stories import LONG_STORIES
-from coevolve.suites.questions import Form, several, someone
+from coevolve.suites.questions import Form, mixed, several, someone
 
 
 def _cost(draw: Random) -> tuple[str, int]:
@@ -236,6 +236,45 @@ def _bakeries(draw: Random) -> tuple[str, int]:
     ), more * days
 
 
+def _together(draw: Random) -> tuple[str, int]:
+    (one, other), a, b = several(draw, 2), draw.randint(14, 95), draw.randint(14, 95)
+    things = draw.choice(("postcards", "shells", "coins", "pencils", "badges"))
+    return f"{one} has {a} {things}, and {other} has {b}. How many {things} do the two of them have in total?", a + b
+
+
+def _taller(draw: Random) -> tuple[str, int]:
+    (one, other), a, more = several(draw, 2), draw.randint(121, 168), draw.randint(3, 29)
+    return (
+        f"{one} is {a + more} centimeters tall, and {other} is {a} centimeters tall. "
+        f"By how many centimeters is {one} taller?"
+    ), more
+
+
+def _dearer(draw: Random) -> tuple[str, int]:
+    price, k = draw.randint(6, 45), draw.randint(3, 9)
+    small, large = draw.choice((("chair", "sofa"), ("radio", "television"), ("scooter", "motorbike"), ("cup", "vase")))
+    return (
+        f"A {small} costs {price} dollars, and a {large} costs {k} times as much. What does the {large} cost?",
+        k * price,
+    )
+
+
+def _daily(draw: Random) -> tuple[str, int]:
+    who, n, days = someone(draw), draw.randint(4, 35), draw.randint(5, 28)
+    what = draw.choice(("does {} push-ups", "learns {} words of Spanish", "swims {} lengths", "answers {} letters"))
+    things = what.split("{} ")[1]
+    return f"{who} {what.format(n)} every day. How many {things} is that in {days} days?", n * days
+
+
+def _gained(draw: Random) -> tuple[str, int]:
+    had, more = draw.randint(85, 640), draw.randint(12, 75)
+    place, things = draw.choice((("library", "books"), ("zoo", "animals"), ("village", "houses"), ("choir", "singers")))
+    return (
+        f"A {place} had {had} {things} last year and has {more} more now. How many {things} does it have now?",
+        had + more,
+    )
+
+
 _SHORT = (
     Form(_cost, "1", "shopping"),
     Form(_change, "2", "shopping"),
@@ -263,13 +302,12 @@ _SHORT = (
     Form(_meet, "2", "travel"),
     Form(_eaten, "2", "counting"),
     Form(_bakeries, "2", "counting"),
+    Form(_together, "1", "counting"),
+    Form(_taller, "1", "measures"),
+    Form(_dearer, "1", "shopping"),
+    Form(_daily, "1", "time"),
+    Form(_gained, "1", "counting"),
 )
 
-# The long ones stand among the short ones, so that a small set has both.
-STORIES = tuple(
-    form
-    for _, form in sorted(
-        ((number / len(part), form) for part in (_SHORT, LONG_STORIES) for number, form in enumerate(part)),
-        key=lambda placed: placed[0],
-    )
-)
+# Half of them have one step, so that a model of a few hundred million weights can be told from one that knows nothing.
+STORIES = mixed([*_SHORT, *LONG_STORIES], "1213121412" * 42)

@@ -6,10 +6,9 @@ Level 1 is one operation, level 2 two of them or one that has a name of its own,
 from __future__ import annotations
 
 import math
-from itertools import cycle
 from random import Random
 
-from coevolve.suites.questions import Form
+from coevolve.suites.questions import Form, mixed
 
 _ASK = ("Calculate {}.", "Compute {}.", "Evaluate {}.", "What is {}?", "Find the value of {}.")
 _COUNTS = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
@@ -175,44 +174,32 @@ def _small(draw: Random) -> tuple[str, int]:
     return _asked(draw, f"{a} * {b}", a * b)
 
 
-_LEVELS = {
-    "1": (
-        Form(_sum, "1", "addition"),
-        Form(_small, "1", "small numbers"),
-        Form(_product, "1", "multiplication"),
-        Form(_difference, "1", "subtraction"),
-        Form(_quotient, "1", "division"),
-        Form(_remainder, "1", "remainders"),
-        Form(_square, "1", "powers"),
-        Form(_one_sign, "1", "large numbers"),
-    ),
-    "2": (
-        Form(_chain, "2", "chains"),
-        Form(_product_first, "2", "chains"),
-        Form(_told, "2", "in words"),
-        Form(_larger, "2", "in words"),
-        Form(_divisor, "2", "common divisors"),
-        Form(_multiple, "2", "common multiples"),
-        Form(_times, "2", "in words"),
-        Form(_percent, "2", "percentages"),
-        Form(_cube, "2", "powers"),
-    ),
-    "3": (
-        Form(_bracket_first, "3", "brackets"),
-        Form(_two_brackets, "3", "brackets"),
-        Form(_within, "3", "brackets"),
-        Form(_long, "3", "chains"),
-        Form(_remainder_of_product, "3", "remainders"),
-        Form(_squares, "3", "powers"),
-        Form(_average, "3", "averages"),
-    ),
-}
+_FORMS = (
+    Form(_sum, "1", "addition"),
+    Form(_small, "1", "small numbers"),
+    Form(_product, "1", "multiplication"),
+    Form(_difference, "1", "subtraction"),
+    Form(_quotient, "1", "division"),
+    Form(_remainder, "1", "remainders"),
+    Form(_square, "1", "powers"),
+    Form(_one_sign, "1", "large numbers"),
+    Form(_chain, "2", "chains"),
+    Form(_product_first, "2", "chains"),
+    Form(_told, "2", "in words"),
+    Form(_larger, "2", "in words"),
+    Form(_divisor, "2", "common divisors"),
+    Form(_multiple, "2", "common multiples"),
+    Form(_times, "2", "in words"),
+    Form(_percent, "2", "percentages"),
+    Form(_cube, "2", "powers"),
+    Form(_bracket_first, "3", "brackets"),
+    Form(_two_brackets, "3", "brackets"),
+    Form(_within, "3", "brackets"),
+    Form(_long, "3", "chains"),
+    Form(_remainder_of_product, "3", "remainders"),
+    Form(_squares, "3", "powers"),
+    Form(_average, "3", "averages"),
+)
 
 
-def _mixed(pattern: str) -> tuple[Form, ...]:
-    """Forms of the levels in this order; those of a level come in turn."""
-    turns = {level: cycle(forms) for level, forms in _LEVELS.items()}
-    return tuple(next(turns[level]) for level in pattern)
-
-
-SUMS = _mixed("1211213121" * 21)  # six in ten are of level 1, one is of level 3
+SUMS = mixed(_FORMS, "1211213121" * 21)  # six in ten are of level 1, one is of level 3

@@ -142,7 +142,7 @@ class Suite:
     part: str  # of the evaluation and of its row in metrics.jsonl; one word without "-"
     key: str  # within the part: "1", "paraphrase"
     size: int  # number of problems
-    samples: int  # answers per problem at the sampling temperature
+    samples: int  # answers per problem at the sampling temperature; 0: the greedy ones stand in their place
     load: Callable[[], Sequence[Problem]]  # called when the problems are needed, so that planning costs nothing
     greedy: bool = False  # one greedy answer per problem as well
     is_level: bool = False  # the key is a level of difficulty
@@ -151,7 +151,7 @@ class Suite:
     @property
     def prompts(self) -> int:
         """Prompts per evaluation of a policy."""
-        return self.size * (1 + self.greedy)
+        return self.size * ((self.samples > 0) + self.greedy)
 
     @property
     def answers(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,7 +111,7 @@ class OpenContract:
         self._beginning, self._chat = vocabulary.beginning, chat if file.form == "auto" else None
         self.refusal = file.refusal
         self.topics, self.levels = tuple(file.proposer.topics), tuple(file.proposer.levels)
-        self.openings = file.proposer.openings
+        self.openings: Mapping[str, Sequence[str]] = file.proposer.openings
         self.proposer_opening = self.opening(PROPOSER)
         proposer = self.prompt(PROPOSER)
         begins = [f"\n{self._speakers[0]}:"]
