@@ -59,7 +59,6 @@ def test_every_rate_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_seconds_are_tokens_by_the_rates_of_their_kind() -> None:
     config, rates = configured(), Speed(sampled=10, read=100, trained=1000)
-    prompt = workload(config).prompt_tokens
     for slow, usual in zip(planned(config, [], rates), planned(config, []), strict=True):
         assert usual.speed == EMBEDDED
         assert slow.tokens_sampled == usual.tokens_sampled
@@ -67,7 +66,12 @@ def test_seconds_are_tokens_by_the_rates_of_their_kind() -> None:
         assert slow.cpu_s == pytest.approx(slow.tokens_sampled / 10 + slow.tokens_read / 100 + trained / 1000)
     executor = next(phase for phase in planned(config, [], rates) if phase.name == "iteration-1/executor")
     answers = config.solver.steps[0] if isinstance(config.solver.steps, list) else config.solver.steps  # type: ignore[attr-defined]
-    assert executor.framing == answers * config.solver.tasks * config.solver.group_size * prompt  # type: ignore[attr-defined]
+    tasks = answers * config.solver.tasks  # type: ignore[attr-defined]
+    assert executor.framing == executor.tokens_read == tasks * 25, "a question for each of its tasks"
+    elsewhere = configured("model.dtype=bfloat16")
+    rows = planned(elsewhere, [], rates)
+    found = next(phase.framing for phase in rows if phase.name == "iteration-1/executor")
+    assert found == tasks * elsewhere.solver.group_size * workload(elsewhere).prompt_tokens  # type: ignore[attr-defined]
     assert "10 tokens/s sampled, 1,000 trained" in time_sentence([executor], 2, rates)
 
 

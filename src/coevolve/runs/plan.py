@@ -142,7 +142,7 @@ class PlannedPhase:
     disk_bytes: int
     prompts: int = 0  # that are computed: equal ones only once
     tokens_read: int = 0  # of these prompts, but for what all of them share
-    framing: int = 0  # tokens of prompts in the rows that are trained on
+    framing: int = 0  # tokens of prompts that a trainer reads with its rows
     speed: Speed = EMBEDDED
 
     @property
@@ -173,7 +173,9 @@ def planned(config: Config, sources: Sequence[Source] | None = None, speed: Spee
     shape = shape_of(config)
     saved = trained_numbers(shape, trained_part(config.lora)) * _FP32 if shape else 0
     sizes, kept = _sizes(config.world, config.sampling), config.run.keep_trajectories
-    prompt = workload(config).prompt_tokens if speed else 0
+    # On a CPU in float32 rows that share the beginning of a prompt, or all of it, read it once.
+    shared = config.engine.device == "cpu" and config.model.dtype == "float32"
+    prompt = None if speed is None else 0 if shared else workload(config).prompt_tokens
     phases = [
         _planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept, prompt=prompt)
         for phase in run_phases(config, sources)
@@ -234,12 +236,14 @@ def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[S
 
 
 def _planned(
-    name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool, prompt: int = 0
+    name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool, prompt: int | None = None
 ) -> PlannedPhase:
     """
     Args:
-        prompt: tokens of a prompt, where they are known.
+        prompt: tokens of a prompt with which every row is trained; 0: different questions alone, each once; None: what
+            the speed at hand leaves out.
     """
+    rows = cost.questions_trained + cost.answers_trained
     stored = cost.stored if kept else 0
     turns = cost.turns_of_an_answer
     return PlannedPhase(
@@ -251,7 +255,7 @@ def _planned(
         disk_bytes=round(stored * turns * average.stored_bytes) + saved * cost.checkpoint_copies,
         prompts=cost.prompts,
         tokens_read=cost.prompts * average.question,
-        framing=(cost.questions_trained + cost.answers_trained) * prompt,
+        framing=0 if prompt is None else rows * prompt if prompt else min(rows, cost.prompts) * average.question,
     )
 
 

@@ -30,7 +30,8 @@ from coevolve.types import Batch, Ints, TrainRow
 
 MOST_PARAMETERS = 2_000_000_000  # of a model that is loaded for this
 _SECONDS = 0.4  # of CPU time that decoding is looked at
-_LEAST_STEPS, _ROWS, _PROMPT, _ROW = 3, 32, 64, 96
+_LEAST_STEPS, _ROWS, _OWN, _ROW = 3, 32, 32, 96  # steps, rows, tokens of a prompt that no other has, of a trained row
+_LONGEST = 512  # tokens that prompts are taken to share at most, so that it stays a matter of seconds
 
 
 def is_timed(needs: Needs) -> bool:
@@ -43,7 +44,8 @@ def is_timed(needs: Needs) -> bool:
 def measured_speed(needs: Needs) -> Speed:
     """Tokens per second of CPU time of a run's base model, in this process; the model is loaded and let go again.
 
-    Decoding is timed with as many sequences as a worker of the run has, 32 at most, training on one row of 96 tokens.
+    Decoding is timed with as many sequences as a worker of the run has, 32 at most, behind prompts that share as much
+    as those of the run do; training on one row of 96 tokens.
 
     Raises:
         CoevolveError: the model cannot be used.
@@ -52,21 +54,24 @@ def measured_speed(needs: Needs) -> Speed:
     assert base is not None, "asked only where it is timed"
     size = len(read_vocabulary(base).texts)
     tokens: Ints = np.random.default_rng(0).integers(size // 2, size, _ROW).astype(np.int32)
-    sampled, read = _sampling(settings, base, tokens[:_PROMPT], min(needs.load.rows, _ROWS))
+    shared = np.resize(tokens, min(max(needs.load.prompt_tokens - _OWN, 0), _LONGEST))
+    sampled, read = _sampling(settings, base, shared, min(needs.load.rows, _ROWS), size)
     trained = _training(settings, base, tokens)
     gc.collect()
     return Speed(sampled, read, trained)
 
 
-def _sampling(settings: EngineSettings, base: Path, prompt: Ints, rows: int) -> tuple[float, float]:
-    """Tokens per second that are drawn, and that are read of a prompt."""
+def _sampling(settings: EngineSettings, base: Path, shared: Ints, rows: int, size: int) -> tuple[float, float]:
+    """Tokens per second that are drawn, and that are read of prompts; ``size`` is that of the vocabulary."""
     sampler = open_sampler(settings, base)
     try:
         for i in range(rows):
+            own = np.random.default_rng(i).integers(size // 2, size, _OWN).astype(np.int32)
+            prompt = np.concatenate([shared, own])
             sampler.submit(SampleRequest(i, prompt, Sampling(max_tokens=1 << 10), i))
         began = time.process_time()
-        sampler.step()  # reads the prompt once for all
-        read = len(prompt) / max(time.process_time() - began, 1e-9)
+        sampler.step()  # reads what they share once for all
+        read = (len(shared) + rows * _OWN) / max(time.process_time() - began, 1e-9)
         began, drawn = time.process_time(), 0
         steps = 0
         while steps < _LEAST_STEPS or time.process_time() - began < _SECONDS:
