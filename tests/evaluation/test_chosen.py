@@ -64,6 +64,8 @@ def test_a_file_is_named_so_that_it_is_found_from_anywhere(tmp_path: Path, monke
     assert load_config("nano", None, ["evaluation.suites=q.jsonl, gsm8k"]).evaluation.suites == [here[0], "gsm8k"]
     assert load_config("nano", None, ["evaluation.suites=gsm8k"]).evaluation.suites == ["gsm8k"]
     assert load_config("nano", None, ["evaluation.suites=[]"]).evaluation.suites == []
+    with pytest.raises(ConfigError, match="nothing is asked"):
+        load_config("nano", None, ["evaluation.suite_samples=0", "evaluation.suite_greedy=false"])
     with pytest.raises(ConfigError, match=r"evaluation\.suites = \[3\]"):
         load_config("nano", None, ["evaluation.suites=[3]"])
 

@@ -22,7 +22,7 @@ from coevolve.evaluation.runner import (
 from coevolve.evaluation.suites import by_part, part_and_key, set_name
 from coevolve.methods.registry import load_config
 from coevolve.types import PROPOSER, Origin, StopReason, Task
-from coevolve.worlds.base import Problem, Suite
+from coevolve.worlds.base import SUITES, Problem, Suite
 from coevolve.worlds.miniature.meter import MiniatureMeter
 
 CONFIG = EvaluationSection(levels=2, per_level=3, samples=4, transfer_per_set=2, transfer_samples=2)
@@ -261,6 +261,19 @@ def test_greedy_answers_alone_stand_in_the_place_of_sampled_ones(meter, policy, 
         (0, 1, False),
     ]
     assert {name: len(answers) for name, answers in found.trajectories.items()} == {"greedy-own-sums": 2}
+
+
+def test_sampled_answers_alone_leave_the_greedy_ones_out(meter, policy, scripted, tmp_path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text(json.dumps({"question": "What is 1 + 1?", "answer": "2"}), encoding="utf-8")
+    rollouts, suite = scripted(lambda task, sample: ("2", 1)), replace(own_suite(file, 2), part=SUITES, greedy=False)
+    found = evaluate(rollouts, policy, [suite], seed=0)
+    assert [call.greedy for call in rollouts.calls] == [False]
+    assert (suite.prompts, suite.answers) == (1, 2)
+    assert found.row["sums"]["mean"] == found.row["sums"]["majority"] == 1.0
+    assert found.row["sums"]["no_answer"] == 0.0
+    assert "greedy" not in found.row["sums"]
+    assert [row["greedy_right"] for row in found.problems] == [None]
 
 
 def test_suites_of_a_part_may_ask_for_different_numbers_of_answers(meter, policy, scripted) -> None:

@@ -36,14 +36,8 @@ refusal: cannot be answered
 """
 # What the proposers of the package are shown, worked out here once more.
 ANSWERS = {
-    "Ben has 52 shells. He gives 17 of them to his sister. How many shells does he have left?": 52 - 17,
-    "A school has 12 classes with 15 children in each. How many children go to the school?": 12 * 15,
-    "What is the difference between 903 and 458?": 903 - 458,
-    "A truck drives 80 miles every hour. How far does it get in 3 hours?": 80 * 3,
+    "What is left when 458 is subtracted from 903?": 903 - 458,
     "Subtract 48 from the sum of 175 and 139. What do you get?": 175 + 139 - 48,
-    "Rosa saves 4 dollars a day. She has 9 dollars. How many dollars does she have after 6 days?": 9 + 4 * 6,
-    "Mia buys 6 tickets and each ticket costs 3 dollars. What is the total price in dollars?": 6 * 3,
-    "Omar shares 60 grapes equally among 4 children. How many grapes does each child get?": 60 // 4,
     "What is the sum of 17, 38 and 64?": 17 + 38 + 64,
     "What is the average of 14, 21 and 28?": (14 + 21 + 28) // 3,
     "What is the value of (17 + 8) * 6 - 35?": (17 + 8) * 6 - 35,
@@ -181,8 +175,8 @@ def test_a_proposers_prompt_names_topic_and_level_and_ends_with_its_opening(tmp_
 
 def test_a_question_of_a_topic_may_be_made_to_begin_with_words_of_the_file(tmp_path: Path) -> None:
     found = contract(families.qwen(tmp_path), "school")
-    asked = found.prompt(PROPOSER, PromptContext(topic="groups", opening="A shop has"))
-    assert asked.endswith("new problem: groups.<|im_end|>\n<|im_start|>assistant\n<question>A shop has")
+    asked = found.prompt(PROPOSER, PromptContext(topic="a remainder", opening="Find the"))
+    assert asked.endswith("new problem: a remainder.<|im_end|>\n<|im_start|>assistant\n<question>Find the")
     assert found.proposer_opening == "<question>", "that of all texts"
     assert set(found.openings) == set(found.topics)
 

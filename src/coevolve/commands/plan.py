@@ -57,7 +57,7 @@ def suites_json(sources: Sequence[Source], section: EvaluationSection) -> list[d
                 "name": source.name,
                 "n": n,
                 "size": len(loaded.problems),
-                "answers": n * (section.suite_samples + 1),
+                "answers": n * (section.suite_samples + section.suite_greedy),
                 "licence": source.licence,
                 "copy": loaded.copy,
                 "digest": loaded.digest,

@@ -26,7 +26,7 @@ from coevolve.commands.faults import INTERRUPTED
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.errors import RunError
 from coevolve.monitor.progress import HEARTBEAT_S, duration, time_left
-from coevolve.runs.plan import planned
+from coevolve.runs.plan import Speed, needs_of, planned
 from coevolve.studies.comparison import read_runs
 from coevolve.studies.members import log_of, run_cells
 from coevolve.studies.quantities import cell as quantity_cell
@@ -161,8 +161,19 @@ def _note(study: Study, table: Sequence[SettingResult]) -> str:
     )
 
 
+def _seconds(cell: Cell, speeds: dict[Path, Speed]) -> float:
+    """CPU seconds of a whole cell; the speed of a model of one's own is measured once and kept in ``speeds``."""
+    from coevolve.runs.speed import is_timed, measured_speed
+
+    needs = needs_of(cell.config)
+    if needs.own is not None and needs.own not in speeds and is_timed(needs):
+        speeds[needs.own] = measured_speed(needs)
+    return sum(phase.cpu_s for phase in planned(cell.config, None, speeds.get(needs.own) if needs.own else None))
+
+
 def _show_plan(study: Study, cells: Sequence[Cell], jobs: int, *, as_json: bool) -> None:
-    rows = [(cell, state_of(cell), sum(phase.cpu_s for phase in planned(cell.config))) for cell in cells]
+    speeds: dict[Path, Speed] = {}
+    rows = [(cell, state_of(cell), _seconds(cell, speeds)) for cell in cells]
     if as_json:
         listing = [
             {"row": cell.row, "seed": cell.seed, "path": str(cell.path), "state": state, "cpu_s": cpu_s}

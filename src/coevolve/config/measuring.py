@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from coevolve.config.section import Section
 
@@ -35,12 +35,21 @@ class EvaluationSection(Section):
     suite_samples: int = Field(
         4,
         ge=0,
-        description="answers per problem of a suite at the sampling temperature; a greedy one is added; 0 = it alone",
+        description="answers per problem of a suite at the sampling temperature",
+    )
+    suite_greedy: bool = Field(
+        True, description="a greedy answer to each problem of a suite as well, or alone with suite_samples=0"
     )
     suite_limit: int = Field(0, ge=0, description="problems that are measured of each suite at most; 0 = all")
     suite_data: str | None = Field(
         None, description="folder with copies of benchmarks, for machines without a network; default: the cache"
     )
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        if not self.suite_samples and not self.suite_greedy:
+            raise ValueError("with suite_samples=0 and suite_greedy=false nothing is asked: set one of them")
+        return self
 
     @field_validator("suites", mode="before")
     @classmethod

@@ -171,10 +171,10 @@ class RunMeter:
         Raises:
             ConfigError: a chosen one does not exist.
         """
-        k, limit = section.suite_samples, section.suite_limit
+        k, limit, greedy = section.suite_samples, section.suite_limit, section.suite_greedy
         return [
             *self.own_suites(section, seed),
-            *(suite_of(source, samples=k, limit=limit) for source in self._sources()),
+            *(suite_of(source, samples=k, limit=limit, greedy=greedy) for source in self._sources()),
         ]
 
 

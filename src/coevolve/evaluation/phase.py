@@ -153,7 +153,7 @@ def _accuracy(row: Mapping[str, Any]) -> dict[str, object]:
     """What the progress line says of a part that was just measured."""
     if MEAN_AT_K in row:
         return {"held-out accuracy": row[MEAN_AT_K]}
-    return {f"{name} accuracy": of["mean"] for name, of in row.items() if "greedy" in of}
+    return {f"{name} accuracy": of["mean"] for name, of in row.items() if "no_answer" in of}
 
 
 def run_phases(config: Config, sources: Sequence[Source] | None = None) -> list[Phase]:

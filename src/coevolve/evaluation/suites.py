@@ -11,7 +11,7 @@ import numpy as np
 from coevolve import statistics
 from coevolve.evaluation.scoring import Scores
 from coevolve.types import StopReason, Trajectory
-from coevolve.worlds.base import HELD_OUT, Problem, Suite
+from coevolve.worlds.base import HELD_OUT, SUITES, Problem, Suite
 
 # Keys of metrics.jsonl and of `summary --json` since the first run; the ``k`` beside them says how many answers.
 MEAN_AT_K, MAJ_AT_K = "mean_at_8", "maj_at_8"
@@ -88,18 +88,19 @@ def row_of_levels(measured: Sequence[Measured]) -> dict[str, object]:
 def row_of_suite(measured: Measured) -> dict[str, object]:
     """The figures of a suite that stands for itself: mean (mean@k), n, k, ci95.
 
-    Where the greedy answers are asked for as well there are also greedy, majority, tool_calls (per answer), no_answer
-    (share of answers without one), cut_off (share that used up their tokens), refused (share whose box is no answer,
-    where there are any), and by_level and by_topic (mean@k of each), where the source says them.
+    Of chosen suites, and where greedy answers are asked for, there are also greedy (where it is asked for), majority,
+    tool_calls (per answer), no_answer (share of answers without one), cut_off (share that used up their tokens),
+    refused (share whose box is no answer, where there are any), and by_level and by_topic (mean@k of each), where the
+    source says them.
     """
     scores = measured.sampled.scores
     found = statistics.estimate(scores.rates)
     row: dict[str, object] = {"mean": found.mean, "n": found.n, "k": scores.right.shape[1], "ci95": found.ci95}
-    if measured.greedy is None:
+    if measured.greedy is None and measured.suite.part != SUITES:
         return row
     answers = [answer for group in measured.sampled.groups for answer in group]
     row |= {
-        "greedy": statistics.mean(measured.greedy.scores.rates),
+        **({"greedy": statistics.mean(measured.greedy.scores.rates)} if measured.greedy else {}),
         "majority": statistics.mean(scores.majority_right),
         "tool_calls": statistics.mean(scores.tool_calls),
         "no_answer": statistics.mean([answer.answer is None for answer in answers]),

@@ -18,8 +18,9 @@ def described(source: Source, loaded: Loaded, section: EvaluationSection) -> str
     n = min(section.suite_limit, size) if section.suite_limit else size
     part = f"{n:,} of {size:,} problems" if n < size else f"{n:,} problem{'s' if n > 1 else ''}"
     k = section.suite_samples
-    sampled = {0: "", 1: "an answer and "}.get(k, f"{k} answers and ")
-    answers = f"{sampled}a greedy one" if sampled else "a greedy answer"
+    sampled = "an answer" if k == 1 else f"{k} answers" if k else ""
+    greedy = "a greedy one" if k else "a greedy answer"
+    answers = " and ".join(filter(None, (sampled, greedy if section.suite_greedy else "")))
     return f"{source.name}: {part}, {answers} to each; {source.licence}; {loaded.copy}, digest {loaded.digest[:12]}"
 
 
