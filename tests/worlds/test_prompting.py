@@ -36,7 +36,7 @@ refusal: cannot be answered
 """
 # What the proposers of the package are shown, worked out here once more.
 ANSWERS = {
-    "What is left when 458 is subtracted from 903?": 903 - 458,
+    "Subtract 458 from 903. What is left?": 903 - 458,
     "Subtract 48 from the sum of 175 and 139. What do you get?": 175 + 139 - 48,
     "What is the sum of 17, 38 and 64?": 17 + 38 + 64,
     "What is the average of 14, 21 and 28?": (14 + 21 + 28) // 3,
