@@ -28,6 +28,7 @@ from coevolve.types import PROPOSER, SOLVER
 from coevolve.worlds.registry import TextSizes, open_world, world_named
 
 _FP32 = 4  # bytes
+_BEHIND_QUESTION = 16  # tokens of a prompt at most that stand behind what differs: ends of turns, an opening
 _TYPES = {"float32": "F32", "bfloat16": "BF16"}  # as safetensors spells them
 
 
@@ -84,6 +85,7 @@ def workload(config: Config) -> Workload:
     text_tokens = max(config.sampling.max_tokens, config.sampling.question_tokens)
     if prompt is not None:
         prompt_tokens += config.sampling.question_tokens
+    shared = max((prompt or 0) - _BEHIND_QUESTION, 0)
     sequences, texts = _at_once(config)
     return Workload(
         config.engine_settings,
@@ -91,6 +93,7 @@ def workload(config: Config) -> Workload:
         text_tokens=text_tokens,
         reference=config.has_reference,
         sequences=sequences,
+        shared_tokens=shared,
         batch_tokens=texts and texts * (prompt_tokens + text_tokens),
         mapped=config.engine.device == "cpu"
         and config.lora.enabled

@@ -54,7 +54,7 @@ def measured_speed(needs: Needs) -> Speed:
     assert base is not None, "asked only where it is timed"
     size = len(read_vocabulary(base).texts)
     tokens: Ints = np.random.default_rng(0).integers(size // 2, size, _ROW).astype(np.int32)
-    shared = np.resize(tokens, min(max(needs.load.prompt_tokens - _OWN, 0), _LONGEST))
+    shared = np.resize(tokens, min(needs.load.shared_tokens, _LONGEST))
     sampled, read = _sampling(settings, base, shared, min(needs.load.rows, _ROWS), size)
     trained = _training(settings, base, tokens)
     gc.collect()

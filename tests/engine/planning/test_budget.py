@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from coevolve.engine.hub import FAMILIES, published_config
@@ -42,6 +44,20 @@ def test_the_presets_fit_the_cards_that_they_are_for(preset: str) -> None:
     assert memory_plan(shape, load).peak <= CARDS[preset]
     assert fitting_micro_batch(shape, load, int(CARDS[preset])) >= config.engine.micro_batch_tokens
     assert load.longest <= content["max_position_embeddings"]
+
+
+def test_worked_examples_that_all_prompts_begin_with_are_cached_once() -> None:
+    alone = replace(
+        configured("engine.device=cpu", "engine.max_rows=64"), sequences=None, prompt_tokens=600, text_tokens=72
+    )
+    shared = replace(alone, shared_tokens=512)
+    token = QWEN.cache_numbers() * alone.weight_bytes
+    behind = replace(alone, prompt_tokens=88)  # what is left of a prompt behind the examples
+    found, least = (parts(memory_plan(QWEN, load))["key-value cache"] for load in (shared, behind))
+    assert found == least + 512 * token
+    assert found < parts(memory_plan(QWEN, alone))["key-value cache"] / 3
+    few = replace(alone, shared_tokens=16)  # too few to be kept apart
+    assert memory_plan(QWEN, few) == memory_plan(QWEN, alone)
 
 
 def test_adapters_share_one_base_in_a_process_and_have_their_reference_in_small() -> None:

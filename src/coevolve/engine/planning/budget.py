@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from coevolve.config.resources import EngineSettings, LoraSection
-from coevolve.engine.local.portions import PACKED_TOKENS, PREFILL_TOKENS, SLACK
+from coevolve.engine.local.portions import PACKED_TOKENS, PREFILL_TOKENS, PREFIX_LEAST, SLACK
 from coevolve.engine.planning import memory
 from coevolve.engine.planning.memory import FP32, MemoryPlan, Part, Precision, TrainedPart
 from coevolve.engine.planning.shapes import ModelShape
@@ -25,6 +25,7 @@ class Workload:
         sequences: the most that one worker is given at once; None where that is not known.
         batch_tokens: the most that one optimiser step learns from; None where that is not known.
         mapped: the base model stays in its files, of which all processes of this machine share the pages.
+        shared_tokens: how many of ``prompt_tokens`` all prompts of an agent begin with, worked examples included.
     """
 
     settings: EngineSettings
@@ -34,6 +35,7 @@ class Workload:
     sequences: int | None = None
     batch_tokens: int | None = None
     mapped: bool = False
+    shared_tokens: int = 0
 
     @property
     def longest(self) -> int:
@@ -146,8 +148,11 @@ def _sampling(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
     if engine.device == "cuda":
         cache, tokens = memory.static_cache_bytes(shape, load.rows, longest, size), PREFILL_TOKENS
     else:
-        cache = memory.growing_cache_bytes(shape, load.rows, load.prompt_tokens, longest, size)
-        tokens = min(PACKED_TOKENS, load.rows * load.prompt_tokens)
+        shared = load.shared_tokens if load.shared_tokens >= PREFIX_LEAST else 0
+        own = load.prompt_tokens - shared
+        cache = memory.growing_cache_bytes(shape, load.rows, own, longest - shared, size)
+        cache += memory.cache_bytes(shape, 1, shared, size)
+        tokens = min(PACKED_TOKENS, load.rows * own)
     step = max(memory.drawing_bytes(shape, load.rows, size), memory.prefill_bytes(shape, tokens, size))
     return [
         Part("key-value cache", cache * workers, "sampling" if engine.device == "cuda" else "always"),

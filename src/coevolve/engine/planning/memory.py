@@ -265,10 +265,10 @@ def static_cache_bytes(shape: ModelShape, rows: int, tokens: int, itemsize: int)
 def growing_cache_bytes(shape: ModelShape, rows: int, first: int, tokens: int, itemsize: int) -> int:
     """The same where the cache grows with its longest sequence, as that of the local sampler does on CPU.
 
-    It grows by a quarter at least, in multiples of a few positions. A prefix that rows share only makes it smaller.
+    It grows by a quarter at least, in multiples of a few positions.
 
     Args:
-        first, tokens: length of the longest sequence at its start and at its end.
+        first, tokens: length of the longest sequence at its start and at its end, behind a prefix that rows share.
     """
     capacity = 0
     for length in range(min(first, tokens), tokens + 1):
