@@ -39,7 +39,6 @@ ANSWERS = {
     "Subtract 458 from 903. What is left?": 903 - 458,
     "Subtract 48 from the sum of 175 and 139. What do you get?": 175 + 139 - 48,
     "What is the sum of 17, 38 and 64?": 17 + 38 + 64,
-    "What is the average of 14, 21 and 28?": (14 + 21 + 28) // 3,
     "What is the value of (17 + 8) * 6 - 35?": (17 + 8) * 6 - 35,
     "What is the product of 36 and 24?": 36 * 24,
     "What is the remainder when 517 is divided by 23?": 517 % 23,
