@@ -21,9 +21,11 @@ from coevolve.cli import app
 from coevolve.errors import RunError
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import duration
-from coevolve.runs.plan import planned
+from coevolve.runs import speed
+from coevolve.runs.plan import Needs, Speed, planned
 from coevolve.store import manifest
 from coevolve.store.folder import RunFolder
+from coevolve.worlds.miniature.learner import ASSETS
 
 ROWS = {
     "full": {},
@@ -217,3 +219,25 @@ def test_the_plan_of_one_cell_is_no_shorter_than_that_cell(tmp_path: Path, monke
     assert alone.startswith(f"about {whole} of CPU time left: {whole} at best with 1 at once")
     assert f": {whole} at best with 2 at once" in last_line("--seeds", "0")
     assert "at best with 4 at once" in last_line("--seeds", "0,1,2")
+
+
+def test_the_speed_of_a_real_model_is_measured_once_for_all_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = {"model.path": str(ASSETS)}
+    study = {"title": "own", "preset": "nano", "set": model, "rows": {"a": {}, "b": {"set": {"proposer.train": False}}}}
+    Path("own.yaml").write_text(yaml.safe_dump(study))
+    asked: list[str] = []
+
+    def measured(needs: Needs) -> Speed:
+        asked.append(needs.model)
+        return Speed(sampled=0.5, read=50.0, trained=5.0)
+
+    monkeypatch.setattr(speed, "measured_speed", measured)
+    command = ["study", "own.yaml", "--dry-run", "--json", "--seeds", "0,1"]
+    cells = json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout)["cells"]
+    assert len(asked) == 1
+    config = load_config("nano", None, [*(f"{key}={value}" for key, value in model.items())])
+    whole = sum(phase.cpu_s for phase in planned(config, None, Speed(0.5, 50.0, 5.0)))
+    assert [cell["cpu_s"] for cell in cells if cell["row"] == "a"] == [pytest.approx(whole)] * 2
