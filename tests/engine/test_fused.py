@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from coevolve.engine.local.fused import FusedDecoder, Matrix, can_fuse
+from coevolve.engine.local.fused import FusedDecoder, Projection, can_fuse
 from coevolve.engine.local.growing import GrowingPasses, SlotCache
 
 SIZES: dict[str, Any] = {
@@ -66,10 +66,10 @@ def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
 
 def test_large_matrices_are_packed_where_onednn_is(packed: bool) -> None:
     weight, bias = torch.randn(30, 20), torch.randn(30)
-    own = Matrix(weight, bias)
+    own = Projection(weight, bias)
     if torch.backends.mkldnn.is_available():
         assert (own._packed is not None) == packed
-    assert Matrix(weight.bfloat16(), None)._packed is None
+    assert Projection(weight.bfloat16(), None)._packed is None
     for rows in (1, 7, 40):
         x, states = torch.randn(rows, 20), torch.randn(rows, 30)
         expected = x @ weight.t() + bias

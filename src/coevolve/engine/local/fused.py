@@ -53,7 +53,7 @@ class FusedDecoder:
         self._layers.clear()  # two copies of one layer are enough at any time
         for n in range(len(self._modules)):
             self._layers.append(self._layer(n))
-        self._logits = Matrix(self._head.weight, self._head.bias)
+        self._logits = Projection(self._head.weight, self._head.bias)
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits [R, V] of last hidden states [R, hidden size]."""
@@ -106,9 +106,9 @@ class FusedDecoder:
             q, k = (self._paired(norm.weight, True) for norm in (own.q_norm, own.k_norm))
             norms, eps = torch.cat([q.expand(heads, -1), k.expand(kv, -1)]), own.q_norm.variance_epsilon
         return _Layer(
-            module.input_layernorm, Matrix(qkv, bias), norms, eps, Matrix(own.o_proj.weight, own.o_proj.bias),
-            module.post_attention_layernorm, Matrix(self._gate_up[n], None),
-            Matrix(module.mlp.down_proj.weight, module.mlp.down_proj.bias),
+            module.input_layernorm, Projection(qkv, bias), norms, eps, Projection(own.o_proj.weight, own.o_proj.bias),
+            module.post_attention_layernorm, Projection(self._gate_up[n], None),
+            Projection(module.mlp.down_proj.weight, module.mlp.down_proj.bias),
         )  # fmt: skip
 
     def _paired(self, rows: Tensor, turn: bool) -> Tensor:
@@ -125,20 +125,20 @@ class _Layer:
     """The parts of one layer; the norms before attention and after it."""
 
     before: nn.Module
-    qkv: Matrix  # [(H + 2 KV) D, hidden size]
+    qkv: Projection  # [(H + 2 KV) D, hidden size]
     heads: Tensor | None  # [H + KV, D], of the norms of queries and keys
     eps: float
-    out: Matrix
+    out: Projection
     after: nn.Module
-    gate_up: Matrix
-    down: Matrix
+    gate_up: Projection
+    down: Projection
 
 
-class Matrix:
-    """The product of rows with a weight [outputs, inputs]; a bias [outputs] is added where there is one.
+class Projection:
+    """A linear layer: the product of rows with a weight [outputs, inputs], and a bias [outputs] where there is one.
 
-    oneDNN wants to lay a weight out in blocks. torch would do so at every product of ``linear``, if it used oneDNN
-    there at all; here it is done once. Measured on a core with AVX2 at 8 and 64 rows: 1.3 to 2 times MKL's product.
+    A large weight is kept in the blocks that oneDNN's products read; MKL's, which ``linear`` uses, lay it out again at
+    every call.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
