@@ -165,10 +165,10 @@ def _seconds(cell: Cell, speeds: dict[Path, Speed]) -> float:
     """CPU seconds of a whole cell; the speed of a model of one's own is measured once and kept in ``speeds``."""
     from coevolve.runs.speed import is_timed, measured_speed
 
-    needs = needs_of(cell.config)
-    if needs.own is not None and needs.own not in speeds and is_timed(needs):
-        speeds[needs.own] = measured_speed(needs)
-    return sum(phase.cpu_s for phase in planned(cell.config, None, speeds.get(needs.own) if needs.own else None))
+    needs, speed = needs_of(cell.config), None
+    if needs.own is not None and is_timed(needs):
+        speed = speeds.get(needs.own) or speeds.setdefault(needs.own, measured_speed(needs))
+    return sum(phase.cpu_s for phase in planned(cell.config, None, speed))
 
 
 def _show_plan(study: Study, cells: Sequence[Cell], jobs: int, *, as_json: bool) -> None:

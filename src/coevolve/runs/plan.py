@@ -178,12 +178,13 @@ def planned(config: Config, sources: Sequence[Source] | None = None, speed: Spee
     sizes, kept = _sizes(config.world, config.sampling), config.run.keep_trajectories
     # On a CPU in float32 rows that share the beginning of a prompt, or all of it, read it once.
     shared = config.engine.device == "cpu" and config.model.dtype == "float32"
-    prompt = None if speed is None else 0 if shared else workload(config).prompt_tokens
+    prompt = 0 if shared else workload(config).prompt_tokens
     phases = [
         _planned(name_of(phase), phase.cost(config), sizes, saved, kept=kept, prompt=prompt)
         for phase in run_phases(config, sources)
     ]
-    return [replace(phase, speed=speed) for phase in phases] if speed else phases
+    # What the speed of the embedded model says of training includes its prompts.
+    return [replace(x, speed=speed) if speed else replace(x, framing=0) for x in phases]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +239,10 @@ def needs_of(config: Config, finished: Collection[str] = (), sources: Sequence[S
     )
 
 
-def _planned(
-    name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool, prompt: int | None = None
-) -> PlannedPhase:
+def _planned(name: str, cost: PhaseCost, average: TextSizes, saved: int, *, kept: bool, prompt: int) -> PlannedPhase:
     """
     Args:
-        prompt: tokens of a prompt with which every row is trained; 0: different questions alone, each once; None: what
-            the speed at hand leaves out.
+        prompt: tokens of a prompt that is read with every row; 0: only different questions are, each once.
     """
     rows = cost.questions_trained + cost.answers_trained
     stored = cost.stored if kept else 0
@@ -258,7 +256,7 @@ def _planned(
         disk_bytes=round(stored * turns * average.stored_bytes) + saved * cost.checkpoint_copies,
         prompts=cost.prompts,
         tokens_read=cost.prompts * average.question,
-        framing=0 if prompt is None else rows * prompt if prompt else min(rows, cost.prompts) * average.question,
+        framing=rows * prompt if prompt else min(rows, cost.prompts) * average.question,
     )
 
 

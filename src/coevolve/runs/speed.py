@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, measured in about a second, and what a run really took beside its plan.
+"""How fast a model is on this machine, measured in a few steps of it, and what a run really took beside its plan.
 
 Only for models on a CPU: times of a GPU are not estimated. Seconds are those of the CPU, which other programs on the
 machine hardly change.
@@ -30,8 +30,8 @@ from coevolve.types import Batch, Ints, TrainRow
 
 MOST_PARAMETERS = 2_000_000_000  # of a model that is loaded for this
 _SECONDS = 0.4  # of CPU time that decoding is looked at
-_LEAST_STEPS, _ROWS, _OWN, _ROW = 3, 32, 32, 96  # steps, rows, tokens of a prompt that no other has, of a trained row
-_LONGEST = 512  # tokens that prompts are taken to share at most, so that it stays a matter of seconds
+_LEAST_STEPS, _ROWS, _OWN, _ROW = 3, 32, 8, 96  # steps, rows, tokens of a prompt that no other has, of a trained row
+_LONGEST = 128  # tokens that prompts are taken to share at most: reading them is most of what this takes
 
 
 def is_timed(needs: Needs) -> bool:
@@ -102,8 +102,8 @@ def time_sentence(phases: Iterable[PlannedPhase], cores: int, speed: Speed) -> s
     """``about 41 min of CPU time, 21 min at best on 2 cores; measured: 62 tokens/s sampled, 80 trained``."""
     seconds = sum(phase.cpu_s for phase in phases)
     return (
-        f"about {duration(seconds)} of CPU time: {duration(seconds / cores)} at best on {cores} cores. Measured in a "
-        f"second, per core: {speed.sampled:,.0f} tokens/s sampled, {speed.trained:,.0f} trained"
+        f"about {duration(seconds)} of CPU time: {duration(seconds / cores)} at best on {cores} cores. Measured "
+        f"just now, per core: {speed.sampled:,.0f} tokens/s sampled, {speed.trained:,.0f} trained"
     )
 
 

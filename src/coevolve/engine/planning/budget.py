@@ -112,17 +112,17 @@ def _models(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
         merges = engine.device == "cpu" and load.weight_bytes == FP32  # engine.local.lora.MergedAdapter
         apart = workers if (workers > 1 or merges) and not load.mapped else 0
         copies = FP32 + FP32 * load.reference + load.weight_bytes * workers
-        own = memory.merged_bytes(shape, FP32) if load.mapped else memory.joined_bytes(shape, FP32)
+        own = memory.merged_bytes(shape, FP32) if load.mapped else memory.copied_bytes(shape, FP32)
         return [
             Part("base model", base * (1 + apart), "always"),
             Part("samplers' weights", own * workers if merges else 0, "always"),
             Part("adapters", count * copies, "always"),
             moments,
         ]
-    joined = memory.joined_bytes(shape, load.weight_bytes) if engine.device == "cpu" else 0
+    copied = memory.copied_bytes(shape, load.weight_bytes) if engine.device == "cpu" else 0
     return [
         Part("trained model", own // engine.gpus, "always"),
-        Part("sampler's model", (base + joined) * workers, "always"),
+        Part("sampler's model", (base + copied) * workers, "always"),
         Part("reference", own * load.reference // engine.gpus, "always"),
         moments,
     ]

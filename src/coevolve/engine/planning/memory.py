@@ -232,24 +232,24 @@ def beside_bytes(shape: ModelShape, workers: int) -> int:
     return PROCESS + WORKER * others + WORD * shape.vocab * (1 + others)
 
 
-def joined_bytes(shape: ModelShape, itemsize: int) -> int:
+def copied_bytes(shape: ModelShape, itemsize: int) -> int:
     """Copies that the local sampler makes on CPU of queries, keys and values as one matrix: w L (Q + 2 K) H.
 
     In float32 it copies the other large matrices as well: 4 L (H Q + 3 H I) and 4 V H.
     """
     numbers = {name: rows * columns for name, (rows, columns) in ((name, shape.matrix(name)) for name in MATRICES)}
-    joined = shape.layers * sum(numbers[name] for name in ATTENTION[:3])
+    copied = shape.layers * sum(numbers[name] for name in ATTENTION[:3])
     if itemsize == FP32:
         others = [numbers["o_proj"], numbers["gate_proj"] + numbers["up_proj"], numbers["down_proj"]]
-        joined += shape.layers * sum(n for n in others if n >= ONEDNN)
-        joined += shape.vocab * shape.hidden if shape.vocab * shape.hidden >= ONEDNN else 0
-    return itemsize * joined
+        copied += shape.layers * sum(n for n in others if n >= ONEDNN)
+        copied += shape.vocab * shape.hidden if shape.vocab * shape.hidden >= ONEDNN else 0
+    return itemsize * copied
 
 
 def merged_bytes(shape: ModelShape, itemsize: int) -> int:
     """The same, and all matrices of its layers, to which it adds an adapter; the rest stays in the model's files."""
     numbers = sum(rows * columns for rows, columns in map(shape.matrix, MATRICES))
-    return itemsize * shape.layers * numbers + joined_bytes(shape, itemsize)
+    return itemsize * shape.layers * numbers + copied_bytes(shape, itemsize)
 
 
 def cache_bytes(shape: ModelShape, rows: int, tokens: int, itemsize: int) -> int:
