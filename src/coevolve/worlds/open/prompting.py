@@ -44,7 +44,7 @@ class ProposerPrompts(AgentPrompts):
 
     topics: list[str] = Field(default_factory=list)
     levels: list[str] = Field(default_factory=list)
-    openings: dict[str, list[str]] = Field(default_factory=dict)  # by topic: what its questions begin with, in turn
+    openings: dict[str, list[str]] = Field(default_factory=dict)  # by topic: its questions begin with one of these
 
 
 class PromptFile(Section):
