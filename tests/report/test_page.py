@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from coevolve.methods.figures import RunView, as_json, merged
+from coevolve.methods.phases.trial_report import trial_report
 from coevolve.methods.reporting import Better, PhaseReport, Quantity, Unit
 from coevolve.monitor.summary import summarise
 from coevolve.report.build import build_report, page_data, page_parts, render, task_data
@@ -289,6 +290,12 @@ def test_a_run_that_skipped_updates_or_logged_vote_entropy_has_figures_of_them(
     titles = set(browser.run("return [...document.querySelectorAll('figure')].map((frame) => frame.dataset.title)"))
     assert more <= titles
     assert browser.errors() == []
+
+
+def test_the_first_look_which_is_made_once_draws_nothing_by_iteration(finished_run: Path) -> None:
+    rows = [{"event": "trial", "iteration": 0, "votes": 4, "texts": {"texts": 24}, "answers": {"answers": 40}}]
+    view = RunView({"iterations": []}, rows, RunRecords.open(finished_run).config, (), "solver")
+    assert page_parts(view, [trial_report()]) == []
 
 
 def test_a_method_that_declares_no_figures_has_a_page_with_its_numbers(browser: Browser, finished_run: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coevolve.methods.counting import numbers_of
+from coevolve.methods.figures import Part, RunView
 from coevolve.methods.obstacles import Counts, Obstacle, fatal
 from coevolve.methods.reporting import PhaseReport, Row, Seen, at, part_of
 
@@ -40,6 +41,7 @@ def trial_report() -> PhaseReport:
         summary=_parts,
         notices={OBSTACLES: "First look"},
         stops=_stops,
+        figures=(_no_figures,),
     )
 
 
@@ -57,6 +59,11 @@ def _parts(rows: Sequence[Row], iteration: int) -> dict[str, object]:
     """Of the base model alone."""
     seen = Seen(rows, iteration)
     return {} if iteration else {event: part_of(seen.last(event)) for event in (TRIAL, OBSTACLES)}
+
+
+def _no_figures(view: RunView) -> tuple[Part, ...]:
+    """It is made once, so there is nothing to draw by iteration."""
+    return ()
 
 
 def _stops(seen: Seen) -> list[Obstacle]:
