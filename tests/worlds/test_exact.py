@@ -17,6 +17,9 @@ NUMBERS = {
     "What is the sum of 36 and 24?": "60",
     "What is the sum of 12, 15, and 20?": "47",
     "Find the sum of the numbers 3, 9 and 27.": "39",
+    "Multiply the sum of 37 and 68 by 2.": "210",
+    "Multiply the sum of 17, 38, and 64 by 7.": "833",
+    "Add the product of 2 and 3 to 4.": "10",
     "What is the total of 5, 6 and 7?": "18",
     "What is 5 more than 12?": "17",
     "What is 5 less than 12?": "7",
@@ -220,6 +223,17 @@ STORIES = {
     "A notebook costs 3 dollars and a pen costs 2 dollars. Mia buys 4 notebooks and 5 pens. How many dollars does she "
     "pay?": "22",
     "Anna earns $15 per hour. How much does she earn in 8 hours?": "120",
+    # what is asked for comes first
+    "How many pages does Lena read in 14 days if she reads 5 pages every day?": "70",
+    "How many chairs does a workshop make in 9 days if it makes 7 chairs per day?": "63",
+    "How many shells do Ben and Ida have together if Ben has 20 shells and Ida has 10?": "30",
+    "How many people live in two villages if one has 16 people and the other has 25 people?": "41",
+    "How many apples and pears are in a basket with 14 apples and 16 pears?": "30",
+    "How many dollars do 12 tickets cost if each ticket costs $5.50?": "66",
+    "How many dollars does Mia pay for 24 eggs if one egg costs 2 dollars?": "48",
+    "How many liters are left in a tank of 800 liters after 20 liters of water are removed?": "780",
+    "How many pages are left in a book of 312 pages after reading 12 pages?": "300",
+    "How many stamps are left if Tom has 95 stamps and gives away 5 more to his wife?": "90",
 }
 NOTHING = (
     # no meaning
@@ -303,6 +317,17 @@ NOTHING = (
     "A garden has 12 rows with 9 tomato plants each. Frost kills 17 roses. How many plants are left?",
     "A bus leaves with 8 people. At the first stop 12 people get off and 9 get on. How many people are on the bus now?",
     # stories that say too little, too much, or speak of somebody else
+    "How many pages does Lena read in 14 days if she reads 5 pages per hour?",
+    "How many dollars does Omar save in 30 weeks if he saves 8 dollars every day?",
+    "How many chairs does a workshop make in 9 days if it makes 2 chairs?",
+    "How many shells do Ben and Ida have together if Ida has 20 shells and Tom has 10?",
+    "How many shells do Ben and Ida have together if Ben has 20 shells and Ida has 10 stones?",
+    "How many people live in two villages if one has 8, one has 4, and the other has 10 people?",
+    "How many apples and pears are in a basket with 14 apples and 16 plums?",
+    "How many dollars do 7 pens cost if one pen costs 10 cents?",
+    "How many liters are left in a tank of 800 liters after 2000 liters are removed?",
+    "How many pages are left in a book of 312 pages after reading it?",
+    "How many stamps are left if Tom has 95 stamps and 5 more are left?",
     "Sam has 24 apples and buys 32 more. How many?",
     "Tom has 3 apples. He buys 2 oranges. How many apples does he have?",
     "Tom has 5 apples. Mary buys 3 more apples. How many apples does Tom have?",

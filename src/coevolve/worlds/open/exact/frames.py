@@ -75,11 +75,13 @@ def _done(text: str) -> Fraction | None:
     return found
 
 
-_FIRST: tuple[tuple[str, Callable[..., Fraction]], ...] = (
-    (r"add (.+?) (?:and|to|with) (.+)", lambda a, b: a + b),
-    (r"subtract (.+?) from (.+)", lambda a, b: b - a),
-    (r"multiply (.+?) (?:by|and|with) (.+)", lambda a, b: a * b),
-    (r"divide (.+?) by (.+)", lambda a, b: a / b),
+_FIRST: tuple[tuple[str, str, Callable[[Fraction, Fraction], Fraction]], ...] = (  # verb, what parts a and b, rule
+    ("add", "and|to|with", lambda a, b: a + b),
+    ("subtract", "from", lambda a, b: b - a),
+    ("multiply", "by|and|with", lambda a, b: a * b),
+    ("divide", "by", lambda a, b: a / b),
+)
+_FIRST_OF_ONE: tuple[tuple[str, Callable[..., Fraction]], ...] = (
     (r"square (.+)", lambda a: a * a),
     (r"double (.+)", lambda a: 2 * a),
     (r"triple (.+)", lambda a: 3 * a),
@@ -97,13 +99,20 @@ _NEXT: tuple[tuple[str, Callable[..., Fraction]], ...] = (
 
 
 def _first_order(order: str) -> Fraction | None:
+    """What the first order comes to, wherever its two parts may meet: "multiply the sum of 3 and 4 by 5"."""
+    verb, _, rest = order.partition(" ")
     found = set()
-    if order.startswith("add ") and (total := _attempt(f"sum of {order.removeprefix('add ')}")) is not None:
+    if verb == "add" and (total := _attempt(f"sum of {rest}")) is not None:
         found.add(total)
-    for words, rule in _FIRST:
+    for name, between, of_two in _FIRST:
+        for meet in re.finditer(rf" (?:{between}) ", rest) if name == verb else ():
+            a, b = _attempt(rest[: meet.start()]), _attempt(rest[meet.end() :])
+            if a is not None and b is not None and not (verb == "divide" and not b):
+                found.add(of_two(a, b))
+    for words, rule in _FIRST_OF_ONE:
         match = re.fullmatch(words, order)
         numbers = [_attempt(group) for group in match.groups()] if match else [None]
-        if None not in numbers and not (words.startswith("divide") and not numbers[1]):
+        if None not in numbers:
             found.add(rule(*numbers))
     return found.pop() if len(found) == 1 else None
 

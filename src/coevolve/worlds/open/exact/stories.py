@@ -154,6 +154,28 @@ _PROBLEMS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (rf"""(?:if )?(?:S|(?:an?|the) W) {_VERBS} N (?P<t>T) (?:per|every|each|an?|in an?|in 1)
          (?P<p>day|hour|week|month|minute)[.,] how (?:many (?P<t3>T)|much(?: money)?|far) (?:does|will|can|would|do)
          (?:S|(?:an?|the) W) {_VERB} in N (?P<p2>{_DAYS})""", lambda n, d: n * d),
+        # what is asked for comes first
+        (rf"""how many (?P<t>T) (?:does|will|can|would) (?:an? |the )?(?P<who>W) {_VERB} in N (?P<p>{_DAYS}) if
+         (?:he|she|it|(?:the )?(?P=who)) {_VERBS} N(?: (?P<t3>T))? (?:per|every|each|an?|in an?|in 1)
+         (?P<p2>day|hour|week|month|minute)""", lambda d, n: n * d),
+        (rf"""how many (?P<t>T) do (?P<who>W) and (?P<other>W) have{_TOTAL} if (?P=who) has N(?: (?P<t3>T))?,? and
+         (?P=other) has N(?: (?P<t4>T))?""", lambda a, b: a + b),
+        (r"""how many (?P<t>people|children|houses) (?:live|are) in (?:two|2) W if (?:1|one) (?:W )?has N(?: (?P<t3>T))?
+         and the other(?: W)?(?: has)? N(?: (?P<t4>T))?""", lambda a, b: a + b),
+        (r"""how many (?P<t>W) and (?P<v>W) are (?:there )?in an? W with N (?P<t3>W) and N (?P<v2>W)(?: in it)?""",
+         lambda a, b: a + b),
+        (rf"""how (?:many (?P<u2>dollars|cents)|much) (?:do|will|would) N (?P<t>T) cost{_TOTAL} if (?:1|each|every|an?)
+         (?P<t3>T) costs {_PRICE}(?: each)?""", lambda n, p: n * p),
+        (rf"""how (?:many (?P<u2>dollars|cents)|much) (?:does|will|would) S pay for N (?P<t>T) if (?:1|each|every|an?)
+         (?P<t3>T) costs {_PRICE}(?: each)?""", lambda n, p: n * p),
+        (r"""how many (?P<t>T) (?:are|is) left (?:in|of) an? W of N (?P<t3>T) (?:after|if|when) N(?: more)?(?:
+         (?P<t4>T))?(?: of W)?
+         (?:are|is|were|was|have been) (?:removed|taken|taken out|used|drained|sold|eaten|read|poured out|drawn)""",
+         _rest),
+        (r"""how many (?P<t>pages) (?:are|is) left (?:in|of) an? book of N (?P<t3>pages) after reading N
+         (?: (?P<t4>pages))?(?: of (?:it|the book))?""", _rest),
+        (r"""how many (?P<t>T) are left if S has N (?P<t3>T) and (?:gives|sells|loses|uses)(?: away)? N
+         (?: of them| more)?(?: (?P<t4>T))?(?: away)?(?: to (?:(?:his|her|an?|the) )?(?:W )?W)?""", _rest),
     )
 )  # fmt: skip
 _OTHER = {"boys": "girls", "girls": "boys", "men": "women", "women": "men"}
