@@ -261,6 +261,7 @@ NOTHING = (
     "What is the difference between 5 and 8?",
     "What is the quotient of 17 and 5?",
     "What is 6/2(1+2)?",
+    "Multiply 28 by 10 + 28.",
     "What is -3^2?",
     "What is 2^3^2?",
     "What is 2 1/2 + 1?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +16,8 @@ from coevolve.monitor.progress import duration
 from coevolve.worlds.base import SUITES
 from coevolve.worlds.registry import world_named
 
+_WIDE = 110  # columns of a terminal in which four means with their intervals stand side by side
+
 
 def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseReport], *, explain: bool = False) -> None:
     """One row per iteration, then what it cost.
@@ -26,12 +28,14 @@ def print_summary(console: Console, summary: Summary, reports: Sequence[PhaseRep
     """
     title = f"{at(summary, 'method')} · preset {at(summary, 'preset')} · seed {at(summary, 'seed')}"
     title += " · ORACLE: trained on true labels" if at(summary, "oracle") else ""
+    rows = list(iterations(summary))
     columns = [quantity for report in reports for quantity in report.quantities if quantity.column]
+    columns = [one for one in columns if any(one.cell(row) != ABSENT for row in rows)] or columns
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left")
     table.add_column("after", no_wrap=True)
     for quantity in columns:
         table.add_column(quantity.column.replace(" ", "\n"), justify="right", no_wrap=True)
-    for row in iterations(summary):
+    for row in rows:
         number = at(row, "iteration")
         cells = [quantity.cell(row) for quantity in columns]
         table.add_row(*(Text(cell) for cell in ("base" if number == 0 else str(number), *cells)))
@@ -57,20 +61,21 @@ def _print_suites(console: Console, summary: Summary, *, explain: bool) -> None:
     names = list(dict.fromkeys(name for _, suites in found if isinstance(suites, Mapping) for name in suites))
     if not names:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title="suites", title_justify="left")
-    table.add_column("suite", no_wrap=True)
-    for number, _ in found:
-        table.add_column("base" if number == 0 else str(number), justify="right", no_wrap=True)
-    columns = ("difference", "greedy", "maj@k", "no answer", "tool calls")
-    for column in columns:
-        table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+    between = " " if console.width >= _WIDE else "\n"  # a number and its interval
+    heads = [*("base" if number == 0 else str(number) for number, _ in found), "difference", *_OF_THE_NEWEST]
+    rows = []
     for name in names:
-        cells = [_mean_cell(at(suites, name)) for _, suites in found]
         last = at(found[-1][1], name)
-        shares = [_share(number_at(last, key)) for key in ("greedy", "majority", "no_answer")]
-        calls = number_at(last, "tool_calls")
-        difference = _difference(at(summary, SUITES, name, "change"))
-        table.add_row(*map(Text, (name, *cells, difference, *shares, ABSENT if calls is None else f"{calls:.2f}")))
+        cells = [_mean_cell(at(suites, name), between) for _, suites in found]
+        cells.append(_difference(at(summary, SUITES, name, "change"), between))
+        rows.append(cells + [show(last) for show in _OF_THE_NEWEST.values()])
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title="suites", title_justify="left")
+    shown = [i for i, head in enumerate(heads) if head not in _OF_THE_NEWEST or any(row[i] != ABSENT for row in rows)]
+    table.add_column("suite", no_wrap=True)
+    for i in shown:
+        table.add_column(heads[i].replace(" ", "\n"), justify="right", no_wrap=True)
+    for name, cells in zip(names, rows, strict=True):
+        table.add_row(*map(Text, (name, *(cells[i] for i in shown))))
     console.print(table)
     if not explain:
         return
@@ -87,11 +92,11 @@ def _print_suites(console: Console, summary: Summary, *, explain: bool) -> None:
         console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
-def _mean_cell(suite: object) -> str:
+def _mean_cell(suite: object, between: str) -> str:
     mean, bounds = number_at(suite, "mean"), at(suite, "ci95")
     if mean is None:
         return ABSENT
-    half = f" ± {50 * (bounds[1] - bounds[0]):.1f}" if isinstance(bounds, list) else ""
+    half = f"{between}± {50 * (bounds[1] - bounds[0]):.1f}" if isinstance(bounds, list) else ""
     return f"{100 * mean:.1f}{half}"
 
 
@@ -99,11 +104,28 @@ def _share(value: float | None) -> str:
     return ABSENT if value is None else f"{100 * value:.1f}"
 
 
-def _difference(change: object) -> str:
+def _majority(suite: object) -> str:
+    return ABSENT if at(suite, "k") == 1 else _share(number_at(suite, "majority"))  # of one answer it is that answer
+
+
+def _calls(suite: object) -> str:
+    calls = number_at(suite, "tool_calls")
+    return ABSENT if calls is None else f"{calls:.2f}"
+
+
+_OF_THE_NEWEST: dict[str, Callable[[object], str]] = {
+    "greedy": lambda suite: _share(number_at(suite, "greedy")),
+    "maj@k": _majority,
+    "no answer": lambda suite: _share(number_at(suite, "no_answer")),
+    "tool calls": _calls,
+}
+
+
+def _difference(change: object, between: str) -> str:
     mean, ends = number_at(change, "mean"), at(change, "ci95")
     if mean is None or not isinstance(ends, list):
         return ABSENT
-    return f"{100 * mean:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
+    return f"{100 * mean:+.1f}{between}[{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
 
 
 def print_ending(console: Console, run: Path, report: Path, summary: Summary, example: str = "") -> None:

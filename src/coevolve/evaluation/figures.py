@@ -55,7 +55,8 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
         fixed = run.over_iterations(POOL, "fixed_executor_tool_calls", first=1)
         lines.append(Series("pools", fixed, PROPOSER, style="dash", tasks={}))
         note += ", and of that of iteration 1 on the pools"
-    yield LineFigure("Use of the tool", note, "agents", tuple(lines), Unit.PER_ANSWER)
+    if not run.config.evaluation.suites or any(known(line.values) for line in lines):
+        yield LineFigure("Use of the tool", note, "agents", tuple(lines), Unit.PER_ANSWER)
     yield _transfer(run)
     yield _controls(run, measured)
 
@@ -123,6 +124,8 @@ def _on_pools(run: RunView) -> Iterator[Part]:
     if known(rate):
         shown = change(known(rate), lambda x: percent(x, 0))
         yield Stat(f"pass rate of {who} (lower = harder tasks)", shown, agent=PROPOSER)
+    elif not run.config.evaluation.pool_samples:
+        return
     note = f"how often {who} solves the pool of each iteration: falling means harder"
     line = Series("pass rate", rate, PROPOSER, tasks={})
     yield LineFigure("Difficulty of the tasks", note, "agents", (line,), Unit.SHARE, first=1)

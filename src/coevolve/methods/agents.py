@@ -41,8 +41,8 @@ def solver(labels: Mapping[str, str], *, trained: bool, tool: bool) -> AgentSpec
     """
     usage = (
         "It pauses where the output of its code belongs. Run the Python block in a sandbox (never in a process of "
-        "yours), append what it printed and a line of three backticks, and generate on; the answer stands in "
-        "`\\boxed{}`. "
+        "yours), append what is still missing of a block of output (a line with three backticks and `output`, what the "
+        "program printed, a line of three backticks), and generate on; the answer stands in `\\boxed{}`. "
         "`coevolve solve RUN QUESTION` does all of this."
     )
     limits = (

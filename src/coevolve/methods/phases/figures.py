@@ -77,7 +77,8 @@ def pool_figures(part: str, run: RunView) -> Iterator[Part]:
     pools, of = run.with_part(part), partial(run.over_iterations, part, first=1)
     yield AgentNote(PROPOSER, f"writes tasks the {run.label(SOLVER)} cannot quite solve reliably yet")
     yield from _pool_stats(pools)
-    yield _lengths(pools)
+    if any(set(pool.get("steps_histogram") or {}) != {"0"} for _, pool in pools) or not pools:
+        yield _lengths(pools)  # questions in words have no steps that could be counted
     yield _votes(run, pools)
     some = any(pool.get("label_known_kept") is not None for _, pool in pools)
     yield _shares_of_pools(
