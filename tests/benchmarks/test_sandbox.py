@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
+@pytest.mark.slow
 def test_every_goal_is_measured_and_judged() -> None:
     """In a process of its own, where every process found below it is the benchmark's."""
     command = [sys.executable, str(BENCHMARKS / "sandbox.py"), "--json", "--snippets", "10"]

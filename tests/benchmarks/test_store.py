@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -22,6 +24,7 @@ def test_many_trajectories_are_written_and_counted() -> None:
     assert all(row["trajectories"] == 300 and row["peak_mb"] > 10 and row["cpu_s"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_the_share_of_storing_is_that_of_the_runs_timings(finished: Path) -> None:
     content = printed("store.py", "--run", str(finished), "--rows", "5")
     assert isinstance(content, dict)

@@ -117,6 +117,7 @@ def test_the_table_beside_an_event_loop() -> None:
     assert found == [row.expected for row in ROWS]
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_over_many_different_pairs(quick: Judge) -> None:
     _wrong(quick, ROWS)
     before = _resident()

@@ -105,6 +105,7 @@ def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_report(synthetic_run(tmp_path_factory.mktemp("large") / "run", pool=2084, votes=8))
 
 
+@pytest.mark.slow
 def test_fifty_thousand_trajectories_open_and_filter_at_once(browser: Browser, large_page: Path) -> None:
     paints = []
     for _ in range(4):
