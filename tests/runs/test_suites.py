@@ -125,6 +125,9 @@ def test_runs_are_compared_on_a_suite_only_where_it_has_the_same_questions(run: 
     results, remarks = suite_results(read_runs([run, same, other]))
     assert [(x.suite, x.n, len(x.curve)) for x in results] == [("questions", 5, 2)] * 3
     assert results[1].curve[1].mean == pytest.approx(evaluations(run)[1]["suites"]["questions"]["mean"])
+    base, last = (evaluations(run)[t]["suites"]["questions"]["mean"] for t in (0, 1))
+    assert results[1].gain.estimate.mean == pytest.approx(last - base)
+    assert results[1].gain.same_problems
     assert results[0].difference is results[2].difference is None
     assert results[1].difference is not None
     assert results[1].difference.same_problems
@@ -137,7 +140,9 @@ def test_runs_are_compared_on_a_suite_only_where_it_has_the_same_questions(run: 
     found = json.loads(ended.stdout)
     assert [x["suite"] for x in found["suites"]] == ["questions"] * 2
     assert remark in found["notes"]
-    assert "accuracy on suites" in cli("compare", str(run), str(same)).stdout
+    printed = cli("compare", str(run), str(same)).stdout
+    assert "accuracy on suites" in printed
+    assert "since base" in printed
 
 
 def test_killed_among_its_answers_a_run_ends_with_the_same_bytes_though_its_file_is_gone(

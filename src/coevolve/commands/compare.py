@@ -104,15 +104,20 @@ def _print_suites(console: Console, runs: Runs) -> None:
 
 
 def suite_rows(results: Sequence[SuiteResult]) -> list[list[str]]:
-    """Heading and a row per suite and setting; differences are to the first setting on the same problems."""
-    head = ["suite", "problems", "setting", "seeds", "mean@k", "95 % interval", "difference", ""]
+    """Heading and a row per suite and setting; differences are to the first setting on the same problems.
+
+    The last two columns are empty, and left out, where there is one setting alone.
+    """
+    head = ["suite", "problems", "setting", "seeds", "mean@k", "95 % interval", "since base", "difference", ""]
     rows = []
     for result in results:
         last, means = result.curve[-1], [found.mean for found in result.curve]
         row = [result.suite, str(result.n), result.label, seeds_text(result.seeds)]
         row += [" → ".join(f"{100 * mean:.1f}" for mean in means), f"{100 * last.low:.1f} to {100 * last.high:.1f}"]
+        row.append(difference_cells(result.gain)[0])
         rows.append(row + difference_cells(result.difference))
-    return [head, *rows]
+    alone = all(result.difference is None for result in results)
+    return [row[:-2] if alone else row for row in (head, *rows)]
 
 
 def print_comparison(console: Console, results: Sequence[SettingResult], runs: Runs) -> None:

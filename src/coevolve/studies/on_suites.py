@@ -27,6 +27,7 @@ class SuiteResult:
     seeds: tuple[int, ...]
     n: int  # problems
     curve: tuple[Estimate, ...]  # mean@k by iteration, 0 is the base model
+    gain: Difference  # of the last iteration to the base model, paired by seed and problem
     difference: Difference | None  # to the first label; None in that one, and where its problems are others
 
     def as_json(self) -> dict[str, object]:
@@ -37,6 +38,7 @@ class SuiteResult:
             "seeds": list(self.seeds),
             "n": self.n,
             "curve": [estimate_json(found) for found in self.curve],
+            "gain": difference_json(self.gain),
             "difference": difference_json(self.difference) if self.difference else None,
         }
 
@@ -77,6 +79,7 @@ def suite_results(runs: Runs) -> tuple[list[SuiteResult], list[str]]:
                     seeds=tuple(run.seed for run in mine),
                     n=len(problems_of(mine[0], last, name)),
                     curve=tuple(held_out(mine, t, level=name) for t in range(last + 1)),
+                    gain=held_out_difference(mine, mine, last, level=name, first_iteration=0),
                     difference=held_out_difference(having[first], mine, last, level=name)
                     if first is not None and label != first and same
                     else None,
