@@ -16,6 +16,7 @@ from coevolve.methods.phases.train_proposer import score_questions
 from coevolve.methods.questions import Written, read_questions
 from coevolve.methods.remembered import Asked
 from coevolve.types import PROPOSER, Group, Origin, StopReason, Trajectory
+from coevolve.worlds.base import NO_CONTEXT, PromptContext
 from coevolve.worlds.miniature.learner import MiniatureWorld
 
 Make = Callable[..., Trajectory]
@@ -46,7 +47,7 @@ def scored(config: Settings, trajectory: Make) -> Callable[..., list[RewardParts
         before: Sequence[Asked] = (),
     ) -> list[RewardParts]:
         raw = [trajectory("nonsense" if t is None else f"{t}</question>") for t in texts]
-        written = read_questions(MiniatureWorld(), raw, _origin(iteration), "c")
+        written = read_questions(MiniatureWorld(), raw, _origin(iteration), "c", asked=[NO_CONTEXT] * len(raw))
         assert [w.task is None for w in written] == [t is None for t in texts]
         group = tuple(trajectory(answer=a, calls=calls) for a in answers)
         groups = [Group(w.task, group, vote(answers)) for w in written if w.task]
@@ -174,7 +175,7 @@ def test_templates_of_the_archive_cost_what_the_weight_says(scored: Callable[...
 def test_only_a_finished_well_formed_question_becomes_a_task(
     text: str, stop: StopReason, formed: bool, trajectory: Make
 ) -> None:
-    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], _origin(2), "p2")
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text, stop=stop)], _origin(2), "p2", asked=[NO_CONTEXT])
     assert (w.task is not None) is formed
     if w.task:
         assert (w.task.id, w.question, w.task.origin.iteration) == ("p2-0000", "Let a = 43 * 80. Find a.", 2)
@@ -187,13 +188,22 @@ def test_a_question_without_its_writers_answer_is_malformed_where_one_is_asked_f
 ) -> None:
     asked = config("proposer.own_answer=true")
     raw = [trajectory("Let a = 43 * 80. Find a." + text)]
-    (w,) = read_questions(MiniatureWorld(), raw, _origin(1), "c", own_answer=asked.proposer.own_answer)
+    (w,) = read_questions(
+        MiniatureWorld(), raw, _origin(1), "c", asked=[NO_CONTEXT] * len(raw), own_answer=asked.proposer.own_answer
+    )
     assert (w.task is not None) is formed
 
 
 def test_the_proposers_own_answer_is_kept_beside_the_task(trajectory: Make) -> None:
     text = "Let a = 43 * 80. Find a.</question> \\boxed{3440}"
-    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], _origin(1), "c")
+    (w,) = read_questions(MiniatureWorld(), [trajectory(text)], _origin(1), "c", asked=[NO_CONTEXT])
     assert isinstance(w, Written)
     assert w.task is not None
     assert w.task.proposed_answer == "3440"
+
+
+def test_the_first_words_that_a_topic_gives_belong_to_the_question(trajectory: Make) -> None:
+    texts = [trajectory(" 3 and 4?</question>"), trajectory("4 from 3.</question>")]
+    asked = [PromptContext(opening="What is the sum of"), NO_CONTEXT]
+    written = read_questions(MiniatureWorld(), texts, _origin(1), "c", asked=asked)
+    assert [w.question for w in written] == ["What is the sum of 3 and 4?", "4 from 3."]

@@ -10,6 +10,7 @@ from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.environments import ToolSpec
 from coevolve.rollout.protocol import after_last_output
 from coevolve.types import PROPOSER, Origin, StopReason, Trajectory
+from coevolve.worlds.base import NO_CONTEXT
 from coevolve.worlds.miniature.learner import MiniatureContract, MiniatureWorld
 
 from .scripted import CALL, ScriptedSampler, Segment, TableTool, loop_of, printed
@@ -33,7 +34,7 @@ def question_of(trajectory: Trajectory) -> str | None:
             super().__init__()
             self.contract = type("C", (MiniatureContract,), {"proposer_opening": ""})()
 
-    (written,) = read_questions(Open(), [trajectory], Origin("agent0", PROPOSER, 1), "c")
+    (written,) = read_questions(Open(), [trajectory], Origin("agent0", PROPOSER, 1), "c", asked=[NO_CONTEXT])
     return written.task.question if written.task else None
 
 

@@ -105,7 +105,7 @@ def _texts(tried: Tried) -> Iterator[str]:
     for n, text in enumerate(chosen, start=1):
         said = "well formed" if text.task else "not well formed"
         yield f"  [{n}] {said} · {_stopped(tried, text.trajectory)} · {_boxed(text.trajectory)}"
-        yield from _block(text.trajectory.text)
+        yield from _block(text.asked.opening + text.trajectory.text)
 
 
 def _answers(tried: Tried) -> Iterator[str]:

@@ -28,9 +28,9 @@ def read_questions(
     origin: Origin,
     prefix: str,
     *,
+    asked: Sequence[PromptContext],
     turns: int = 1,
     own_answer: bool = False,
-    asked: Sequence[PromptContext] = (),
 ) -> list[Written]:
     """Parse and check every text.
 
@@ -39,14 +39,13 @@ def read_questions(
     Args:
         origin: of the tasks.
         prefix: makes the task ids unique within a run.
+        asked: what each text was asked for, with the first words of its question.
         turns: user turns that a task may have.
         own_answer: a question without the writer's own boxed answer is malformed.
-        asked: what each text was asked for; none where it was nothing in particular.
     """
     opening = world.contract.proposer_opening
     out = []
-    for i, trajectory in enumerate(texts):
-        context = asked[i] if asked else NO_CONTEXT
+    for i, (trajectory, context) in enumerate(zip(texts, asked, strict=True)):
         text = after_last_output(opening + context.opening + trajectory.text)
         question = written_question(text) if trajectory.stop is StopReason.EOS else None
         task = None

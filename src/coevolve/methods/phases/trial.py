@@ -87,11 +87,13 @@ def first_look(rollouts: Rollouts, policy: Snapshot, world: World, setup: Setup,
         judge: makes the votes.
     """
     contract, ends, seed = world.contract, read_vocabulary(world.base_model()).ends, seed_of(setup.seed, "trial")
+    asked = subjects(contract, setup.texts, seed=seed)
     written = read_questions(
         world,
-        write(rollouts, policy, setup.texts, seed=seed, context=subjects(contract, setup.texts, seed=seed)),
+        write(rollouts, policy, setup.texts, seed=seed, context=asked),
         setup.origin,
         "trial",
+        asked=asked,
         turns=setup.turns,
         own_answer=setup.own_answer,
     )
