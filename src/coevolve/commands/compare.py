@@ -13,7 +13,7 @@ from rich.text import Text
 from coevolve.commands.markdown import markdown_table, write_between
 from coevolve.config.keys import shown
 from coevolve.evaluation.meters import open_meter
-from coevolve.methods.reporting import Span
+from coevolve.methods.reporting import ABSENT, Span
 from coevolve.store.records import RunRecords
 from coevolve.studies.comparison import Difference, Runs, last_common_iteration, read_runs
 from coevolve.studies.on_suites import SuiteResult, suite_results
@@ -199,8 +199,9 @@ def held_out_rows(results: Sequence[SettingResult], *, bars: bool = False) -> li
 
 
 def quantity_rows(results: Sequence[SettingResult]) -> list[list[str]]:
-    """Heading and a row per setting with all quantities that can be compared."""
-    present = [q for key, q in results[0].known.items() if q.default and key in results[0].quantities]
+    """Heading and a row per setting with all quantities that can be compared and that some setting has."""
+    asked = [q for key, q in results[0].known.items() if q.default and key in results[0].quantities]
+    present = [q for q in asked if any(_says_something(quantity_cell(r.quantities[q.key], q)) for r in results)]
     head = ["setting", "seeds", *(quantity.heading for quantity in present)]
     return [
         head,
@@ -209,6 +210,10 @@ def quantity_rows(results: Sequence[SettingResult]) -> list[list[str]]:
             for result in results
         ),
     ]
+
+
+def _says_something(cell: str) -> bool:
+    return bool(cell.strip(f"{ABSENT} →"))
 
 
 def difference_cells(difference: Difference | None) -> list[str]:
