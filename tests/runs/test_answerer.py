@@ -62,6 +62,13 @@ def test_a_real_model_has_the_prompts_that_were_asked_for(random_model: Path) ->
         of_model(str(random_model), prompts="agent0", tool=False)
 
 
+def test_the_tool_can_be_taken_from_a_preset_whose_gate_looks_at_programs(random_model: Path) -> None:
+    for asked in ({"prompts": "school", "tool": False}, {"prompts": "plain"}):
+        answerer = of_model(str(random_model), preset="smollm2", **asked)  # type: ignore[arg-type]
+        assert not answerer.config.tool.enabled
+        assert answerer.prompt(task_of("mine", "1", "How much?"))
+
+
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="neither a run nor a model"):
         of_model("no-such-thing")

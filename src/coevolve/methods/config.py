@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
@@ -327,6 +328,13 @@ def _check_batches(proposer: ProposerSection, solver: SolverSection) -> None:
         raise ValueError("proposer.minibatches is larger than proposer.questions")
     if solver.minibatches > solver.tasks * solver.group_size:
         raise ValueError("solver.minibatches is larger than solver.tasks * solver.group_size")
+
+
+# What the keys that look at the solver's programs are where it has none.
+WITHOUT_PROGRAMS: Mapping[str, object] = {
+    "gate.output": False, "gate.programs": 0, "gate.numbers": 0.0, "reward.output": False, "reward.programs": 0,
+    "reward.numbers": 0.0, "reward.lambda_code": 0.0,
+}  # fmt: skip
 
 
 def _check_checks(name: str, section: ChecksSection, votes: int, *, tool: bool) -> None:

@@ -16,6 +16,7 @@ from coevolve.engine.gguf import is_gguf
 from coevolve.engine.hub import PACKAGED, is_model_name
 from coevolve.engine.planning.devices import gpus
 from coevolve.errors import ConfigError, ModelError, RunError
+from coevolve.methods.config import WITHOUT_PROGRAMS, CoevolutionConfig
 from coevolve.methods.registry import (
     DEFAULT_METHOD,
     changed_config,
@@ -112,7 +113,7 @@ def of_run(path: Path, iteration: int | None = None, *, tool: bool = True, overr
     own = with_own_prompts(records)
     agent = method_named(records.config.method).answerer
     _refuse_meaningless(overrides, _ACTING)
-    config = changed_config(own, overrides, layers=[] if tool else [_without_tool(own.world_settings)])
+    config = changed_config(own, overrides, layers=[] if tool else [_without_tool(own)])
     _refuse_overruled(config.sampling, overrides, agent)
     trained = [t for t in range(1, config.iterations + 1) if records.recorded(f"checkpoints/iteration-{t}/{agent}/")]
     if iteration is None and agent in trained_agents(config) and not trained:
@@ -161,7 +162,7 @@ def of_model(
         raise ConfigError(what, where="--no-tool", fix="--prompts r-zero or plain")
     config = load_config(_preset_for(name, preset), overrides=overrides, layers=[model_layer(name, preset, prompts)])
     _refuse_overruled(config.sampling, overrides, SOLVER)
-    config = config if tool else changed_config(config, layers=[_without_tool(config.world_settings)])
+    config = config if tool else changed_config(config, layers=[_without_tool(config)])
     world = _world_of(config.world_settings)
     base = base_model(world)
     shown = name if name in EMBEDDED or is_model_name(name) else Path(name).resolve().name
@@ -271,9 +272,13 @@ def _world_of(settings: WorldSettings) -> World:
     return open_world(settings)
 
 
-def _without_tool(settings: WorldSettings) -> Layer:
-    """What takes the tool away; prompts that have no words for a solver without it give way to R-Zero's."""
+def _without_tool(config: Config) -> Layer:
+    """What takes the tool away, and what needs it; prompts that have no words for a solver without it give way to
+    R-Zero's."""
+    settings = config.world_settings
     values: dict[str, object] = {"tool.enabled": False}
+    if isinstance(config, CoevolutionConfig):
+        values |= WITHOUT_PROGRAMS
     if settings.name == "open" and prompt_file(settings.model.prompts).solver_without_tool is None:
         values["model.prompts"] = "r-zero"
     if settings.composing:
@@ -341,7 +346,8 @@ def model_layer(name: str, preset: str | None, prompts: str | None) -> Layer:
     """The model, in place of the preset's, and what follows from measuring it as it is."""
     values: dict[str, object] = {"model.path": None if name == EMBEDDED[0] else name, "lora.enabled": False}
     if prompts is not None:
-        values |= {"model.prompts": prompts, "tool.enabled": prompt_file(prompts).solver is not None}
+        tool = prompt_file(prompts).solver is not None
+        values |= {"model.prompts": prompts, "tool.enabled": tool} | ({} if tool else dict(WITHOUT_PROGRAMS))
     if preset is None and name not in EMBEDDED and not gpus():
         values |= _WITHOUT_A_GPU
     return layer_of(values, "coevolve eval")
