@@ -113,7 +113,11 @@ def of_run(path: Path, iteration: int | None = None, *, tool: bool = True, overr
     own = with_own_prompts(records)
     agent = method_named(records.config.method).answerer
     _refuse_meaningless(overrides, _ACTING)
-    config = changed_config(own, overrides, layers=[] if tool else [_without_tool(own)])
+    config = changed_config(
+        own,
+        overrides,
+        layers=[] if tool else [_without_tool(own.world_settings, checks=isinstance(own, CoevolutionConfig))],
+    )
     _refuse_overruled(config.sampling, overrides, agent)
     trained = [t for t in range(1, config.iterations + 1) if records.recorded(f"checkpoints/iteration-{t}/{agent}/")]
     if iteration is None and agent in trained_agents(config) and not trained:
@@ -162,7 +166,8 @@ def of_model(
         raise ConfigError(what, where="--no-tool", fix="--prompts r-zero or plain")
     config = load_config(_preset_for(name, preset), overrides=overrides, layers=[model_layer(name, preset, prompts)])
     _refuse_overruled(config.sampling, overrides, SOLVER)
-    config = config if tool else changed_config(config, layers=[_without_tool(config)])
+    checks = isinstance(config, CoevolutionConfig)
+    config = config if tool else changed_config(config, layers=[_without_tool(config.world_settings, checks=checks)])
     world = _world_of(config.world_settings)
     base = base_model(world)
     shown = name if name in EMBEDDED or is_model_name(name) else Path(name).resolve().name
@@ -272,13 +277,14 @@ def _world_of(settings: WorldSettings) -> World:
     return open_world(settings)
 
 
-def _without_tool(config: Config) -> Layer:
-    """What takes the tool away, and what needs it; prompts that have no words for a solver without it give way to
-    R-Zero's."""
-    settings = config.world_settings
-    values: dict[str, object] = {"tool.enabled": False}
-    if isinstance(config, CoevolutionConfig):
-        values |= WITHOUT_PROGRAMS
+def _without_tool(settings: WorldSettings, *, checks: bool) -> Layer:
+    """What takes the tool away; prompts that have no words for a solver without it give way to R-Zero's.
+
+    Args:
+        settings: of the world.
+        checks: the method has checks that look at programs, which go with the tool.
+    """
+    values: dict[str, object] = {"tool.enabled": False} | (dict(WITHOUT_PROGRAMS) if checks else {})
     if settings.name == "open" and prompt_file(settings.model.prompts).solver_without_tool is None:
         values["model.prompts"] = "r-zero"
     if settings.composing:
