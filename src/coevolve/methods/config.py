@@ -338,7 +338,8 @@ WITHOUT_PROGRAMS: Mapping[str, object] = {
 
 
 def _check_checks(name: str, section: ChecksSection, votes: int, *, tool: bool) -> None:
-    asked = [check for check in ("output", "programs", "numbers", "lambda_code") if getattr(section, check, False)]
+    keys = [key.removeprefix(f"{name}.") for key in WITHOUT_PROGRAMS if key.startswith(f"{name}.")]
+    asked = [key for key in keys if getattr(section, key)]
     if asked and not tool:
         raise ValueError(f"{name}.{asked[0]} looks at the solver's programs, but tool.enabled is false: there are none")
     if section.programs > votes:

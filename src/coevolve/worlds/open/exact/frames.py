@@ -104,10 +104,10 @@ def _first_order(order: str) -> Fraction | None:
     found = set()
     if verb == "add" and (total := _attempt(f"sum of {rest}")) is not None:
         found.add(total)
+    if verb in ("multiply", "divide") and re.search(r" [+-] [^)]*$", rest):
+        return None  # "multiply 28 by 10 + 28" may mean either
     for name, between, of_two in _FIRST:
         for meet in re.finditer(rf" (?:{between}) ", rest) if name == verb else ():
-            if verb in ("multiply", "divide") and re.search(r" [+-] [^)]*$", rest):
-                continue  # "multiply 28 by 10 + 28" may mean either
             a, b = _attempt(rest[: meet.start()]), _attempt(rest[meet.end() :])
             if a is not None and b is not None and not (verb == "divide" and not b):
                 found.add(of_two(a, b))
