@@ -14,7 +14,7 @@ import pytest
 
 from coevolve.errors import RunError
 from coevolve.methods.config import CoevolutionConfig
-from coevolve.methods.phases.pool_report import read_tasks
+from coevolve.methods.phases.pool_tasks import read_tasks
 from coevolve.store import tables
 from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords

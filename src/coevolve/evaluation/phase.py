@@ -25,7 +25,7 @@ from coevolve.evaluation.runner import (
 from coevolve.evaluation.suites import MEAN_AT_K, by_part
 from coevolve.methods.base import Phase, State
 from coevolve.methods.config import CoevolutionConfig
-from coevolve.methods.phases.pool_report import read_tasks
+from coevolve.methods.phases.pool_tasks import read_tasks
 from coevolve.methods.phases.trial import Trial
 from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents

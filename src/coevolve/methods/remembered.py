@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from coevolve.methods.base import Store
-from coevolve.methods.phases.pool_report import read_tasks
+from coevolve.methods.phases.pool_tasks import read_tasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,16 +19,13 @@ from coevolve.methods.metrics import refused_facts
 from coevolve.methods.own import GateRule, gate_rule
 from coevolve.methods.phases.pool_report import (
     POOL,
-    Pool,
     asked_facts,
     novelty_facts,
     pool_facts,
     pool_report,
-    read_tasks,
     sampling_facts,
-    table_of,
-    task_rows,
 )
+from coevolve.methods.phases.pool_tasks import Pool, read_tasks, table_of, task_rows
 from coevolve.methods.polling import poll, pooled, voters
 from coevolve.methods.probe import freeze_probe
 from coevolve.methods.questions import Written, read_questions, refusal_of, task_of
