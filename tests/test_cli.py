@@ -233,9 +233,18 @@ def test_the_summary_has_a_row_per_iteration_and_a_dash_for_what_is_absent() -> 
 
 def test_the_summary_fits_a_terminal_of_eighty_columns() -> None:
     stream = io.StringIO()
-    print_summary(Console(file=stream, width=80), SUMMARY, REPORTS)
-    assert "\n1      46.0 ± 3.0 " in stream.getvalue()
-    assert "formed" in stream.getvalue()
+    rates = {"label_accuracy_kept": 0.93, "well_formed": 0.998, "first_executor_pass_rate": 0.5}
+    pool = {"size": 4096, "kept": 1074, **rates}
+    base, first = SUMMARY["iterations"]
+    print_summary(Console(file=stream, width=80), SUMMARY | {"iterations": [base, {**first, "pool": pool}]}, REPORTS)
+    line = next(line for line in stream.getvalue().splitlines() if line.startswith("1 "))
+    assert line.split() == ["1", "46.0", "±", "3.0", "50.0", "48.0", "2.40", "50.0", "93.0", "99.8", "1074/4096"]
+
+
+def test_the_summary_leaves_out_columns_of_which_no_iteration_has_a_number() -> None:
+    text = printed(lambda console: print_summary(console, SUMMARY, REPORTS))
+    assert "formed" not in text
+    assert "accuracy" in text
 
 
 def test_the_summary_explains_its_columns_when_it_is_asked_to() -> None:
