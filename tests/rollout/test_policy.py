@@ -216,3 +216,16 @@ def test_a_policy_taken_up_judges_explosions_by_the_norms_before(make: Make, tmp
     assert other.guard == policy.guard
     assert len(other.guard.norms) == 5
     assert (other.guard.skipped_in_row, other.version) == (1, 6)
+
+
+def test_a_policy_taken_up_has_the_numbers_that_its_phase_kept(make: Make, tmp_path: Path) -> None:
+    policy, _ = make()
+    assert "numbers" not in policy.extra_state()
+    policy.numbers["tic-tac-toe 0"] = 0.1 + 0.2
+    policy.save_state(tmp_path / "state")
+    cursor = Cursor(phase="p", metrics_bytes=0, metrics_sha256="", memory=policy.extra_state())
+    other, _ = make()
+    other.load_state(tmp_path / "state", Cursor.model_validate_json(cursor.model_dump_json()).memory)
+    assert other.numbers == policy.numbers
+    other.numbers["tic-tac-toe 0"] = 1.0
+    assert policy.numbers == {"tic-tac-toe 0": 0.1 + 0.2}

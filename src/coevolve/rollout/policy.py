@@ -15,7 +15,7 @@ from coevolve.learning.guard import UpdateGuard, unusable
 from coevolve.learning.rows import plain_row
 from coevolve.types import Ban, Batch, TrainStats, Trajectory
 
-ExtraState = Mapping[str, int | list[float]]
+ExtraState = Mapping[str, int | list[float] | dict[str, float]]
 _CHECKED = 4  # trajectories per check
 
 
@@ -28,6 +28,9 @@ class Policy:
         tolerance: largest allowed gap between the log-probabilities of sampler and trainer.
         guard: decides which updates are made; its state belongs to the phase.
         truncated: tokens are left out of what is drawn from (top-p, top-k).
+
+    ``numbers`` belongs to the phase: what its next step depends on beside weights and optimiser, e.g. running
+    baselines. It is saved and loaded with them.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Policy:
         self.name, self._trainer, self._tolerance, self.guard = name, trainer, tolerance, guard
         self._truncated = truncated
         self.version, self.train_s, self.tokens_trained = 0, 0.0, 0
+        self.numbers: dict[str, float] = {}
 
     def save(self, folder: Path, *, optimizer: bool) -> None:
         """Write the weights as a folder that transformers or peft reads, and the optimiser's state if asked."""
@@ -45,15 +49,16 @@ class Policy:
         """Write all that the next step depends on into a folder, save the numbers of ``extra_state``."""
         self._trainer.save(folder, optimizer=True)
 
-    def extra_state(self) -> dict[str, int | list[float]]:
+    def extra_state(self) -> dict[str, int | list[float] | dict[str, float]]:
         """The numbers that ``load_state`` wants beside the folder."""
         guard = self.guard
-        return {
+        state: dict[str, int | list[float] | dict[str, float]] = {
             "version": self.version,
             "skipped_in_row": guard.skipped_in_row,
             "norms": list(guard.norms),
             "micro_batch_tokens": self._trainer.micro_batch_tokens,  # it decides the order of sums
         }
+        return state | {"numbers": dict(self.numbers)} if self.numbers else state
 
     def load_state(self, folder: Path, extra: ExtraState) -> None:
         """Go on exactly where ``save_state`` was called.
@@ -64,13 +69,15 @@ class Policy:
         """
         self._trainer.load(folder, optimizer=True)
         version, skipped, norms = extra["version"], extra["skipped_in_row"], extra["norms"]
-        micro_batch = extra["micro_batch_tokens"]
+        micro_batch, numbers = extra["micro_batch_tokens"], extra.get("numbers", {})
         assert isinstance(version, int)
         assert isinstance(skipped, int)
         assert isinstance(norms, list)
         assert isinstance(micro_batch, int)
+        assert isinstance(numbers, dict)
         self._trainer.micro_batch_tokens = micro_batch
         self.version, self.guard.skipped_in_row, self.guard.norms = version, skipped, list(norms)
+        self.numbers = dict(numbers)
 
     def weights(self) -> Snapshot:
         """The present weights for rollouts."""

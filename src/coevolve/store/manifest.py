@@ -70,7 +70,7 @@ class Cursor(BaseModel):
     files: dict[str, str] = {}  # what is kept of them, with SHA-256
     metrics_bytes: int  # with the lines of the finished steps
     metrics_sha256: str  # of the lines that the phase has added up to there
-    memory: dict[str, int | list[float]] = {}  # of the policy in training
+    memory: dict[str, int | list[float] | dict[str, float]] = {}  # of the policy in training
     times: dict[str, int | float] = {}  # spent so far, as in timings.jsonl
 
 
