@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from coevolve.engine.planning.budget import memory_plan
 from coevolve.methods.registry import load_config
 from coevolve.runs import speed
 from coevolve.runs.plan import EMBEDDED, Speed, needs_of, planned, shape_of, workload
-from coevolve.runs.speed import foretold, is_timed, measured_speed, outcome_sentence, peak_memory, time_sentence
+from coevolve.runs.speed import PeakMemory, foretold, is_timed, measured_speed, outcome_sentence, time_sentence
 from coevolve.worlds.miniature.learner import ASSETS
 
 
@@ -99,15 +100,35 @@ def test_weights_that_stay_in_their_files_count_once() -> None:
 
 def test_the_peak_of_a_process_is_the_kernels_and_others_add_what_is_their_own() -> None:
     if not Path("/proc/self/status").is_file():
-        assert peak_memory(os.getpid(), []) is None
+        assert PeakMemory(os.getpid()).bytes([]) is None
         return
-    alone = peak_memory(os.getpid(), [])
+    alone = PeakMemory(os.getpid()).bytes([])
     assert alone is not None
     assert alone > 50_000_000
-    both = peak_memory(os.getpid(), [os.getpid()])
+    both = PeakMemory(os.getpid()).bytes([os.getpid()])
     assert both is not None
     assert alone < both < 2 * alone
-    assert peak_memory(os.getpid(), [0]) == pytest.approx(alone, rel=0.05), "a worker that is gone adds nothing"
+    assert PeakMemory(os.getpid()).bytes([0]) == pytest.approx(alone, rel=0.05), "a worker that is gone adds nothing"
+
+
+def test_pages_of_a_file_that_is_mapped_twice_count_once(tmp_path: Path) -> None:
+    if not Path("/proc/self/smaps").is_file():
+        return
+    path, size = tmp_path / "weights", 64 * 2**20
+    path.write_bytes(bytes(size))
+    memory = PeakMemory(os.getpid())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as first:
+        assert first[::4096].count(0) == size // 4096
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as second:
+            assert second[::4096].count(0) == size // 4096
+            second[: size // 2] = bytes(size // 2)  # written pages are memory of their own
+            raw = PeakMemory(os.getpid()).bytes([])
+            memory.look()
+        memory.look()
+    after = memory.bytes([])
+    assert raw is not None
+    assert after is not None
+    assert size // 2 == pytest.approx(raw - after, rel=0.25), "the kernel counts in portions"
 
 
 def test_a_run_says_what_it_took_beside_what_was_planned() -> None:

@@ -5,7 +5,6 @@ What an engine needs is imported when it is opened, so that asking for one costs
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +109,9 @@ class Trainers:
             EngineError: the folder holds no optimiser state, or the model is of a kind that cannot be trained.
             ModelError: a folder cannot be used.
         """
-        gc.collect()  # what the last phase left in cycles may be the weights and moments of a whole model
+        from coevolve.engine.local.runtime import return_free_memory
+
+        return_free_memory()
         trainer = self._open(folder, section, drawn)
         if resume:
             trainer.load_optimizer(folder)

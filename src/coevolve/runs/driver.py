@@ -33,13 +33,14 @@ from coevolve.runs.journal import Journal, RunSavePoints
 from coevolve.runs.learnable import require_learning
 from coevolve.runs.plan import name_of, needs_of, planned
 from coevolve.runs.preflight import Launch
-from coevolve.runs.speed import foretold, outcome_sentence, peak_memory
+from coevolve.runs.speed import PeakMemory, foretold, outcome_sentence
 from coevolve.runs.stopping import StopRequest
 from coevolve.store import manifest, places
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
 from coevolve.store.prompts import FACT as PROMPTS
 from coevolve.store.prompts import changed_prompts, prompts_fact, with_own_prompts
+from coevolve.store.records import RunRecords
 from coevolve.suites.base import Source
 from coevolve.worlds.base import Meter, World
 from coevolve.worlds.registry import open_world, world_named
@@ -229,7 +230,13 @@ def _work(
         open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer
         spent = Spent()
         clock = PhaseClock(folder, rollouts, spent)
-        save_points = RunSavePoints(folder, clock, stop, require_learning)
+        memory = PeakMemory(os.getpid())
+
+        def after_first_step(records: RunRecords) -> None:
+            memory.look()
+            require_learning(records)
+
+        save_points = RunSavePoints(folder, clock, stop, after_first_step)
         journal = Journal(rollouts, folder, clock, stop)
         state = State(
             config,
@@ -252,15 +259,18 @@ def _work(
                 _run_phase(folder, phase, own, recorder, progress, clock, last=phase is ends[phase.iteration])
             trackers.notice()
             stop.check()
-        folder.set_status("finished", **_taken(folder, rollouts, progress))
+        folder.set_status("finished", **_taken(folder, memory.bytes(rollouts.processes), progress))
 
 
-def _taken(folder: RunFolder, rollouts: LocalRollouts, progress: Progress) -> dict[str, object]:
-    """What the run has taken, for its manifest, told beside what was planned; all of its processes are still there."""
+def _taken(folder: RunFolder, memory: int | None, progress: Progress) -> dict[str, object]:
+    """What the run has taken, for its manifest, told beside what was planned.
+
+    Args:
+        memory: bytes at its fullest, asked for while all of its processes are still there.
+    """
     expected = folder.records.facts.get("planned")
     if not isinstance(expected, Mapping):
         return {}
-    memory = peak_memory(os.getpid(), rollouts.processes)
     cpu_s = sum(float(str(row.get("cpu_s", 0))) for row in folder.records.timings())
     if said := outcome_sentence(expected, memory, cpu_s):
         progress.note(said)

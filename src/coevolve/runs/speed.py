@@ -6,7 +6,6 @@ machine hardly change.
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from coevolve.config.acting import Distribution
 from coevolve.config.resources import EngineSettings
 from coevolve.engine.base import SampleRequest, Sampling
 from coevolve.engine.factory import Trainers, open_sampler
+from coevolve.engine.local.runtime import return_free_memory
 from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.methods.registry import load_config
 from coevolve.monitor.progress import duration
@@ -32,6 +32,8 @@ MOST_PARAMETERS = 2_000_000_000  # of a model that is loaded for this
 _SECONDS = 0.4  # of CPU time that decoding is looked at
 _LEAST_STEPS, _ROWS, _OWN, _ROW = 3, 32, 8, 96  # steps, rows, tokens of a prompt that no other has, of a trained row
 _LONGEST = 128  # tokens that prompts are taken to share at most: reading them is most of what this takes
+# A mapping of /proc/PID/smaps: its first line (addresses, rights, offset, device, inode, path), and the lines below it.
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ ([0-9a-f]+) (\S+) (\d+)[^\n]*\n((?:[A-Z][^\n]*\n?)*)", re.MULTILINE)
 
 
 def is_timed(needs: Needs) -> bool:
@@ -57,7 +59,7 @@ def measured_speed(needs: Needs) -> Speed:
     shared = np.resize(tokens, min(needs.load.shared_tokens, _LONGEST))
     sampled, read = _sampling(settings, base, shared, min(needs.load.rows, _ROWS), size)
     trained = _training(settings, base, tokens)
-    gc.collect()
+    return_free_memory()
     return Speed(sampled, read, trained)
 
 
@@ -154,25 +156,56 @@ def outcome_sentence(expected: Mapping[str, object], memory: int | None, cpu_s: 
     return "; ".join(said)
 
 
-def peak_memory(main: int, others: Iterable[int]) -> int | None:
-    """Bytes that processes have had at their fullest, taken as one moment; pages of files count in the main one alone.
+class PeakMemory:
+    """The memory of a run at its fullest.
+
+    The kernel's highest counts a page of a file once for each place where a process has mapped it, and while sampler
+    and trainer are both open, they map the same base model. ``look`` notes how much that is.
 
     Args:
         main: id of the main process.
-        others: those of its workers.
-
-    Returns:
-        None on systems whose kernel does not tell.
     """
-    found = _status(main)
-    if found is None:
-        return None
-    total = found["VmHWM"]
-    for process in others:
-        status = _status(process)
-        if status is not None:
-            total += max(status["VmHWM"] - status["RssFile"], 0)
-    return total
+
+    def __init__(self, main: int) -> None:
+        self._main, self._again = main, 0
+
+    def look(self) -> None:
+        """Note what is mapped twice; at a moment when sampler and trainer are open."""
+        self._again = max(self._again, _mapped_again(self._main))
+
+    def bytes(self, others: Iterable[int]) -> int | None:
+        """All processes at their fullest, taken as one moment; pages of files count in the main one alone, and once.
+
+        Args:
+            others: ids of the workers.
+
+        Returns:
+            None on systems whose kernel does not tell.
+        """
+        found = _status(self._main)
+        if found is None:
+            return None
+        total = found["VmHWM"] - self._again
+        for process in others:
+            status = _status(process)
+            if status is not None:
+                total += max(status["VmHWM"] - status["RssFile"], 0)
+        return total
+
+
+def _mapped_again(process: int) -> int:
+    """Bytes of files that a process holds through more than one mapping, beyond the first; 0 where nothing is told."""
+    try:
+        text = Path(f"/proc/{process}/smaps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    sizes: dict[tuple[str, str, str], list[int]] = {}
+    for offset, device, inode, rest in _MAPPING.findall(text):
+        kilobytes = {name: int(size) for name, size in re.findall(r"^(Rss|Anonymous):\s+(\d+) kB$", rest, re.MULTILINE)}
+        if inode != "0" and len(kilobytes) == 2:
+            shared = kilobytes["Rss"] - kilobytes["Anonymous"]  # pages that were written to are the mapping's own
+            sizes.setdefault((device, inode, offset), []).append(shared * 1024)
+    return sum(sum(found) - max(found) for found in sizes.values())
 
 
 def _status(process: int) -> dict[str, int] | None:
