@@ -180,6 +180,7 @@ class WorldSettings:
     Args:
         name: of the world, or a dotted path.
         composing: the proposer has the tool while it writes.
+        sandbox: where a world that is the judge itself runs programs.
     """
 
     name: str
@@ -187,3 +188,4 @@ class WorldSettings:
     dialogue: DialogueSection
     tool: ToolSection
     composing: bool
+    sandbox: SandboxSection

@@ -31,7 +31,8 @@ class Config(Section):
     iterations: int = Field(3, ge=1, description="rounds of curriculum and executor training")
     world: str = Field(
         "miniature",
-        description="where tasks, base model and truth come from; open: questions in words for any model, no truth",
+        description="where tasks, base model and truth come from; open: questions in words for any model, no truth; "
+        "code: small programs, for absolute-zero",
     )
     run: RunSection = RunSection()
     track: TrackSection = TrackSection()
@@ -55,7 +56,7 @@ class Config(Section):
     @property
     def world_settings(self) -> WorldSettings:
         """What the learner's view of the world needs."""
-        return WorldSettings(self.world, self.model, self.dialogue, self.tool, self.has_tool(PROPOSER))
+        return WorldSettings(self.world, self.model, self.dialogue, self.tool, self.has_tool(PROPOSER), self.sandbox)
 
     @property
     def probe_tolerance(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from coevolve.config import DialogueSection, EvaluationSection
+from coevolve.config import DialogueSection, EvaluationSection, SandboxSection
 from coevolve.config.dotted import is_dotted, load_object
 from coevolve.evaluation.scoring import is_right
 from coevolve.grading.equivalence import OWN_RULES, Judge
@@ -16,6 +16,8 @@ from coevolve.statistics import mean
 from coevolve.suites.base import Source, suite_of
 from coevolve.types import Group, LabelledTask, Task, Trajectory
 from coevolve.worlds.base import HELD_OUT, Meter, Suite
+from coevolve.worlds.code.learner import CodeWorld
+from coevolve.worlds.code.meter import CodeMeter
 from coevolve.worlds.miniature.meter import MiniatureMeter
 from coevolve.worlds.open.meter import OpenMeter
 
@@ -178,7 +180,12 @@ class RunMeter:
         ]
 
 
-def open_meter(world: str, dialogue: DialogueSection, sources: Callable[[], Sequence[Source]] = tuple) -> RunMeter:
+def open_meter(
+    world: str,
+    dialogue: DialogueSection,
+    sources: Callable[[], Sequence[Source]] = tuple,
+    sandbox: SandboxSection | None = None,
+) -> RunMeter:
     """The meter of a run; opening one costs nothing. A world of one's own names the class of its meter, by dotted
     path, in its attribute ``meter``; without one nothing that a proposer writes is known to be right.
 
@@ -186,11 +193,14 @@ def open_meter(world: str, dialogue: DialogueSection, sources: Callable[[], Sequ
         world: as in the configuration.
         dialogue: says what the true answer of a dialogue is.
         sources: of the suites that are measured beside those of the world, called when they are needed.
+        sandbox: where a meter that has to runs programs; None: as the defaults say.
     """
-    return RunMeter(_meter_of(world, dialogue), sources)
+    return RunMeter(_meter_of(world, dialogue, sandbox), sources)
 
 
-def _meter_of(world: str, dialogue: DialogueSection) -> Meter:
+def _meter_of(world: str, dialogue: DialogueSection, sandbox: SandboxSection | None) -> Meter:
+    if world == CodeWorld.name:
+        return CodeMeter(sandbox or SandboxSection())
     if world == "miniature":
         return MiniatureMeter(all_turns=dialogue.judged == "all")
     own = getattr(load_object(world, "world"), "meter", None) if is_dotted(world) else None

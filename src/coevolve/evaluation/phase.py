@@ -180,7 +180,7 @@ def _first_look(config: Config) -> list[Phase]:
 
 def _meter_of(config: Config, sources: Sequence[Source] | None) -> RunMeter:
     find = partial(chosen, config.evaluation) if sources is None else lambda: sources
-    return open_meter(config.world, config.dialogue, find)
+    return open_meter(config.world, config.dialogue, find, config.sandbox)
 
 
 def run_reports(config: Config) -> tuple[PhaseReport, ...]:

@@ -37,7 +37,7 @@ def own_suites(spec: str, answerer: Answerer | None, *, samples: int | None, lim
     found: Sequence[Suite] = ()
     if answerer is not None:
         config = answerer.config
-        meter = open_meter(config.world, config.dialogue)
+        meter = open_meter(config.world, config.dialogue, sandbox=config.sandbox)
         found = [s for s in meter.suites(config.evaluation, PROBLEM_SEED) if s.part == _PARTS[spec]]
     if answerer is None or not found:
         raise ConfigError(

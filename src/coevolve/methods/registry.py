@@ -10,12 +10,13 @@ from coevolve.config.dotted import functions_named, is_dotted, load_object
 from coevolve.config.keys import config_keys, unknown, values_by_key
 from coevolve.config.loading import Layer, expanded, file_layer, override_layer, preset_layer, preset_names, resolved
 from coevolve.errors import ConfigError
+from coevolve.methods.absolute_zero import AbsoluteZero
 from coevolve.methods.agent0 import Agent0
 from coevolve.methods.base import Method
 from coevolve.methods.r_zero import RZero
 from coevolve.worlds.registry import world_named
 
-METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero())}
+METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero(), AbsoluteZero())}
 DEFAULT_METHOD = Agent0.name
 # Without them a real model is trained whole, in float32, on the CPU.
 _DECIDING = ("engine.device", "model.dtype", "lora.enabled")

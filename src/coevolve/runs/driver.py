@@ -118,7 +118,7 @@ class _Parts:
 @contextmanager
 def _parts(config: Config) -> Iterator[_Parts]:
     """Everything that can fail without a folder, workers with their models and sandboxes included."""
-    world, meter = open_world(config.world_settings), open_meter(config.world, config.dialogue)
+    world, meter = open_world(config.world_settings), open_meter(config.world, config.dialogue, sandbox=config.sandbox)
     base = world.base_model()
     with (
         open_judge(config.grading) as judge,

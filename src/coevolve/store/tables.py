@@ -48,6 +48,14 @@ _TASKS = {
     "asked_level": _text,
 }
 _QUESTIONS = {"step": _integer, "question": _text, "shape": _text}
+_PROGRAMS = {
+    "kind": _text,
+    "program": _text,
+    "inputs": pa.list_(_text),
+    "outputs": pa.list_(_text),
+    "message": _text,
+    "solved": _real,
+}
 _TRAJECTORIES = {
     "iteration": _integer,
     "phase": _text,
@@ -110,6 +118,7 @@ _PROBE = {
 _KINDS = {
     "tasks/*": _TASKS,
     "questions/*": _QUESTIONS,
+    "programs/*": _PROGRAMS,
     "trajectories/*": _TRAJECTORIES,
     "partial/*": _JOURNAL,
     "meter/tasks-*": _METER_TASKS,

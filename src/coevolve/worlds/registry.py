@@ -10,6 +10,7 @@ from coevolve.config.dotted import is_dotted, load_object
 from coevolve.config.keys import unknown
 from coevolve.engine.hub import model_folder
 from coevolve.worlds.base import World
+from coevolve.worlds.code.learner import CodeWorld
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.contract import Acting
 from coevolve.worlds.open.learner import OpenWorld
@@ -79,6 +80,11 @@ def _open_miniature(settings: WorldSettings) -> World:
     return MiniatureWorld(None if path is None else BASES[path] if path in BASES else model_folder(path))
 
 
+def _open_code(settings: WorldSettings) -> World:
+    path = settings.model.path
+    return CodeWorld(None if path is None else model_folder(path), settings.sandbox, settings.tool.cache)
+
+
 def _open_open(settings: WorldSettings) -> World:
     tool = settings.tool
     acting = Acting(tool.enabled, tool.call_at, tool.state, settings.dialogue.turns, settings.composing)
@@ -86,6 +92,7 @@ def _open_open(settings: WorldSettings) -> World:
 
 
 _SHORT_PROMPT = 64
+_PROGRAMS = 160  # a task of ten lists, or a few examples before a proposal
 _PLAIN = (
     "What is the product of 17 and 24?",
     "A notebook costs 3 dollars. How many dollars do 7 notebooks cost?",
@@ -100,6 +107,7 @@ WORLDS: Mapping[str, WorldEntry] = {
         sizes=TextSizes(question=25, answer=35, trained=20, stored_bytes=250),
         check=_check_miniature,
     ),
+    "code": WorldEntry(_open_code, example=CodeWorld.example, prompt_tokens=_PROGRAMS),
     "open": WorldEntry(
         _open_open,
         example=_PLAIN[0],

@@ -41,7 +41,7 @@ def build_world(
     if dialogues:
         mixture = Mixture(dialogues=dialogues)
         plan = Training(seed=seed, budget_tokens=tokens or DIALOGUE_TOKENS, mixture=mixture, start=ASSETS)
-    with _one_thread():
+    with one_thread():
         write_model(out, plan, progress)
         write_card(out, plan)
 
@@ -72,7 +72,7 @@ def write_card(folder: Path, plan: Training) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread of torch: fastest for matrices this small, and sums in the same order every time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

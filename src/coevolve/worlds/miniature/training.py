@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,21 @@ _IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
+class Corpus:
+    """What a base model reads: endless documents, each for a seed of theirs.
+
+    Args:
+        first: name of the first part in seeds.
+        right: the first part, without mistakes: it teaches to copy.
+        mixed: all that follows.
+    """
+
+    first: str
+    right: Callable[[str], Iterator[Document]]
+    mixed: Callable[[str], Iterator[Document]]
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """How the base model is trained."""
 
@@ -76,6 +92,15 @@ class Training:
     all_tool: float = 0.12  # share of the budget, at its start, of right tool documents only
     mixture: Mixture = field(default_factory=Mixture)
     start: Path | None = None  # folder of a pretrained model to continue from; None: a new one
+    corpus: Corpus | None = None  # of another world, whose tokens begin with those of this one; None: ``mixture``
+
+    @property
+    def text(self) -> Corpus:
+        """What is read."""
+        if self.corpus is not None:
+            return self.corpus
+        right = replace(ALL_TOOL, dialogues=self.mixture.dialogues)
+        return Corpus("tool", partial(documents, right), partial(documents, self.mixture))
 
 
 def new_model(seed: int) -> Qwen3ForCausalLM:
@@ -157,17 +182,21 @@ def _loss(model: Qwen3ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
 
 
 def _batches(tokenizer: PreTrainedTokenizerFast, plan: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """Padded batches until the budget is used up: right tool documents first, then the mixture."""
+    """Padded batches until the budget is used up: right documents first, then the mixture."""
     first = int(plan.all_tool * plan.budget_tokens)
-    right = replace(ALL_TOOL, dialogues=plan.mixture.dialogues)
-    yield from _stage(tokenizer, right, plan, first, "tool")
-    yield from _stage(tokenizer, plan.mixture, plan, plan.budget_tokens - first, "mixture")
+    text = plan.text
+    yield from _stage(tokenizer, text.right, plan, first, text.first)
+    yield from _stage(tokenizer, text.mixed, plan, plan.budget_tokens - first, "mixture")
 
 
 def _stage(
-    tokenizer: PreTrainedTokenizerFast, mixture: Mixture, plan: Training, budget: int, name: str
+    tokenizer: PreTrainedTokenizerFast,
+    written: Callable[[str], Iterator[Document]],
+    plan: Training,
+    budget: int,
+    name: str,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    source = documents(mixture, f"{name} {plan.seed}")
+    source = written(f"{name} {plan.seed}")
     rng = random.Random(f"{name} batches {plan.seed}")
     used = 0
     while True:

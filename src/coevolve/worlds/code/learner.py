@@ -1,0 +1,145 @@
+"""The learner's view of the world of programs: prompts, base model, and the sandbox as the judge of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from coevolve.config import SandboxSection
+from coevolve.errors import ModelError
+from coevolve.types import PROPOSER, Task
+from coevolve.worlds.base import NO_CONTEXT, PromptContext
+from coevolve.worlds.code.items import DEDUCTION, INDUCTION, KINDS, Proposal, is_reserved, read_inputs, read_written
+from coevolve.worlds.code.judging import Verdict, Work, judge
+from coevolve.worlds.code.running import Runner
+
+OPEN, CLOSE = "<question>", "</question>"
+
+
+class CodeContract:
+    """Prompts of this world's base model, in the tokens of its textbook."""
+
+    name = "code"
+    tool_opening = ""
+    proposer_opening = OPEN
+    openings: Mapping[str, Sequence[str]] = {}
+    refusal = ""
+    topics: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+
+    def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
+        """A proposer is shown examples and told the type of the task to write, anybody else the question."""
+        if agent != PROPOSER:
+            return self.follow_up(context.question, ended=True)
+        shown = "".join(f"{OPEN}{text}{CLOSE}\n" for text in context.examples)
+        return f"{shown}{context.kind or DEDUCTION}{OPEN}"
+
+    def opening(self, agent: str) -> str:
+        """The tag with which every task begins; an answer begins as it likes."""
+        return self.proposer_opening if agent == PROPOSER else ""
+
+    def stops(self, agent: str) -> tuple[str, ...]:
+        """A task ends with its closing tag, an answer with an end token only."""
+        return (CLOSE,) if agent == PROPOSER else ()
+
+    def follow_up(self, turn: str, *, ended: bool) -> str:
+        """A turn looks like any question."""
+        return f"{OPEN}{turn}{CLOSE}\n"
+
+    def finished(self, agent: str, text: str) -> str | None:
+        """Every pause is an end."""
+        return text
+
+    def observation(self, status: str, stdout: str, stderr: str) -> str:
+        """What was printed; the base model knows no tool."""
+        return stdout.strip() if status == "ok" else status
+
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+class CodeWorld:
+    """Deduction, abduction and induction over small programs. Implements ``coevolve.worlds.base.World``.
+
+    Args:
+        model: folder of another base model than the embedded one.
+        sandbox: where programs run; opened when the first one does.
+        cache: results of identical runs that are remembered.
+    """
+
+    name = "code"
+    example = "def f(a):\n    b = a * 3\n    return b + 2\nf(4) == ?"
+
+    def __init__(self, model: Path | None = None, sandbox: SandboxSection | None = None, cache: int = 0) -> None:
+        self.contract = CodeContract()
+        self.runner = Runner(sandbox or SandboxSection(), cache)
+        self._model = model
+
+    def base_model(self) -> Path:
+        """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
+        folder = self._model or ASSETS
+        if folder == ASSETS and not (folder / "model.safetensors").exists():
+            raise ModelError(
+                "The base model of the world of programs is missing.",
+                where=str(folder),
+                fix="install the package again, or build the model with `coevolve world build --world code --out DIR` "
+                "and set model.path=DIR",
+            )
+        return folder
+
+    def is_well_formed(self, question: str) -> bool:
+        """Whether a text is a task as proposers write it (``Task.written``), of any type."""
+        return self._kind(question) is not None
+
+    def is_reserved(self, question: str) -> bool:
+        """Whether the program of such a text belongs to the meter."""
+        kind = self._kind(question)
+        return kind is not None and is_reserved(read_written(kind, question).program)
+
+    def proposal(self, kind: str, program: str, text: str) -> Proposal:
+        """The task that a text of a proposer stands for.
+
+        Args:
+            kind: that it was asked for.
+            program: that an induction task was to be about.
+            text: what was written, its closing tag included.
+
+        Raises:
+            ValueError: it is none; says why.
+        """
+        written = text.partition(CLOSE)[0]
+        return read_inputs(program, written) if kind == INDUCTION else read_written(kind, written)
+
+    def user_turns(self, question: str, most: int) -> tuple[str, ...]:
+        """Always one."""
+        return (question,)
+
+    def describe(self, question: str) -> dict[str, int | str]:
+        """``steps`` (lines of the program) and ``topic`` (the type of task); 0 and "malformed" when it is none."""
+        kind = self._kind(question)
+        if kind is None:
+            return {"steps": 0, "topic": "malformed"}
+        return {"steps": read_written(kind, question).program.count("\n"), "topic": kind}
+
+    def check(self, task: Task, answer: str) -> float | None:
+        """1 for a right answer, else 0: the program runs in the sandbox. None for a task of another world."""
+        if task.kind not in KINDS or task.written is None:
+            return None
+        proposal = read_written(task.kind, task.written)
+        (outputs,) = self.runner.outputs([(proposal.program, proposal.inputs)])
+        known = tuple(output for output in outputs if output is not None)
+        if len(known) != len(outputs):
+            return 0.0
+        (verdict,) = judge(self.runner, [Work(proposal, known, answer)])
+        return float(verdict is Verdict.RIGHT)
+
+    @staticmethod
+    def _kind(question: str) -> str | None:
+        """The type of a written task: an induction task has a message, and the two others look alike."""
+        for kind in (INDUCTION, DEDUCTION):
+            try:
+                read_written(kind, question)
+            except ValueError:
+                continue
+            return kind
+        return None
