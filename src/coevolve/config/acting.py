@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -188,4 +188,4 @@ class WorldSettings:
     dialogue: DialogueSection
     tool: ToolSection
     composing: bool
-    sandbox: SandboxSection
+    sandbox: SandboxSection = field(hash=False)  # it holds lists

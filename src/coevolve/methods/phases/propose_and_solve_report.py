@@ -105,7 +105,7 @@ def step_facts(
             f"new_{kind}": new[kind],
             f"buffer_{kind}": buffers[kind],
         }
-    sampled = sum(one.trajectory.sampled for one in (*proposed, *solved))
+    sampled = sum(one.trajectory.sampled for one in proposed) + sum(one.trajectory.sampled for one in solved)
     return facts | {"tokens_sampled": sampled, "max_logp_gap": gap}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from coevolve.worlds.code.corpus import RIGHT, Mixture, documents
 from coevolve.worlds.code.vocabulary import TOKENS
 from coevolve.worlds.miniature.build import one_thread
 from coevolve.worlds.miniature.learner import ASSETS as START
-from coevolve.worlds.miniature.training import Corpus, Training, train
+from coevolve.worlds.miniature.training import Training, train
 from coevolve.worlds.miniature.vocabulary import EOS, PAD, save_tokenizer
 
 BUDGET_TOKENS = 1_000_000  # of the shipped model
@@ -36,13 +35,17 @@ def build_world(
         progress: called with a line of text now and then.
     """
     mixture = Mixture()
-    corpus = Corpus("programs", partial(documents, RIGHT), partial(documents, mixture))
-    plan = Training(seed=seed, budget_tokens=tokens or BUDGET_TOKENS, corpus=corpus, start=START)
+    plan = Training(seed=seed, budget_tokens=tokens or BUDGET_TOKENS, start=START)
+    first = int(plan.all_tool * plan.budget_tokens)
+    stages = (
+        ("programs", documents(RIGHT, f"programs {seed}"), first),
+        ("mixture", documents(mixture, f"mixture {seed}"), plan.budget_tokens - first),
+    )
     out.mkdir(parents=True, exist_ok=True)
     save_tokenizer(out, TOKENS)
     with one_thread():
         model = _wider(seed)
-        loss = train(model, PreTrainedTokenizerFast.from_pretrained(out), plan, progress)
+        loss = train(model, PreTrainedTokenizerFast.from_pretrained(out), plan, progress, stages)
         model.save_pretrained(out)
     follow_umask(out / "model.safetensors")
     (out / "README.md").write_text(_card(plan, mixture, model.num_parameters(), loss))
@@ -55,8 +58,8 @@ def _wider(seed: int) -> Qwen3ForCausalLM:
     known = model.config.vocab_size
     model.resize_token_embeddings(len(TOKENS), mean_resizing=False)
     with torch.no_grad():
-        model.get_input_embeddings().weight[known:].normal_(0.0, _EMBEDDING)
-        model.get_output_embeddings().weight[known:].normal_(0.0, _HEAD)
+        model.model.embed_tokens.weight[known:].normal_(0.0, _EMBEDDING)
+        model.lm_head.weight[known:].normal_(0.0, _HEAD)
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=1.0,

@@ -49,7 +49,8 @@ def examples(rng: random.Random, *, reserved: bool, inputs: int = 1, steps: int 
 def random_chain(rng: random.Random, n: int, takes: Type | None = None) -> Chain | None:
     """A program of ``n`` steps whose types fit; None where the dice led into a dead end."""
     steps: list[Step] = []
-    given: Type = takes or rng.choice(("int", "list"))
+    starts: tuple[Type, ...] = ("int", "list") if takes is None else (takes,)
+    given = rng.choice(starts)
     for _ in range(n):
         fitting = [x for x in OPERATIONS if x.takes == given]
         if not fitting:

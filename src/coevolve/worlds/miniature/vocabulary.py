@@ -43,12 +43,11 @@ CHAT_TEMPLATE = (
 )
 
 
-def save_tokenizer(folder: Path, tokens: Sequence[str] = TOKENS) -> None:
+def save_tokenizer(folder: Path, tokens: Sequence[str] = TOKENS, chat_template: str = CHAT_TEMPLATE) -> None:
     """Write ``tokenizer.json`` and ``tokenizer_config.json`` (with the chat template) into ``folder``.
 
     Args:
-        folder: where they are written.
-        tokens: all of them, the special ones first; those of another world that builds on this one.
+        tokens: the vocabulary, which begins with ``SPECIAL``.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -67,7 +66,7 @@ def save_tokenizer(folder: Path, tokens: Sequence[str] = TOKENS) -> None:
         model_max_length=512,
         padding_side="right",
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder, save_jinja_files=False)
     _name_public_class(folder / "tokenizer_config.json")
 
