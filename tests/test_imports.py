@@ -18,12 +18,14 @@ HEAVY = {"torch", "transformers"}
 ORACLE_MODULES = {
     f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")
 } | {
+    *(f"coevolve.worlds.code.{name}" for name in ("operations", "meter", "generator", "corpus", "build")),
     "coevolve.worlds.open.exact",
     "coevolve.worlds.open.meter",
 }
 MEASURING = ("suites", "evaluation", "harness")  # packages that hold problems with true answers
 LEARNERS = {  # modules of worlds that learning code may reach
     "coevolve.worlds.miniature.learner",
+    "coevolve.worlds.code.learner",
     "coevolve.worlds.open.learner",
     "coevolve.worlds.open.contract",
 }

@@ -41,7 +41,7 @@ def test_a_text_that_is_no_program_of_this_world_is_refused_with_the_reason(text
     if not why:
         assert canonical_program(text)
         return
-    with pytest.raises(ValueError, match="^it ") as caught:
+    with pytest.raises(ValueError, match=r"^it ") as caught:
         canonical_program(text)
     assert why in str(caught.value)
 
@@ -97,7 +97,7 @@ def test_what_a_proposer_writes_is_read_back_from_the_task() -> None:
     ],
 )
 def test_an_induction_task_has_a_message_and_ten_different_inputs(text: str) -> None:
-    with pytest.raises(ValueError, match="it|a line"):
+    with pytest.raises(ValueError, match=r"it|a line"):
         read_inputs(DOUBLE, text)
 
 
