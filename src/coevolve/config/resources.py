@@ -50,7 +50,8 @@ class ModelSection(Section):
         "agent0",
         min_length=1,
         description="prompts of the open world: agent0 (with the tool), r-zero or plain (without), arithmetic, "
-        "grade-school or school (with worked examples, for small models), or a YAML file of your own",
+        "grade-school or school (with worked examples, for small models), or a YAML file of your own; in world code "
+        "plain has prompts in words for other models than its own",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the weights")
 

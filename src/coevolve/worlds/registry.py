@@ -80,9 +80,19 @@ def _open_miniature(settings: WorldSettings) -> World:
     return MiniatureWorld(None if path is None else BASES[path] if path in BASES else model_folder(path))
 
 
+def _check_code(settings: WorldSettings) -> None:
+    if settings.model.prompts not in ("agent0", _WORDS):
+        raise ValueError(
+            f"model.prompts is for world open; world code has prompts of its own, and with model.prompts={_WORDS} "
+            "prompts in plain language for other models"
+        )
+    if settings.model.prompts == _WORDS and settings.model.path is None:
+        raise ValueError(f"model.prompts={_WORDS} needs a model that can read it: set model.path")
+
+
 def _open_code(settings: WorldSettings) -> World:
-    path = settings.model.path
-    return CodeWorld(None if path is None else model_folder(path), settings.sandbox, settings.tool.cache)
+    path, plain = settings.model.path, settings.model.prompts == _WORDS
+    return CodeWorld(None if path is None else model_folder(path), settings.sandbox, settings.tool.cache, plain=plain)
 
 
 def _open_open(settings: WorldSettings) -> World:
@@ -92,6 +102,7 @@ def _open_open(settings: WorldSettings) -> World:
 
 
 _SHORT_PROMPT = 64
+_WORDS = "plain"  # prompts of the world of programs in plain language
 _PROGRAMS = 160  # a task of ten lists, or a few examples before a proposal
 _PLAIN = (
     "What is the product of 17 and 24?",
@@ -107,7 +118,7 @@ WORLDS: Mapping[str, WorldEntry] = {
         sizes=TextSizes(question=25, answer=35, trained=20, stored_bytes=250),
         check=_check_miniature,
     ),
-    "code": WorldEntry(_open_code, example=CodeWorld.example, prompt_tokens=_PROGRAMS),
+    "code": WorldEntry(_open_code, example=CodeWorld.example, prompt_tokens=_PROGRAMS, check=_check_code),
     "open": WorldEntry(
         _open_open,
         example=_PLAIN[0],

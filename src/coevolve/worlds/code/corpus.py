@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from coevolve.types import PROPOSER, Origin
 from coevolve.worlds.base import PromptContext
+from coevolve.worlds.code.contract import CLOSE, CodeContract
 from coevolve.worlds.code.generator import Example, examples, random_chain, random_input
 from coevolve.worlds.code.items import ABDUCTION, DEDUCTION, INDUCTION, KINDS, PAIRS, Proposal, Triplet
-from coevolve.worlds.code.learner import CLOSE, CodeContract
 from coevolve.worlds.code.operations import OPERATIONS, VARIABLES, Chain, Step, Value
 from coevolve.worlds.miniature.corpus import Document
 

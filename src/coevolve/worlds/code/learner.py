@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from coevolve.config import SandboxSection
+from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.errors import ModelError
-from coevolve.types import PROPOSER, Task
-from coevolve.worlds.base import NO_CONTEXT, PromptContext
+from coevolve.types import Task
+from coevolve.worlds.code.contract import CodeContract
 from coevolve.worlds.code.items import DEDUCTION, INDUCTION, KINDS, Proposal, is_reserved, read_inputs, read_written
 from coevolve.worlds.code.judging import Verdict, Work, judge
 from coevolve.worlds.code.running import Runner
-
-OPEN, CLOSE = "<question>", "</question>"
-
-
-class CodeContract:
-    """Prompts of this world's base model, in the tokens of its textbook."""
-
-    name = "code"
-    tool_opening = ""
-    proposer_opening = OPEN
-    openings: Mapping[str, Sequence[str]] = {}
-    refusal = ""
-    topics: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()
-
-    def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
-        """A proposer is shown examples and told the type of the task to write, anybody else the question."""
-        if agent != PROPOSER:
-            return self.follow_up(context.question, ended=True)
-        shown = "".join(f"{OPEN}{text}{CLOSE}\n" for text in context.examples)
-        return f"{shown}{context.kind or DEDUCTION}{OPEN}"
-
-    def opening(self, agent: str) -> str:
-        """The tag with which every task begins; an answer begins as it likes."""
-        return self.proposer_opening if agent == PROPOSER else ""
-
-    def stops(self, agent: str) -> tuple[str, ...]:
-        """A task ends with its closing tag, an answer with an end token only."""
-        return (CLOSE,) if agent == PROPOSER else ()
-
-    def follow_up(self, turn: str, *, ended: bool) -> str:
-        """A turn looks like any question."""
-        return f"{OPEN}{turn}{CLOSE}\n"
-
-    def finished(self, agent: str, text: str) -> str | None:
-        """Every pause is an end."""
-        return text
-
-    def observation(self, status: str, stdout: str, stderr: str) -> str:
-        """What was printed; the base model knows no tool."""
-        return stdout.strip() if status == "ok" else status
-
+from coevolve.worlds.code.words import WordsContract
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -65,15 +25,27 @@ class CodeWorld:
         model: folder of another base model than the embedded one.
         sandbox: where programs run; opened when the first one does.
         cache: results of identical runs that are remembered.
+        plain: prompts in plain language, for a model that can read them; else those of the embedded one.
     """
 
     name = "code"
     example = "def f(a):\n    b = a * 3\n    return b + 2\nf(4) == ?"
 
-    def __init__(self, model: Path | None = None, sandbox: SandboxSection | None = None, cache: int = 0) -> None:
-        self.contract = CodeContract()
+    def __init__(
+        self,
+        model: Path | None = None,
+        sandbox: SandboxSection | None = None,
+        cache: int = 0,
+        *,
+        plain: bool = False,
+    ) -> None:
         self.runner = Runner(sandbox or SandboxSection(), cache)
-        self._model = model
+        self._model, self._plain = model, plain
+
+    @cached_property
+    def contract(self) -> CodeContract:
+        """How this world's texts look; in plain language they begin as those of the model's family do."""
+        return WordsContract(read_vocabulary(self.base_model()).beginning) if self._plain else CodeContract()
 
     def base_model(self) -> Path:
         """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
@@ -107,7 +79,7 @@ class CodeWorld:
         Raises:
             ValueError: it is none; says why.
         """
-        written = text.partition(CLOSE)[0]
+        written = text.partition(self.contract.close)[0]
         return read_inputs(program, written) if kind == INDUCTION else read_written(kind, written)
 
     def user_turns(self, question: str, most: int) -> tuple[str, ...]:
