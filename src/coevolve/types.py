@@ -63,7 +63,7 @@ class Task:
     kind: str  # the family of tasks, e.g. "chain"
     origin: Origin
     proposed_answer: str | None = None  # what the proposer boxed itself; a logged signal, not a label
-    written: str | None = None  # the text that the turns of a dialogue were cut from; None where there is one turn
+    written: str | None = None  # the whole text, where the turns show a part of it: of a dialogue, of a program's task
     measuring_only: bool = False  # from a suite: nothing that learns may take it
 
     @property

@@ -13,7 +13,6 @@ from coevolve.curriculum.learnability import r_propose, r_solve
 from coevolve.learning.advantages import keyed
 from coevolve.learning.guard import warmup_lr
 from coevolve.learning.rows import Lesson, minibatch_rows
-from coevolve.methods.absolute_zero_config import AbsoluteZeroConfig
 from coevolve.methods.absolute_zero_config import AbsoluteZeroState as State
 from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.metrics import train_facts
@@ -97,7 +96,7 @@ class ProposeAndSolve:
         counts = triplets.add(step, [Learnable(one.triplet, one.solved) for one in valid if one.triplet is not None])
         solved = self._solved(state, policy, tasks, seed_of(seed, "solve"))
         state.rollouts.release_memory()
-        stats = self._update(config, policy, proposed, solved, step)
+        stats = self._update(state, policy, proposed, solved, step)
         facts = {"event": f"{PHASE}_step", "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts(proposed, solved, counts, {kind: len(ring) for kind, ring in rings.items()}, gap)
         facts |= train_facts(stats, 0.0, config.policy.dual_clip)
@@ -164,14 +163,14 @@ class ProposeAndSolve:
 
     def _update(
         self,
-        config: AbsoluteZeroConfig,
+        state: State,
         policy: Policy,
         proposed: Sequence[Proposed],
         solved: Sequence[Solved],
         step: int,
     ) -> list[TrainStats]:
         """Advantages with a baseline for each role and type, minibatches over all texts together."""
-        section = config.policy
+        config, section = state.config, state.config.policy
         texts: list[Proposed | Solved] = [*proposed, *solved]
         advantages = keyed([one.reward for one in texts], [one.key for one in texts])
         lessons = [
