@@ -97,9 +97,9 @@ class Chain:
     def text(self) -> str:
         """The program, as ``ast.unparse`` spells it."""
         lines = ["def f(a):"]
-        for step, variable, name in zip(self.steps, VARIABLES, VARIABLES[1:], strict=False):
-            last = step is self.steps[-1] and name == VARIABLES[len(self.steps)]
-            lines.append(f"    {'return' if last else f'{name} ='} {step.code(variable)}")
+        for n, step in enumerate(self.steps, 1):
+            begin = "return" if n == len(self.steps) else f"{VARIABLES[n]} ="
+            lines.append(f"    {begin} {step.code(VARIABLES[n - 1])}")
         return "\n".join(lines)
 
     def values(self, given: Value) -> list[Value] | None:
