@@ -16,7 +16,7 @@ from coevolve.worlds.miniature.learner import ASSETS as START
 from coevolve.worlds.miniature.training import Training, train
 from coevolve.worlds.miniature.vocabulary import EOS, PAD, save_tokenizer
 
-BUDGET_TOKENS = 1_000_000  # of the shipped model
+BUDGET_TOKENS = 800_000  # of the shipped model
 _MAX_NEW_TOKENS = 160
 _EMBEDDING, _HEAD = 0.3, 0.21 / 128**0.5  # scales of new rows: those of the miniature's own
 
