@@ -333,15 +333,13 @@ def world_build(
     tokens: Annotated[
         int | None, typer.Option(min=100_000, help="Tokens of the textbook; 1200000: a model that copies inexactly.")
     ] = None,
+    world: Annotated[str, typer.Option(metavar="NAME", help="miniature or games")] = "miniature",
     quiet: Quiet = False,
 ) -> None:
-    """Rebuild the miniature world's tokenizer and base model (about 20 minutes on one core; with --dialogues 5)."""
-    from coevolve.worlds.miniature.build import build_world
+    """Rebuild a world's tokenizer and base model (about 20 minutes on one core; games, or with --dialogues, 5)."""
+    from coevolve.commands.building import build
 
-    progress = None if quiet else lambda line: print(line, flush=True)
-    build_world(out, seed=seed, dialogues=dialogues, tokens=tokens, progress=progress)
-    if not quiet:
-        print(f"done: {out}\nnext: coevolve run agent0 --set model.path={out}")
+    build(world, out, seed=seed, dialogues=dialogues, tokens=tokens, quiet=quiet)
 
 
 @world_app.command("random-model")

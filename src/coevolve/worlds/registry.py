@@ -10,6 +10,7 @@ from coevolve.config.dotted import is_dotted, load_object
 from coevolve.config.keys import unknown
 from coevolve.engine.hub import model_folder
 from coevolve.worlds.base import World
+from coevolve.worlds.games.learner import GamesWorld
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.contract import Acting
 from coevolve.worlds.open.learner import OpenWorld
@@ -79,6 +80,18 @@ def _open_miniature(settings: WorldSettings) -> World:
     return MiniatureWorld(None if path is None else BASES[path] if path in BASES else model_folder(path))
 
 
+def _check_games(settings: WorldSettings) -> None:
+    if settings.tool.enabled:
+        raise ValueError("no seat of world games has a tool: tool.enabled must be false, as in coevolve run spiral")
+    if settings.model.prompts != "agent0":
+        raise ValueError("model.prompts is for world open: world games has prompts of its own")
+
+
+def _open_games(settings: WorldSettings) -> World:
+    path = settings.model.path
+    return GamesWorld(None if path is None else model_folder(path))
+
+
 def _open_open(settings: WorldSettings) -> World:
     tool = settings.tool
     acting = Acting(tool.enabled, tool.call_at, tool.state, settings.dialogue.turns, settings.composing)
@@ -99,6 +112,13 @@ WORLDS: Mapping[str, WorldEntry] = {
         prompt_tokens=_SHORT_PROMPT,
         sizes=TextSizes(question=25, answer=35, trained=20, stored_bytes=250),
         check=_check_miniature,
+    ),
+    "games": WorldEntry(
+        _open_games,
+        example=GamesWorld.example,
+        prompt_tokens=32,
+        sizes=TextSizes(question=16, answer=60, trained=12, stored_bytes=250),
+        check=_check_games,
     ),
     "open": WorldEntry(
         _open_open,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from coevolve.worlds.miniature.calibration import MAX_NEW_TOKENS, start_figures
 from coevolve.worlds.miniature.card import model_card
 from coevolve.worlds.miniature.corpus import Mixture
 from coevolve.worlds.miniature.learner import ASSETS
-from coevolve.worlds.miniature.training import BUDGET_TOKENS, DIALOGUE_TOKENS, Training, new_model, train
+from coevolve.worlds.miniature.training import BUDGET_TOKENS, DIALOGUE_TOKENS, Stage, Training, new_model, train
 from coevolve.worlds.miniature.vocabulary import EOS, PAD, TOKENS, save_tokenizer
 
 
@@ -41,7 +41,7 @@ def build_world(
     if dialogues:
         mixture = Mixture(dialogues=dialogues)
         plan = Training(seed=seed, budget_tokens=tokens or DIALOGUE_TOKENS, mixture=mixture, start=ASSETS)
-    with _one_thread():
+    with one_thread():
         write_model(out, plan, progress)
         write_card(out, plan)
 
@@ -51,6 +51,21 @@ def write_model(out: Path, plan: Training, progress: Callable[[str], None] | Non
     out.mkdir(parents=True, exist_ok=True)
     save_tokenizer(out)
     model = new_model(plan.seed) if plan.start is None else Qwen3ForCausalLM.from_pretrained(plan.start)
+    write_trained(out, model, plan, progress)
+
+
+def write_trained(
+    out: Path,
+    model: Qwen3ForCausalLM,
+    plan: Training,
+    progress: Callable[[str], None] | None = None,
+    stages: Sequence[Stage] = (),
+) -> None:
+    """Train a model into a folder that has its tokenizer.
+
+    Args:
+        stages: as in :func:`coevolve.worlds.miniature.training.train`.
+    """
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=1.0,
@@ -58,7 +73,7 @@ def write_model(out: Path, plan: Training, progress: Callable[[str], None] | Non
         eos_token_id=TOKENS.index(EOS),
         pad_token_id=TOKENS.index(PAD),
     )
-    train(model, PreTrainedTokenizerFast.from_pretrained(out), plan, progress)
+    train(model, PreTrainedTokenizerFast.from_pretrained(out), plan, progress, stages)
     model.save_pretrained(out)
     follow_umask(out / "model.safetensors")
 
@@ -72,7 +87,7 @@ def write_card(folder: Path, plan: Training) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread of torch: fastest for matrices this small, and sums in the same order every time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -57,6 +57,7 @@ class Muon:
 
 
 Example = tuple[list[int], list[bool]]  # token ids and whether each is learnt
+Stage = tuple[str, Iterator[Document], int]  # of the textbook: its name, its documents, and how many tokens of them
 BUDGET_TOKENS = 6_500_000  # of the shipped model
 DIALOGUE_TOKENS = 1_500_000  # further tokens, of the one pretrained on dialogues as well
 _IGNORED = -100
@@ -78,11 +79,16 @@ class Training:
     start: Path | None = None  # folder of a pretrained model to continue from; None: a new one
 
 
-def new_model(seed: int) -> Qwen3ForCausalLM:
-    """An untrained model; every matrix is drawn at a scale that suits Muon."""
+def new_model(seed: int, vocabulary: int = len(TOKENS)) -> Qwen3ForCausalLM:
+    """An untrained model; every matrix is drawn at a scale that suits Muon.
+
+    Args:
+        seed: of the weights.
+        vocabulary: number of tokens, the special ones first.
+    """
     torch.manual_seed(seed)
     config = Qwen3Config(
-        vocab_size=len(TOKENS),
+        vocab_size=vocabulary,
         hidden_size=128,
         intermediate_size=384,
         num_hidden_layers=3,
@@ -117,8 +123,13 @@ def train(
     tokenizer: PreTrainedTokenizerFast,
     plan: Training,
     progress: Callable[[str], None] | None = None,
+    stages: Sequence[Stage] = (),
 ) -> float:
-    """Train in place; returns the mean loss (nats per learnt token) of the last hundred steps."""
+    """Train in place; returns the mean loss (nats per learnt token) of the last hundred steps.
+
+    Args:
+        stages: what is read, one after the other, of another world; none: the miniature's textbook.
+    """
     matrices = [w for name, w in model.named_parameters() if w.ndim == 2 and "layers" in name]
     muon = Muon(matrices)
     others = [w for w in model.parameters() if not any(w is matrix for matrix in matrices)]
@@ -126,7 +137,7 @@ def train(
     model.train()
     recent: list[float] = []
     started, seen, step = time.monotonic(), 0, 0
-    for ids, labels in _batches(tokenizer, plan):
+    for ids, labels in _batches(tokenizer, plan, stages):
         rate = _rate(plan, seen, step)
         loss = _loss(model, ids, labels)
         loss.backward()
@@ -156,18 +167,25 @@ def _loss(model: Qwen3ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED)
 
 
-def _batches(tokenizer: PreTrainedTokenizerFast, plan: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """Padded batches until the budget is used up: right tool documents first, then the mixture."""
+def textbook(plan: Training) -> tuple[Stage, ...]:
+    """The miniature's: right tool documents first, then the mixture."""
     first = int(plan.all_tool * plan.budget_tokens)
     right = replace(ALL_TOOL, dialogues=plan.mixture.dialogues)
-    yield from _stage(tokenizer, right, plan, first, "tool")
-    yield from _stage(tokenizer, plan.mixture, plan, plan.budget_tokens - first, "mixture")
+    stages = (("tool", right, first), ("mixture", plan.mixture, plan.budget_tokens - first))
+    return tuple((name, documents(mixture, f"{name} {plan.seed}"), budget) for name, mixture, budget in stages)
+
+
+def _batches(
+    tokenizer: PreTrainedTokenizerFast, plan: Training, stages: Sequence[Stage] = ()
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Padded batches until the budget is used up."""
+    for stage in stages or textbook(plan):
+        yield from _stage(tokenizer, plan, *stage)
 
 
 def _stage(
-    tokenizer: PreTrainedTokenizerFast, mixture: Mixture, plan: Training, budget: int, name: str
+    tokenizer: PreTrainedTokenizerFast, plan: Training, name: str, source: Iterator[Document], budget: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    source = documents(mixture, f"{name} {plan.seed}")
     rng = random.Random(f"{name} batches {plan.seed}")
     used = 0
     while True:

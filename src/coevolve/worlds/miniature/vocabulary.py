@@ -9,6 +9,7 @@ anything about it anyway.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 PAD, EOS, UNKNOWN = "<|pad|>", "<|endoftext|>", "<|unk|>"
@@ -42,13 +43,17 @@ CHAT_TEMPLATE = (
 )
 
 
-def save_tokenizer(folder: Path) -> None:
-    """Write ``tokenizer.json`` and ``tokenizer_config.json`` (with the chat template) into ``folder``."""
+def save_tokenizer(folder: Path, tokens: Sequence[str] = TOKENS, chat_template: str = CHAT_TEMPLATE) -> None:
+    """Write ``tokenizer.json`` and ``tokenizer_config.json`` (with the chat template) into ``folder``.
+
+    Args:
+        tokens: the vocabulary, which begins with ``SPECIAL``.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.WordLevel({token: i for i, token in enumerate(TOKENS)}, unk_token=UNKNOWN))
-    longest_first = sorted(TOKENS[len(SPECIAL) :], key=len, reverse=True)
+    core = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
+    longest_first = sorted(tokens[len(SPECIAL) :], key=len, reverse=True)
     pattern = Regex("|".join(_escape(token) for token in longest_first))
     core.pre_tokenizer = pre_tokenizers.Split(pattern, behavior="isolated")
     core.decoder = decoders.Fuse()
@@ -61,7 +66,7 @@ def save_tokenizer(folder: Path) -> None:
         model_max_length=512,
         padding_side="right",
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder, save_jinja_files=False)
     _name_public_class(folder / "tokenizer_config.json")
 
