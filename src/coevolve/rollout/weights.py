@@ -1,4 +1,4 @@
-"""Seats of different weights at one table: the sampler holds those of one policy, and turns of others wait for theirs."""
+"""Seats of different weights at one table: the sampler holds those of one policy, and turns of the others wait."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from coevolve.worlds.games.catalogue import GAMES, TRAINED
 from coevolve.worlds.games.learner import GamesContract
+from coevolve.worlds.miniature.calibration import sample
 from coevolve.worlds.miniature.training import Training
+from coevolve.worlds.miniature.vocabulary import EOS
 from coevolve.worlds.play import Position, Rules
 
 POSITIONS = 200  # of each game
@@ -24,20 +26,17 @@ def start_figures(folder: Path) -> dict[str, float]:
     """
     model = Qwen3ForCausalLM.from_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    torch.manual_seed(0)
     return {name: _legal_share(model, tokenizer, rules) for name, rules in GAMES.items()}
 
 
 def _legal_share(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, rules: Rules) -> float:
     rng = random.Random(rules.name)
     positions = [_position(rng, rules) for _ in range(POSITIONS)]
-    legal = 0
-    for position in positions:
-        shown = GamesContract().follow_up(position.view, ended=True)
-        ids = tokenizer(shown, return_tensors="pt", add_special_tokens=False)["input_ids"]
-        written = model.generate(ids, max_new_tokens=8, do_sample=True, temperature=1.0)[0, ids.shape[1] :]
-        legal += tokenizer.decode(written, skip_special_tokens=True) in position.moves
-    return legal / len(positions)
+    shown = [GamesContract().follow_up(position.view, ended=True) for position in positions]
+    with torch.inference_mode():
+        written = sample(model, tokenizer, shown, seed=0, max_tokens=8)
+    moves = [text.removesuffix(EOS) for text, _ in written]
+    return sum(move in position.moves for move, position in zip(moves, positions, strict=True)) / len(positions)
 
 
 def _position(rng: random.Random, rules: Rules) -> Position:
