@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
-from coevolve.methods.figures import LineFigure, RunView, Series
 from coevolve.methods.metrics import sampled_entropy, training_alarms, training_figures
 from coevolve.methods.reporting import (
     Better,
@@ -85,7 +84,7 @@ def self_play_report(labels: Labels) -> PhaseReport:
         step_event=STEP,
         step_facts=(("illegal", "illegal moves"), ("policy_entropy", "entropy")),
         alarms={**training_alarms(STEP, SELF_PLAY, player), "illegal moves": partial(_illegal, player)},
-        figures=(_figures, partial(training_figures, event=STEP, agent=SOLVER)),
+        figures=(partial(training_figures, event=STEP, agent=SOLVER),),
         agent=SOLVER,
         findings=(partial(_exploited, player), partial(_lost, player)),
     )
@@ -163,21 +162,6 @@ def _illegal(player: str, seen: Seen) -> str:
     if share is None or 2 * share <= ILLEGAL_ALARM:
         return ""
     return f"{percent(share)} of the seats of the {player} ended their match by an illegal move"
-
-
-def _figures(run: RunView) -> Iterator[LineFigure]:
-    """Exploitability and matches lost, by iteration."""
-    measured = run.with_part(PLAY)
-
-    def values(contest: str, figure: str) -> tuple[tuple[float | None, ...], ...]:
-        return tuple((t, found.get(contest, {}).get(figure)) for t, found in measured)
-
-    kuhn = Series(run.label(SOLVER), values("kuhn", "exploitability"), SOLVER)
-    note = "chips that best responses win on average over the seats; 0 is an equilibrium"
-    yield LineFigure("Exploitability in Kuhn poker", note, "outcome", (kuhn,), Unit.NUMBER, digits=2)
-    names = list(dict.fromkeys(name for _, found in measured for name, of in found.items() if "loss" in of))
-    lines = tuple(Series(name.replace("_", ", "), values(name, "loss"), SOLVER) for name in names)
-    yield LineFigure("Matches lost", "against fixed players, in both seats", "outcome", lines, Unit.SHARE)
 
 
 def _exploited(player: str, summary: Summary, rows: Sequence[Row]) -> Finding | None:
