@@ -168,6 +168,10 @@ class RunMeter:
         found: Sequence[Contest] = getattr(self._world, "contests", lambda section: ())(section)
         return found
 
+    def has_contests(self, section: EvaluationSection) -> bool:
+        """Whether policies play matches against fixed players."""
+        return bool(self.contests(section))
+
     def strategies(self) -> Sequence[ReadStrategy]:
         """The games whose whole strategy is read off; none in a world without games."""
         found: Sequence[ReadStrategy] = getattr(self._world, "strategies", tuple)()

@@ -99,10 +99,10 @@ class Evaluate:
         problems: list[dict[str, object]] = []
         row: dict[str, object] = {"event": EVALUATION, "iteration": t, HELD_OUT: None}
         row |= self._measure_suites(state, policy, problems, files) if policy else {}
-        row |= self._measure_play(state) if self._plays else {}
+        row |= self._measure_play(state, problems) if self._plays else {}
         row |= self._measure_pool(state, files) if self._pool else {}
         state.store.log(row)
-        if policy:
+        if problems:
             files.append(state.store.write_table(f"meter/evaluation-{t}.parquet", problems))
         if policy and self._control:
             opening, suites = state.world.contract.tool_opening, self._parts[HELD_OUT]
@@ -130,11 +130,12 @@ class Evaluate:
                 state.progress.step(done, _accuracy(found.row))
         return rows
 
-    def _measure_play(self, state: State[Any]) -> dict[str, object]:
+    def _measure_play(self, state: State[Any], problems: list[dict[str, object]]) -> dict[str, object]:
         """The part of the row with matches against fixed players, and with strategies that were read off."""
         agent, t = self._answerer, self.iteration
         policy = state.checkpoints.weights(agent, t)
-        row = play_contests(state.rollouts, policy, self._contests, seed=self._config.seed, agent=agent)
+        row, matches = play_contests(state.rollouts, policy, self._contests, seed=self._config.seed, agent=agent)
+        problems += matches
         if self._strategies:
             state.rollouts.release_memory()
             folder, drawn = state.checkpoints.folder(agent, t), self._config.sampling.of(agent)

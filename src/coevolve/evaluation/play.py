@@ -20,14 +20,14 @@ from coevolve.rollout.table import Dealt, is_fault, match_episode
 from coevolve.statistics import estimate
 from coevolve.types import StopReason, TrainRow, Trajectory
 from coevolve.worlds.base import Contract, PromptContext
-from coevolve.worlds.play import Contest, InformationSet, ReadStrategy
+from coevolve.worlds.play import PLAY, Contest, InformationSet, ReadStrategy
 
 SEATS = (0, 1)
 
 
 def play_contests(
     rollouts: Rollouts, policy: Snapshot, contests: Sequence[Contest], *, seed: int, agent: str
-) -> dict[str, object]:
+) -> tuple[dict[str, object], list[dict[str, object]]]:
     """Play all matches of all contests in one batch.
 
     Args:
@@ -39,7 +39,8 @@ def play_contests(
 
     Returns:
         By contest: ``win``, ``draw``, ``loss`` (shares of all matches), ``illegal`` (the share that an illegal move
-        lost, a part of ``loss``), ``loss_by_seat``, ``n``, and ``ci95`` of ``loss``.
+        lost, a part of ``loss``), ``loss_by_seat``, ``n``, and ``ci95`` of ``loss``. And a row per match for
+        meter/evaluation-N.parquet, in which a match that was not lost is one right answer of one.
     """
     places = [(contest, seat, i) for contest in contests for seat in SEATS for i in range(contest.matches)]
     episodes = [_episode(rollouts.settings, *place, seed=seed, agent=agent) for place in places]
@@ -47,7 +48,25 @@ def play_contests(
     by_contest: dict[str, list[Trajectory]] = {contest.key: [] for contest in contests}
     for (contest, _, _), trajectory in zip(places, played, strict=True):
         by_contest[contest.key].append(trajectory)
-    return {key: contest_row(mine) for key, mine in by_contest.items()}
+    row: dict[str, object] = {key: contest_row(mine) for key, mine in by_contest.items() if mine}
+    return row, [match_row(*place, match) for place, match in zip(places, played, strict=True)]
+
+
+def match_row(contest: Contest, seat: int, sample: int, match: Trajectory) -> dict[str, object]:
+    """A match as a problem with one answer, so that policies can be compared deal by deal."""
+    held = match.reward is not None and match.reward >= 0
+    return {
+        "set": f"{PLAY}-{contest.key}",
+        "task_id": f"{contest.key}-{seat}-{sample}",
+        "question": contest.rules.name,
+        "truth": None,
+        "samples_right": int(held),
+        "k": 1,
+        "majority": None,
+        "majority_right": held,
+        "greedy_right": None,
+        "tool_calls": 0.0,
+    }
 
 
 def contest_row(matches: Sequence[Trajectory]) -> dict[str, object]:
