@@ -49,4 +49,4 @@ class Spiral:
 
     def phases(self, config: SpiralConfig, iteration: int) -> list[Phase]:
         """Self-play, then the measuring that every iteration has."""
-        return [SelfPlay(config, iteration, self.labels)]
+        return [SelfPlay(config.self_play, iteration, self.labels)]

@@ -18,7 +18,7 @@ from coevolve.methods.base import open_policy, train_steps
 from coevolve.methods.metrics import train_facts
 from coevolve.methods.phases.self_play_report import STEP, self_play_report, shown_facts, step_facts
 from coevolve.methods.reporting import Labels, PhaseCost
-from coevolve.methods.self_play_config import SpiralConfig
+from coevolve.methods.self_play_config import SelfPlaySection
 from coevolve.methods.self_play_config import SpiralState as State
 from coevolve.rollout.base import Episode, Snapshot
 from coevolve.rollout.policy import Policy
@@ -66,14 +66,15 @@ class SelfPlay:
 
     by_steps = True
 
-    def __init__(self, config: SpiralConfig, iteration: int, labels: Labels) -> None:
+    def __init__(self, section: SelfPlaySection, iteration: int, labels: Labels) -> None:
         self.iteration = iteration
         self.report = self_play_report(labels)
-        self.steps = at_iteration(config.self_play.steps, iteration)
+        self.steps = at_iteration(section.steps, iteration)
+        self._section = section
 
-    def cost(self, config: SpiralConfig) -> PhaseCost:
+    def cost(self, config: object) -> PhaseCost:
         """Every seat that learns is trained on."""
-        section = config.self_play
+        section = self._section
         matches = self.steps * section.matches * len(section.games)
         learning = matches * (SEATS if section.opponent == "self" else 1)
         seats = matches * (1 if section.opponent == "random" else SEATS)
@@ -81,7 +82,7 @@ class SelfPlay:
 
     def run(self, state: State) -> list[Path]:
         """Train from the last iteration's player with its optimiser and its baselines, and save all three."""
-        section, t = state.config.self_play, self.iteration
+        section, t = self._section, self.iteration
         rules = self._rules(state)
         policy = open_policy(state, SOLVER, t, section, resume=t > 1, reference=None)
         policy.numbers = read_baselines(state, t - 1)
@@ -98,10 +99,10 @@ class SelfPlay:
             ConfigError: the world has no game of a name.
         """
         known = cast(WorldOfGames, state.world).rules
-        for name in state.config.self_play.games:
+        for name in self._section.games:
             if name not in known:
                 raise ConfigError(f"no game {name} in this world", where="self_play.games", fix=", ".join(known))
-        return {name: known[name] for name in state.config.self_play.games}
+        return {name: known[name] for name in self._section.games}
 
     def _step(self, state: State, policy: Policy, rules: Mapping[str, Rules], step: int) -> None:
         config, t = state.config, self.iteration
@@ -111,9 +112,10 @@ class SelfPlay:
         gap = policy.check_logprobs([one.trajectory for one in played])
         rewards, keys = [one.reward for one in played], [one.key for one in played]
         before = dict(policy.numbers)
-        advantages, policy.numbers = role_conditioned(rewards, keys, before, alpha=config.self_play.alpha)
+        advantages, policy.numbers = role_conditioned(rewards, keys, before, alpha=self._section.alpha)
         state.rollouts.release_memory()
-        stats = self._update(config, policy, played, advantages, step)
+        order = np.random.default_rng(seed_of(config.seed, "rows", t, step))
+        stats = self._update(policy, played, advantages, step, order, config.sampling.max_tokens)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts([(one.game, one.seat, one.trajectory) for one in played], policy.numbers, gap)
         facts |= train_facts(stats, 0.0)
@@ -122,7 +124,7 @@ class SelfPlay:
 
     def _matches(self, state: State, rules: Mapping[str, Rules], seed: int) -> list[Match]:
         """The matches of a step; those of each game take the seats in turn where only one of them learns."""
-        section, settings = state.config.self_play, state.rollouts.settings
+        section, settings = self._section, state.rollouts.settings
         drawn = state.config.sampling.of(SOLVER)
         illegal = (section.illegal[0], section.illegal[1])
         out: list[Match] = []
@@ -144,25 +146,31 @@ class SelfPlay:
     def _policies(self, state: State, policy: Policy, seed: int) -> dict[str, Snapshot]:
         """Who sits at the tables of a step."""
         found = {SOLVER: policy.weights()}
-        if state.config.self_play.opponent == "past":
+        if self._section.opponent == "past":
             drawn = int(np.random.default_rng(seed_of(seed, "past")).integers(self.iteration))
             found[PAST] = state.checkpoints.weights(SOLVER, drawn)
         return found
 
     def _update(
-        self, config: SpiralConfig, policy: Policy, played: Sequence[Played], advantages: np.ndarray, step: int
+        self,
+        policy: Policy,
+        played: Sequence[Played],
+        advantages: np.ndarray,
+        step: int,
+        shuffled: np.random.Generator,
+        max_tokens: int,
     ) -> list[TrainStats]:
         """Minibatches over the shuffled seats; every turn of a seat has the seat's advantage."""
-        section = config.self_play
+        section = self._section
         lessons = [
             Lesson(one.trajectory, float(advantage), section.clip_low, section.clip_high)
             for one, advantage in zip(played, advantages, strict=True)
             if one.trajectory.sampled  # a seat that never had the turn has nothing to learn, but moves its baseline
         ]
-        order = np.random.default_rng(seed_of(config.seed, "rows", self.iteration, step)).permutation(len(lessons))
+        order = shuffled.permutation(len(lessons))
         batches, lrs = [], []
         for n, part in enumerate(np.array_split(order, section.minibatches)):
-            rows = minibatch_rows([lessons[i] for i in part], section.loss, config.sampling.max_tokens)
+            rows = minibatch_rows([lessons[i] for i in part], section.loss, max_tokens)
             batches.append(Batch(tuple(rows)))
             done = step * section.minibatches + n
             lrs.append(warmup_lr(done, section.lr, section.warmup if self.iteration == 1 else 0))
