@@ -17,8 +17,8 @@ class SelfPlaySection(TrainingSection):
         min_length=1,
         description="games of the world that are trained on; the others are only measured",
     )
-    matches: int = Field(48, ge=1, description="matches of each game in one step")
-    steps: StepsPerIteration = Field(24, description="steps of one iteration")
+    matches: int = Field(32, ge=1, description="matches of each game in one step")
+    steps: StepsPerIteration = Field(20, description="steps of one iteration")
     opponent: Literal["self", "random", "past"] = Field(
         "self",
         description="who has the other seat: the policy itself, which then learns from both seats (paper); a player "
