@@ -21,6 +21,10 @@ ORACLE_MODULES = {
     *(f"coevolve.worlds.code.{name}" for name in ("operations", "meter", "generator", "corpus", "build")),
     "coevolve.worlds.open.exact",
     "coevolve.worlds.open.meter",
+    "coevolve.worlds.games.perfect",
+    "coevolve.worlds.games.meter",
+    "coevolve.worlds.games.corpus",
+    "coevolve.worlds.games.build",
 }
 MEASURING = ("suites", "evaluation", "harness")  # packages that hold problems with true answers
 LEARNERS = {  # modules of worlds that learning code may reach
@@ -28,6 +32,7 @@ LEARNERS = {  # modules of worlds that learning code may reach
     "coevolve.worlds.code.learner",
     "coevolve.worlds.open.learner",
     "coevolve.worlds.open.contract",
+    "coevolve.worlds.games.learner",
 }
 LEARNING_SIDE = ("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox")
 FLOORS = (

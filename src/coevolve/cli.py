@@ -333,10 +333,10 @@ def world_build(
     tokens: Annotated[
         int | None, typer.Option(min=100_000, help="Tokens of the textbook; 1200000: a model that copies inexactly.")
     ] = None,
-    world: Annotated[str, typer.Option(metavar="NAME", help="miniature or code")] = "miniature",
+    world: Annotated[str, typer.Option(metavar="NAME", help="miniature, code or games")] = "miniature",
     quiet: Quiet = False,
 ) -> None:
-    """Rebuild a world's tokenizer and base model (about 20 minutes on one core; code, or with --dialogues, 5)."""
+    """Rebuild a world's tokenizer and base model (about 20 minutes on one core; code, games, or with --dialogues, 5)."""
     from coevolve.commands.building import build
 
     build(world, out, seed=seed, dialogues=dialogues, tokens=tokens, quiet=quiet)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative, keyed
+from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative, keyed, role_conditioned
 
 REWARDS = st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]), min_size=2, max_size=16)
 
@@ -82,3 +82,46 @@ def test_floor_one_and_no_extra_are_the_constants_of_grpo_exactly() -> None:
     p_hat = np.linspace(0, 1, 101)
     assert (adpo_scale(p_hat, floor=1.0) == 1.0).all()
     assert (adpo_clip_high(p_hat, extra=0.0) == 0.2).all()
+
+
+def test_a_role_baseline_is_that_from_before_the_game() -> None:
+    """By hand, alpha = 0.95: b = 0, then 0.05, then 0.95 * 0.05 - 0.05 = -0.0025."""
+    advantages, after = role_conditioned([1.0, -1.0, 1.0], ["kuhn/0"] * 3, {})
+    np.testing.assert_allclose(advantages, [1.0, -1.05, 1.0025], rtol=1e-12)
+    assert after["kuhn/0"] == pytest.approx(0.95 * -0.0025 + 0.05)
+
+
+def test_role_baselines_do_not_move_each_other_and_are_not_changed_in_place() -> None:
+    before = {"kuhn/0": 0.5, "nim/1": 0.25}
+    advantages, after = role_conditioned([1.0, -1.0], ["kuhn/0", "kuhn/1"], before)
+    assert advantages.tolist() == [0.5, -1.0]
+    assert after == pytest.approx({"kuhn/0": 0.525, "kuhn/1": -0.05, "nim/1": 0.25})
+    assert before == {"kuhn/0": 0.5, "nim/1": 0.25}
+
+
+def test_role_baselines_of_two_batches_are_those_of_one() -> None:
+    rng = np.random.default_rng(0)
+    rewards, keys = rng.choice([-1.0, 0.0, 1.0], 200), [f"game/{i % 2}" for i in range(200)]
+    whole, at_end = role_conditioned(rewards, keys, {})
+    first, between = role_conditioned(rewards[:77], keys[:77], {})
+    second, after = role_conditioned(rewards[77:], keys[77:], between)
+    assert whole.tolist() == [*first.tolist(), *second.tolist()]
+    assert after == at_end
+
+
+def test_a_seat_that_wins_by_its_place_has_no_advantage_in_the_long_run() -> None:
+    """The first seat wins 3 of 4 games: its mean advantage goes to 0, where one baseline for both seats leaves 1/2."""
+    rng = np.random.default_rng(1)
+    first = np.where(rng.random(4000) < 0.75, 1.0, -1.0)
+    rewards = np.stack([first, -first], axis=1).ravel()
+    by_seat, _ = role_conditioned(rewards, ["g/0", "g/1"] * 4000, {})
+    together, _ = role_conditioned(rewards, ["g"] * 8000, {})
+    assert abs(by_seat[2000::2].mean()) < 0.05
+    assert abs(by_seat[2001::2].mean()) < 0.05
+    assert together[2000::2].mean() > 0.4
+
+
+@pytest.mark.parametrize("rewards", [[1.0], [1.0, float("nan")]])
+def test_role_baselines_refuse_what_is_no_reward(rewards: list[float]) -> None:
+    with pytest.raises(ValueError, match="reward"):
+        role_conditioned(rewards, ["a", "b"], {})

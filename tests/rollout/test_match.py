@@ -12,7 +12,6 @@ from safetensors.numpy import load_file
 
 from coevolve.config import Config
 from coevolve.engine.base import Arrays, Pause, Sampling
-from coevolve.errors import EngineError
 from coevolve.grading.extract import last_boxed
 from coevolve.rollout.base import Episode, RolloutSettings, Seat, Snapshot
 from coevolve.rollout.environments import (
@@ -227,10 +226,20 @@ def test_episodes_of_several_policies_are_played_in_one_call_and_come_back_in_or
     assert [t.text for (t,) in alone] == [played[0].text, played[2].text]
 
 
-def test_seats_of_different_weights_are_refused_by_name(rollouts: LocalRollouts, base: Snapshot) -> None:
-    one = Episode("m", 0, (Seat("one", RULES), Seat("two", None)), match().environment, Sampling(), 0)
-    with pytest.raises(EngineError, match="seats of base and other") as caught:
-        rollouts.play({"one": base, "two": Snapshot("other", 0, base.source)}, [one])
-    assert "episode m" in str(caught.value.where)
-    ((first, second),) = rollouts.play({"one": base, "two": base}, [one])
-    assert (first.agent, second.agent) == ("one", "two")
+def test_seats_of_different_weights_meet_and_each_writes_with_its_own(rollouts: LocalRollouts, base: Snapshot) -> None:
+    place, sampling = match("none").environment, Sampling(max_tokens=80)
+    episodes = [Episode(f"m{i}", 0, (Seat("one", RULES), Seat("two", None)), place, sampling, i) for i in range(4)]
+    equal = rollouts.play({"one": base, "two": base}, episodes)
+    other = Snapshot("other", 3, base.source)
+    met = rollouts.play({"one": base, "two": other}, episodes)
+    assert {(t.agent, t.policy, t.policy_versions) for seats in met for t in seats} == {
+        ("one", "base", (-1,)),
+        ("two", "other", (3,)),
+    }
+    texts = [[t.text for t in seats] for seats in met]
+    assert texts == [[t.text for t in seats] for seats in equal], "weights of another name are equal weights here"
+    silent = {k: v * np.float32(0.5) for k, v in load_file(ASSETS / "model.safetensors").items()}
+    changed = rollouts.play({"one": base, "two": Snapshot("changed", 1, Arrays(silent))}, episodes)
+    assert [t.text for _, t in changed] != [t.text for _, t in equal]
+    again = rollouts.play({"one": base, "two": base}, episodes)
+    assert [[t.text for t in seats] for seats in again] == texts, "no other weights are left behind"

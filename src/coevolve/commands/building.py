@@ -7,7 +7,11 @@ from pathlib import Path
 
 from coevolve.errors import ConfigError
 
-METHODS: Mapping[str, str] = {"miniature": "agent0", "code": "absolute-zero"}  # by world: who starts from its model
+METHODS: Mapping[str, str] = {  # by world: who starts from its model
+    "miniature": "agent0",
+    "code": "absolute-zero",
+    "games": "spiral",
+}
 
 
 def build(world: str, out: Path, *, seed: int, dialogues: float, tokens: int | None, quiet: bool) -> None:
@@ -25,9 +29,13 @@ def build(world: str, out: Path, *, seed: int, dialogues: float, tokens: int | N
         from coevolve.worlds.miniature.build import build_world
 
         build_world(out, seed=seed, dialogues=dialogues, tokens=tokens, progress=progress)
-    else:
+    elif world == "code":
         from coevolve.worlds.code.build import build_world as build_programs
 
         build_programs(out, seed=seed, tokens=tokens, progress=progress)
+    else:
+        from coevolve.worlds.games.build import build_world as build_games
+
+        build_games(out, seed=seed, tokens=tokens, progress=progress)
     if not quiet:
         print(f"done: {out}\nnext: coevolve run {METHODS[world]} --set model.path={out}")

@@ -80,15 +80,18 @@ def comparison_of(folders: Sequence[Path]) -> dict[str, object] | None:
 
 def _comparable(folders: Sequence[Path]) -> Runs | None:
     settings = [RunRecords.open(folder).config for folder in folders]
+    meters = [(open_meter(config.world, config.dialogue), config.evaluation) for config in settings]
     measured = [
-        bool(config.evaluation.suites) or open_meter(config.world, config.dialogue).has_held_out(config.evaluation)
-        for config in settings
+        bool(section.suites) or meter.has_held_out(section) or meter.has_contests(section) for meter, section in meters
     ]
     return read_runs(folders) if all(measured) else None
 
 
 def _title(runs: Runs) -> str:
-    on_suites = any(run.problems == "suites" for mine in runs.values() for run in mine)
+    problems = {run.problems for mine in runs.values() for run in mine}
+    if "play" in problems:
+        return "matches not lost to fixed players (in %, by iteration)"
+    on_suites = "suites" in problems
     return f"{'accuracy on all suites together' if on_suites else 'held-out accuracy'} (mean@k in %, by iteration)"
 
 

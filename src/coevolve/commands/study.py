@@ -130,7 +130,8 @@ def print_study(console: Console, study: Study, table: Sequence[SettingResult], 
 
 def _rows(study: Study, table: Sequence[SettingResult]) -> list[list[str]]:
     reference = study.title_of(next(iter(study.rows)))
-    levels = [f"{level} turns" if study.compared == "dialogues" else f"level {level}" for level in table[0].levels]
+    named = {"dialogues": "{} turns", "play": "{}"}.get(study.compared, "level {}")
+    levels = [named.format(level.replace("_", ", ")) for level in table[0].levels]
     head = ["variant", "seeds", *levels, "mean@k", f"to {reference}", ""]
     return [[*head, *(table[0].known[key].heading for key in study.columns)], *(_row(study, row) for row in table)]
 
@@ -148,11 +149,10 @@ def _note(study: Study, table: Sequence[SettingResult]) -> str:
     over = "problems and seeds" if several else "problems, and over seeds where there are several"
     columns = [table[0].known[key] for key in study.columns]
     meanings = "".join(f" {column.heading}: {column.meaning};" for column in columns if column.meaning)
-    what = (
-        "Accuracy of the last executor on held-out dialogues in %, by user turns and over all"
-        if study.compared == "dialogues"
-        else "Held-out accuracy of the last executor in %, by level and over all problems"
-    )
+    what = {
+        "dialogues": "Accuracy of the last executor on held-out dialogues in %, by user turns and over all",
+        "play": "Matches that the last player has not lost in %, by game and opponent and over all",
+    }.get(study.compared, "Held-out accuracy of the last executor in %, by level and over all problems")
     return (
         f"{what}; differences in points, problem by"
         f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval includes 0."

@@ -23,6 +23,9 @@ class EvaluationSection(Section):
     transfer_per_set: int = Field(40, ge=0, description="problems per transfer set; 0 = none")
     transfer_samples: int = Field(4, ge=1, description="answers per transfer problem")
     dialogues: int = Field(0, ge=0, description="held-out dialogues of 2, of 3 and of 4 user turns; 0 = none")
+    matches: int = Field(
+        100, ge=0, description="matches in each seat against each fixed player, in a world of games; 0 = none"
+    )
     pool_samples: int = Field(
         2, ge=0, description="answers of the first executor per task of each pool; 0 = not measured"
     )

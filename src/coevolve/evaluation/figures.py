@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from coevolve.evaluation.play_figures import play_figures, play_headline
 from coevolve.evaluation.suite_figures import suite_figures, suite_headline
 from coevolve.methods.figures import (
     HELD_OUT,
@@ -24,6 +25,7 @@ from coevolve.methods.phases.pool_report import POOL
 from coevolve.methods.reporting import Row, Unit, number_at
 from coevolve.types import PROPOSER
 from coevolve.worlds.base import SUITES
+from coevolve.worlds.play import PLAY
 
 _FORCED = "fence_forced_base"
 _CONTROLS = {_FORCED: "base model, made to open a code block"}
@@ -42,9 +44,11 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
     calls = known(run.over_iterations("held_out", "tool_calls"))
     if calls:
         yield Stat("tool calls per solution", change(calls, "{:.1f}".format), agent=agent)
-    if measured or not run.config.evaluation.suites:
+    plays = bool(run.with_part(PLAY))
+    if measured or not (run.config.evaluation.suites or plays):
         yield _accuracy(run, measured)
         yield _levels(run, measured)
+    yield from play_figures(run)
     yield from suite_figures(run)
     has_pools = any(POOL in entry for entry in run.entries(1))
     if has_pools:
@@ -55,7 +59,7 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
         fixed = run.over_iterations(POOL, "fixed_executor_tool_calls", first=1)
         lines.append(Series("pools", fixed, PROPOSER, style="dash", tasks={}))
         note += ", and of that of iteration 1 on the pools"
-    if not run.config.evaluation.suites or any(known(line.values) for line in lines):
+    if not (run.config.evaluation.suites or plays) or any(known(line.values) for line in lines):
         yield LineFigure("Use of the tool", note, "agents", tuple(lines), Unit.PER_ANSWER)
     yield _transfer(run)
     yield _controls(run, measured)
@@ -63,6 +67,8 @@ def evaluation_figures(event: str, run: RunView) -> Iterator[Part]:
 
 def _headline(event: str, run: RunView, measured: _Measured) -> Headline:
     """How held-out accuracy moved, from the base model to the newest evaluation."""
+    if not measured and run.with_part(PLAY):
+        return play_headline(run)
     if not measured and run.with_part(SUITES):
         return suite_headline(run)
     if not measured:

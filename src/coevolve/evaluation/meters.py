@@ -18,8 +18,10 @@ from coevolve.types import Group, LabelledTask, Task, Trajectory
 from coevolve.worlds.base import HELD_OUT, Meter, Suite
 from coevolve.worlds.code.learner import CodeWorld
 from coevolve.worlds.code.meter import CodeMeter
+from coevolve.worlds.games.meter import GamesMeter
 from coevolve.worlds.miniature.meter import MiniatureMeter
 from coevolve.worlds.open.meter import OpenMeter
+from coevolve.worlds.play import Contest, ReadStrategy
 
 
 class PoolMeter:
@@ -163,6 +165,20 @@ class RunMeter:
         """The true answer as the world knows it; a suite knows nothing of other tasks than its own."""
         return self._world.truth(task)
 
+    def contests(self, section: EvaluationSection) -> Sequence[Contest]:
+        """The matches that every policy plays against fixed players; none in a world without games."""
+        found: Sequence[Contest] = getattr(self._world, "contests", lambda section: ())(section)
+        return found
+
+    def has_contests(self, section: EvaluationSection) -> bool:
+        """Whether policies play matches against fixed players."""
+        return bool(self.contests(section))
+
+    def strategies(self) -> Sequence[ReadStrategy]:
+        """The games whose whole strategy is read off; none in a world without games."""
+        found: Sequence[ReadStrategy] = getattr(self._world, "strategies", tuple)()
+        return found
+
     def own_suites(self, section: EvaluationSection, seed: int) -> Sequence[Suite]:
         """Those of the world alone."""
         return self._world.suites(section, seed)
@@ -203,6 +219,8 @@ def _meter_of(world: str, dialogue: DialogueSection, sandbox: SandboxSection | N
         return CodeMeter(sandbox or SandboxSection())
     if world == "miniature":
         return MiniatureMeter(all_turns=dialogue.judged == "all")
+    if world == "games":
+        return GamesMeter()
     own = getattr(load_object(world, "world"), "meter", None) if is_dotted(world) else None
     meter: Meter = load_object(own, "meter of the world", needs=("truth", "suites"))() if own else OpenMeter()
     return meter

@@ -10,9 +10,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from coevolve.config import Config
+from coevolve.config import Config, TrainingSection
+from coevolve.engine.vocabulary import read_vocabulary
 from coevolve.evaluation.chosen import chosen
 from coevolve.evaluation.meters import RunMeter, is_known, open_meter
+from coevolve.evaluation.play import play_contests, read_strategies
 from coevolve.evaluation.recorder import keep_trajectories
 from coevolve.evaluation.report import CONTROL, EVALUATE, EVALUATION, evaluation_report
 from coevolve.evaluation.runner import (
@@ -31,10 +33,12 @@ from coevolve.methods.questions import task_of
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Snapshot
+from coevolve.rollout.codec import Codec
 from coevolve.statistics import mean
 from coevolve.suites.base import Source
 from coevolve.types import PROPOSER, SOLVER, Origin
 from coevolve.worlds.base import HELD_OUT, SUITES, Problem, Suite
+from coevolve.worlds.play import PLAY
 
 
 class Evaluate:
@@ -42,7 +46,7 @@ class Evaluate:
     forced-tool control.
 
     A world that has no problems of its own leaves the chosen suites and the newest pool, of which only the tasks with a
-    known true answer are judged.
+    known true answer are judged. A world of games has matches against fixed players, and strategies that are read off.
     """
 
     by_steps = False
@@ -58,7 +62,10 @@ class Evaluate:
         with_control = iteration == 0 and config.evaluation.forced_fence and config.tool.enabled
         self._control = with_control and HELD_OUT in own
         self._pool = with_pool and self._answerer in trained_agents(config)
-        self.steps = max(1, len(own) + len(config.evaluation.suites)) + self._pool + self._control
+        self._contests, self._strategies = self._meter.contests(config.evaluation), self._meter.strategies()
+        self._plays = bool(self._contests or self._strategies)
+        parts = len(own) + len(config.evaluation.suites) + self._plays
+        self.steps = max(1, parts) + self._pool + self._control
 
     @cached_property
     def _parts(self) -> dict[str, list[Suite]]:
@@ -79,7 +86,10 @@ class Evaluate:
             prompts += suite.size
             answers += suite.size * suite.samples
             turns += suite.size * suite.samples
-        return PhaseCost(answers=answers, prompts=prompts, stored=answers, turns=turns)
+        matches = sum(2 * contest.matches for contest in self._contests)
+        return PhaseCost(
+            answers=answers + matches, prompts=prompts + matches, stored=answers, turns=turns + matches if turns else 0
+        )
 
     def run(self, state: State[Any]) -> list[Path]:
         """Measure, log one row, keep the problems and their trajectories."""
@@ -89,9 +99,10 @@ class Evaluate:
         problems: list[dict[str, object]] = []
         row: dict[str, object] = {"event": EVALUATION, "iteration": t, HELD_OUT: None}
         row |= self._measure_suites(state, policy, problems, files) if policy else {}
+        row |= self._measure_play(state, problems) if self._plays else {}
         row |= self._measure_pool(state, files) if self._pool else {}
         state.store.log(row)
-        if policy:
+        if problems:
             files.append(state.store.write_table(f"meter/evaluation-{t}.parquet", problems))
         if policy and self._control:
             opening, suites = state.world.contract.tool_opening, self._parts[HELD_OUT]
@@ -118,6 +129,22 @@ class Evaluate:
                 done += 1
                 state.progress.step(done, _accuracy(found.row))
         return rows
+
+    def _measure_play(self, state: State[Any], problems: list[dict[str, object]]) -> dict[str, object]:
+        """The part of the row with matches against fixed players, and with strategies that were read off."""
+        agent, t = self._answerer, self.iteration
+        policy = state.checkpoints.weights(agent, t)
+        row, matches = play_contests(state.rollouts, policy, self._contests, seed=self._config.seed, agent=agent)
+        problems += matches
+        if self._strategies:
+            state.rollouts.release_memory()
+            folder, drawn = state.checkpoints.folder(agent, t), self._config.sampling.of(agent)
+            trainer = state.open_trainer(folder, TrainingSection(), drawn, resume=False, reference=None)
+            base, contract = state.world.base_model(), state.world.contract
+            end = min(read_vocabulary(base).ends)
+            row |= read_strategies(trainer, Codec(base), end, contract, self._strategies, agent=agent)
+        state.progress.step(len(self._parts) + 1, {})
+        return {PLAY: row}
 
     def _measure_pool(self, state: State[Any], files: list[Path]) -> dict[str, object]:
         """The first solver on this iteration's pool: are the tasks becoming harder?"""

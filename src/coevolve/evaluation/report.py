@@ -31,6 +31,7 @@ from coevolve.methods.reporting import (
     two_digits,
 )
 from coevolve.worlds.base import HELD_OUT, SUITES
+from coevolve.worlds.play import PLAY
 
 EVALUATE, EVALUATION, CONTROL = "evaluate", "evaluation", "control"
 _HELD_OUT = (MEAN_AT_K, MAJ_AT_K, "greedy", "by_level", "tool_calls", "n", "ci95")
@@ -60,6 +61,7 @@ def _parts(rows: Sequence[Row], iteration: int) -> dict[str, object]:
     row = seen.last(EVALUATION)
     parts: dict[str, object] = {HELD_OUT: part_of(row.get(HELD_OUT) or {}, _HELD_OUT)}
     parts |= {"transfer": row.get("transfer"), SUITES: row.get(SUITES)}
+    parts |= {PLAY: row[PLAY]} if PLAY in row else {}
     if seen.now(POOL):
         parts[POOL] = {key: _newest(rows, key, iteration) for key in _OF_POOLS}
     return parts
@@ -82,6 +84,7 @@ def _headline(rows: Sequence[Row], iteration: int) -> str:
     held, suites = now.get(HELD_OUT), now.get(SUITES) or {}
     parts = [_held_out_line(held, before.get(HELD_OUT))] if held else []
     parts += [_suite_line(name, suite, (before.get(SUITES) or {}).get(name)) for name, suite in suites.items()]
+    parts += [_play_line(key, found, (before.get(PLAY) or {}).get(key)) for key, found in (now.get(PLAY) or {}).items()]
     return " · ".join(parts) or "this world knows no answers: nothing was held against the truth"
 
 
@@ -99,6 +102,16 @@ def _suite_line(name: str, suite: Row, old: Row | None) -> str:
     """``gsm8k 41.2 % -> 45.0 % (± 2.6)``."""
     rise = f"{percent(old['mean'], 1)} -> " if old else ""
     return f"{name} {rise}{percent(suite['mean'], 1)} (± {50 * (suite['ci95'][1] - suite['ci95'][0]):.1f})"
+
+
+def _play_line(key: str, found: Row, old: Row | None) -> str:
+    """``tictactoe_perfect lost 61 % -> 40 %``; of a strategy its first figure."""
+    if "loss" in found:
+        rise = f"{percent(old['loss'])} -> " if old else ""
+        return f"{key} lost {rise}{percent(found['loss'])}"
+    name, value = next(iter(found.items()))
+    rise = f"{old[name]:.3f} -> " if old else ""
+    return f"{key} {name} {rise}{value:.3f}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -7,7 +7,7 @@ prompt group (GRPO), the whole batch, a pair of role and task type, a pair of ga
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -47,11 +47,7 @@ def keyed(
     Raises:
         ValueError: rewards and keys differ in length, or a reward is not a finite number.
     """
-    values = np.asarray(rewards, dtype=np.float64)
-    if values.shape != (len(keys),):
-        raise ValueError(f"rewards of shape {values.shape} do not match {len(keys)} keys")
-    if not np.isfinite(values).all():
-        raise ValueError(f"reward {int(np.flatnonzero(~np.isfinite(values))[0])} is not a finite number")
+    values = _finite(rewards, len(keys))
     members: dict[Hashable, list[int]] = {}
     for index, key in enumerate(keys):
         members.setdefault(key, []).append(index)
@@ -59,6 +55,20 @@ def keyed(
     for indices in members.values():
         advantages[indices] = _one_key(values[indices], baseline, scale, epsilon)
     return advantages
+
+
+def _finite(rewards: ArrayLike, keys: int) -> Array:
+    """The rewards [N] of as many keys.
+
+    Raises:
+        ValueError: they differ in number, or a reward is not a finite number.
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    if values.shape != (keys,):
+        raise ValueError(f"rewards of shape {values.shape} do not match {keys} keys")
+    if not np.isfinite(values).all():
+        raise ValueError(f"reward {int(np.flatnonzero(~np.isfinite(values))[0])} is not a finite number")
+    return values
 
 
 def _one_key(rewards: Array, baseline: Baseline, scale: Scale, epsilon: float) -> Array:
@@ -80,6 +90,39 @@ def group_relative(rewards: ArrayLike, epsilon: float = EPSILON) -> Array:
     Source: DeepSeekMath (arXiv 2402.03300); Agent0 (arXiv 2511.16043), section 3.1.
     """
     return keyed(rewards, (None,) * np.size(rewards), epsilon=epsilon)
+
+
+def role_conditioned(
+    rewards: ArrayLike, keys: Sequence[str], baselines: Mapping[str, float], *, alpha: float = 0.95
+) -> tuple[Array, dict[str, float]]:
+    """RAE: A = R - b[key] with b from before this game, and then b[key] = alpha * b[key] + (1 - alpha) * R.
+
+    Rewards are taken in their order, so a later one of the same key meets a baseline that earlier ones have moved. A
+    baseline that takes its own reward into account first would shrink every advantage by alpha, and two seats of one
+    key would share what the seat alone is worth.
+
+    Source: SPIRAL (arXiv 2506.24119), role-conditioned advantage estimation; alpha 0.95 and baselines of 0 at the start
+    are those of the paper.
+
+    Args:
+        rewards: [N], in the order in which the games were played.
+        keys: [N], the pair of game and seat of each.
+        baselines: by key, from before; a key that is not there begins at 0. They are not changed.
+        alpha: share of the old baseline that is kept, in [0, 1).
+
+    Returns:
+        The advantages [N], and the baselines after all of the rewards.
+
+    Raises:
+        ValueError: rewards and keys differ in length, or a reward is not a finite number.
+    """
+    values = _finite(rewards, len(keys))
+    moved, advantages = dict(baselines), np.zeros_like(values)
+    for index, key in enumerate(keys):
+        before = moved.get(key, 0.0)
+        advantages[index] = values[index] - before
+        moved[key] = alpha * before + (1.0 - alpha) * float(values[index])
+    return advantages, moved
 
 
 def adpo_scale(p_hat: ArrayLike, *, floor: float = 0.6, lower: float = 0.3, upper: float = 0.8) -> Array:

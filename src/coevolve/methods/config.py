@@ -296,6 +296,8 @@ class CoevolutionConfig(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.world == "games":
+            raise ValueError("in world games nobody writes or answers questions: coevolve run spiral")
         for t in range(1, self.iterations + 1):
             lower, upper = self.gate.bounds(t)
             if lower > upper:

@@ -115,9 +115,6 @@ class Rollouts(Protocol):
         Args:
             policies: weights by agent; every seat's agent is among them.
             episodes: samples of one task stand together.
-
-        Raises:
-            EngineError: this implementation cannot play seats of different weights in one episode.
         """
 
     def release_memory(self) -> None:

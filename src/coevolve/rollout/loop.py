@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
 
-from coevolve.engine.base import Completion, Pause, Sampler, SampleRequest
+from coevolve.engine.base import Completion, Pause, Sampler, SampleRequest, Snapshot
 from coevolve.errors import SandboxInfraError
 from coevolve.rollout.base import Episode, Seat
 from coevolve.rollout.codec import Codec
 from coevolve.rollout.environments import Action, Ask, Done, Environment, EpisodeTools, GoOn, Over, RunCode
 from coevolve.rollout.protocol import OUTPUT_FENCE, closed_programs
 from coevolve.rollout.seeds import seed_of
+from coevolve.rollout.weights import WeightsInTurn
 from coevolve.sandbox.base import Tool, ToolResult
 from coevolve.types import Ints, StopReason, Trajectory
 from coevolve.worlds.base import Contract
 
 _NO_TOKENS = np.zeros(0, np.int32)
+_ONE: Mapping[str, Snapshot] = {}  # all seats have the weights of the sampler
 _MOMENT_S = 0.02
 
 
@@ -125,7 +127,7 @@ class RolloutLoop:
         self._tools = EpisodeTools(contract, shown, both_shown, codec.quoted)
 
     def run(
-        self, episodes: Sequence[Episode], *, policy: str, contract: str
+        self, episodes: Sequence[Episode], *, policy: str, contract: str, by_agent: Mapping[str, Snapshot] = _ONE
     ) -> tuple[list[tuple[Trajectory, ...]], LoopStats]:
         """Play all episodes to their end; trajectories come back in their order, one per seat.
 
@@ -133,9 +135,11 @@ class RolloutLoop:
             episodes: what is played.
             policy: name of the weights, for the record.
             contract: hash of what decides what answers mean, for the record.
+            by_agent: the weights of each seat's agent, where they are not all those that the sampler has.
         """
         begin = time.perf_counter()
         self._begin(policy, contract, in_step=True)
+        self._weights = WeightsInTurn(self._sampler, by_agent)
         try:
             for table in [self._opened(episode) for episode in episodes]:
                 self._seat(table)
@@ -170,6 +174,7 @@ class RolloutLoop:
         self._waiting: deque[tuple[int, _Running, Future[ToolResult]]] = deque()
         self._clock, self._stats = 0, LoopStats()
         self._numbers, self._ids = count(), count()
+        self._weights = WeightsInTurn(self._sampler, _ONE)
 
     def join(self, episode: Episode) -> int:
         """Let an episode begin at the next step; its number, by which it is spoken of."""
@@ -222,6 +227,9 @@ class RolloutLoop:
         self._follow(table.seats[0], Ask(""))
 
     def _step(self) -> None:
+        # 0. Where nobody may write, and no result is due, it is the turn of those who need other weights.
+        for id in () if self._waiting else self._weights.change():
+            self._running[id].held = True
         # 1. Everybody who may write writes one token. Those who pause hear from their environment.
         for completion in self._sampler.step():
             r = self._running[completion.id]
@@ -313,8 +321,8 @@ class RolloutLoop:
         own = r.episode.seed if r.number == 0 else seed_of(r.episode.seed, "seat", r.number)
         seed = own if first else seed_of(own, "turn", r.length)
         limits = replace(sampling, max_tokens=room, stop=r.environment.stop)
-        self._sampler.submit(SampleRequest(r.id, np.concatenate([r.prompt, *r.tokens]), limits, seed))
-        r.held = True
+        request = SampleRequest(r.id, np.concatenate([r.prompt, *r.tokens]), limits, seed)
+        r.held = self._weights.submit(r.seat.agent, request)
         return True
 
     def _add(self, r: _Running, tokens: Ints, logprobs: np.ndarray | None) -> None:
@@ -360,6 +368,7 @@ class RolloutLoop:
         return tuple(self._finish(r, end) for r, end in zip(table.seats, table.ends, strict=True))
 
     def _finish(self, r: _Running, end: Done) -> Trajectory:
+        policy, version = self._weights.of(r.seat.agent) or (self._policy, self._sampler.policy_version)
         tokens = np.concatenate([_NO_TOKENS, *r.tokens])
         ended = end.stop is StopReason.EOS and len(tokens) > 0 and int(tokens[-1]) in self._eos
         text, calls = self._codec.decode(tokens[:-1] if ended else tokens), tuple(r.environment.calls)
@@ -375,8 +384,8 @@ class RolloutLoop:
             tool_calls=calls,
             answer=end.answer,
             stop=end.stop,
-            policy=self._policy,
-            policy_versions=(self._sampler.policy_version,),
+            policy=policy,
+            policy_versions=(version,),
             contract=self._contract,
             agent=r.seat.agent,
             seat=r.number,

@@ -29,6 +29,7 @@ class Result:
     """The game is over."""
 
     rewards: tuple[float, ...]  # one per seat
+    refused: str = ""  # why the turn of the seat that has written last is no move; empty where it is one
 
 
 class Game(Protocol):
@@ -79,6 +80,7 @@ class _Table:
         """Hand the turn on, or end the match: ``done`` is how the seat ended its own text."""
         if isinstance(outcome, Result):
             assert len(outcome.rewards) == self.seats, "a game pays each seat"
+            done = replace(done, refused=outcome.refused or done.refused)
             ends = [done if i == seat else Done(StopReason.EOS) for i in range(self.seats)]
             return Over(tuple(replace(x, reward=r) for x, r in zip(ends, outcome.rewards, strict=True)))
         self._ended[seat] = pause is Pause.EOS

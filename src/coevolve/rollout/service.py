@@ -15,6 +15,7 @@ from pathlib import Path
 from coevolve.config import EngineSection
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
 from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Snapshot
+from coevolve.rollout.weights import Identity, identity
 from coevolve.rollout.worker import Assignment, Played, RolloutWorker, crossing, split
 from coevolve.system import usable_cores
 from coevolve.types import Trajectory
@@ -35,7 +36,8 @@ class LocalRollouts:
     """Implements :class:`coevolve.rollout.base.Rollouts` with workers in this process (one) or in their own (more).
 
     Episodes are dealt to workers by a fixed rule, so equal seeds give equal trajectories for a given number of workers.
-    One policy is loaded at a time: all seats of an episode must be of the same weights.
+    One policy is loaded at a time: episodes of equal weights are played together, and where the seats of one have
+    different weights these take turns.
     """
 
     def __init__(self, settings: RolloutSettings, model_path: Path) -> None:
@@ -72,22 +74,25 @@ class LocalRollouts:
 
     def play(self, policies: Mapping[str, Snapshot], episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
         """The trajectories of each episode, policy after policy; see the protocol."""
-        by_policy: dict[tuple[str, int], list[int]] = {}
+        by_policies: dict[frozenset[Identity], list[int]] = {}
         for i, episode in enumerate(episodes):
-            by_policy.setdefault(_identity(_only_policy(policies, episode)), []).append(i)
+            met = frozenset(identity(policies[seat.agent]) for seat in episode.seats)
+            by_policies.setdefault(met, []).append(i)
         out: dict[int, tuple[Trajectory, ...]] = {}
-        for places in by_policy.values():
+        for places in by_policies.values():
             mine = [episodes[i] for i in places]
-            out |= zip(places, self._run(_only_policy(policies, mine[0]), mine), strict=True)
+            agents = dict.fromkeys(seat.agent for episode in mine for seat in episode.seats)
+            out |= zip(places, self._run({agent: policies[agent] for agent in agents}, mine), strict=True)
         return [out[i] for i in range(len(episodes))]
 
-    def _run(self, policy: Snapshot, episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
-        fresh = self._held != _identity(policy)
+    def _run(self, policies: Mapping[str, Snapshot], episodes: Sequence[Episode]) -> list[tuple[Trajectory, ...]]:
+        first = next(iter(policies.values()))
+        several = len({identity(policy) for policy in policies.values()}) > 1
+        fresh = first if not several and self._held != identity(first) else None
         self._held = None  # until every worker has the weights
         shares = split(episodes, len(self._remote) or 1)
-        work = [
-            Assignment(policy if fresh else None, policy.name, tuple(episodes[i] for i in share)) for share in shares
-        ]
+        by_agent = dict(policies) if several else {}
+        work = [Assignment(fresh, first.name, tuple(episodes[i] for i in share), by_agent) for share in shares]
         if self._inline is not None:
             results = [self._inline.run(work[0])]
         else:
@@ -95,7 +100,7 @@ class LocalRollouts:
                 remote.send(assignment)
             outcomes = [remote.outcome() for remote in self._remote]  # of all, so that no answer stays in a pipe
             results = [_played(outcome) for outcome in outcomes]
-        self._held = _identity(policy)
+        self._held = None if several else identity(first)
         out: dict[int, tuple[Trajectory, ...]] = {}
         for share, (played, cost) in zip(shares, results, strict=True):
             self._cost = _added(self._cost, cost)
@@ -190,26 +195,6 @@ class _Remote:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-
-
-def _identity(policy: Snapshot) -> tuple[str, int]:
-    return policy.name, policy.version
-
-
-def _only_policy(policies: Mapping[str, Snapshot], episode: Episode) -> Snapshot:
-    """
-    Raises:
-        EngineError: its seats have several.
-    """
-    found = {_identity(policies[seat.agent]): policies[seat.agent] for seat in episode.seats}
-    if len(found) > 1:
-        names = " and ".join(sorted(name for name, _ in found))
-        raise EngineError(
-            f"the local engine plays an episode with one policy, and this one has seats of {names}",
-            where=f"episode {episode.id}",
-            fix="give all seats the same agent, or agents with the same weights",
-        )
-    return next(iter(found.values()))
 
 
 def _played(outcome: _Answer) -> Played:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coevolve.engine.base import MemoryShortage, Snapshot
@@ -22,11 +22,12 @@ Played = tuple[list[tuple[Trajectory, ...]], RolloutCost]  # by episode and seat
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one worker is asked to do: episodes of one policy."""
+    """What one worker is asked to do: episodes of one policy, or of several that meet in them."""
 
-    policy: Snapshot | None  # None: the weights that this worker already has
+    policy: Snapshot | None  # None: the weights that this worker already has, or those of ``by_agent``
     policy_name: str
     episodes: tuple[Episode, ...]
+    by_agent: Mapping[str, Snapshot] = field(default_factory=dict)  # where the seats of an episode have several
 
 
 def crossing(error: Exception) -> CoevolveError:
@@ -81,7 +82,12 @@ class RolloutWorker:
         shortages = 0
         while True:
             try:
-                played, stats = self._loop.run(assignment.episodes, policy=assignment.policy_name, contract=self._hash)
+                played, stats = self._loop.run(
+                    assignment.episodes,
+                    policy=assignment.policy_name,
+                    contract=self._hash,
+                    by_agent=assignment.by_agent,
+                )
                 break
             except MemoryShortage:
                 shortages += 1

@@ -22,19 +22,21 @@ from coevolve.statistics import Estimate, crossed, crossed_difference
 from coevolve.store.records import RunRecords
 from coevolve.studies.grouping import grouped
 from coevolve.worlds.base import HELD_OUT, SUITES, TRANSFER
+from coevolve.worlds.play import PLAY
 
 Verdict = Literal["higher", "lower", "not told apart", "no verdict"]
 Column = Literal["right", "greedy", "calls"]
 
 # Where a run's folder is says nothing about its setting.
 _PLACES = {"run.dir", "run.name"}
-Problems = Literal["held_out", "dialogues", "suites"]
+Problems = Literal["held_out", "dialogues", "suites", "play"]
 # The part of an evaluation, and how the keys of its suites begin; what follows is the level, the number of turns, or
 # the name of a chosen suite.
 _SUITES: dict[Problems, tuple[str, str]] = {
     "held_out": (HELD_OUT, ""),
     "dialogues": (TRANSFER, "dialogue_"),
     "suites": (SUITES, ""),
+    "play": (PLAY, ""),
 }
 
 
@@ -43,8 +45,8 @@ class HeldOut:
     """The held-out problems after one iteration, one entry per problem; all runs of one setting meet the same ones."""
 
     problems: tuple[str, ...]
-    levels: NDArray[np.str_]  # of a dialogue: its user turns; of a chosen suite: its name
-    right: NDArray[np.float64]  # share of right sampled answers
+    levels: NDArray[np.str_]  # of a dialogue: its user turns; of a chosen suite or a contest: its name
+    right: NDArray[np.float64]  # share of right sampled answers; of a match 1 where it was not lost
     greedy: NDArray[np.float64]  # 1 where the greedy answer is right; NaN of dialogues, which are only sampled
     calls: NDArray[np.float64]  # tool calls per sampled answer
 
@@ -96,7 +98,7 @@ class Difference:
 def read_runs(folders: Sequence[Path], problems: Problems = "held_out") -> dict[str, list[ReadRun]]:
     """Runs by label, labels in the order given, seeds ascending; see :func:`coevolve.studies.grouping.grouped`.
 
-    A run that has not finished is read as far as it is.
+    A run that has not finished is read as far as it is; one of a world of games on its matches.
 
     Args:
         problems: what the runs are compared on; a run whose world has no held-out problems is read on its suites.
@@ -190,11 +192,10 @@ def _values(run: ReadRun, iteration: int, column: Column, level: str | None) -> 
 
 def _read(folder: Path, problems: Problems) -> ReadRun:
     run = RunRecords.open(folder)
-    if problems == "held_out" and not open_meter(run.config.world, run.config.dialogue).has_held_out(
-        run.config.evaluation
-    ):
-        problems = "suites"
-        if not run.config.evaluation.suites:
+    meter = open_meter(run.config.world, run.config.dialogue)
+    if problems == "held_out" and not meter.has_held_out(run.config.evaluation):
+        problems = "play" if meter.has_contests(run.config.evaluation) else "suites"
+        if problems == "suites" and not run.config.evaluation.suites:
             what = f"a run of the world {run.config.world} has no held-out problems, so there is nothing to compare"
             raise RunError(what, where=str(folder), fix="measure runs on suites: evaluation.suites")
     tables = _tables(run, problems)

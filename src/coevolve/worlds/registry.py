@@ -11,6 +11,7 @@ from coevolve.config.keys import unknown
 from coevolve.engine.hub import model_folder
 from coevolve.worlds.base import World
 from coevolve.worlds.code.learner import CodeWorld
+from coevolve.worlds.games.learner import GamesWorld
 from coevolve.worlds.miniature.learner import BASES, MiniatureWorld
 from coevolve.worlds.open.contract import Acting
 from coevolve.worlds.open.learner import OpenWorld
@@ -95,6 +96,18 @@ def _open_code(settings: WorldSettings) -> World:
     return CodeWorld(None if path is None else model_folder(path), settings.sandbox, settings.tool.cache, plain=plain)
 
 
+def _check_games(settings: WorldSettings) -> None:
+    if settings.tool.enabled:
+        raise ValueError("no seat of world games has a tool: tool.enabled must be false, as in coevolve run spiral")
+    if settings.model.prompts != "agent0":
+        raise ValueError("model.prompts is for world open: world games has prompts of its own")
+
+
+def _open_games(settings: WorldSettings) -> World:
+    path = settings.model.path
+    return GamesWorld(None if path is None else model_folder(path))
+
+
 def _open_open(settings: WorldSettings) -> World:
     tool = settings.tool
     acting = Acting(tool.enabled, tool.call_at, tool.state, settings.dialogue.turns, settings.composing)
@@ -119,6 +132,13 @@ WORLDS: Mapping[str, WorldEntry] = {
         check=_check_miniature,
     ),
     "code": WorldEntry(_open_code, example=CodeWorld.example, prompt_tokens=_PROGRAMS, check=_check_code),
+    "games": WorldEntry(
+        _open_games,
+        example=GamesWorld.example,
+        prompt_tokens=32,
+        sizes=TextSizes(question=16, answer=60, trained=12, stored_bytes=250),
+        check=_check_games,
+    ),
     "open": WorldEntry(
         _open_open,
         example=_PLAIN[0],
