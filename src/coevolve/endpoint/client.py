@@ -21,8 +21,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import httpx
 
+from coevolve.endpoint.messages import MODELS, Failed, Malformed, Refused, Useless, accepted, below, shown, words
 from coevolve.errors import CoevolveError
-from coevolve.harness.messages import MODELS, Failed, Malformed, Refused, Useless, accepted, below, shown, words
 
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
