@@ -16,7 +16,7 @@ import coevolve
 ROOT = Path(coevolve.__file__).parent
 HEAVY = {"torch", "transformers"}
 ORACLE_MODULES = {
-    f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")
+    f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build", "teacher")
 } | {
     "coevolve.worlds.open.exact",
     "coevolve.worlds.open.meter",
@@ -27,11 +27,16 @@ LEARNERS = {  # modules of worlds that learning code may reach
     "coevolve.worlds.open.learner",
     "coevolve.worlds.open.contract",
 }
-LEARNING_SIDE = ("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox")
+LEARNING_SIDE = (
+    *("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox"),
+    *("teacher", "endpoint"),
+)
 FLOORS = (
     {"types", "errors", "system", "permissions", "statistics"},
     {"config", "presets"},
+    {"endpoint"},
     {"grading", "sandbox", "learning"},
+    {"teacher"},
     {"engine"},
     {"worlds"},
     {"rollout"},

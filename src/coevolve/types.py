@@ -22,6 +22,7 @@ Objective = Literal["clipped", "likelihood", "preference"]
 
 # Ids of the agents that most methods have; what a method calls them on screen is in its AgentSpec.
 PROPOSER, SOLVER = "proposer", "solver"
+GENERATOR = "generator"  # writes problems from failures; its texts stand in a proposer's place
 
 
 @dataclass(frozen=True, slots=True)

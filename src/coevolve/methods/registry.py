@@ -13,9 +13,10 @@ from coevolve.errors import ConfigError
 from coevolve.methods.agent0 import Agent0
 from coevolve.methods.base import Method
 from coevolve.methods.r_zero import RZero
+from coevolve.methods.socratic_zero import SocraticZero
 from coevolve.worlds.registry import world_named
 
-METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero())}
+METHODS: Mapping[str, Method] = {method.name: method for method in (Agent0(), RZero(), SocraticZero())}
 DEFAULT_METHOD = Agent0.name
 # Without them a real model is trained whole, in float32, on the CPU.
 _DECIDING = ("engine.device", "model.dtype", "lora.enabled")
