@@ -147,13 +147,12 @@ class Teacher:
             )
 
     def _body(self, ask: Ask) -> dict[str, Any]:
-        judging = isinstance(ask, Verdict)
         return {
             "model": self._section.model,
             "messages": messages(ask),
-            "temperature": 0.0 if judging else self._section.temperature,
+            "temperature": 0.0 if isinstance(ask, Verdict) else self._section.temperature,
             "max_tokens": self._section.max_tokens,
-            **({} if judging else {"seed": ask.number}),
+            **({} if isinstance(ask, Verdict) else {"seed": ask.number}),
         }
 
 

@@ -1,4 +1,4 @@
-"""Phase 1 of Socratic-Zero: the solver answers the curriculum, the teacher judges, and writes problems from failures."""
+"""Phase 1 of Socratic-Zero: the solver answers, the teacher judges and writes new problems from failures."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def preference_report(labels: Labels) -> PhaseReport:
                 meaning="pairs of the last step whose right answer has gained more",
                 metric=f"{_STEP}/preferred",
             ),
-        ),  # fmt: skip
+        ),
         step_event=_STEP,
         step_facts=(("loss", "loss"), ("preferred", "preferred")),
         alarms={f"{solver} without pairs": partial(_nothing, SKIPPED, solver)},
@@ -188,7 +188,7 @@ def generator_report(labels: Labels) -> PhaseReport:
                 meaning="problems of the generator that are well-formed",
                 metric=f"{GENERATED}/well_formed",
             ),
-        ),  # fmt: skip
+        ),
         step_event=_GENERATOR_STEP,
         step_facts=(("loss", "loss"), ("utility", "utility")),
         alarms={f"{generator} without problems": partial(_nothing, GENERATOR_SKIPPED, generator)},
