@@ -89,20 +89,27 @@ def test_the_summary_says_what_the_teacher_cost(run: Path) -> None:
     assert teacher["tokens"] == sum(x["read"] + x["written"] for x in replies)
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes_and_asks_the_teacher_nothing_twice(run: Path, tmp_path: Path) -> None:
+def test_a_run_that_its_budget_stopped_and_a_kill_broke_goes_on_to_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    whole = [json.loads(line) for line in (run / "teacher" / "replies.jsonl").read_text().splitlines()]
+    budget = int(0.7 * sum(x["read"] + x["written"] for x in whole))
     folder = tmp_path / "run"
-    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stopped = subprocess.run(command(folder, f"teacher.budget_tokens={budget}"), capture_output=True, text=True)
+    assert stopped.returncode == 1
+    assert f"teacher.budget_tokens={budget} is used up" in " ".join(stopped.stderr.split())
+    assert RunRecords.open(folder).status == "interrupted"
+
     replies = folder / "teacher" / "replies.jsonl"
-    while process.poll() is None and not (replies.exists() and replies.read_bytes().count(b"\n") >= 12):
+    kept = replies.read_bytes().count(b"\n")
+    resume = [sys.executable, "-m", "coevolve", "resume", str(folder), "--quiet"]
+    process = subprocess.Popen(resume, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and replies.read_bytes().count(b"\n") == kept:
         time.sleep(0.02)
     process.kill()
     process.wait()
-    subprocess.run(
-        [sys.executable, "-m", "coevolve", "resume", str(folder), "--quiet"], check=True, capture_output=True
-    )
+    subprocess.run(resume, check=True, capture_output=True)
     assert (folder / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
     asked = [json.loads(line)["request"] for line in replies.read_text().splitlines()]
-    assert len(asked) == len(set(asked))
+    assert sorted(asked) == sorted(x["request"] for x in whole)  # nothing twice
 
 
 def test_a_solution_is_trained_on_but_for_what_a_tool_printed() -> None:

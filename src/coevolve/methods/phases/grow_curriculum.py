@@ -77,7 +77,7 @@ class GrowCurriculum:
         spent = teacher.spent(t)
         facts |= {"tokens_sampled": sum(x.sampled for r in (first, second) for group in r.answers for x in group)}
         facts |= {"teacher_requests": spent.requests, "teacher_read": spent.read, "teacher_written": spent.written}
-        facts |= {"teacher_usd": teacher.prices.cost(spent)}
+        facts |= {"teacher_tokens": spent.read + spent.written, "teacher_usd": teacher.prices.cost(spent)}
         labelled = [LabelledTask(x.task(config.method), x.answer, x.success or 0.0) for x in first.entries]
         state.observer.on_answers(CURRICULUM, t, list(zip(labelled, first.answers, strict=True)), facts)
         latest = [x for x in entries if x.round == t or (t == 1 and x.round == 0)]

@@ -31,7 +31,7 @@ PREFERENCES, SKIPPED = "preferences", "preferences_skipped"
 GENERATED, GENERATOR_SKIPPED = "generator_written", "generator_skipped"
 _STEP, _GENERATOR_STEP = f"{PREFERENCES}_step", f"{GENERATOR}_step"
 _TEACHER = "teacher"
-_COSTS = ("teacher_requests", "teacher_read", "teacher_written", "teacher_usd")
+_COSTS = ("teacher_requests", "teacher_read", "teacher_written", "teacher_usd")  # in the row of a round
 
 
 def curriculum_facts(
@@ -210,6 +210,20 @@ _CURRICULUM_QUANTITIES = (
         "reference_accuracy", "true references", (REFERENCES, "label_accuracy"), Unit.SHARE, Better.HIGHER, 1,
         default=False, meaning="reference answers of the round's new problems that are true",
         metric=f"{REFERENCES}/label_accuracy",
+    ),
+    Quantity(
+        "round_requests", "requests to the teacher", (CURRICULUM, "teacher_requests"), Unit.COUNT, Better.LOWER, 1,
+        default=False, column="teacher requests", meaning="different requests to the teacher",
+        metric=f"{CURRICULUM}/teacher_requests",
+    ),
+    Quantity(
+        "round_tokens", "tokens of the teacher", (CURRICULUM, "teacher_tokens"), Unit.COUNT, Better.LOWER, 1,
+        default=False, column="teacher tokens", meaning="tokens that these read and wrote",
+        metric=f"{CURRICULUM}/teacher_tokens",
+    ),
+    Quantity(
+        "round_usd", "cost of the teacher (USD)", (CURRICULUM, "teacher_usd"), Unit.NUMBER, Better.LOWER, 1,
+        default=False, column="teacher USD", meaning="what they cost", metric=f"{CURRICULUM}/teacher_usd",
     ),
     Quantity(
         "teacher_requests", "requests to the teacher", (_TEACHER, "requests"), Unit.COUNT, Better.LOWER,
