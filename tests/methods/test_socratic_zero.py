@@ -68,9 +68,9 @@ def test_success_is_the_share_of_answers_that_the_teacher_called_right(run: Path
     by_id = {x.task_id: x.success for x in entries_of(run, 1)}
     for task_id in {x.task_id for x in judged}:
         assert by_id[task_id] == np.mean([x.right for x in judged if x.task_id == task_id])
-    (row, _) = rows(run, "curriculum")
+    (row, _) = rows(run, "teaching")
     assert row["success"] == pytest.approx(row["true_accuracy"])  # the offline teacher is exact
-    assert all(row["label_accuracy"] == 1.0 for row in rows(run, "curriculum_references"))
+    assert all(row["label_accuracy"] == 1.0 for row in rows(run, "teaching_references"))
 
 
 def test_the_first_step_of_each_round_costs_log_2(run: Path) -> None:

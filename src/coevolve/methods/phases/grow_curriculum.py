@@ -12,7 +12,7 @@ import numpy as np
 
 from coevolve.errors import TeacherError
 from coevolve.methods.phases.curriculum_tables import Entry, Judged, read_entries, write_tables
-from coevolve.methods.phases.socratic_reports import CURRICULUM, REFERENCES, curriculum_facts, curriculum_report
+from coevolve.methods.phases.socratic_reports import REFERENCES, TEACHING, curriculum_facts, curriculum_report
 from coevolve.methods.reporting import Labels, PhaseCost
 from coevolve.methods.socratic_config import CurriculumSection, SocraticState
 from coevolve.rollout.asking import solve
@@ -64,7 +64,7 @@ class GrowCurriculum:
         t, config = self.iteration, state.config
         teacher = _require(state.teacher)
         known = read_entries(state.store, t - 1) if t > 1 else _seeds(state, teacher)
-        asked = self._asked(known, seed_of(config.seed, CURRICULUM, t, "replay"))
+        asked = self._asked(known, seed_of(config.seed, TEACHING, t, "replay"))
         first = self._play(state, teacher, asked, "answers")
         posed = self._posed(state, teacher, first, known)
         new = [x for x in posed if isinstance(x, Entry)]
@@ -79,7 +79,7 @@ class GrowCurriculum:
         facts |= {"teacher_requests": spent.requests, "teacher_read": spent.read, "teacher_written": spent.written}
         facts |= {"teacher_tokens": spent.read + spent.written, "teacher_usd": teacher.prices.cost(spent)}
         labelled = [LabelledTask(x.task(config.method), x.answer, x.success or 0.0) for x in first.entries]
-        state.observer.on_answers(CURRICULUM, t, list(zip(labelled, first.answers, strict=True)), facts)
+        state.observer.on_answers(TEACHING, t, list(zip(labelled, first.answers, strict=True)), facts)
         latest = [x for x in entries if x.round == t or (t == 1 and x.round == 0)]
         checked = [LabelledTask(x.task(config.method), x.answer, 0.0) for x in latest]
         state.observer.on_labels(checked, {"event": REFERENCES, "iteration": t, "written": len(latest)})
@@ -99,7 +99,7 @@ class GrowCurriculum:
         t, config = self.iteration, state.config
         policy = state.checkpoints.weights(SOLVER, t - 1)
         tasks = [x.task(config.method) for x in entries]
-        seed = seed_of(config.seed, CURRICULUM, t, what)
+        seed = seed_of(config.seed, TEACHING, t, what)
         answers = solve(state.rollouts, policy, tasks, self._section.answers, seed=seed) if tasks else []
         asks = {
             (entry.task_id, x.answer): Verdict(entry.question, entry.answer, x.answer)
@@ -118,17 +118,20 @@ class GrowCurriculum:
     def _posed(
         self, state: SocraticState, teacher: Teacher, first: Round, known: Sequence[Entry]
     ) -> list[Entry | Refusal]:
-        """What the teacher makes of the failures that it is shown: one of each failed question, then more of them."""
+        """What the teacher makes of the failures that it is shown: one of each failed question, then more of them.
+
+        A failure without any text shows no error, and is left out.
+        """
         t, seed = self.iteration, state.config.seed
         failures = [
-            [(entry, x) for x, ok in zip(group, right, strict=True) if not ok and not x.lost]
+            [(entry, x) for x, ok in zip(group, right, strict=True) if not ok and x.text.strip() and not x.lost]
             for entry, group, right in zip(first.entries, first.answers, first.right, strict=True)
         ]
         turns = [f[n] for n in range(self._section.answers) for f in failures if n < len(f)]
-        order = np.random.default_rng(seed_of(seed, CURRICULUM, t, "failures")).permutation(len(turns))
+        order = np.random.default_rng(seed_of(seed, TEACHING, t, "failures")).permutation(len(turns))
         chosen = [turns[i] for i in sorted(order, key=lambda i: turns[i][1].sample)][: self._section.new]
         asks = [
-            Variation(entry.question, x.text, seed_of(seed, CURRICULUM, t, "variation", n) % _SEEDS)
+            Variation(entry.question, x.text, seed_of(seed, TEACHING, t, "variation", n) % _SEEDS)
             for n, (entry, x) in enumerate(chosen)
         ]
         replies = teacher.problems(asks, t)

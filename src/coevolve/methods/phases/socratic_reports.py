@@ -26,7 +26,7 @@ from coevolve.methods.reporting import (
 )
 from coevolve.types import GENERATOR, SOLVER, TrainStats
 
-CURRICULUM, REFERENCES = "curriculum", "curriculum_references"
+TEACHING, REFERENCES = "teaching", "teaching_references"
 PREFERENCES, SKIPPED = "preferences", "preferences_skipped"
 GENERATED, GENERATOR_SKIPPED = "generator_written", "generator_skipped"
 _STEP, _GENERATOR_STEP = f"{PREFERENCES}_step", f"{GENERATOR}_step"
@@ -53,7 +53,7 @@ def curriculum_facts(
     """
     rates = [x.success for x in asked if x.success is not None]
     return {
-        "event": CURRICULUM,
+        "event": TEACHING,
         "iteration": iteration,
         "asked": len(asked),
         "success": mean(rates),
@@ -122,11 +122,11 @@ def _training(stats: TrainStats) -> dict[str, object]:
 def curriculum_report(labels: Labels) -> PhaseReport:
     """The report of the phase that asks, judges and lets the teacher write."""
     return PhaseReport(
-        name=CURRICULUM,
+        name=TEACHING,
         activity="answering the curriculum, which the teacher judges and extends",
         share=2.0,
         headline=_curriculum_line,
-        summary=partial(_latest, {CURRICULUM: CURRICULUM, REFERENCES: REFERENCES}),
+        summary=partial(_latest, {TEACHING: TEACHING, REFERENCES: REFERENCES}),
         whole=_whole,
         quantities=_CURRICULUM_QUANTITIES,
         alarms={"teacher refused": _refused},
@@ -199,12 +199,12 @@ def generator_report(labels: Labels) -> PhaseReport:
 
 _CURRICULUM_QUANTITIES = (
     Quantity(
-        "success", "success", (CURRICULUM, "success"), Unit.SHARE, Better.NEITHER, 1, default=False,
-        meaning="answers to the curriculum that the teacher calls right", metric=f"{CURRICULUM}/success",
+        "success", "success", (TEACHING, "success"), Unit.SHARE, Better.NEITHER, 1, default=False,
+        meaning="answers to the curriculum that the teacher calls right", metric=f"{TEACHING}/success",
     ),
     Quantity(
-        "curriculum", "questions", (CURRICULUM, "size"), Unit.COUNT, Better.NEITHER, 1, default=False,
-        column="questions", meaning="questions of the curriculum after the round", metric=f"{CURRICULUM}/size",
+        "curriculum", "questions", (TEACHING, "size"), Unit.COUNT, Better.NEITHER, 1, default=False,
+        column="questions", meaning="questions of the curriculum after the round", metric=f"{TEACHING}/size",
     ),
     Quantity(
         "reference_accuracy", "true references", (REFERENCES, "label_accuracy"), Unit.SHARE, Better.HIGHER, 1,
@@ -212,18 +212,18 @@ _CURRICULUM_QUANTITIES = (
         metric=f"{REFERENCES}/label_accuracy",
     ),
     Quantity(
-        "round_requests", "requests to the teacher", (CURRICULUM, "teacher_requests"), Unit.COUNT, Better.LOWER, 1,
+        "round_requests", "requests to the teacher", (TEACHING, "teacher_requests"), Unit.COUNT, Better.LOWER, 1,
         default=False, column="teacher requests", meaning="different requests to the teacher",
-        metric=f"{CURRICULUM}/teacher_requests",
+        metric=f"{TEACHING}/teacher_requests",
     ),
     Quantity(
-        "round_tokens", "tokens of the teacher", (CURRICULUM, "teacher_tokens"), Unit.COUNT, Better.LOWER, 1,
+        "round_tokens", "tokens of the teacher", (TEACHING, "teacher_tokens"), Unit.COUNT, Better.LOWER, 1,
         default=False, column="teacher tokens", meaning="tokens that these read and wrote",
-        metric=f"{CURRICULUM}/teacher_tokens",
+        metric=f"{TEACHING}/teacher_tokens",
     ),
     Quantity(
-        "round_usd", "cost of the teacher (USD)", (CURRICULUM, "teacher_usd"), Unit.NUMBER, Better.LOWER, 1,
-        default=False, column="teacher USD", meaning="what they cost", metric=f"{CURRICULUM}/teacher_usd",
+        "round_usd", "cost of the teacher (USD)", (TEACHING, "teacher_usd"), Unit.NUMBER, Better.LOWER, 1,
+        default=False, column="teacher USD", meaning="what they cost", metric=f"{TEACHING}/teacher_usd",
     ),
     Quantity(
         "teacher_requests", "requests to the teacher", (_TEACHER, "requests"), Unit.COUNT, Better.LOWER,
@@ -247,7 +247,7 @@ def _latest(events: Mapping[str, str], rows: Sequence[Row], iteration: int) -> d
 
 def _whole(rows: Sequence[Row]) -> dict[str, object]:
     """What the teacher has cost in all rounds; None before the first."""
-    mine = [row for row in rows if row.get("event") == CURRICULUM]
+    mine = [row for row in rows if row.get("event") == TEACHING]
     if not mine:
         return {_TEACHER: None}
     requests, read, written, usd = (sum(row[key] for row in mine) for key in _COSTS)
@@ -255,7 +255,7 @@ def _whole(rows: Sequence[Row]) -> dict[str, object]:
 
 
 def _curriculum_line(rows: Sequence[Row], iteration: int) -> str:
-    row = Seen(rows, iteration).last(CURRICULUM)
+    row = Seen(rows, iteration).last(TEACHING)
     return (
         f"{row.get('asked')} questions, {percent(row.get('success'))} of the answers right · {row.get('new')} new · "
         f"teacher: {row.get('teacher_requests')} requests, {row.get('teacher_usd', 0.0):.2f} USD"
@@ -279,7 +279,7 @@ def _generator_line(rows: Sequence[Row], iteration: int) -> str:
 
 
 def _refused(seen: Seen) -> str:
-    row = seen.last(CURRICULUM)
+    row = seen.last(TEACHING)
     refused, unread = sum(row.get("refused_problems", {}).values()), row.get("unread_verdicts", 0)
     if refused + unread <= max(row.get("new", 0), 1):
         return ""
@@ -292,7 +292,7 @@ def _nothing(event: str, label: str, seen: Seen) -> str:
 
 
 def _curriculum_figures(labels: Labels, run: RunView) -> Iterator[Part]:
-    of = partial(run.over_iterations, CURRICULUM, first=1)
+    of = partial(run.over_iterations, TEACHING, first=1)
     lines = (
         Series("the curriculum", of("success"), SOLVER),
         Series("new problems", of("new_success"), SOLVER, 3, "dash", thin=True),
@@ -302,7 +302,7 @@ def _curriculum_figures(labels: Labels, run: RunView) -> Iterator[Part]:
     yield LineFigure(title, note, "agents", lines, Unit.SHARE, first=1)
     line = Series("questions", of("size"), SOLVER)
     yield LineFigure("Size of the curriculum", "questions after each round", "agents", (line,), Unit.COUNT, first=1)
-    rounds = run.with_part(CURRICULUM)
+    rounds = run.with_part(TEACHING)
     if rounds:
         cells = [[str(t), *(_cost(row, key) for key in _COSTS)] for t, row in rounds]
         head = ("iteration", "requests", "tokens read", "tokens written", "USD")
