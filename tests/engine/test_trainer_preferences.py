@@ -38,7 +38,7 @@ def test_the_gradient_of_preferences_is_that_of_finite_differences(tiny_folder: 
     batch = Batch(rows_of(trainer), objective="preference", pairs=PAIRS, beta=0.7)
     moved(trainer)
     trainer.forward_backward(batch)
-    found = {name: value.grad.double().numpy() for name, value in trainer._trained.parameters.items()}
+    found = {name: value.grad.double().numpy().copy() for name, value in trainer._trained.parameters.items()}
     here, step = weights_of(trainer), 1e-3
     norm = math.sqrt(sum(float((value**2).sum()) for value in found.values()))
     sides = []
