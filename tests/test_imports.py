@@ -16,7 +16,7 @@ import coevolve
 ROOT = Path(coevolve.__file__).parent
 HEAVY = {"torch", "transformers"}
 ORACLE_MODULES = {
-    f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build")
+    f"coevolve.worlds.miniature.{name}" for name in ("truth", "meter", "generator", "corpus", "build", "teacher")
 } | {
     *(f"coevolve.worlds.code.{name}" for name in ("operations", "meter", "generator", "corpus", "build")),
     "coevolve.worlds.open.exact",
@@ -34,11 +34,16 @@ LEARNERS = {  # modules of worlds that learning code may reach
     "coevolve.worlds.open.contract",
     "coevolve.worlds.games.learner",
 }
-LEARNING_SIDE = ("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox")
+LEARNING_SIDE = (
+    *("methods", "curriculum", "learning", "rollout", "engine", "grading", "sandbox"),
+    *("teacher", "endpoint"),
+)
 FLOORS = (
     {"types", "errors", "system", "permissions", "statistics"},
     {"config", "presets"},
+    {"endpoint"},
     {"grading", "sandbox", "learning"},
+    {"teacher"},
     {"engine"},
     {"worlds"},
     {"rollout"},

@@ -54,6 +54,14 @@ class NothingToLearn(RunError):
     exit_code = 3
 
 
+class TeacherError(RunError):
+    """The teacher of a run left something unanswered; the run can be taken up."""
+
+
+class BudgetSpent(RunError):
+    """The teacher of a run may cost no more; the run has stopped and can be taken up."""
+
+
 class SandboxUnavailable(CoevolveError):
     """This machine lacks a layer that the sandbox requires; nothing was executed."""
 

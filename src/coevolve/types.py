@@ -17,9 +17,12 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 KLGradient = Literal["k3", "k2", "corrected"]  # see coevolve.learning.objectives.kl_term
+# What a batch is trained on: the clipped policy gradient, the weighted log-likelihood, or preferences between its rows.
+Objective = Literal["clipped", "likelihood", "preference"]
 
 # Ids of the agents that most methods have; what a method calls them on screen is in its AgentSpec.
 PROPOSER, SOLVER = "proposer", "solver"
+GENERATOR = "generator"  # writes problems from failures; its texts stand in a proposer's place
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,15 @@ class Ban:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one optimiser step, and what holds for all of their tokens."""
+    """The rows of one optimiser step, and what holds for all of their tokens.
+
+    The objective says what the numbers of a row are:
+
+    - ``clipped``: as they are named.
+    - ``likelihood``: the loss is - sum(weight * advantage * logp); ratio and bounds play no part.
+    - ``preference``: ``old_logp`` is of the reference, a text's log-ratio is the sum of its tokens' by weight, and
+      ``pairs`` names the row that is preferred and the one that is not; a row may be in many pairs.
+    """
 
     rows: tuple[TrainRow, ...]
     kl: float = 0.0  # coefficient of the KL term to the reference policy
@@ -192,11 +203,17 @@ class Batch:
     dual_clip: float | None = None  # the largest ratio that counts where the advantage is negative
     kl_gradient: KLGradient = "k3"
     banned: Ban | None = None  # what could not be drawn when all of the rows were written
+    objective: Objective = "clipped"
+    pairs: tuple[tuple[int, int], ...] = ()  # (preferred, other): places among the rows
+    beta: float = 0.0  # of preferences: how much a log-ratio of the policy to its reference counts
 
     @property
     def teaches(self) -> bool:
-        """Whether any token of weight has an advantage, or a KL term to obey: else the gradient is zero."""
-        return any(bool(((row.weight > 0) & ((row.advantage != 0) | (self.kl > 0))).any()) for row in self.rows)
+        """Whether there is a pair, or any token of weight has an advantage or a KL term to obey: else the gradient is
+        zero."""
+        return bool(self.pairs) or any(
+            bool(((row.weight > 0) & ((row.advantage != 0) | (self.kl > 0))).any()) for row in self.rows
+        )
 
 
 @dataclass(slots=True)
@@ -221,3 +238,6 @@ class TrainStats:
     halvings: int = 0  # times that memory ran out since the last batch, and work was done again in smaller parts
     skipped: bool = False  # the update was not applied; the other fields say what it would have been
     idle: bool = False  # nothing in the batch teaches: no forward pass, no step of the optimiser
+    pairs: int = 0  # of preferences
+    preferred: int = 0  # pairs whose preferred row has gained more on the reference than the other
+    margin: float = 0.0  # sum over pairs of beta times that lead, nats

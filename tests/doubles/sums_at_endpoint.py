@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from scripted_endpoint import Act, Asked, Says, Script, ScriptedEndpoint
 
-from coevolve.harness.client import Patience
+from coevolve.endpoint.client import Patience
 from coevolve.harness.endpoint import Asking, EndpointTarget
 from coevolve.harness.target import Place, Reply
 from coevolve.suites.base import task_of

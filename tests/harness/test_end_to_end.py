@@ -17,8 +17,8 @@ from scripted_endpoint import Act, Asked, Fails, HangsUp, Says, ScriptedEndpoint
 from ten_benchmarks import MAJORITY, NOTHING, PAPER, RIGHT, ROWS, STRICT, Row
 
 from coevolve.cli import app
+from coevolve.endpoint import client as client_module
 from coevolve.grading.grade import Kind
-from coevolve.harness import client as client_module
 
 SMALL = ("amc", "aime24", "aime25")  # those with 32 answers per problem
 LARGE = tuple(name for name in ten.MAKERS if name not in SMALL)

@@ -7,8 +7,8 @@ import pytest
 from scripted_endpoint import MODEL, Asked, Says, ScriptedEndpoint
 from sums_at_endpoint import GREEDY, PROBLEMS, ask, right, target_of
 
+from coevolve.endpoint import client as client_module
 from coevolve.grading.grade import Kind
-from coevolve.harness import client as client_module
 from coevolve.harness.endpoint import Asking, end_of_boxed_line
 from coevolve.harness.target import Place, Reply
 from coevolve.suites.base import task_of

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from scripted_endpoint import Act, Asked, Fails, Says, Script, ScriptedEndpoint
 
+from coevolve.endpoint import client as client_module
+from coevolve.endpoint.client import Patience
 from coevolve.errors import CoevolveError, RunError
 from coevolve.grading.grade import Kind
-from coevolve.harness import client as client_module
-from coevolve.harness.client import Patience
 from coevolve.harness.judge import Comparison, ModelJudge, comparison, judged
 from coevolve.harness.results import Answer, JudgeResult
 from coevolve.suites.base import task_of

@@ -34,7 +34,7 @@ def test_its_moves_are_legal_most_of_the_time() -> None:
     legal = start_figures(ASSETS)
     assert set(legal) == set(GAMES)
     assert min(legal.values()) > 0.5
-    assert model_card(Training(seed=0, budget_tokens=800_000), legal) == (ASSETS / "README.md").read_text()
+    assert model_card(Training(seed=0, budget_tokens=1_500_000), legal) == (ASSETS / "README.md").read_text()
 
 
 def test_a_missing_model_is_named_with_its_remedy(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

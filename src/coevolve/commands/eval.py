@@ -21,12 +21,12 @@ from coevolve.commands.measured import Watching, print_listing, print_result
 from coevolve.config import Config
 from coevolve.config.acting import SamplingSection
 from coevolve.config.loading import override_layer
+from coevolve.endpoint.client import Patience
 from coevolve.errors import ConfigError
 from coevolve.evaluation.examples import examples_of, held_against
 from coevolve.grading.equivalence import open_judge
 from coevolve.harness import results
 from coevolve.harness.board import Wanted
-from coevolve.harness.client import Patience
 from coevolve.harness.contamination import Questions, questions_of
 from coevolve.harness.endpoint import Asking, EndpointTarget
 from coevolve.harness.entries import EVALS, SAMPLED

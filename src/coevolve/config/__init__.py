@@ -17,7 +17,7 @@ from coevolve.config.resources import (
     VllmSection,
 )
 from coevolve.config.root import Config
-from coevolve.config.section import Section, TrainingSection, Voter, at_iteration
+from coevolve.config.section import OptimizerSection, Section, TrainingSection, Voter, at_iteration
 
 __all__ = [
     "Config",
@@ -28,6 +28,7 @@ __all__ = [
     "HealthSection",
     "LoraSection",
     "ModelSection",
+    "OptimizerSection",
     "RunSection",
     "SamplingSection",
     "SandboxSection",

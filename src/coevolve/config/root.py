@@ -18,6 +18,7 @@ from coevolve.config.resources import (
     VllmSection,
 )
 from coevolve.config.section import Section
+from coevolve.config.teaching import TeacherSection
 from coevolve.config.validation import check_engine, check_lora, check_sandbox
 from coevolve.types import PROPOSER
 
@@ -67,6 +68,11 @@ class Config(Section):
     def oracle(self) -> bool:
         """Whether a learner is given true labels, as one row of a study is: no result of the method."""
         return False
+
+    @property
+    def teaching(self) -> TeacherSection | None:
+        """Keys of the teacher that the method asks while it trains; None: it asks none."""
+        return None
 
     @property
     def has_reference(self) -> bool:

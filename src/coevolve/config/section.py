@@ -26,15 +26,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class TrainingSection(Section):
-    """How one agent learns from its rollout batches."""
+class OptimizerSection(Section):
+    """How the weights of one agent are moved."""
 
-    minibatches: int = Field(2, ge=1, description="optimiser steps per rollout batch; with 1 no clip bound can act")
     lr: float = Field(4e-4, gt=0, description="learning rate of AdamW")
     weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of AdamW's mean of gradients")
     beta2: float = Field(0.99, ge=0, lt=1, description="decay of AdamW's mean of squared gradients")
     warmup: int = Field(0, ge=0, description="optimiser steps of linear warm-up after the optimiser was new")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient clip")
+
+
+class TrainingSection(OptimizerSection):
+    """How one agent learns from its rollout batches."""
+
+    minibatches: int = Field(2, ge=1, description="optimiser steps per rollout batch; with 1 no clip bound can act")
     clip_low: float = Field(0.2, gt=0, lt=1.0, description="lower clip bound")
     clip_high: float = Field(0.2, gt=0, description="upper clip bound; ADPO widens it for ambiguous tasks")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradient clip")

@@ -150,7 +150,7 @@ class Trainer(Protocol):
     micro_batch_tokens: int  # of one forward and backward pass; becomes smaller when memory runs out
 
     def forward_backward(self, batch: Batch) -> TrainStats:
-        """Accumulate the gradient of sum(weight * (clipped loss + kl * KL term)) over the batch."""
+        """Accumulate the gradient of sum(weight * (loss + kl * KL term)) over the batch; see ``Batch`` for the loss."""
 
     def step(self, lr: float, limit: float = math.inf) -> float:
         """Clip, update, zero the gradient; returns the gradient norm before clipping.

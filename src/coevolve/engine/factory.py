@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coevolve.config import TrainingSection
+from coevolve.config import OptimizerSection
 from coevolve.config.acting import Distribution
 from coevolve.config.resources import EngineSettings
 from coevolve.engine.base import Sampler, Trainer
@@ -93,7 +93,7 @@ class Trainers:
         self._micro_batch_tokens = settings.engine.micro_batch_tokens
 
     def open_trainer(
-        self, folder: Path, section: TrainingSection, drawn: Distribution, *, resume: bool, reference: Path | None
+        self, folder: Path, section: OptimizerSection, drawn: Distribution, *, resume: bool, reference: Path | None
     ) -> Trainer:
         """A trainer on the weights of a folder: a model, or with LoRA an adapter or the base model.
 
@@ -119,7 +119,7 @@ class Trainers:
             trainer.set_reference(None if reference == folder else reference)
         return trainer
 
-    def _open(self, folder: Path, section: TrainingSection, drawn: Distribution) -> LocalTrainer:
+    def _open(self, folder: Path, section: OptimizerSection, drawn: Distribution) -> LocalTrainer:
         from coevolve.engine.local.trainer import LocalTrainer
 
         engine, lora = self._settings.engine, self._settings.lora

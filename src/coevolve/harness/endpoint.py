@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from coevolve.errors import ConfigError
-from coevolve.grading.extract import last_box, last_boxed
-from coevolve.grading.grade import Kind
-from coevolve.harness.client import Client, Fault, Patience, Request
-from coevolve.harness.messages import (
+from coevolve.endpoint.client import Client, Fault, Patience, Request
+from coevolve.endpoint.messages import (
     CHAT,
     COMPLETIONS,
     OWNER,
@@ -23,6 +20,9 @@ from coevolve.harness.messages import (
     completion,
     same_model,
 )
+from coevolve.errors import ConfigError
+from coevolve.grading.extract import last_box, last_boxed
+from coevolve.grading.grade import Kind
 from coevolve.harness.target import Place, Reply
 from coevolve.sandbox.base import Status
 from coevolve.types import StopReason

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from coevolve.endpoint.client import Client, Fault, Patience, Request
+from coevolve.endpoint.messages import CHAT, base_url, completion
 from coevolve.grading.grade import Kind
-from coevolve.harness.client import Client, Fault, Patience, Request
 from coevolve.harness.endpoint import only_model
-from coevolve.harness.messages import CHAT, base_url, completion
 from coevolve.harness.results import Answer, JudgeResult
 from coevolve.store.logs import OpenLog, line_of, rows_of
 from coevolve.worlds.base import Problem

@@ -1,14 +1,17 @@
-"""The policy-gradient objective, per token, as sums that add up over micro-batches.
+"""The objectives of training, per token, as sums that add up over micro-batches; preferences per sequence.
 
 Names: r = exp(logp - old_logp), A = advantage. All tensors of a call have one shape, [N] or [B, T].
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from coevolve.types import KLGradient
 
@@ -146,3 +149,82 @@ def kl_term(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, gradient: KLGradie
         return 0.5 * (ref_logp.detach() - logp) ** 2
     term = k3(logp, ref_logp)
     return term if gradient == "k3" else (logp - old_logp.detach()).exp() * term
+
+
+def weighted_likelihood(
+    logp: Tensor, advantage: Tensor, weight: Tensor, bins: Tensor | None = None, n_bins: int = 1
+) -> tuple[Tensor, ClipStats]:
+    """- sum of weight * advantage * logp, to be minimised: supervised training where each text counts as it is worth.
+
+    With an advantage of 1 everywhere it is the usual negative log-likelihood. An advantage below 0 makes a token less
+    probable, without any bound: it is for the gradient of a loss that has one of its own.
+
+    Source: Socratic-Zero (arXiv 2509.24726) for texts that are weighted by their utility.
+
+    Args:
+        logp: log-probabilities under the policy that is trained; the only input that gets a gradient.
+        advantage: what the text of each token is worth.
+        weight: mask and normalisation, >= 0; where it is 0 the other tensors may hold anything, also NaN.
+        bins: integers 0 ... n_bins - 1, the bin under which a token is counted; None counts all under bin 0.
+        n_bins: number of bins.
+
+    Returns:
+        The loss, a scalar, and the counts, in which nothing is clipped and ratios are 0.
+    """
+    active = weight > 0
+    gain = torch.where(active, advantage, 0.0).detach()
+    loss = -(weight * gain * torch.where(active, logp, 0.0)).sum()
+    with torch.no_grad():
+        chosen = (torch.zeros_like(logp, dtype=torch.int64) if bins is None else bins.long()).flatten()
+        tokens = torch.zeros(n_bins, dtype=torch.int64, device=logp.device)
+        tokens.index_add_(0, chosen, active.flatten().long())
+        none = torch.zeros_like(tokens)
+        stats = ClipStats(tokens, none, none, none, torch.zeros(n_bins, dtype=logp.dtype, device=logp.device))
+    return loss, stats
+
+
+class Preferences(NamedTuple):
+    """A preference loss at the present log-ratios, and what it says of each row."""
+
+    loss: float  # mean over the pairs, nats
+    gains: Tensor  # [N] minus its derivative by the log-ratio of each row
+    margins: Tensor  # [pairs] beta times how far the preferred row is ahead
+
+
+def preference_loss(log_ratios: Tensor, pairs: Sequence[tuple[int, int]], beta: float) -> Tensor:
+    """DPO: the mean over pairs (w, l) of -log sigmoid(beta * (log_ratios[w] - log_ratios[l])).
+
+    At a policy equal to its reference every pair costs log 2.
+
+    Source: Direct Preference Optimization (arXiv 2305.18290), equation 7.
+
+    Args:
+        log_ratios: [N], log pi(y) - log pi_ref(y) of whole texts: sums over their tokens.
+        pairs: places (preferred, other) in ``log_ratios``, at least one.
+        beta: above 0.
+
+    Returns:
+        A scalar, nats.
+    """
+    return -F.logsigmoid(_margins(log_ratios, pairs, beta)).mean()
+
+
+def preferences(log_ratios: Tensor, pairs: Sequence[tuple[int, int]], beta: float) -> Preferences:
+    """The loss of :func:`preference_loss` and its gradient by each log-ratio.
+
+    The gradient by the parameters is the sum over rows of -gain times that of the row's log-probability. So rows may
+    be worked on one by one, as ``weighted_likelihood`` with the gains as advantages, once all log-ratios are known.
+
+    Args:
+        log_ratios, pairs, beta: as there; no gradient flows through the result.
+    """
+    leaf = log_ratios.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = preference_loss(leaf, pairs, beta)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    return Preferences(loss.item(), -gradient, _margins(leaf.detach(), pairs, beta))
+
+
+def _margins(log_ratios: Tensor, pairs: Sequence[tuple[int, int]], beta: float) -> Tensor:
+    preferred, other = torch.tensor(pairs, dtype=torch.int64, device=log_ratios.device).unbind(1)
+    return beta * (log_ratios[preferred] - log_ratios[other])

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from coevolve.types import Bools, Floats, TrainRow, Trajectory
+from coevolve.types import Bools, Floats, Ints, TrainRow, Trajectory
 
 Normalisation = Literal["token", "sequence", "fixed"]
 
@@ -97,6 +97,32 @@ def minibatch_rows(
 def plain_row(trajectory: Trajectory) -> TrainRow:
     """A row that teaches nothing, for asking a trainer about the log-probabilities of a trajectory."""
     return _row(Lesson(trajectory, 0.0, 0.2, 0.2), trajectory.mask.astype(np.float32))
+
+
+def text_row(
+    prompt: Ints, tokens: Ints, mask: Bools, *, weight: float = 1.0, worth: float = 0.0, old_logp: Floats | None = None
+) -> TrainRow:
+    """A row of a text that need not have been sampled: for supervised training and for preferences.
+
+    Args:
+        prompt: [P], of weight 0.
+        tokens: [T] that follow.
+        mask: [T], true for those that are trained on.
+        weight: of each of them.
+        worth: the advantage of the text.
+        old_logp: [P + T], of the reference; None: not known, 0.
+    """
+    length = len(prompt) + len(tokens)
+    none = np.zeros(length, np.float32)
+    return TrainRow(
+        tokens=np.concatenate([prompt, tokens]).astype(np.int32),
+        old_logp=none if old_logp is None else old_logp,
+        advantage=np.full(length, worth, np.float32),
+        clip_low=none,
+        clip_high=none,
+        weight=np.concatenate([np.zeros(len(prompt)), np.where(mask, weight, 0.0)]).astype(np.float32),
+        sampler_logp=none,
+    )
 
 
 def _row(lesson: Lesson, weight: Floats) -> TrainRow:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
-from coevolve.config import Config, TrainingSection
+from coevolve.config import Config, OptimizerSection
 from coevolve.config.acting import Distribution
 from coevolve.engine.base import Trainer
 from coevolve.grading.equivalence import Judge
@@ -17,6 +17,7 @@ from coevolve.learning.guard import UpdateGuard
 from coevolve.methods.reporting import PhaseCost, PhaseReport
 from coevolve.rollout.base import Rollouts, Snapshot
 from coevolve.rollout.policy import Policy
+from coevolve.teacher.asking import Teacher
 from coevolve.types import SOLVER, AgentSpec, Group, LabelledTask, Task, Trajectory
 from coevolve.worlds.base import World
 
@@ -77,7 +78,7 @@ class TrainerFactory(Protocol):
     """Opens a trainer on the weights of a model folder."""
 
     def __call__(
-        self, folder: Path, section: TrainingSection, drawn: Distribution, *, resume: bool, reference: Path | None
+        self, folder: Path, section: OptimizerSection, drawn: Distribution, *, resume: bool, reference: Path | None
     ) -> Trainer:
         """``section`` is of the optimiser, and ``resume`` takes its state from the folder too; ``drawn`` is what tokens
         are drawn from, and ``reference`` the model of the KL term."""
@@ -149,10 +150,11 @@ class State(Generic[C]):
     save_points: SavePoints
     spent: Spent = field(default_factory=Spent)
     labeller: Labeller | None = None  # None: the votes label the tasks
+    teacher: Teacher | None = None  # None: the method asks none
 
 
 def open_policy(
-    state: State[C], agent: str, iteration: int, section: TrainingSection, *, resume: bool, reference: Path | None
+    state: State[C], agent: str, iteration: int, section: OptimizerSection, *, resume: bool, reference: Path | None
 ) -> Policy:
     """The policy of a agent at the start of an iteration's training, from the checkpoint of the one before.
 

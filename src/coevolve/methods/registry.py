@@ -14,11 +14,12 @@ from coevolve.methods.absolute_zero import AbsoluteZero
 from coevolve.methods.agent0 import Agent0
 from coevolve.methods.base import Method
 from coevolve.methods.r_zero import RZero
+from coevolve.methods.socratic_zero import SocraticZero
 from coevolve.methods.spiral import Spiral
 from coevolve.worlds.registry import world_named
 
 METHODS: Mapping[str, Method] = {
-    method.name: method for method in (Agent0(), RZero(), AbsoluteZero(), Spiral())
+    method.name: method for method in (Agent0(), RZero(), AbsoluteZero(), Spiral(), SocraticZero())
 }
 DEFAULT_METHOD = Agent0.name
 # Without them a real model is trained whole, in float32, on the CPU.

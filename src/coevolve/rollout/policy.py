@@ -13,7 +13,7 @@ from coevolve.engine.base import Snapshot, Trainer
 from coevolve.errors import EngineError
 from coevolve.learning.guard import UpdateGuard, unusable
 from coevolve.learning.rows import plain_row
-from coevolve.types import Ban, Batch, TrainStats, Trajectory
+from coevolve.types import Ban, Batch, Floats, TrainRow, TrainStats, Trajectory
 
 ExtraState = Mapping[str, int | list[float] | dict[str, float]]
 _CHECKED = 4  # trajectories per check
@@ -82,6 +82,13 @@ class Policy:
     def weights(self) -> Snapshot:
         """The present weights for rollouts."""
         return self._trainer.snapshot(self.name, self.version)
+
+    def logprobs(self, rows: Sequence[TrainRow]) -> list[Floats]:
+        """Log-probabilities [L] of each row's tokens under the present weights, see ``Trainer.logprobs``."""
+        begin = time.perf_counter()
+        found = self._trainer.logprobs(rows)
+        self.train_s += time.perf_counter() - begin
+        return found
 
     def check_logprobs(self, trajectories: Sequence[Trajectory], banned: Ban | None = None) -> float:
         """Compare stored log-probabilities of fresh trajectories with the trainer's; returns the largest gap.

@@ -11,7 +11,7 @@ from typing import Any
 
 from coevolve.config import Config
 from coevolve.engine.factory import Trainers
-from coevolve.errors import EngineError, NothingToLearn, RunError
+from coevolve.errors import BudgetSpent, EngineError, NothingToLearn, RunError
 from coevolve.evaluation.chosen import FACTS, changes, chosen, keep, kept_files, kept_sources
 from coevolve.evaluation.meters import open_meter
 from coevolve.evaluation.oracle import ORACLE_FACT, TrueLabels
@@ -35,6 +35,7 @@ from coevolve.runs.plan import name_of, needs_of, planned
 from coevolve.runs.preflight import Launch
 from coevolve.runs.speed import PeakMemory, foretold, outcome_sentence
 from coevolve.runs.stopping import StopRequest
+from coevolve.runs.teaching import open_teacher
 from coevolve.store import manifest, places
 from coevolve.store.checkpoints import RunCheckpoints
 from coevolve.store.folder import RunFolder
@@ -154,7 +155,7 @@ def _execute(
     except KeyboardInterrupt:
         _leave(folder, "interrupted")
         raise
-    except NothingToLearn:
+    except (NothingToLearn, BudgetSpent):
         _leave(folder, "interrupted")
         raise
     except Exception as error:
@@ -206,7 +207,10 @@ def _work(
 ) -> None:
     config, rollouts = folder.config, parts.rollouts
     check_same_base(folder.records.facts.get("base"), parts.base)
-    with tracking(folder.path, config.track, progress.note) as trackers:
+    with (
+        tracking(folder.path, config.track, progress.note) as trackers,
+        open_teacher(config.teaching, config.world, folder.path / "teacher") as teacher,
+    ):
         note = world_named(config.world).note
         if note and config.model.path is None:
             progress.note(note)
@@ -251,6 +255,7 @@ def _work(
             save_points,
             spent,
             labeller,
+            teacher,
         )
         ends = {later.iteration: later for later in todo}  # the last phase of each iteration
         for phase in todo:

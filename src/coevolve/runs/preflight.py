@@ -25,6 +25,7 @@ from coevolve.runs.estimate import forewords
 from coevolve.runs.plan import needs_of, shape_of, workload
 from coevolve.runs.prompts import Reader, described, require_short_prompts
 from coevolve.runs.room import shortages_here
+from coevolve.runs.teaching import require_teacher
 from coevolve.sandbox.factory import require_tool
 from coevolve.store.places import require_place
 from coevolve.suites.base import Source, subset
@@ -142,6 +143,7 @@ def _measured(source: Source, section: EvaluationSection) -> Sequence[Problem]:
 
 CHECKS: tuple[Check, ...] = (
     lambda launch: require_engine(launch.config.engine_settings),
+    lambda launch: require_teacher(launch.config.teaching, launch.config.world),
     _true_labels,
     _foretell,
     _room,

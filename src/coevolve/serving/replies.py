@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import coevolve
-from coevolve.harness.messages import OWNER
+from coevolve.endpoint.messages import OWNER
 from coevolve.types import StopReason, Trajectory
 
 DONE, STILL_THERE = b"data: [DONE]\n\n", b": still there\n\n"

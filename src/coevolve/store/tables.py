@@ -115,7 +115,28 @@ _PROBE = {
     "best": _integer,
     "present": _integer,
 }
+_CURRICULUM = {
+    "task_id": _text,
+    "question": _text,
+    "answer": _text,
+    "solution": _text,
+    "round": _integer,
+    "parent": _text,
+    "failed": _text,
+    "success": _real,
+    "asked": _integer,
+}
+_CURRICULUM_ANSWERS = {
+    "task_id": _text,
+    "sample": _integer,
+    "right": _flag,
+    "prompt": pa.list_(_integer),
+    "tokens": pa.list_(_integer),
+    "mask": pa.list_(_flag),
+}
 _KINDS = {
+    "curriculum/questions-*": _CURRICULUM,
+    "curriculum/answers-*": _CURRICULUM_ANSWERS,
     "tasks/*": _TASKS,
     "questions/*": _QUESTIONS,
     "programs/*": _PROGRAMS,

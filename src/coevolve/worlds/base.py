@@ -27,6 +27,7 @@ class PromptContext:
     topic: str = ""  # that a proposer is asked for, one of the contract's
     level: str = ""  # likewise: how hard
     opening: str = ""  # words that its question is made to begin with, behind the contract's own opening
+    failed: str = ""  # a wrong answer to ``question``: a proposer is asked for a problem that shows the same error
 
 
 NO_CONTEXT = PromptContext()

@@ -20,8 +20,8 @@ from coevolve.engine.local.layers import layers_of
 from coevolve.engine.local.packing import Index, MicroBatch, pack
 from coevolve.engine.local.portions import CACHED
 from coevolve.errors import EngineError
-from coevolve.learning.objectives import ClipStats, clipped_policy_loss, k3, kl_term
-from coevolve.types import Batch, KLGradient, TrainStats
+from coevolve.learning.objectives import ClipStats, clipped_policy_loss, k3, kl_term, weighted_likelihood
+from coevolve.types import Batch, KLGradient, Objective, TrainStats
 
 
 def prepare(model: nn.Module, device: torch.device) -> None:
@@ -215,6 +215,7 @@ class Streams:
     kl: float
     dual_clip: float | None
     kl_gradient: KLGradient
+    objective: Objective
 
     @classmethod
     def gather(cls, batch: Batch, micro: MicroBatch, device: torch.device) -> Self:
@@ -237,22 +238,26 @@ class Streams:
             kl=batch.kl,
             dual_clip=batch.dual_clip,
             kl_gradient=batch.kl_gradient,
+            objective=batch.objective,
         )
 
     def loss(self, part: Tensor, logp: Tensor, entropy: Tensor, ref_logp: Tensor | None, tally: Tally) -> Tensor:
         """The summed loss of the scored tokens in ``part``, with its counts added to ``tally``."""
         weight, old_logp = self.weight[part], self.old_logp[part]
-        loss, clip = clipped_policy_loss(
-            logp,
-            old_logp,
-            self.advantage[part],
-            self.clip_low[part],
-            self.clip_high[part],
-            weight,
-            self.bin[part],
-            self.bins,
-            self.dual_clip,
-        )
+        if self.objective == "clipped":
+            loss, clip = clipped_policy_loss(
+                logp,
+                old_logp,
+                self.advantage[part],
+                self.clip_low[part],
+                self.clip_high[part],
+                weight,
+                self.bin[part],
+                self.bins,
+                self.dual_clip,
+            )
+        else:
+            loss, clip = weighted_likelihood(logp, self.advantage[part], weight, self.bin[part], self.bins)
         kl = torch.zeros_like(loss.detach())
         if ref_logp is not None:
             term = kl_term(logp, old_logp, ref_logp, self.kl_gradient)

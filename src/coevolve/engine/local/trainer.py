@@ -14,6 +14,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,7 @@ from coevolve.engine.local.scoring import (
 from coevolve.engine.local.shortage import give_back, out_of_memory
 from coevolve.engine.vocabulary import read_vocabulary, vocabulary_size
 from coevolve.errors import EngineError
+from coevolve.learning.objectives import preferences
 from coevolve.types import Ban, Batch, Floats, Ints, TrainRow, TrainStats
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -135,16 +137,19 @@ class LocalTrainer:
             checkpoint_layers(self.model)
 
     def forward_backward(self, batch: Batch) -> TrainStats:
-        """Accumulate the gradient of sum(weight * (clipped loss + kl * KL term)) over the batch.
+        """Accumulate the gradient of sum(weight * (loss + kl * KL term)) over the batch.
 
-        Old log-probabilities are those of the rows; ``max_logp_gap`` is their largest change. Where memory runs out the
-        gradient is thrown away and the whole batch done again with micro-batches of half the size, which stays; the
-        result is that of a trainer that had this size from the start.
+        Preferences need the log-ratios of whole texts first, and so one forward pass more. Old log-probabilities are
+        those of the rows; ``max_logp_gap`` is their largest change. Where memory runs out the gradient is thrown away
+        and the whole batch done again with micro-batches of half the size, which stays; the result is that of a trainer
+        that had this size from the start.
 
         Raises:
             EngineError: a first token has a weight (nothing predicts it), a bin is out of range, kl > 0 has no
                 reference, or memory is too small for a single row.
         """
+        if batch.objective == "preference":
+            return self._preferences(batch)
         self._banned.choose(batch.banned)
         scored = [scored_tokens(row) for row in batch.rows]
         if batch.kl == 0:  # a row without advantage has no gradient: it is not computed
@@ -159,6 +164,24 @@ class LocalTrainer:
             if earlier:
                 raise EngineError("Memory ran out in a later part of a batch, and the gradient of the first is lost")
         stats.halvings, self._halvings = self._halvings, 0
+        return stats
+
+    def _preferences(self, batch: Batch) -> TrainStats:
+        """The gradient of a preference loss: that of the likelihood of each row, times what its pairs make of it."""
+        own = self.logprobs(batch.rows, batch.banned)
+        ratios = [
+            float((row.weight[at] * (logp[at] - row.old_logp[at])).sum(dtype=np.float64))
+            for row, logp in zip(batch.rows, own, strict=True)
+            for at in [scored_tokens(row)]
+        ]
+        found = preferences(torch.tensor(ratios, dtype=torch.float64), batch.pairs, batch.beta)
+        rows = tuple(
+            replace(row, advantage=np.full(len(row.tokens), gain, np.float32))
+            for row, gain in zip(batch.rows, found.gains.tolist(), strict=True)
+        )
+        stats = self.forward_backward(replace(batch, rows=rows, objective="likelihood", pairs=(), beta=0.0))
+        stats.loss, stats.pairs = found.loss, len(batch.pairs)
+        stats.preferred, stats.margin = int((found.margins > 0).sum()), float(found.margins.sum())
         return stats
 
     def step(self, lr: float, limit: float = math.inf) -> float:

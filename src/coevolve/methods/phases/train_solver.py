@@ -167,17 +167,22 @@ def p_hat_bin(p_hat: float) -> int:
 
 
 def task_batches(tasks: Sequence[LabelledTask], size: int, seed: int) -> Iterator[list[LabelledTask]]:
-    """Endless batches: every task once per pass, in a new order each pass; a small pool gives small batches.
+    """The tasks of :func:`index_batches`."""
+    return ([tasks[i] for i in part] for part in index_batches(len(tasks), size, seed))
 
-    A batch may lie across two passes. What the old pass left over comes last in the new one, so that no task is
+
+def index_batches(count: int, size: int, seed: int) -> Iterator[list[int]]:
+    """Endless batches: everything once per pass, in a new order each pass; few things give small batches.
+
+    A batch may lie across two passes. What the old pass left over comes last in the new one, so that nothing is
     twice in a batch.
     """
     rng = np.random.default_rng(seed)
     queue: list[int] = []
-    size = min(size, len(tasks))
+    size = min(size, count)
     while True:
         if len(queue) < size:
-            order = [int(i) for i in rng.permutation(len(tasks))]
+            order = [int(i) for i in rng.permutation(count)]
             queue += sorted(order, key=queue.__contains__)  # stable; evaluated before the queue grows
-        yield [tasks[i] for i in queue[:size]]
+        yield queue[:size]
         queue = queue[size:]

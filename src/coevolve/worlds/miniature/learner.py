@@ -30,6 +30,7 @@ class MiniatureContract:
 
     def prompt(self, agent: str, context: PromptContext = NO_CONTEXT) -> str:
         """An open question tag, with which the model goes on; the question in its tag, as in the corpus, to answer it.
+        A question that was failed stands before the open tag, with the answer to it.
 
         Raises:
             ConfigError: a proposer is to be shown or told something, which this vocabulary cannot say.
@@ -38,7 +39,7 @@ class MiniatureContract:
             return self.follow_up(context.question, ended=True)
         if context.examples or context.kind:
             raise ConfigError("the proposer of the miniature world has one prompt", fix="use world=open")
-        return OPEN
+        return f"{self.follow_up(context.question, ended=True)}{context.failed}\n{OPEN}" if context.failed else OPEN
 
     def opening(self, agent: str) -> str:
         """The tag with which every question begins; an answer begins as it likes."""

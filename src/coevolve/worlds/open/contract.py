@@ -81,6 +81,8 @@ _AFTER_BOX = ("", ".", "$", "$.", ".$", "$$", "\\)", "\\).", "\\]", " $$", " \\]
 _LINE_ENDS = tuple(f"}}{rest}\n" for rest in _AFTER_BOX)
 _BOX_LINE = re.compile(r"(.*\}(?:" + "|".join(map(re.escape, _AFTER_BOX)) + r"))\n", re.DOTALL)
 
+_SAME_ERROR = "Write a new problem in which the same error would show itself."
+
 
 class OpenContract:
     """Prompts of ``model.prompts`` for one model. Implements ``coevolve.worlds.base.Contract``.
@@ -133,6 +135,8 @@ class OpenContract:
         task = self._proposer.task.replace(TOPIC, topic).replace(LEVEL, level) + self._acting.more_for_proposers
         kind = f"\n\nIts kind: {context.kind}." if context.kind else ""
         shown = "".join(f"\n\nA problem that exists already:\n{text}" for text in context.examples)
+        if context.failed:
+            shown += f"\n\nA problem and a wrong answer to it:\n{context.question}\n\n{context.failed}\n\n{_SAME_ERROR}"
         return self._written(self._proposer, task + kind + shown) + self.proposer_opening + context.opening
 
     def opening(self, agent: str) -> str:

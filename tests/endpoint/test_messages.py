@@ -2,8 +2,8 @@
 
 import pytest
 
+from coevolve.endpoint.messages import base_url, same_model
 from coevolve.errors import ConfigError
-from coevolve.harness.messages import base_url, same_model
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import httpx
 
+from coevolve.endpoint.messages import MODELS, Failed, Malformed, Refused, Useless, accepted, below, shown, words
 from coevolve.errors import CoevolveError
-from coevolve.harness.messages import MODELS, Failed, Malformed, Refused, Useless, accepted, below, shown, words
 
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
@@ -42,6 +42,7 @@ class Fault(NamedTuple):
     """Why a request stayed without an answer."""
 
     reason: str
+    refused: bool = False  # the server has seen it, and would refuse it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,20 @@ class Client:
         key: sent as a bearer token, kept nowhere else; None for none.
         key_option: the option that says where the key is, for messages.
         patience: how much at once, and for how long.
+        largest: bytes of a response; a request whose response is larger is refused. None: any number.
     """
 
-    def __init__(self, url: str, *, key: str | None, patience: Patience, key_option: str = KEY_OPTION) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None,
+        patience: Patience,
+        key_option: str = KEY_OPTION,
+        largest: int | None = None,
+    ) -> None:
         self.url, self.shown = url, shown(url)
-        self._key, self._key_option, self._patience = key, key_option, patience
+        self._key, self._key_option, self._patience, self._largest = key, key_option, patience, largest
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._certificates: ssl.SSLContext | None = None
@@ -221,7 +231,7 @@ class Client:
             except Useless as error:
                 raise self._useless(error.what, request.label, fix=error.fix) from None
             except Refused as refusal:
-                return self._given_up(request.label, str(refusal))
+                return self._given_up(request.label, str(refusal), refused=True)
             except Failed as failure:
                 if self._answered > answered:
                     in_silence, answered = 0, self._answered
@@ -244,7 +254,7 @@ class Client:
             async with flight.timer:
                 self._flights.add(flight)
                 self._watch(flight)
-                response = await http.post(url, content=content)
+                response = await self._post(http, url, content)
         except TimeoutError:
             raise Failed(self._too_late(flight), timed_out=True) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -264,6 +274,23 @@ class Client:
             raise Failed(f"its answer makes no sense: {error}") from error
         self._answered += 1
         return answer
+
+    async def _post(self, http: httpx.AsyncClient, url: str, content: bytes) -> httpx.Response:
+        """The response to a message, read no further than it may be.
+
+        Raises:
+            Refused: it is larger.
+        """
+        if self._largest is None:
+            return await http.post(url, content=content)
+        async with http.stream("POST", url, content=content) as response:
+            parts, size = [], 0
+            async for part in response.aiter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > self._largest:
+                    raise Refused(f"its response is larger than {self._largest} bytes")
+        return httpx.Response(response.status_code, headers=_decoded(response.headers), content=b"".join(parts))
 
     def _watch(self, flight: _Flight) -> None:
         """End the flight if its time is up, or look again when it may be."""
@@ -297,18 +324,23 @@ class Client:
         while (left := self._quiet_until - self._loop.time()) > 0:
             await asyncio.sleep(left + random.uniform(0.0, min(left, 1.0)))
 
-    def _given_up(self, label: str, reason: str) -> Fault:
+    def _given_up(self, label: str, reason: str, *, refused: bool = False) -> Fault:
         """A fault, or the end if it is one of many without an answer between them."""
         self._in_vain += 1
         if self._in_vain >= max(_FEWEST_IN_VAIN, min(self._patience.concurrency, _MOST_IN_VAIN)):
             what = f"answered none of {self._in_vain} questions, one after the other: {reason}"
             raise self._useless(what, label, fix=f"see what the server itself says; {_KEPT}")
-        return Fault(reason)
+        return Fault(reason, refused)
 
     def _useless(self, what: str, label: str = "", *, fix: str) -> CoevolveError:
         return CoevolveError(
             f"The endpoint {self.shown} {what}.", where=label, fix=fix.replace("{key option}", self._key_option)
         )
+
+
+def _decoded(headers: httpx.Headers) -> list[tuple[str, str]]:
+    """The headers of a response whose content is decoded already."""
+    return [(name, value) for name, value in headers.items() if name not in ("content-encoding", "content-length")]
 
 
 def _release(room: asyncio.Semaphore, times: int) -> None:

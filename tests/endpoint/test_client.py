@@ -11,9 +11,9 @@ import pytest
 from scripted_endpoint import Act, Asked, Fails, HangsUp, Says, ScriptedEndpoint, Seats, Stalls
 from sums_at_endpoint import GREEDY, PROBLEMS, ask, failing, right, target_of
 
+from coevolve.endpoint import client as client_module
+from coevolve.endpoint.client import Patience
 from coevolve.errors import CoevolveError, ConfigError
-from coevolve.harness import client as client_module
-from coevolve.harness.client import Patience
 from coevolve.harness.endpoint import Asking, EndpointTarget
 from coevolve.harness.target import Place, Reply
 
