@@ -336,7 +336,7 @@ def world_build(
     world: Annotated[str, typer.Option(metavar="NAME", help="miniature, code or games")] = "miniature",
     quiet: Quiet = False,
 ) -> None:
-    """Rebuild a world's tokenizer and base model (about 20 minutes on one core; code, games, or with --dialogues, 5)."""
+    """Rebuild a world's tokenizer and base model (about 20 minutes on one core; code, games or --dialogues: 5)."""
     from coevolve.commands.building import build
 
     build(world, out, seed=seed, dialogues=dialogues, tokens=tokens, quiet=quiet)
