@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coevolve.curriculum.rewards import count_tool_calls, curriculum_reward, r_memory, r_rep, r_tool, r_unc
@@ -12,6 +12,7 @@ from coevolve.curriculum.similarity import cluster_shares
 SHARES = st.floats(0, 1)
 
 
+@settings(deadline=None)
 @given(SHARES)
 def test_uncertainty_is_the_formula_of_the_paper_symmetric_and_largest_at_one_half(p_hat: float) -> None:
     assert r_unc(p_hat) == pytest.approx(1 - 2 * abs(p_hat - 0.5), abs=1e-12)
@@ -19,6 +20,7 @@ def test_uncertainty_is_the_formula_of_the_paper_symmetric_and_largest_at_one_ha
     assert r_unc(p_hat) <= r_unc(0.5) == 1.0
 
 
+@settings(deadline=None)
 @given(SHARES, SHARES)
 def test_another_peak_moves_the_maximum(p_hat: float, peak: float) -> None:
     assert 0 <= r_unc(p_hat, peak) <= 1

@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coevolve.curriculum.voting import agrees, pool_votes, vote, vote_entropy
@@ -18,6 +18,7 @@ ANSWERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ANSWERS.flatmap(lambda answers: st.tuples(st.just(answers), st.permutations(answers))))
 def test_the_vote_does_not_depend_on_the_order(pair: tuple[list[str | None], list[str | None]]) -> None:
     assert vote(pair[0]) == vote(pair[1])
@@ -55,6 +56,7 @@ def test_forms_of_one_answer_vote_together() -> None:
     assert not agrees("", vote([None]))
 
 
+@settings(deadline=None)
 @given(ANSWERS, ANSWERS)
 def test_pooled_votes_are_one_vote_over_all_answers(first: list[str | None], second: list[str | None]) -> None:
     assert pool_votes([first, second]) == vote(first + second) == pool_votes([second, first])

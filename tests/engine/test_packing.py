@@ -1,7 +1,7 @@
 """Packing keeps every scored token once and every past whole, and computes no token twice."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coevolve.engine.local.packing import MicroBatch, pack
@@ -29,6 +29,7 @@ def place_rows(micro: MicroBatch) -> list[np.ndarray]:
     return rows
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(1, 60))
 def test_every_scored_token_is_predicted_once(rows: list[list[tuple[int, bool]]], budget: int) -> None:
     tokens, scored, micros = packed(rows, budget)
@@ -41,6 +42,7 @@ def test_every_scored_token_is_predicted_once(rows: list[list[tuple[int, bool]]]
     assert sorted(seen) == [(i, int(t)) for i, where in enumerate(scored) for t in where]
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(1, 60))
 def test_a_token_sees_the_past_of_its_row_and_nothing_else(rows: list[list[tuple[int, bool]]], budget: int) -> None:
     tokens, _, micros = packed(rows, budget)
@@ -61,6 +63,7 @@ def test_a_token_sees_the_past_of_its_row_and_nothing_else(rows: list[list[tuple
                 assert micro.depth[x] == t - 1
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(1, 60), st.integers(1, 4))
 def test_through_segments_a_token_sees_the_past_of_its_row_and_nothing_else(
     rows: list[list[tuple[int, bool]]], budget: int, least: int
@@ -78,6 +81,7 @@ def test_through_segments_a_token_sees_the_past_of_its_row_and_nothing_else(
         assert len(micro.rows) == 1 or len(micro.inputs) <= budget
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_no_past_is_computed_twice_in_one_micro_batch(rows: list[list[tuple[int, bool]]]) -> None:
     tokens, scored, micros = packed(rows, 10_000)

@@ -98,6 +98,7 @@ def test_the_word_none_is_a_word() -> None:
     assert canonical("None") == "none"
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**40), 10**40), st.integers(1, 10**20))
 def test_a_fraction_has_the_key_of_its_exact_value(top: int, bottom: int) -> None:
     value = Fraction(top, bottom)
@@ -106,11 +107,13 @@ def test_a_fraction_has_the_key_of_its_exact_value(top: int, bottom: int) -> Non
     assert canonical(rf"\frac{{{top}}}{{{bottom}}}") == expected
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12), st.integers(0, 12))
 def test_a_decimal_has_the_key_of_its_exact_value(digits: int, places: int) -> None:
     assert canonical(f"{digits}e-{places}") == str(Fraction(digits, 10**places))
 
 
+@settings(deadline=None)
 @given(st.integers(10**3, 10**30))
 def test_thousands_separators_change_nothing(value: int) -> None:
     assert canonical(f"{value:,}") == str(value)

@@ -45,6 +45,7 @@ def _same(first: str, second: str) -> bool:
     return forward.same
 
 
+@settings(deadline=None)
 @given(FLOATS, st.booleans())
 def test_a_float_has_the_key_that_python_prints(value: float, negative: bool) -> None:
     printed = repr(-value if negative else value)
@@ -181,6 +182,7 @@ def test_no_float_merges_two_exact_values_and_none_is_joined_from_afar(answers: 
             assert any(first in members and second in members for members in found.members)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*EXACT]), st.integers(-ULPS, ULPS), st.integers(-ULPS, ULPS))
 def test_floats_of_one_value_and_the_value_are_one_class_in_any_order(exact: str, one: int, other: int) -> None:
     answers = [exact, *(repr(_moved(EXACT[exact](), steps // 2)) for steps in (one, other))]

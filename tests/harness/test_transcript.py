@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coevolve.harness.transcript import Call, Transcript, transcript
@@ -18,6 +18,7 @@ def written(said: str, code: str, printed: str) -> str:
     return segment + appended_observation(segment, printed)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS.filter(lambda text: not text.endswith("`")), CODE, WORDS), max_size=3), WORDS)
 def test_an_answer_comes_apart_as_it_was_put_together(turns: list[tuple[str, str, str]], last: str) -> None:
     text = "".join(written(*turn) for turn in turns) + last

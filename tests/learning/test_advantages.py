@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coevolve.learning.advantages import adpo_clip_high, adpo_scale, group_relative, keyed, role_conditioned
@@ -31,6 +31,7 @@ def test_no_rewards_give_no_advantages() -> None:
     assert group_relative([]).shape == (0,)
 
 
+@settings(deadline=None)
 @given(REWARDS)
 def test_leave_one_out_is_the_reward_minus_the_mean_of_the_others(rewards: list[float]) -> None:
     expected = [r - (sum(rewards) - r) / (len(rewards) - 1) for r in rewards]
@@ -45,6 +46,7 @@ def test_scaled_leave_one_out_divides_by_the_batch_deviation() -> None:
     np.testing.assert_allclose(keyed(rewards, [0] * 4, baseline="leave_one_out"), expected, rtol=1e-15)
 
 
+@settings(deadline=None)
 @given(REWARDS, REWARDS)
 def test_keys_do_not_move_each_other(first: list[float], second: list[float]) -> None:
     interleaved = [(value, "a") for value in first] + [(value, ("b", 1)) for value in second]
@@ -56,6 +58,7 @@ def test_keys_do_not_move_each_other(first: list[float], second: list[float]) ->
     np.testing.assert_allclose(advantages[len(first) :], group_relative(second), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(REWARDS)
 def test_advantages_of_a_key_sum_to_zero(rewards: list[float]) -> None:
     assert math.isclose(float(group_relative(rewards).sum()), 0.0, abs_tol=1e-9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coevolve.serving.shown import Growing
@@ -33,6 +33,7 @@ def test_half_a_character_waits_for_its_other_half() -> None:
     assert growing.more("aé", finished=False) == "é"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("abc ", max_size=4), max_size=6), st.lists(st.text("abc ", min_size=1, max_size=3), max_size=3))
 def test_pieces_add_up_to_what_is_told_of_the_whole(parts: list[str], stops: list[str]) -> None:
     whole = "".join(parts)

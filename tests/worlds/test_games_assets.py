@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from coevolve.errors import ModelError
 from coevolve.worlds.games import learner
+from coevolve.worlds.games.build import BUDGET_TOKENS
 from coevolve.worlds.games.card import model_card, start_figures
 from coevolve.worlds.games.catalogue import GAMES
 from coevolve.worlds.games.learner import ASSETS, GamesWorld
@@ -15,10 +17,7 @@ from coevolve.worlds.games.vocabulary import CHAT_TEMPLATE, TOKENS
 from coevolve.worlds.miniature.training import Training
 from coevolve.worlds.miniature.vocabulary import save_tokenizer
 
-shipped = pytest.mark.skipif(not (ASSETS / "model.safetensors").exists(), reason="the model was not built yet")
 
-
-@shipped
 def test_the_folder_is_small_and_complete(tmp_path) -> None:  # type: ignore[no-untyped-def]
     files = {path.name: path.stat().st_size for path in ASSETS.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
@@ -29,12 +28,15 @@ def test_the_folder_is_small_and_complete(tmp_path) -> None:  # type: ignore[no-
         assert json.loads((tmp_path / name).read_text()) == json.loads((ASSETS / name).read_text())
 
 
-@shipped
-def test_its_moves_are_legal_most_of_the_time() -> None:
-    legal = start_figures(ASSETS)
-    assert set(legal) == set(GAMES)
-    assert min(legal.values()) > 0.5
-    assert model_card(Training(seed=0, budget_tokens=1_500_000), legal) == (ASSETS / "README.md").read_text()
+def test_its_moves_are_as_often_legal_as_its_card_says() -> None:
+    """The card is that of the budget, but for its figures: processors round differently, and a sample may turn over."""
+    card = (ASSETS / "README.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (?:yes|no) \| ([\d.]+) \|$", card, re.MULTILINE)
+    shown = {name: float(share) / 100 for name, share in rows}
+    assert set(shown) == set(GAMES)
+    assert model_card(Training(seed=0, budget_tokens=BUDGET_TOKENS), shown) == card
+    assert min(shown.values()) > 0.5
+    assert start_figures(ASSETS) == pytest.approx(shown, abs=0.1)
 
 
 def test_a_missing_model_is_named_with_its_remedy(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
