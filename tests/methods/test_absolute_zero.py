@@ -131,12 +131,15 @@ def run_of(cli: Callable[..., Any], run: Path, **how: object) -> Any:
     return cli("run", "absolute-zero", "--quiet", *sets, **how)
 
 
-def test_a_run_ends_and_one_that_is_killed_twice_ends_with_the_same_bytes(
-    cli: Callable[..., Any], tmp_path: Path
-) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    ended = run_of(cli, whole)
+@pytest.fixture(scope="module")
+def whole(cli: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("absolute-zero") / "whole"
+    ended = run_of(cli, run)
     assert ended.code == 0, ended.stderr
+    return run
+
+
+def test_a_run_tells_its_steps_and_measures_every_type(whole: Path) -> None:
     rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if row["event"] == "propose_and_solve_step"]
     assert [row["step"] for row in steps] == [1, 2, 3]
@@ -146,6 +149,12 @@ def test_a_run_ends_and_one_that_is_killed_twice_ends_with_the_same_bytes(
     tables = [pq.read_table(whole / table_of(1, step)).to_pylist() for step in range(3)]
     assert [len(table) for table in tables] == [row["new"] for row in steps]
 
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(
+    cli: Callable[..., Any], whole: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
     kill = {"phase": PHASE, "when": "after", "kind": "kill"}
     assert run_of(cli, broken, fault=kill | {"method": "save_point"}).code == -9  # after the first step
     again = cli("resume", str(broken), "--quiet", fault=kill | {"method": "write_table"})

@@ -81,6 +81,7 @@ def test_the_baselines_go_on_over_steps_and_iterations(played: Path) -> None:
         assert {row["key"]: row["baseline"] for row in table} == pytest.approx(last, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_killed_and_resumed_to_the_same_bytes(cli: Cli, model: Path, played: Path, tmp_path: Path) -> None:
     for n, (call, phase, when) in enumerate(
         [("save_point", "iteration-1/self_play", "after"), ("log", "iteration-2/self_play", "after")]
