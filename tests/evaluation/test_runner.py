@@ -304,7 +304,7 @@ def test_another_problem_set_holds_other_problems_of_the_same_kinds(monkeypatch:
             asked.append(seed)
             return super().suites(section, seed)
 
-    monkeypatch.setattr(phase, "open_meter", lambda world, dialogue, sources: RunMeter(Recording()))
+    monkeypatch.setattr(phase, "open_meter", lambda *told: RunMeter(Recording()))
     for number in (0, 1):
         phase.Evaluate(load_config("mini", None, [f"evaluation.problem_set={number}"]), 0)
     assert asked[0] == PROBLEM_SEED  # the problems of all runs before there were sets
