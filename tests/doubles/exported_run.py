@@ -28,6 +28,8 @@ from coevolve.types import SOLVER, Ints
 from coevolve.worlds.base import PromptContext
 
 GIVEN = os.environ.get("COEVOLVE_RUN")
+# Of whoever runs the tests, where the base model of such a run is; read before the tests get a cache of their own.
+USERS_CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
 TIE = 1e-3  # between the logits of the two best tokens: sums in another order may decide otherwise
 QUESTIONS = (
     "What is 17 + 25?",

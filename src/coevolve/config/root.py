@@ -61,8 +61,12 @@ class Config(Section):
 
     @property
     def probe_tolerance(self) -> float:
-        """``engine.probe_tolerance``, or what the precision of the weights allows."""
-        return self.engine.probe_tolerance or {"float32": 1e-5, "bfloat16": 0.03}[self.model.dtype]
+        """``engine.probe_tolerance``, or what the precision of the weights allows.
+
+        With equal weights in float32, vLLM was seen 7e-5 away from our trainer on a CPU with AVX-512.
+        """
+        in_float32 = 3e-4 if self.engine.sampler == "vllm" else 1e-5
+        return self.engine.probe_tolerance or {"float32": in_float32, "bfloat16": 0.03}[self.model.dtype]
 
     @property
     def oracle(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from exported_run import GIVEN, TIE, by_the_run, gaps, sampled, tiny_run
+from exported_run import GIVEN, TIE, USERS_CACHE, by_the_run, gaps, sampled, tiny_run
 from transformers import AutoModelForCausalLM
 
 from coevolve.engine.vllm.sampler import VllmSampler
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.vllm
 def test_a_merged_export_writes_the_texts_of_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[..., VllmSampler]
 ) -> None:
-    if GIVEN is None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", USERS_CACHE if GIVEN else str(tmp_path / "cache"))
     run = Path(GIVEN) if GIVEN else tiny_run(tmp_path, head_dim=32)  # a width that vLLM's kernels for CPUs know
     prompts, ours = by_the_run(run, 64)
     merged = export(run, tmp_path / "merged", ["models"], merge=True).folders["solver"]
