@@ -5,8 +5,8 @@
 Every row is a run of its own, made in a temporary folder: preset nano, the same with two rollout processes, a shortened
 smoke-hf, and with ``--model`` a few steps of a real language model as adapters. Planned memory is that of --dry-run;
 what was used is the highest resident memory of the main process (the kernel's VmHWM, less what it had mapped twice) and
-that of each worker without the pages of files that it shares. CPU time is planned where the model was timed, or is the embedded one;
-it is left out below a minute.
+that of each worker without the pages of files that it shares. CPU time is planned where the model was timed, or is the
+embedded one; it is left out below a minute.
 """
 
 from __future__ import annotations
