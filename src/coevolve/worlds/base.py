@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from coevolve.config import EvaluationSection
+from coevolve.errors import ModelError
 from coevolve.grading.grade import Kind
 from coevolve.types import Task
 
@@ -114,6 +115,24 @@ class World(Protocol):
 
         Learners may see it, unlike anything a meter knows. None where only a meter could tell.
         """
+
+
+def shipped_model(folder: Path, world: str) -> Path:
+    """The folder of a base model that comes with the package.
+
+    Raises:
+        ModelError: files of it are missing.
+    """
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise ModelError(
+            f"The base model of world {world} lacks {', '.join(missing)}.",
+            where=str(folder),
+            fix=f"install the package again, or build the model with `coevolve world build --world {world} --out DIR` "
+            "and set model.path=DIR",
+        )
+    return folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from coevolve.config import SandboxSection
 from coevolve.engine.vocabulary import read_vocabulary
-from coevolve.errors import ModelError
 from coevolve.types import Task
+from coevolve.worlds.base import shipped_model
 from coevolve.worlds.code.contract import CodeContract
 from coevolve.worlds.code.items import DEDUCTION, INDUCTION, KINDS, Proposal, is_reserved, read_inputs, read_written
 from coevolve.worlds.code.judging import Verdict, Work, judge
@@ -49,15 +49,7 @@ class CodeWorld:
 
     def base_model(self) -> Path:
         """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
-        folder = self._model or ASSETS
-        if folder == ASSETS and not (folder / "model.safetensors").exists():
-            raise ModelError(
-                "The base model of the world of programs is missing.",
-                where=str(folder),
-                fix="install the package again, or build the model with `coevolve world build --world code --out DIR` "
-                "and set model.path=DIR",
-            )
-        return folder
+        return self._model or shipped_model(ASSETS, self.name)
 
     def is_well_formed(self, question: str) -> bool:
         """Whether a text is a task as proposers write it (``Task.written``), of any type."""

@@ -13,7 +13,7 @@ Outputs = tuple[str | None, ...]  # of each input, as a literal; None where ther
 Run = tuple[str, tuple[str, ...]]  # a program and inputs, in canonical spelling
 
 # Whatever the program does to `print`, `repr` or the streams of its process, it changes nothing but what it is taken to
-# give: the lines are read, counted and compared outside.
+# give: the lines are read, counted and compared outside. Whatever a program raises, it then gives an empty line.
 _SHOW = """
 
 def _show(call):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coevolve.errors import ModelError
 from coevolve.types import Task
-from coevolve.worlds.base import NO_CONTEXT, PromptContext
+from coevolve.worlds.base import NO_CONTEXT, PromptContext, shipped_model
 from coevolve.worlds.games.catalogue import GAMES
 from coevolve.worlds.play import Rules
 
@@ -74,17 +73,7 @@ class GamesWorld:
 
     def base_model(self) -> Path:
         """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
-        folder = self._model or ASSETS
-        names = ("config.json", "model.safetensors", "tokenizer.json")
-        missing = [name for name in names if not (folder / name).exists()]
-        if folder == ASSETS and missing:
-            raise ModelError(
-                f"the base model of world games lacks {', '.join(missing)}",
-                where=str(folder),
-                fix="install the package again, or build the model with `coevolve world build --world games --out DIR` "
-                "and set model.path=DIR",
-            )
-        return folder
+        return self._model or shipped_model(ASSETS, self.name)
 
     def is_well_formed(self, question: str) -> bool:
         """Whether a line begins as that of one of the games does."""

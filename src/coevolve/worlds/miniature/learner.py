@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coevolve.errors import ConfigError, ModelError
+from coevolve.errors import ConfigError
 from coevolve.types import PROPOSER, Task
-from coevolve.worlds.base import NO_CONTEXT, PromptContext
+from coevolve.worlds.base import NO_CONTEXT, PromptContext, shipped_model
 from coevolve.worlds.miniature import grammar
 
 OPEN, CLOSE = "<question>", "</question>"
@@ -87,19 +87,7 @@ class MiniatureWorld:
     def base_model(self) -> Path:
         """The folder shipped with the package, or the one given. Raises ModelError when shipped files are missing."""
         folder = self._model or ASSETS
-        if folder not in (ASSETS, *BASES.values()):
-            return folder
-        missing = [
-            name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (folder / name).exists()
-        ]
-        if missing:
-            raise ModelError(
-                f"The miniature base model lacks {', '.join(missing)}.",
-                where=str(folder),
-                fix="install the package again, or build the model with `coevolve world build --out DIR` "
-                "and set model.path=DIR",
-            )
-        return folder
+        return shipped_model(folder, self.name) if folder in (ASSETS, *BASES.values()) else folder
 
     def is_well_formed(self, question: str) -> bool:
         """Whether the question is complete and bounded."""
