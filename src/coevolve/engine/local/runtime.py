@@ -21,7 +21,7 @@ def return_free_memory() -> None:
     """Give back to the system what this process has freed.
 
     The C library keeps freed blocks below 32 MB for later ones. Caches that grew and models that were opened for a
-    moment leave gigabytes of them, in pieces that a larger tensor does not fit into. Only glibc can be asked to.
+    moment leave many of them, in pieces that a larger tensor does not fit into. Only glibc can be asked to.
     """
     gc.collect()  # what is left in cycles may be the weights and moments of a whole model
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
