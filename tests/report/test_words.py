@@ -10,8 +10,10 @@ from coevolve.config import Config
 from coevolve.evaluation.figures import evaluation_figures
 from coevolve.evaluation.report import EVALUATION
 from coevolve.methods.figures import Headline, RunView
+from coevolve.methods.phases.self_play_report import self_play_report
 from coevolve.methods.phases.solver_report import solver_report
 from coevolve.methods.reporting import IDS
+from coevolve.methods.socratic_config import SocraticConfig
 from coevolve.report.build import notices, standing
 from coevolve.types import SOLVER, AgentSpec
 
@@ -39,6 +41,32 @@ def test_the_headline_fits_the_run(run: RunView, words: str) -> None:
     told = [part.text for part in evaluation_figures(EVALUATION, run) if isinstance(part, Headline)]
     assert len(told) == 1
     assert words in told[0].replace("\u00a0", " ")
+
+
+def test_a_run_with_a_teacher_does_not_claim_to_have_had_no_data() -> None:
+    taught = RunView(summary(0.1, 0.2), (), SocraticConfig(), (AgentSpec(SOLVER, "solver", True),), SOLVER)
+    (told,) = [part.text for part in evaluation_figures(EVALUATION, taught) if isinstance(part, Headline)]
+    assert told.startswith("In 1 iteration with a teacher, accuracy")
+
+
+@pytest.mark.parametrize(
+    ("ends", "tone", "words"),
+    [
+        ([[0.84, 0.92], [0.70, 0.80]], "good", "loses less often"),
+        ([[0.84, 0.92], [0.76, 0.87]], "watch", "It is not shown"),
+        ([[0.70, 0.80], [0.84, 0.92]], "watch", "It is not shown"),
+    ],
+)
+def test_fewer_matches_lost_are_praised_only_where_intervals_are_apart(
+    ends: list[list[float]], tone: str, words: str
+) -> None:
+    rows = [
+        {"iteration": t, "play": {"tictactoe_perfect": {"loss": sum(bounds) / 2, "ci95": bounds}}}
+        for t, bounds in enumerate(ends)
+    ]
+    state = {"iterations": rows}
+    told = [found for find in self_play_report(IDS).findings if (found := find(state, [])) is not None]
+    assert [(one.tone, words in one.title) for one in told] == [(tone, True)]
 
 
 def test_a_run_that_did_not_finish_says_where_it_stands() -> None:

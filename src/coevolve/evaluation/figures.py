@@ -87,7 +87,7 @@ def _headline(event: str, run: RunView, measured: _Measured) -> Headline:
     verb = "went" if before is None or after is None else "rose" if after > before else "fell"
     rounds = f"{iteration} iteration{'s' if iteration > 1 else ''}"
     moved = f"accuracy on held-out problems {verb} from {percent(before)} to {percent(after)}"
-    return Headline(f"In {rounds} without any data, {moved}.", " ".join(lead))
+    return Headline(f"In {rounds} {run.taught_by}, {moved}.", " ".join(lead))
 
 
 def _accuracy(run: RunView, measured: _Measured) -> LineFigure:

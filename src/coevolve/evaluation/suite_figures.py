@@ -60,7 +60,7 @@ def suite_headline(run: RunView) -> Headline:
     both = [name for name in first if name in last]
     moved = ", ".join(f"on {x} from {percent(first[x]['mean'])} to {percent(last[x]['mean'])}" for x in both)
     rounds = f"{iteration} iteration{'s' if iteration > 1 else ''}"
-    return Headline(f"In {rounds} without any data, accuracy went {moved}.", f"{_told(run, both)} {lead}".strip())
+    return Headline(f"In {rounds} {run.taught_by}, accuracy went {moved}.", f"{_told(run, both)} {lead}".strip())
 
 
 def _told(run: RunView, names: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ class RunFacts:
         agents: of the method.
         answerer: the agent that answers.
         tool: whether it has the Python tool.
+        taught_by: what it had beside its base model, as the end of a phrase.
         settings: the configuration, as :func:`shown` writes it.
         summary: what :func:`coevolve.monitor.summary.summarise` says of the run.
     """
@@ -51,6 +52,7 @@ class RunFacts:
     agents: Sequence[AgentSpec]
     answerer: str
     tool: bool
+    taught_by: str
     settings: str
     summary: Summary
 

@@ -13,6 +13,7 @@ from coevolve.evaluation.oracle import refuse_oracle
 from coevolve.export.cards import RunFacts, shown
 from coevolve.export.dataset import write_dataset
 from coevolve.export.models import Origin, write_model
+from coevolve.methods.figures import taught_by
 from coevolve.methods.registry import method_named, trained_agents
 from coevolve.methods.reporting import Summary
 from coevolve.monitor.summary import summarise
@@ -129,6 +130,7 @@ def _facts(folder: RunRecords, summary: Summary) -> RunFacts:
         agents=method.agents(config),
         answerer=method.answerer,
         tool=config.tool.enabled,
+        taught_by=taught_by(teacher=config.teaching is not None),
         settings=shown(config.model_dump()),
         summary=summary,
     )

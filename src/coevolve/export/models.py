@@ -144,7 +144,7 @@ def model_card(origin: Origin, agent: AgentSpec, iteration: int, *, stated: Mapp
     number = "The agent" if len(run.agents) == 1 else f"One of {len(run.agents)} agents"
     parts = [
         f"# {run.title}: {agent.label} after iteration {iteration}",
-        f"{number} that {run.cited} trains from {started}, without any data: this one, the "
+        f"{number} that {run.cited} trains from {started}, {run.taught_by}: this one, the "
         f"*{agent.label}*, {agent.does} Made by {run.made_by}.",
         "## How to use it",
         *([_ON_BASE] if adapter else []),

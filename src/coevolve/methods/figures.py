@@ -172,6 +172,11 @@ class RunView:
     agents: tuple[AgentSpec, ...]
     answerer: str  # id of the agent that is measured
 
+    @property
+    def taught_by(self) -> str:
+        """As :func:`taught_by` says it."""
+        return taught_by(teacher=self.config.teaching is not None)
+
     def label(self, agent: str) -> str:
         """What the method calls an agent."""
         return next((spec.label for spec in self.agents if spec.id == agent), agent)
@@ -198,6 +203,11 @@ class RunView:
                 (t, row.get("step", n), row.get("steps", len(own)), number_at(row, key)) for n, row in enumerate(own, 1)
             ]
         return tuple(found)
+
+
+def taught_by(*, teacher: bool) -> str:
+    """What a run had beside its base model, as the end of a phrase: nothing, or a teacher."""
+    return "with a teacher" if teacher else "without any data"
 
 
 def known(values: Values) -> list[float]:
