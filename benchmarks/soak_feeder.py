@@ -23,6 +23,7 @@ from coevolve.sandbox.pool import SandboxPool
 _LOST_S = 60.0  # nothing comes back for so long: what is in flight is lost
 _ATTEMPTS = 20
 _EXAMPLES = 5
+_LOOKS, _QUIET = 300, 10  # each a tenth of a second: on a busy machine, an interpreter takes seconds to start
 
 Snippet = Good | Hostile | Cells
 
@@ -223,15 +224,19 @@ class Soak:
                 os.close(watch)
 
     def _settled(self) -> Level:
-        """What is there once the pool has its spares back and has buried its dead."""
-        previous = None
-        for _ in range(100):
+        """What is there once the pool has its interpreters and spares back and has buried its dead."""
+        with suppress(SandboxInfraError):  # the answer waits for an interpreter that is being replaced
+            self._pool.submit(good(0).code, None).result()
+        previous, quiet = None, 0
+        for _ in range(_LOOKS):
             time.sleep(0.1)
             gc.collect()
             self._see_interpreters()
-            zombies = sum(process.state == "Z" for process in process_table.descendants())
-            level = (process_table.open_descriptors(), zombies)
-            if level == previous and not level[1]:
+            below = process_table.descendants()
+            zombies = sum(process.state == "Z" for process in below)
+            level = (process_table.open_descriptors(), zombies, len(below))
+            quiet = quiet + 1 if level == previous and not zombies else 0
+            if quiet == _QUIET:
                 break
             previous = level
         return Level(level[0], process_table.resident_mb(), level[1])

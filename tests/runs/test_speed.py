@@ -122,13 +122,13 @@ def test_pages_of_a_file_that_is_mapped_twice_count_once(tmp_path: Path) -> None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as second:
             assert second[::4096].count(0) == size // 4096
             second[: size // 2] = bytes(size // 2)  # written pages are memory of their own
-            raw = PeakMemory(os.getpid()).bytes([])
             memory.look()
         memory.look()
-    after = memory.bytes([])
+    # Both from the same highest: the kernel counts in portions, which are large where there are many CPUs.
+    raw, after = PeakMemory(os.getpid()).bytes([]), memory.bytes([])
     assert raw is not None
     assert after is not None
-    assert size // 2 == pytest.approx(raw - after, rel=0.25), "the kernel counts in portions"
+    assert raw - after == pytest.approx(size // 2, rel=0.05)
 
 
 def test_a_run_says_what_it_took_beside_what_was_planned() -> None:
