@@ -111,11 +111,13 @@ def _preference(batch: Batch, own: Tensor) -> tuple[Tensor, TrainStats]:
         ]
     )
     found = preferences(ratios.detach(), batch.pairs, batch.beta)
-    tokens = sum(int((row.weight > 0).sum()) for row in batch.rows)
-    stats = TrainStats(loss=found.loss, tokens=tokens, pairs=len(batch.pairs))
+    learnt = [
+        logp.detach()[torch.from_numpy(row.weight > 0)]
+        for row, logp, gain in zip(batch.rows, parts, found.gains.tolist(), strict=True)
+        if gain
+    ]
+    stats = TrainStats(loss=found.loss, tokens=sum(map(len, learnt)), pairs=len(batch.pairs))
     stats.preferred, stats.margin = int((found.margins > 0).sum()), float(found.margins.sum())
-    stats.entropy = float(
-        -sum(x.detach()[torch.from_numpy(row.weight > 0)].sum() for row, x in zip(batch.rows, parts, strict=True))
-    )
+    stats.entropy = -sum(float(logp.sum()) for logp in learnt)
     stats.clipped_by_bin, stats.tokens_by_bin = [0] * batch.bins, [0] * batch.bins
     return preference_loss(ratios, batch.pairs, batch.beta), stats
