@@ -23,7 +23,7 @@ from coevolve.engine.tinker.server import Adam, LostReply
 from coevolve.errors import EngineError, ModelError
 from coevolve.types import Ban, Batch, Floats, Ints, TrainRow, TrainStats
 
-STATE_FILE = "tinker.json"  # in the folder of a policy: where the server keeps it
+STATE_FILE = "server.json"  # in the folder of a policy: where the server keeps it
 _ATTEMPTS = 3  # at one update, each from the saved state
 
 
