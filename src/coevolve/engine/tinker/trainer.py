@@ -208,7 +208,7 @@ class TinkerTrainer:
 
     def _drop(self, adapter: str) -> None:
         self._opened.discard(adapter)
-        self._connection.server.release(adapter)
+        _release(self._connection, {adapter})
 
 
 def read_state(folder: Path, *, optimizer: bool = False) -> str:
@@ -234,4 +234,5 @@ def read_state(folder: Path, *, optimizer: bool = False) -> str:
 
 def _release(connection: Connection, adapters: set[str]) -> None:
     for adapter in adapters:
+        connection.current.pop(adapter, None)  # what it published goes with its place
         connection.server.release(adapter)
