@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coevolve.commands.study import study_markdown
+from coevolve.commands.study import WorldTable, study_markdown
 from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.methods.config import CoevolutionConfig
@@ -252,6 +252,8 @@ def test_a_table_of_dialogues_has_a_column_for_each_number_of_turns(
 ) -> None:
     _, study = load_study("dialogues")
     folders = [fabricated(tmp_path / f"{row}-s0", dialogues=2) for row in study.rows]
-    head, _, first, *_ = study_markdown(study, side_by_side(read_runs(folders, study.compared))).splitlines()
+    head, _, first, *_ = study_markdown(
+        study, [WorldTable("single", side_by_side(read_runs(folders, study.compared)))]
+    ).splitlines()
     assert "| 2 turns | 3 turns | 4 turns | mean@k |" in head
     assert "| 25.0 | 37.5 | 50.0 | 37.5 ±" in first
