@@ -33,8 +33,8 @@ class Play:
         default_factory=lambda: {"tictactoe": 5, "kuhn": 4, "negotiation": 2, "pig": 1, "nim": 1, "liarsdice": 1}
     )
     illegal: float = 0.02
-    trying: float = 0.3
-    tries: int = 3
+    trying: float = 0.6
+    tries: int = 4
 
 
 def documents(play: Play, seed: int | str) -> Iterator[Document]:
