@@ -62,8 +62,8 @@ tags: [coevolve, games, spiral]
 
 # coevolve base model of world games
 
-A plain Qwen3 with the sizes of coevolve's miniature base model. It has read matches of beginners, each as one
-seat has seen it: most of their moves are random, the others were tried out against random play first. It knows how six
+A plain Qwen3 with the sizes of coevolve's miniature base model. It has read matches of beginners, each as one seat has
+seen it: two in five players take any legal move, the others try theirs out against random play first. It knows how six
 games are written and little of how to play them. It is the start of `coevolve run spiral`, and good for nothing else.
 
 Made by `coevolve world build --world games --out DIR --seed {plan.seed}`, in one process on one thread:
