@@ -17,7 +17,7 @@ class SelfPlaySection(TrainingSection):
         min_length=1,
         description="games of the world that are trained on; the others are only measured",
     )
-    matches: int = Field(32, ge=1, description="matches of each game in one step")
+    matches: int = Field(64, ge=1, description="matches of each game in one step")
     steps: StepsPerIteration = Field(20, description="steps of one iteration")
     opponent: Literal["self", "random", "past"] = Field(
         "self",
