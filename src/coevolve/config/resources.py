@@ -81,6 +81,10 @@ class LoraSection(Section):
 
 
 class EngineSection(Section):
+    backend: Literal["local", "fsdp", "tinker"] = Field(
+        "local",
+        description="what trains: this process, processes that share a model (fsdp), or a server of the Tinker API",
+    )
     threads: int = Field(1, ge=1, description="intra-op threads of torch per process; 1 is fastest for tiny models")
     workers: int = Field(
         0, ge=0, description="rollout processes; 1 = in the main process, 0 = one per core (cuda, vllm: 1)"
@@ -129,6 +133,19 @@ class VllmSection(Section):
     sleep: bool = Field(True, description="give the GPU's memory back while the trainer works; weights wait in RAM")
 
 
+class TinkerSection(Section):
+    """A server that trains and samples, when engine.backend is tinker; TINKER_API_KEY holds its key, if it has one."""
+
+    url: str | None = Field(None, description="address of the server, http://HOST:PORT or https://HOST")
+    base_model: str | None = Field(
+        None, description="the base model's name on the server; default: the only one that it has"
+    )
+    reduction: Literal["auto", "sum", "mean"] = Field(
+        "auto", description="how the server reduces a batch to one loss; auto: as the probe at the start finds it"
+    )
+    deadline_s: float = Field(600.0, gt=0, description="seconds within which the server must finish what it was asked")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What samplers and trainers need of the configuration."""
@@ -137,4 +154,5 @@ class EngineSettings:
     engine: EngineSection
     lora: LoraSection
     vllm: VllmSection
+    tinker: TinkerSection
     seed: int

@@ -14,12 +14,13 @@ from coevolve.config.resources import (
     LoraSection,
     ModelSection,
     RunSection,
+    TinkerSection,
     TrackSection,
     VllmSection,
 )
 from coevolve.config.section import Section
 from coevolve.config.teaching import TeacherSection
-from coevolve.config.validation import check_engine, check_lora, check_sandbox
+from coevolve.config.validation import check_engine, check_lora, check_sandbox, check_server
 from coevolve.types import PROPOSER
 
 
@@ -41,6 +42,7 @@ class Config(Section):
     lora: LoraSection = LoraSection()
     engine: EngineSection = EngineSection()
     vllm: VllmSection = VllmSection()
+    tinker: TinkerSection = TinkerSection()
     tool: ToolSection = ToolSection()
     dialogue: DialogueSection = DialogueSection()
     sandbox: SandboxSection = SandboxSection()
@@ -52,7 +54,7 @@ class Config(Section):
     @property
     def engine_settings(self) -> EngineSettings:
         """What samplers and trainers need."""
-        return EngineSettings(self.model, self.engine, self.lora, self.vllm, seed=self.seed)
+        return EngineSettings(self.model, self.engine, self.lora, self.vllm, self.tinker, seed=self.seed)
 
     @property
     def world_settings(self) -> WorldSettings:
@@ -63,9 +65,10 @@ class Config(Section):
     def probe_tolerance(self) -> float:
         """``engine.probe_tolerance``, or what the precision of the weights allows.
 
-        With equal weights in float32, vLLM was seen 7e-5 away from our trainer on a CPU with AVX-512.
+        With equal weights in float32, vLLM was seen 7e-5 away from our trainer on a CPU with AVX-512. A server samples
+        and trains with programs of its own as well.
         """
-        in_float32 = 3e-4 if self.engine.sampler == "vllm" else 1e-5
+        in_float32 = 3e-4 if self.engine.sampler == "vllm" or self.engine.backend == "tinker" else 1e-5
         return self.engine.probe_tolerance or {"float32": in_float32, "bfloat16": 0.03}[self.model.dtype]
 
     @property
@@ -96,5 +99,6 @@ class Config(Section):
     def _possible(self) -> Self:
         check_engine(self.engine, self.sampling)
         check_lora(self.engine, self.lora)
+        check_server(self.engine, self.lora, self.sampling, self.tinker)
         check_sandbox(self.sandbox, self.tool)
         return self

@@ -8,8 +8,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from coevolve.config.acting import SamplingSection, SandboxSection, ToolSection
-from coevolve.config.resources import EngineSection, LoraSection
+from coevolve.config.resources import EngineSection, LoraSection, TinkerSection
 
+TINKER_ALPHA = 32  # of the API, which has no field for another
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # max_lora_rank of vLLM 0.32
 
 
@@ -38,6 +39,35 @@ def check_lora(engine: EngineSection, lora: LoraSection) -> None:
         )
 
 
+def check_server(engine: EngineSection, lora: LoraSection, sampling: SamplingSection, tinker: TinkerSection) -> None:
+    """A server of the Tinker API trains adapters of its own kind, and tells log-probabilities at temperature 1 only."""
+    if engine.backend != "tinker":
+        if tinker != TinkerSection():
+            raise ValueError("keys of tinker are given, but engine.backend is not tinker")
+        return
+    if tinker.url is None:
+        raise ValueError("engine.backend is tinker, but tinker.url is not given")
+    _check_address(tinker.url, "tinker.url")
+    if not lora.enabled:
+        raise ValueError("engine.backend tinker trains adapters: lora.enabled is true")
+    if lora.alpha != TINKER_ALPHA:
+        raise ValueError(f"servers of the Tinker API take alpha {TINKER_ALPHA} whatever is asked: lora.alpha is that")
+    if lora.targets != LoraSection().targets:
+        raise ValueError("engine.backend tinker adapts all seven matrices of a layer: lora.targets keeps its default")
+    if engine.workers > 1:
+        raise ValueError("engine.backend tinker decodes on its server: engine.workers is 0 or 1")
+    unlike = {"engine.sampler": "local", "engine.device": "cpu", "engine.optimizer": "adamw", "engine.autocast": "none"}
+    for key, value in (unlike | {"engine.checkpointing": False}).items():
+        if getattr(engine, key.removeprefix("engine.")) != value:
+            raise ValueError(f"with engine.backend tinker the server decides how it computes: {key} is {value}")
+    for name, drawn in sampling.everywhere().items():
+        if drawn.truncated or drawn.temperature not in (0, 1):
+            raise ValueError(
+                "a server of the Tinker API tells log-probabilities of all tokens at temperature 1: "
+                f"sampling.{name} draws with temperature 1 (or 0), top_p 1 and top_k 0"
+            )
+
+
 def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:
     """What is said of a server has one, and a server can do what the tool needs."""
     if box.backend == "local":
@@ -48,7 +78,7 @@ def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:
         return
     if box.url is None:
         raise ValueError("sandbox.backend is remote, but sandbox.url is not given")
-    _check_address(box.url)
+    _check_address(box.url, "sandbox.url")
     if box.environment is not None or box.namespaces != "auto":
         raise ValueError(
             "sandbox.environment and sandbox.namespaces are for the machine that runs snippets: "
@@ -63,7 +93,7 @@ def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:
             )
 
 
-def _check_address(url: str) -> None:
+def _check_address(url: str, key: str) -> None:
     """Refuse what is no plain address. A password in it is not repeated in the message."""
     try:
         parts = urlsplit(url)
@@ -71,9 +101,7 @@ def _check_address(url: str) -> None:
     except ValueError:  # of the port
         port_is_possible = False
     if "@" in url:
-        raise ValueError(
-            "the address of the sandbox server holds a user or password: it would be kept in the run folder"
-        )
+        raise ValueError(f"the address in {key} holds a user or password: it would be kept in the run folder")
     if (
         not port_is_possible
         or parts.scheme not in ("http", "https")
@@ -81,4 +109,4 @@ def _check_address(url: str) -> None:
         or parts.query
         or parts.fragment
     ):
-        raise ValueError("sandbox.url is no address of the form http://HOST:PORT or https://HOST:PORT")
+        raise ValueError(f"{key} is no address of the form http://HOST:PORT or https://HOST:PORT")

@@ -33,6 +33,11 @@ def require_engine(settings: EngineSettings) -> None:
             where=f"engine.gpus={engine.gpus}",
             fix="--dry-run shows its plan; on one GPU: --preset qwen3-4b-1gpu, or engine.gpus=1 with smaller numbers",
         )
+    if engine.backend == "tinker":
+        from coevolve.engine.tinker.connection import require_tinker
+
+        require_tinker()
+        return  # models live on the server
     require_device(engine.device)
     if engine.sampler == "vllm":
         from coevolve.engine.vllm.launch import require_vllm
@@ -61,6 +66,11 @@ def open_sampler(settings: EngineSettings, model_path: Path) -> Sampler:
     engine = settings.engine
     require_device(engine.device)
     use_threads(engine.threads)
+    if engine.backend == "tinker":
+        from coevolve.engine.tinker.connection import connect
+        from coevolve.engine.tinker.sampler import TinkerSampler
+
+        return TinkerSampler(connect(settings, model_path), model_path)
     if engine.sampler == "vllm":
         from coevolve.engine.vllm.sampler import VllmSampler
 
@@ -112,11 +122,23 @@ class Trainers:
         from coevolve.engine.local.runtime import return_free_memory
 
         return_free_memory()
+        if self._settings.engine.backend == "tinker":
+            return self._open_remote(folder, section, resume=resume, reference=reference)
         trainer = self._open(folder, section, drawn)
         if resume:
             trainer.load_optimizer(folder)
         if reference is not None:
             trainer.set_reference(None if reference == folder else reference)
+        return trainer
+
+    def _open_remote(self, folder: Path, section: OptimizerSection, *, resume: bool, reference: Path | None) -> Trainer:
+        from coevolve.engine.tinker.connection import connect
+        from coevolve.engine.tinker.trainer import TinkerTrainer
+
+        begin = None if folder == self._base else folder
+        trainer = TinkerTrainer(connect(self._settings, self._base), section, begin, optimizer=resume)
+        if reference is not None:
+            trainer.set_reference(None if reference == self._base else reference)
         return trainer
 
     def _open(self, folder: Path, section: OptimizerSection, drawn: Distribution) -> LocalTrainer:

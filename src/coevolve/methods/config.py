@@ -310,6 +310,8 @@ class CoevolutionConfig(Config):
             raise ValueError("pool.stop leaves out votes on tasks that miss the gate, but gate.enabled is false")
         if self.proposer.vocabulary_mask and self.engine.sampler == "vllm":
             raise ValueError("proposer.vocabulary_mask needs our own sampler (engine.sampler: local), not vllm")
+        if self.proposer.vocabulary_mask and self.engine.backend == "tinker":
+            raise ValueError("proposer.vocabulary_mask needs our own sampler (engine.backend: local), not a server's")
         if self.proposer.tool and not self.tool.enabled:
             raise ValueError("proposer.tool is true, but tool.enabled is false: there is no tool")
         if self.oracle and (self.solver.relabel or not self.solver.train):

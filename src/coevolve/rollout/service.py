@@ -27,8 +27,8 @@ _LOSSES_BORNE = 2  # lost answers that any call may have, however small it is
 
 
 def worker_count(engine: EngineSection) -> int:
-    """Rollout processes; ``engine.workers=0`` means one per core this process may use, and one for a GPU or vLLM."""
-    alone = engine.device == "cuda" or engine.sampler == "vllm"
+    """Rollout processes; ``engine.workers=0`` means one per usable core, and one for a GPU, vLLM or a server."""
+    alone = engine.device == "cuda" or engine.sampler == "vllm" or engine.backend == "tinker"
     return engine.workers or (1 if alone else usable_cores())
 
 

@@ -39,7 +39,7 @@ _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ ([0-9a-f]+) (\S+) (\d+)[^\n]*\n
 def is_timed(needs: Needs) -> bool:
     """Whether the speed of a run's model can be measured here: a model of one's own, on the CPU, that is here."""
     engine, shape = needs.load.settings.engine, needs.shape
-    on_cpu = engine.device == "cpu" and engine.sampler == "local"
+    on_cpu = engine.device == "cpu" and engine.sampler == "local" and engine.backend == "local"
     return on_cpu and needs.own is not None and shape is not None and shape.parameters <= MOST_PARAMETERS
 
 
