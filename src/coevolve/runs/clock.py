@@ -83,7 +83,14 @@ def _difference(a: _Reading, b: _Reading) -> dict[str, int | float]:
         "tokens_trained": b.tokens_trained - a.tokens_trained,
         "tool_calls": b.cost.tool_calls - a.cost.tool_calls,
         "answers_lost": b.cost.answers_lost - a.cost.answers_lost,
+        **_losses(a, b),
     }
+
+
+def _losses(a: _Reading, b: _Reading) -> dict[str, int]:
+    """What was lost and made up for, where anything was."""
+    counts = {"worker_restarts": b.cost.restarts - a.cost.restarts}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _together(a: Times, b: Times) -> dict[str, int | float]:
