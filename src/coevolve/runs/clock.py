@@ -94,4 +94,4 @@ def _losses(a: _Reading, b: _Reading) -> dict[str, int]:
 
 
 def _together(a: Times, b: Times) -> dict[str, int | float]:
-    return {key: a.get(key, 0) + value for key, value in b.items()}
+    return {key: a.get(key, 0) + b.get(key, 0) for key in dict.fromkeys((*b, *a))}

@@ -1,4 +1,4 @@
-"""Several servers behind one client: shared out by load, never overfed, and one that is lost costs what was on its way."""
+"""Several servers behind one client: shared out by load, never overfed; a lost one costs what was on its way."""
 
 from __future__ import annotations
 
