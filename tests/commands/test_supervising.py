@@ -70,6 +70,7 @@ def test_a_killed_run_is_started_again_and_comes_to_the_bytes_of_an_unbroken_one
     assert (run / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_once_too_often_ends_with_the_code_of_its_signal(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with killing(run, 2) as killed:
@@ -80,6 +81,7 @@ def test_a_run_that_is_killed_once_too_often_ends_with_the_code_of_its_signal(ti
     assert f"coevolve resume {run}" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_parent_stops_the_run_for_good(number: signal.Signals, tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
