@@ -2,7 +2,8 @@
 
     python benchmarks/sandbox_hosts.py [--snippets 400]        as root; each server in a network namespace of its own
 
-The link to one of them is taken down when a third of the snippets are done: what was on its way never comes back. Where the machine forbids network namespaces the reason is printed, and nothing is measured.
+The link to one of them is taken down when a third of the snippets are done: what was on its way never comes back. Where
+the machine forbids network namespaces the reason is printed, and nothing is measured.
 """
 
 from __future__ import annotations
