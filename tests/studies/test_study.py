@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from coevolve.commands.study import study_markdown
+from coevolve.commands.study import WorldTable, study_markdown
 from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError, RunError
 from coevolve.methods.config import CoevolutionConfig
@@ -17,7 +18,7 @@ from coevolve.store import settings
 from coevolve.store.folder import RunFolder
 from coevolve.studies.comparison import read_runs
 from coevolve.studies.side_by_side import side_by_side
-from coevolve.studies.study import Cell, cells_of, load_study, state_of, study_names
+from coevolve.studies.study import Cell, Study, cells_of, load_study, state_of, study_names
 
 HEAD = "title: t\npreset: nano\nseeds: [3, 5]\nset: {pool.size: 8, engine: {threads: 2}}\n"
 ROWS = "rows:\n  full: {}\n  no-gate: {title: no gate, set: {gate.enabled: false, pool: {size: 12}}}\n"
@@ -252,6 +253,32 @@ def test_a_table_of_dialogues_has_a_column_for_each_number_of_turns(
 ) -> None:
     _, study = load_study("dialogues")
     folders = [fabricated(tmp_path / f"{row}-s0", dialogues=2) for row in study.rows]
-    head, _, first, *_ = study_markdown(study, side_by_side(read_runs(folders, study.compared))).splitlines()
+    head, _, first, *_ = study_markdown(
+        study, [WorldTable("single", side_by_side(read_runs(folders, study.compared)))]
+    ).splitlines()
     assert "| 2 turns | 3 turns | 4 turns | mean@k |" in head
     assert "| 25.0 | 37.5 | 50.0 | 37.5 ±" in first
+
+
+def test_rows_of_another_world_stand_in_a_table_of_their_own(fabricated: Callable[..., Path], tmp_path: Path) -> None:
+    rows = yaml.safe_load("{title: t, columns: [labels, tokens], rows: {a: {}, b: {}, c: {title: games}, d: {}}}")
+    study = Study.model_validate(rows)
+    folders = [fabricated(tmp_path / f"{row}-s{seed}", seed=seed) for row in study.rows for seed in (1, 2)]
+    a, b, c, d = side_by_side(read_runs(folders), reference="none")
+    tokens = {key: value for key, value in c.known.items() if key == "tokens"}
+    c, d = (replace(one, world="games", problems="play", known=tokens) for one in (c, d))
+    text = study_markdown(study, [WorldTable("a", [a, b]), WorldTable("c", [c, d])])
+    first, second = text.split("World `games`:")
+    assert first.startswith("World `miniature`:")
+    assert "| to a |" in first
+    assert "pseudo-label accuracy |" in first
+    assert "| to games |" in second
+    assert "pseudo-label" not in second, "no method of this world has such a figure"
+    assert "Matches that the last player has not lost" in second
+
+
+def test_a_column_of_a_row_that_is_not_run_is_no_mistake(tmp_path: Path) -> None:
+    _, study = load_study("methods")
+    (cell,) = cells_of(study, tmp_path, seeds=[1], only=["r-zero"])
+    assert cell.row == "r-zero"
+    assert "exploitability" in study.columns

@@ -76,20 +76,32 @@ def run_study(request: StudyRequest) -> None:
         _show_plan(study, cells, jobs, as_json=request.as_json)
         return
     failures = _run(study, cells, jobs, request)
-    table = study_results(study, cells)
+    tables = study_results(study, cells)
     if request.into:
-        write_between(request.into, study_markdown(study, table))
+        write_between(request.into, study_markdown(study, tables))
     if request.as_json:
-        print(json.dumps(_json(study, cells, failures, table)))
+        print(json.dumps(_json(study, cells, failures, tables)))
     elif not request.quiet:
-        print_study(Console(), study, table, cells)
+        print_study(Console(), study, tables, cells)
     if failures:
         listing = "\n".join(f"  {name}: {_indented(why)}" for name, why in failures.items())
         what = f"{len(failures)} of {len(cells)} cells are not finished:\n{listing}"
         raise RunError(what, where=str(folder), fix="run the same command again: finished cells are kept")
 
 
-def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
+@dataclass(frozen=True, slots=True)
+class WorldTable:
+    """The rows of one world. Those of another one meet other problems, and stand in a table of their own."""
+
+    reference: str  # the row that the others are compared with: the study's first of this world
+    results: Sequence[SettingResult]
+
+    def columns(self, study: Study) -> list[str]:
+        """Of the study's columns those that the methods of these rows know."""
+        return [key for key in study.columns if key in self.results[0].known]
+
+
+def study_results(study: Study, cells: Sequence[Cell]) -> list[WorldTable]:
     """A result for each row with at least one finished cell, in the order of the study; its label is the row.
 
     Raises:
@@ -97,62 +109,74 @@ def study_results(study: Study, cells: Sequence[Cell]) -> list[SettingResult]:
     """
     wanted = [cell.path for row in study.rows for cell in cells if cell.row == row and state_of(cell) == "finished"]
     finished = read_runs(wanted, study.compared)
-    if not finished:
-        return []
-    return side_by_side(finished, reference=next(iter(study.rows)), each_at_its_end=True)
+    worlds = {cell.row: cell.config.world for row in study.rows for cell in cells if cell.row == row}
+    tables = []
+    for world in dict.fromkeys(worlds.values()):
+        runs = {label: mine for label, mine in finished.items() if mine[0].config.world == world}
+        reference = next(row for row in worlds if worlds[row] == world)
+        if runs:
+            tables.append(WorldTable(reference, side_by_side(runs, reference=reference, each_at_its_end=True)))
+    return tables
 
 
-def study_markdown(study: Study, table: Sequence[SettingResult]) -> str:
-    """The table for a Markdown file, with what its numbers are."""
-    if not table:
+def study_markdown(study: Study, tables: Sequence[WorldTable]) -> str:
+    """The tables for a Markdown file, with what their numbers are."""
+    if not tables:
         return "No cell is finished yet."
-    gaps = [f"{words}." for words in gap_sentences(table)]
-    return "\n\n".join([markdown_table(_rows(study, table)), _note(study, table), *gaps])
+    parts = []
+    for table in tables:
+        gaps = [f"{words}." for words in gap_sentences(table.results)]
+        title = [f"World `{table.results[0].world}`:"] if len(tables) > 1 else []
+        parts += [*title, markdown_table(_rows(study, table)), _note(study, table), *gaps]
+    return "\n\n".join(parts)
 
 
-def print_study(console: Console, study: Study, table: Sequence[SettingResult], cells: Sequence[Cell]) -> None:
-    """The table for a terminal."""
-    if not table:
+def print_study(console: Console, study: Study, tables: Sequence[WorldTable], cells: Sequence[Cell]) -> None:
+    """The tables for a terminal."""
+    if not tables:
         console.print("no cell is finished yet")
         return
-    rows = _rows(study, table)
     wide = console_for_tables(console)
-    print_table(wide, rows, study.title)
+    for table in tables:
+        title = study.title if len(tables) == 1 else f"{study.title}: world {table.results[0].world}"
+        print_table(wide, _rows(study, table), title)
+        wide.print(_note(study, table), style="dim", highlight=False, soft_wrap=True)
+        for words in gap_sentences(table.results):
+            wide.print(Text(words), soft_wrap=True)
     if study.text:
         wide.print(Text(study.text.strip()), soft_wrap=True)
-    wide.print(_note(study, table), style="dim", highlight=False, soft_wrap=True)
-    for words in gap_sentences(table):
-        wide.print(Text(words), soft_wrap=True)
-    finished = sum(len(row.seeds) for row in table)
+    finished = sum(len(row.seeds) for table in tables for row in table.results)
     if finished < len(cells):
-        wide.print(f"{finished} of {len(cells)} cells are finished; the table shows these.", highlight=False)
+        wide.print(f"{finished} of {len(cells)} cells are finished; the tables show these.", highlight=False)
 
 
-def _rows(study: Study, table: Sequence[SettingResult]) -> list[list[str]]:
-    reference = study.title_of(next(iter(study.rows)))
-    named = {"dialogues": "{} turns", "play": "{}"}.get(study.compared, "level {}")
-    levels = [named.format(level.replace("_", ", ")) for level in table[0].levels]
-    head = ["variant", "seeds", *levels, "mean@k", f"to {reference}", ""]
-    return [[*head, *(table[0].known[key].heading for key in study.columns)], *(_row(study, row) for row in table)]
+def _rows(study: Study, table: WorldTable) -> list[list[str]]:
+    first, columns = table.results[0], table.columns(study)
+    named = {"dialogues": "{} turns", "play": "{}"}.get(first.problems, "level {}")
+    levels = [named.format(level.replace("_", ", ")) for level in first.levels]
+    head = ["variant", "seeds", *levels, "mean@k", f"to {study.title_of(table.reference)}", ""]
+    rows = [_row(study, result, columns) for result in table.results]
+    return [[*head, *(first.known[key].heading for key in columns)], *rows]
 
 
-def _row(study: Study, result: SettingResult) -> list[str]:
+def _row(study: Study, result: SettingResult, columns: Sequence[str]) -> list[str]:
     cells = [study.title_of(result.label), seeds_text(result.seeds)]
     cells += [f"{100 * found.mean:.1f}" for found in result.levels.values()]
     cells.append(f"{100 * result.mean.mean:.1f} ± {50 * (result.mean.high - result.mean.low):.1f}")
     cells += difference_cells(result.difference)
-    return cells + [quantity_cell(result.quantities[key], result.known[key]) for key in study.columns]
+    return cells + [quantity_cell(result.quantities[key], result.known[key]) for key in columns]
 
 
-def _note(study: Study, table: Sequence[SettingResult]) -> str:
-    several = all(len(row.seeds) > 1 for row in table)
+def _note(study: Study, table: WorldTable) -> str:
+    first = table.results[0]
+    several = all(len(row.seeds) > 1 for row in table.results)
     over = "problems and seeds" if several else "problems, and over seeds where there are several"
-    columns = [table[0].known[key] for key in study.columns]
+    columns = [first.known[key] for key in table.columns(study)]
     meanings = "".join(f" {column.heading}: {column.meaning};" for column in columns if column.meaning)
     what = {
         "dialogues": "Accuracy of the last executor on held-out dialogues in %, by user turns and over all",
         "play": "Matches that the last player has not lost in %, by game and opponent and over all",
-    }.get(study.compared, "Held-out accuracy of the last executor in %, by level and over all problems")
+    }.get(first.problems, "Held-out accuracy after the last iteration in %, by level and over all problems")
     return (
         f"{what}; differences in points, problem by"
         f" problem and seed by seed. Intervals (95 %) are over {over}; not told apart: the interval includes 0."
@@ -260,13 +284,17 @@ class StudyView:
 
 
 def _json(
-    study: Study, cells: Sequence[Cell], failures: dict[str, str], table: Sequence[SettingResult]
+    study: Study, cells: Sequence[Cell], failures: dict[str, str], tables: Sequence[WorldTable]
 ) -> dict[str, object]:
     states = [
         {"row": cell.row, "seed": cell.seed, "path": str(cell.path), "failure": failures.get(cell.name)}
         for cell in cells
     ]
-    return {"title": study.title, "cells": states, "table": [row.as_json() for row in table]}
+    return {
+        "title": study.title,
+        "cells": states,
+        "table": [row.as_json() for table in tables for row in table.results],
+    }
 
 
 def _indented(text: str) -> str:

@@ -163,13 +163,9 @@ def training_figures(run: RunView, event: str, agent: str) -> Iterator[LineFigur
         return LineFigure(title, note, "health", (line,), unit, x="step", digits=digits)
 
     yield of("Entropy", "nats per sampled token; near zero an agent always writes the same", "entropy", 1, Unit.NATS)
-    yield of(
-        "KL to the reference",
-        "nats per token, to the reference policy of each agent; measured where its coefficient is not 0",
-        "kl",
-        3,
-        Unit.NATS,
-    )
+    if any(row.get("event") == event and row.get("kl") is not None for row in run.rows):
+        note = "nats per token, to the reference policy of each agent; measured where its coefficient is not 0"
+        yield of("KL to the reference", note, "kl", 3, Unit.NATS)
     if any(row.get("skipped_updates") for row in run.rows):
         note = "the loss or gradient was not finite, or exploded: the weights stayed as they were"
         yield of("Skipped updates", note, "skipped_updates", 0, Unit.COUNT)

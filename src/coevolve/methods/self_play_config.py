@@ -17,7 +17,7 @@ class SelfPlaySection(TrainingSection):
         min_length=1,
         description="games of the world that are trained on; the others are only measured",
     )
-    matches: int = Field(32, ge=1, description="matches of each game in one step")
+    matches: int = Field(64, ge=1, description="matches of each game in one step")
     steps: StepsPerIteration = Field(20, description="steps of one iteration")
     opponent: Literal["self", "random", "past"] = Field(
         "self",
@@ -35,6 +35,7 @@ class SelfPlaySection(TrainingSection):
         description="what an illegal move pays whoever makes it, and the other seat (paper: the move loses; its code: "
         "-1.5 and 0.5)",
     )
+    kl: float = Field(0.0, ge=0, description="coefficient of a KL term to the base model (paper: none)")
     loss: Literal["token", "sequence", "fixed"] = Field(
         "fixed", description="mean over tokens, per seat of a match, or over a fixed length (paper)"
     )
@@ -44,6 +45,11 @@ class SpiralConfig(Config):
     """The shared keys, and those of self-play. The world is one of games, where no seat has a tool."""
 
     self_play: SelfPlaySection = SelfPlaySection()
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is a KL term."""
+        return self.self_play.kl > 0
 
     @model_validator(mode="after")
     def _plays(self) -> Self:

@@ -11,6 +11,7 @@ from coevolve.methods.reporting import Quantity, Span, Summary, iterations
 from coevolve.statistics import Estimate, share_of
 from coevolve.studies.comparison import (
     Difference,
+    Problems,
     ReadRun,
     Runs,
     differing,
@@ -39,6 +40,8 @@ class SettingResult:
     difference: Difference | None  # to the reference, after the common iteration; None in the reference itself
     quantities: Mapping[str, Sequence[Estimate]]  # by key, t-intervals over seeds
     known: Mapping[str, Quantity]  # what these keys stand for
+    world: str = ""
+    problems: Problems = "held_out"  # what was measured
     gap: bool = False  # true labels are all that tells it from the reference: the difference is what votes cost
 
     @property
@@ -50,6 +53,7 @@ class SettingResult:
         """The same as JSON values; rates are fractions, unknown bounds null."""
         return {
             "label": self.label,
+            "world": self.world,
             "preset": self.preset,
             "seeds": list(self.seeds),
             "curve": [estimate_json(found) for found in self.curve],
@@ -91,6 +95,8 @@ def side_by_side(runs: Runs, reference: str | None = None, *, each_at_its_end: b
                 if quantity.span is not Span.RUN or have_ended(together[label])
             },
             known=known,
+            world=mine[0].config.world,
+            problems=mine[0].problems,
             gap=reference in runs and _oracle(mine) and unlike(runs[reference][0], mine[0]) == [LABELS_KEY],
         )
         for (label, mine), last in zip(runs.items(), ends.values(), strict=True)

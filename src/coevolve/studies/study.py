@@ -157,20 +157,18 @@ def cells_of(
         _refuse_keys_of_the_study({override.partition("=")[0].strip()}, f"--set {override}")
     cells = []
     for seed in chosen:
-        for name in study.rows:
-            if name in wanted:
-                path = folder / cell_name(name, seed)
-                row = study.rows[name]
-                layers = [
-                    Layer("every study", {"engine.workers": 1}),
-                    common,
-                    _layer(row.set, f"row {name} of the study"),
-                    Layer("the study", {"seed": seed, "run.dir": str(path)}),
-                ]
-                config = load_config(row.preset or preset or study.preset, None, overrides, layers=layers)
-                cells.append(Cell(name, seed, path, config))
-    _refuse_unknown_columns(study, cells)
-    return cells
+        for name, row in study.rows.items():
+            path = folder / cell_name(name, seed)
+            layers = [
+                Layer("every study", {"engine.workers": 1}),
+                common,
+                _layer(row.set, f"row {name} of the study"),
+                Layer("the study", {"seed": seed, "run.dir": str(path)}),
+            ]
+            config = load_config(row.preset or preset or study.preset, None, overrides, layers=layers)
+            cells.append(Cell(name, seed, path, config))
+    _refuse_unknown_columns(study, cells)  # of all rows: each column is known to some
+    return [cell for cell in cells if cell.row in wanted]
 
 
 def _refuse_unknown_columns(study: Study, cells: Sequence[Cell]) -> None:

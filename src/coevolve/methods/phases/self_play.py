@@ -84,7 +84,8 @@ class SelfPlay:
         """Train from the last iteration's player with its optimiser and its baselines, and save all three."""
         section, t = self._section, self.iteration
         rules = self._rules(state)
-        policy = open_policy(state, SOLVER, t, section, resume=t > 1, reference=None)
+        base = state.checkpoints.folder(SOLVER, 0) if section.kl > 0 else None
+        policy = open_policy(state, SOLVER, t, section, resume=t > 1, reference=base)
         policy.numbers = read_baselines(state, t - 1)
         train_steps(state, policy, self.steps, lambda step: self._step(state, policy, rules, step))
         folder = f"checkpoints/iteration-{t}/{SOLVER}"
@@ -118,7 +119,7 @@ class SelfPlay:
         stats = self._update(policy, played, advantages, step, order, config.sampling.max_tokens)
         facts = {"event": STEP, "iteration": t, "step": step + 1, "steps": self.steps}
         facts |= step_facts([(one.game, one.seat, one.trajectory) for one in played], policy.numbers, gap)
-        facts |= train_facts(stats, 0.0)
+        facts |= train_facts(stats, self._section.kl)
         state.store.log(facts)
         state.progress.step(step + 1, shown_facts(facts))
 
@@ -171,7 +172,7 @@ class SelfPlay:
         batches, lrs = [], []
         for n, part in enumerate(np.array_split(order, section.minibatches)):
             rows = minibatch_rows([lessons[i] for i in part], section.loss, max_tokens)
-            batches.append(Batch(tuple(rows)))
+            batches.append(Batch(tuple(rows), section.kl, kl_gradient="corrected"))
             done = step * section.minibatches + n
             lrs.append(warmup_lr(done, section.lr, section.warmup if self.iteration == 1 else 0))
         return policy.update(batches, lrs)

@@ -12,7 +12,7 @@ from coevolve.worlds.miniature.build import one_thread, write_trained
 from coevolve.worlds.miniature.training import Training, new_model
 from coevolve.worlds.miniature.vocabulary import save_tokenizer
 
-BUDGET_TOKENS = 1_500_000  # of the shipped model
+BUDGET_TOKENS = 3_000_000  # of the shipped model
 
 
 def build_world(

@@ -62,9 +62,9 @@ tags: [coevolve, games, spiral]
 
 # coevolve base model of world games
 
-A plain Qwen3 with the sizes of coevolve's miniature base model. It has read matches of random legal play, each as one
-seat has seen it, so it knows how six games are written and nothing of how to play them well. It is the start of
-`coevolve run spiral`, and good for nothing else.
+A plain Qwen3 with the sizes of coevolve's miniature base model. It has read matches of beginners, each as one seat has
+seen it: two in five players take any legal move, the others try theirs out against random play first. It knows how six
+games are written and little of how to play them. It is the start of `coevolve run spiral`, and good for nothing else.
 
 Made by `coevolve world build --world games --out DIR --seed {plan.seed}`, in one process on one thread:
 {plan.budget_tokens / 1e6:.1f} million tokens of generated matches, no other data.
