@@ -16,7 +16,7 @@ import typer
 import coevolve
 from coevolve.cli_eval import HELP as EVAL_HELP
 from coevolve.cli_eval import evaluate, serve, table
-from coevolve.cli_sandbox import Json, Overrides, Quiet, RunArgument, RunArguments, sandbox_app
+from coevolve.cli_sandbox import FolderTo, Json, MaxRestarts, Overrides, Quiet, RunArgument, RunArguments, sandbox_app
 from coevolve.commands.faults import FaultReporting
 from coevolve.errors import ConfigError
 
@@ -78,6 +78,8 @@ def run(
         ),
     ] = None,
     oracle: Annotated[bool, typer.Option("--oracle", hidden=True)] = False,  # given by studies
+    max_restarts: MaxRestarts = 0,
+    folder_to: FolderTo = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -90,8 +92,12 @@ def run(
     running.refuse_oracle(resolved, of_a_study=oracle)
     if dry_run:
         running.show_plan(resolved, as_json=as_json)
+    elif max_restarts:
+        from coevolve.commands.supervising import supervise
+
+        supervise(max_restarts, same_again=bool(resolved.run.seeds), quiet=quiet, as_json=as_json)
     else:
-        running.start_run(resolved, quiet=quiet, as_json=as_json)
+        running.start_run(resolved, quiet=quiet, as_json=as_json, folder_to=folder_to)
 
 
 @app.command("try")
@@ -125,13 +131,20 @@ def resume(
         Path | None,
         typer.Argument(metavar="[RUN]", readable=False, help="Folder of a run; default: the newest unfinished one."),
     ] = None,
+    max_restarts: MaxRestarts = 0,
+    folder_to: FolderTo = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Resume an interrupted run, in the phase it was in; then what is left of the other seeds of its set."""
     from coevolve.commands import running
 
-    running.resume_run(run, quiet=quiet, as_json=as_json)
+    if max_restarts:
+        from coevolve.commands.supervising import supervise
+
+        supervise(max_restarts, same_again=run is not None, quiet=quiet, as_json=as_json)
+    else:
+        running.resume_run(run, quiet=quiet, as_json=as_json, folder_to=folder_to)
 
 
 @app.command()

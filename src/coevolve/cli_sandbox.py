@@ -12,6 +12,11 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", readable=False, help
 RunArguments = Annotated[list[Path], typer.Argument(metavar="RUN...", readable=False, help="Folders of runs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+MaxRestarts = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Go on so many times where the process that trains is killed."),
+]
+FolderTo = Annotated[int | None, typer.Option("--folder-to", hidden=True)]  # given by the parent of such a process
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key over all; repeatable.")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,7 +158,25 @@ def test_a_worker_that_cannot_be_built_says_why(nano: Config, tmp_path: Path) ->
         rollouts.close()
 
 
-def test_a_killed_worker_is_named_and_nothing_stays_behind(nano: Config, base: Snapshot) -> None:
+def test_a_killed_worker_is_started_again_and_makes_the_same_trajectories(
+    two: LocalRollouts, base: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coevolve.rollout.service._REST_S", 0.01)
+    expected, before = flat(solve(two, base, TASKS, 2, seed=4)), two.cost
+    os.kill(two.processes[0], signal.SIGKILL)  # between two calls
+    os.kill(two.processes[1], signal.SIGSTOP)  # with its episodes in hand
+    threading.Timer(0.3, os.kill, (two.processes[1], signal.SIGKILL)).start()
+    assert_same(expected, flat(solve(two, base, TASKS, 2, seed=4)))
+    assert two.cost.restarts == before.restarts + 2
+    assert all("exit code -9" in sentence for sentence in two.cost.told[len(before.told) :])
+    assert_same(expected, flat(solve(two, base, TASKS, 2, seed=4)))
+    assert two.cost.restarts == before.restarts + 2
+
+
+def test_a_worker_that_dies_again_and_again_is_named_and_nothing_stays_behind(
+    nano: Config, base: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coevolve.rollout.service._RESTARTS", 0)
     rollouts = opened(with_workers(nano, 2))
     solve(rollouts, base, TASKS, 1, seed=4)
     processes = [p for remote in rollouts._remote for p in descendants(remote._process.pid)]

@@ -21,6 +21,7 @@ from coevolve.commands.plan import (
     suites_json,
 )
 from coevolve.commands.results import print_ending
+from coevolve.commands.supervising import tell_folder
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
 from coevolve.monitor.progress import progress_for
@@ -98,8 +99,14 @@ def seeds_as_override(seeds: str | None, overrides: Sequence[str]) -> list[str]:
     return [f"run.seeds={seeds_of(seeds)}"]
 
 
-def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:
+def start_run(config: Config, *, quiet: bool, as_json: bool, folder_to: int | None = None) -> None:
     """A new run, from nothing to its report; with ``run.seeds`` all runs of the set that are not finished.
+
+    Args:
+        config: of the run.
+        quiet: show no progress.
+        as_json: print what comes of it as one JSON object.
+        folder_to: the descriptor that a supervising parent reads the run's folder from.
 
     Raises:
         CoevolveError: whatever makes a run impossible.
@@ -107,12 +114,14 @@ def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:
     if config.run.seeds:
         _bring_set(_members(config, _stem(config)), quiet=quiet, as_json=as_json)
         return
-    run = _start(config, quiet=quiet or as_json)
+    run = _start(config, quiet=quiet or as_json, folder_to=folder_to)
     _tell(run, quiet=quiet, as_json=as_json)
 
 
-def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
+def resume_run(run: Path | None, *, quiet: bool, as_json: bool, folder_to: int | None = None) -> None:
     """Go on with a run, or with the newest one that is not finished; then with the other seeds of its set.
+
+    The arguments are those of :func:`start_run`.
 
     Raises:
         RunError: no run was named and none is unfinished.
@@ -124,6 +133,8 @@ def resume_run(run: Path | None, *, quiet: bool, as_json: bool) -> None:
             busy = f" but those in progress: {', '.join(map(str, candidates))}" if candidates else ""
             raise RunError(f"there is no unfinished run{busy}", where=str(RUNS), fix="name one: coevolve resume RUN")
         run = idle[0]
+    if folder_to is not None:
+        tell_folder(folder_to, run)
     state = manifest.read(run)  # a wrong name should not wait for the imports below
     if waits_for_others(run, state.config.get("run", {}), state.seed):
         config, stem = settings.read(run, state), stem_of(run, state.seed)
@@ -194,12 +205,17 @@ def _bring_set(members: Sequence[Member], *, quiet: bool, as_json: bool) -> None
         print_set(Console(), folders)
 
 
-def _start(config: Config, *, quiet: bool) -> Path:
+def _start(config: Config, *, quiet: bool, folder_to: int | None = None) -> Path:
     from coevolve.runs import driver
+
+    def began(run: Path) -> None:
+        faults.working_on(run)
+        if folder_to is not None:
+            tell_folder(folder_to, run)
 
     progress = progress_for(Console(), quiet=quiet)
     try:
-        return driver.start(config, progress, faults.working_on)
+        return driver.start(config, progress, began)
     finally:
         progress.close()
 

@@ -66,11 +66,17 @@ class SandboxSection(Section):
     backend: Literal["local", "remote"] = Field(
         "local", description="where snippets run: confined processes of each rollout worker, or a server"
     )
-    url: str | None = Field(None, description="address of the server (remote), such as http://127.0.0.1:8765")
+    url: str | Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="address of the server (remote), such as http://127.0.0.1:8765; a list: snippets are shared out",
+    )
     dialect: Literal["coevolve", "sandboxfusion"] = Field(
         "coevolve", description="what the server speaks: that of `coevolve sandbox serve`, or SandboxFusion's /run_code"
     )
-    requests: int = Field(64, ge=1, description="snippets that each rollout worker has at the server at once (remote)")
+    requests: int = Field(64, ge=1, description="snippets that each rollout worker has at a server at once (remote)")
+    patience_s: float = Field(
+        600.0, gt=0, description="seconds after which a snippet that no server has room for counts as lost (remote)"
+    )
     unsafe: bool = Field(False, description="run with resource limits only when a required layer is missing")
     workers: int = Field(2, ge=1, description="snippets that run at once in each rollout worker (local)")
     cpu_s: float = Field(2.0, gt=0, description="CPU seconds of one snippet")
@@ -91,6 +97,11 @@ class SandboxSection(Section):
         description="the walls that not every machine has: namespaces, which hide other files, processes and the "
         "network from snippets, and a control group, which bounds their memory together",
     )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of the servers, one or several; none where snippets run on this machine."""
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url or ())
 
     @field_validator("namespaces", mode="before")
     @classmethod

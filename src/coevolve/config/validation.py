@@ -78,7 +78,10 @@ def check_sandbox(box: SandboxSection, tool: ToolSection) -> None:
         return
     if box.url is None:
         raise ValueError("sandbox.backend is remote, but sandbox.url is not given")
-    _check_address(box.url, "sandbox.url")
+    for address in box.addresses:
+        _check_address(address, "sandbox.url")
+    if len({address.rstrip("/") for address in box.addresses}) < len(box.addresses):
+        raise ValueError("sandbox.url names the same address twice")
     if box.environment is not None or box.namespaces != "auto":
         raise ValueError(
             "sandbox.environment and sandbox.namespaces are for the machine that runs snippets: "

@@ -58,9 +58,18 @@ class RolloutCost:
     workers: int = 1
     answers_lost: int = 0  # to a failing sandbox
     shortages: int = 0  # times that memory ran out and a worker began its work again with fewer rows
+    restarts: int = 0  # of worker processes that had died
+    told: tuple[str, ...] = ()  # what was lost and made up for, one sentence each
 
 
-_WHERE_SNIPPETS_RUN = {"backend", "namespaces", "url", "requests", "workers"}  # and not what comes of them
+_WHERE_SNIPPETS_RUN = {
+    "backend",
+    "namespaces",
+    "url",
+    "requests",
+    "patience_s",
+    "workers",
+}  # and not what comes of them
 
 
 @dataclass(frozen=True, slots=True)

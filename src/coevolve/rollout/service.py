@@ -6,10 +6,10 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from coevolve.config import EngineSection
@@ -23,6 +23,8 @@ from coevolve.types import Trajectory
 _PATIENCE_S = 5.0  # for workers that are asked to end; after it they are killed
 _Answer = Played | dict[str, str] | CoevolveError  # a worker's answer to an assignment, or to None
 
+_RESTARTS = 3  # of one worker's process in one call; what kills it more often will do so for ever
+_REST_S = 1.0  # before the first of them; twice as long before each further one
 _LOSSES_BORNE = 2  # lost answers that any call may have, however small it is
 
 
@@ -96,10 +98,7 @@ class LocalRollouts:
         if self._inline is not None:
             results = [self._inline.run(work[0])]
         else:
-            for remote, assignment in zip(self._remote, work, strict=True):
-                remote.send(assignment)
-            outcomes = [remote.outcome() for remote in self._remote]  # of all, so that no answer stays in a pipe
-            results = [_played(outcome) for outcome in outcomes]
+            results = self._deal(work, None if several else first)
         self._held = None if several else identity(first)
         out: dict[int, tuple[Trajectory, ...]] = {}
         for share, (played, cost) in zip(shares, results, strict=True):
@@ -107,6 +106,35 @@ class LocalRollouts:
             out |= zip(share, played, strict=True)
         _check_losses([t for seats in out.values() for t in seats])
         return [out[i] for i in range(len(episodes))]
+
+    def _deal(self, work: Sequence[Assignment], weights: Snapshot | None) -> list[Played]:
+        """Have every worker do its part. A process that dies is started again and does its part anew: equal episodes,
+        equal seeds and equal weights, so that nobody can tell from the trajectories.
+
+        Args:
+            work: by worker.
+            weights: what a new process has to load; None where the assignments say it themselves.
+
+        Raises:
+            EngineError: a process died again and again.
+        """
+        deaths = [0] * len(work)
+        outcomes: dict[int, _Answer] = {}
+        for remote, assignment in zip(self._remote, work, strict=True):
+            remote.send(assignment)
+        while pending := [i for i in range(len(work)) if i not in outcomes]:
+            ready = wait([self._remote[i].pipe for i in pending])
+            for i in (i for i in pending if self._remote[i].pipe in ready):
+                outcome = self._remote[i].outcome()
+                deaths[i] += isinstance(outcome, _WorkerLost)
+                if isinstance(outcome, _WorkerLost) and deaths[i] <= _RESTARTS:
+                    self._remote[i] = self._remote[i].successor(_REST_S * 2 ** (deaths[i] - 1))
+                    self._remote[i].send(replace(work[i], policy=weights))
+                    what = f"{outcome.what}: it was started again and does its part anew"
+                    self._cost = _added(self._cost, RolloutCost(restarts=1, told=(what,)))
+                else:
+                    outcomes[i] = outcome  # of all, so that no answer stays in a pipe
+        return [_played(outcomes[i]) for i in range(len(work))]
 
     def release_memory(self) -> None:
         """Let the sampler of this process give memory back; those of other processes keep theirs."""
@@ -124,12 +152,17 @@ class LocalRollouts:
             remote.join(deadline)
 
 
+class _WorkerLost(EngineError):
+    """A worker's process is gone."""
+
+
 class _Remote:
     """A worker process and the pipe to it. The process ends when the pipe does."""
 
     def __init__(self, settings: RolloutSettings, model_path: Path) -> None:
+        self._settings, self._model_path = settings, model_path
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, settings, model_path), daemon=True)
         with interrupts_held():
             self._process.start()
@@ -144,12 +177,16 @@ class _Remote:
         assert self._process.pid is not None
         return self._process.pid
 
+    def successor(self, rest_s: float) -> _Remote:
+        """A new process in the place of this one, which has died, after a rest."""
+        self.pipe.close()
+        time.sleep(rest_s)
+        return _Remote(self._settings, self._model_path)
+
     def send(self, assignment: Assignment | None) -> None:
         """Ask for something; None asks for the layers, which builds the worker."""
-        try:
-            self._pipe.send(assignment)
-        except (BrokenPipeError, ConnectionResetError):
-            raise self._lost() from None
+        with suppress(BrokenPipeError, ConnectionResetError):  # a process that is gone is noticed where it would answer
+            self.pipe.send(assignment)
         self._owed += 1
 
     def outcome(self) -> _Answer:
@@ -173,21 +210,21 @@ class _Remote:
 
     def _take(self) -> _Answer:
         try:
-            answer: _Answer = self._pipe.recv()
+            answer: _Answer = self.pipe.recv()
         except (EOFError, ConnectionResetError):
             return self._lost()
         return answer
 
-    def _lost(self) -> EngineError:
+    def _lost(self) -> _WorkerLost:
         self._process.join(timeout=1)
-        return EngineError(
+        return _WorkerLost(
             f"a rollout worker ended unexpectedly (exit code {self._process.exitcode})",
             fix="look for an out-of-memory kill; fewer engine.workers or engine.max_rows need less memory",
         )
 
     def hang_up(self) -> None:
         """Tell the worker to end; it does so when it has finished what it is at."""
-        self._pipe.close()
+        self.pipe.close()
 
     def join(self, deadline: float) -> None:
         """Wait for the end, until then."""

@@ -54,6 +54,7 @@ class RolloutWorker:
             sessions=engine.max_rows if sessions else 0,
             sharing=max(engine.workers, 1),
         )
+        self._told = 0  # sentences of the tool that were passed on
         self._codec = Codec(model_path)
         self._loop = RolloutLoop(
             self._sampler,
@@ -92,6 +93,7 @@ class RolloutWorker:
             except MemoryShortage:
                 shortages += 1
         tool = self._tool.stats
+        told, self._told = tool.told[self._told :], len(tool.told)
         return played, RolloutCost(
             sampled_tokens=stats.sampled_tokens,
             tool_calls=stats.tool_calls,
@@ -99,6 +101,7 @@ class RolloutWorker:
             tool_s=stats.tool_wait_s,
             answers_lost=sum(t.lost for seats in played for t in seats),
             shortages=shortages,
+            told=told,
             cpu_s=tool.cpu_s - tool_before.cpu_s + (time.process_time() - begin_cpu if self._own_process else 0.0),
         )
 

@@ -83,8 +83,15 @@ def _difference(a: _Reading, b: _Reading) -> dict[str, int | float]:
         "tokens_trained": b.tokens_trained - a.tokens_trained,
         "tool_calls": b.cost.tool_calls - a.cost.tool_calls,
         "answers_lost": b.cost.answers_lost - a.cost.answers_lost,
+        **_losses(a, b),
     }
 
 
+def _losses(a: _Reading, b: _Reading) -> dict[str, int]:
+    """What was lost and made up for, where anything was."""
+    counts = {"worker_restarts": b.cost.restarts - a.cost.restarts}
+    return {name: count for name, count in counts.items() if count}
+
+
 def _together(a: Times, b: Times) -> dict[str, int | float]:
-    return {key: a.get(key, 0) + value for key, value in b.items()}
+    return {key: a.get(key, 0) + b.get(key, 0) for key in dict.fromkeys((*b, *a))}

@@ -296,9 +296,12 @@ def _run_phase(
     folder.begin(name)
     clock.begin(folder.records.cursor.times if folder.records.cursor else {})
     progress.phase(Stage.of(phase))
-    shortages = state.rollouts.cost.shortages
+    before = state.rollouts.cost
     files = [*phase.run(state), *recorder.take_files()]
-    if state.rollouts.cost.shortages > shortages:
+    after = state.rollouts.cost
+    for sentence in dict.fromkeys(after.told[len(before.told) :]):  # each worker has its own tool
+        progress.note(sentence)
+    if after.shortages > before.shortages:
         progress.note("memory ran out in rollouts: they go on with fewer sequences at once (engine.max_rows)")
     if last:
         _look_for_alarms(folder, phase.iteration, progress)

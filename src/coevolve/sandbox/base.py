@@ -126,6 +126,7 @@ class Stats:
         infra_failures: attempts that failed because of the sandbox itself.
         busy_s: wall seconds that snippets ran, summed over workers.
         cpu_s: CPU seconds of the snippets' processes.
+        told: what the tool has lost and regained of its servers, one sentence each, in their order.
     """
 
     calls: int
@@ -133,6 +134,7 @@ class Stats:
     infra_failures: int
     busy_s: float
     cpu_s: float
+    told: tuple[str, ...] = ()
 
 
 class Tool(Protocol):

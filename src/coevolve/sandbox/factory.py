@@ -1,4 +1,4 @@
-"""From the configuration to the tool it asks for: a local pool, or a server."""
+"""From the configuration to the tool it asks for: a local pool, or one or several servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: in
         sandbox: where snippets run and what they may use.
         cache: how many results are remembered; 0 for none.
         sessions: how many sessions will be open at once; 0 for none.
-        sharing: how many rollout workers like this one will use the same server.
+        sharing: how many rollout workers like this one will use the same servers.
 
     Raises:
         SandboxUnavailable: this machine cannot confine snippets, or the server cannot be used.
@@ -34,9 +34,8 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: in
     require_aiohttp()
     from coevolve.sandbox.remote.client import RemoteTool
 
-    assert sandbox.url is not None  # the configuration saw to it
     return RemoteTool(
-        sandbox.url,
+        *sandbox.addresses,
         token=os.environ.get(TOKEN_VARIABLE) or None,
         sandboxfusion=sandbox.dialect == "sandboxfusion",
         limits=limits_of(sandbox),
@@ -44,6 +43,7 @@ def open_tool(sandbox: SandboxSection, *, cache: int, sessions: int, sharing: in
         unsafe=sandbox.unsafe,
         sessions=sessions * sharing,
         requests=sandbox.requests,
+        patience_s=sandbox.patience_s,
         cache_size=cache,
     )
 

@@ -21,7 +21,7 @@ _SEEDED = re.compile(r"(?P<label>.+)-s[0-9]+")
 _OF_THE_PLACE = {
     "preset", "engine.threads", "engine.workers", "engine.device", "engine.gpus", "engine.max_rows",
     "engine.micro_batch_tokens", "engine.checkpointing", "engine.probe_tolerance", "sandbox.backend", "sandbox.url",
-    "sandbox.dialect", "sandbox.requests", "sandbox.workers", "sandbox.namespaces", "tool.cache",
+    "sandbox.dialect", "sandbox.requests", "sandbox.patience_s", "sandbox.workers", "sandbox.namespaces", "tool.cache",
     "evaluation.suite_data",
 }  # fmt: skip
 _SECTIONS_OF_THE_PLACE = ("run.", "track.", "vllm.")

@@ -143,13 +143,13 @@ def _start(cell: Cell, view: CellView) -> _Running:
             stdout=log,
             stderr=log,
             process_group=0,  # Ctrl-C of the terminal reaches us only, and we pass it on
-            preexec_fn=_ending_with(os.getpid()),
+            preexec_fn=ending_with(os.getpid()),
         )
     view.began(cell, resumed=resumed)
     return _Running(cell, process, time.monotonic())
 
 
-def _ending_with(parent: int) -> Callable[[], None]:
+def ending_with(parent: int) -> Callable[[], None]:
     """What a new process does first: ask the system to be killed when its parent is gone."""
 
     def arrange() -> None:

@@ -180,7 +180,7 @@ def test_a_server_that_does_not_answer_is_given_up_after_its_own_promise(
     fake: Callable[..., Fake], relay: Script, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wall limit, the longest wait in the queue by the server's own word, and something for the network."""
-    monkeypatch.setattr("coevolve.sandbox.remote.client._NETWORK_S", 0.1)
+    monkeypatch.setattr("coevolve.sandbox.remote.hosts._NETWORK_S", 0.1)
     limits = replace(LIMITS, wall_s=0.5)
     told = {"wait_s": 0.2, "limits": asdict(limits)}
     health = json.dumps(server.send("GET", "/health")[2] | told).encode()

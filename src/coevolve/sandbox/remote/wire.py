@@ -19,7 +19,7 @@ CLIENT = "Coevolve-Client"  # header: the secret name of a client, which its ses
 LARGEST_ENVELOPE = 4096  # bytes of a message beside its texts
 OWN_WORDS = 1000  # characters that may stand in the place of output, of a cell that was not run
 LATE_S = 60.0  # how much longer than its limits a snippet can have run on a machine that is far too busy
-_LONGEST_WAIT_S, _MOST_SESSIONS = 86_400.0, 1 << 20
+_LONGEST_WAIT_S, _MOST_SESSIONS, _MOST_WORKERS = 86_400.0, 1 << 20, 1 << 16
 _CODES, _SIGNALS = range(256), range(1, 65)
 BYTES_PER_CHARACTER = 6  # of JSON, at most: \u00ff
 
@@ -180,6 +180,18 @@ def health_from_body(body: Body) -> Health:
         wait_s=take_within(body, "wait_s", _LONGEST_WAIT_S),
         sessions=sessions,
     )
+
+
+def workers_from_body(body: Body) -> int:
+    """How many snippets a server runs at once, from its health.
+
+    Raises:
+        Malformed: it does not say so.
+    """
+    workers = take(take(body, "queue", dict), "workers", int)
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise Malformed(f"{str(workers)[:20]} workers")
+    return workers
 
 
 _LIMITS: dict[str, type[Any]] = {name: type(getattr(Limits(), name)) for name in Limits.__slots__}
