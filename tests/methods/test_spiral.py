@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError
 from coevolve.methods.phases.self_play import SelfPlay
 from coevolve.methods.registry import load_config, method_named
@@ -106,7 +107,7 @@ def test_against_others_only_the_own_seat_learns(cli: Cli, model: Path, tmp_path
         assert set(step["baselines"]) <= {f"{game}/{seat}" for game in TRAINED for seat in (0, 1)}
 
 
-def test_the_presets_differ_in_what_an_illegal_move_pays() -> None:
+def test_the_presets_differ_in_what_an_illegal_move_pays_and_in_a_kl_term() -> None:
     paper, code = load_config("spiral"), load_config("spiral-code")
     assert (paper.self_play.illegal, code.self_play.illegal) == ([-1.0, 1.0], [-1.5, 0.5])  # type: ignore[attr-defined]
     same = {"preset": "", "self_play": None}
@@ -114,6 +115,9 @@ def test_the_presets_differ_in_what_an_illegal_move_pays() -> None:
     phases = method_named("spiral").phases(paper, 1)
     assert [type(phase) for phase in phases] == [SelfPlay]
     assert not paper.has_reference, "no KL term"
+    assert load_config("spiral-stable").has_reference
+    known, stable = values_by_key(paper), values_by_key(load_config("spiral-stable"))
+    assert {key for key in known if stable[key] != known[key]} == {"preset", "self_play.kl"}
 
 
 @pytest.mark.parametrize("setting", ["world=miniature", "tool.enabled=true", "self_play.games=[kuhn, kuhn]"])

@@ -2,7 +2,7 @@
 
 In every step all games are played equally often. What a match pays at its end, less the running baseline of that game
 and seat, is the advantage of every turn of the seat. No KL term, no labels, no judge but the rules. Presets ``spiral``
-(the paper) and ``spiral-code`` (what its published code pays for an illegal move).
+(the paper), ``spiral-code`` (what its published code pays for an illegal move) and ``spiral-stable`` (with a KL term).
 """
 
 from __future__ import annotations
