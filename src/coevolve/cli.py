@@ -6,7 +6,6 @@ Every command imports what it needs when it is called, so that ``--help`` answer
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from coevolve.cli_eval import evaluate, serve, table
 from coevolve.cli_sandbox import Json, Overrides, Quiet, RunArgument, RunArguments, sandbox_app
 from coevolve.commands.faults import FaultReporting
 from coevolve.errors import ConfigError
+from coevolve.system import let_waiting_threads_sleep
 
 app = typer.Typer(
     cls=FaultReporting,
@@ -38,9 +38,7 @@ app.command()(serve)
 
 def main() -> None:
     """Entry point of the console script."""
-    # Read when torch and tokenizers are imported; waiting threads must not take the cores from workers.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    let_waiting_threads_sleep()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? instead of ending the run

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from coevolve.api.running import shown
 from coevolve.commands import faults
 from coevolve.commands.compare import comparison_of, print_set
 from coevolve.commands.plan import (
@@ -23,14 +24,12 @@ from coevolve.commands.plan import (
 from coevolve.commands.results import print_ending
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
-from coevolve.monitor.progress import progress_for
+from coevolve.runs.existing import RUNS, runs_below
 from coevolve.store import manifest, settings
 from coevolve.store.lock import is_held
 from coevolve.store.places import is_stub
 from coevolve.studies.seeds import Member, member_path, seeds_of, stem_of, waits_for_others
 from coevolve.system import usable_cores
-
-RUNS = Path("runs")
 
 
 def show_plan(config: Config, *, as_json: bool) -> None:
@@ -140,16 +139,16 @@ def unfinished_runs() -> list[Path]:
     A finished run of a set of seeds is among them while others of its set are not finished.
     """
     found = []
-    for path in RUNS.glob(f"*/{manifest.NAME}"):
+    for run in runs_below():
         try:
-            run, state = path.parent, manifest.read(path.parent)
+            state = manifest.read(run)
             if state.schema_ != manifest.SCHEMA or is_stub(run):
                 continue
             if state.status != "finished" or waits_for_others(run, state.config.get("run", {}), state.seed):
-                found.append((path.stat().st_mtime, run))
+                found.append(run)
         except RunError:
             continue  # a damaged run cannot go on; naming it says why
-    return [path for _, path in sorted(found, reverse=True)]
+    return found
 
 
 def _stem(config: Config) -> Path:
@@ -197,22 +196,16 @@ def _bring_set(members: Sequence[Member], *, quiet: bool, as_json: bool) -> None
 def _start(config: Config, *, quiet: bool) -> Path:
     from coevolve.runs import driver
 
-    progress = progress_for(Console(), quiet=quiet)
-    try:
+    with shown(quiet=quiet) as progress:
         return driver.start(config, progress, faults.working_on)
-    finally:
-        progress.close()
 
 
 def _resume(run: Path, *, quiet: bool) -> None:
     from coevolve.runs import driver
 
     faults.working_on(run)
-    progress = progress_for(Console(), quiet=quiet)
-    try:
+    with shown(quiet=quiet) as progress:
         driver.resume(run, progress)
-    finally:
-        progress.close()
 
 
 def _tell(run: Path, *, quiet: bool, as_json: bool) -> None:

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from coevolve.commands.running import RUNS
-from coevolve.errors import RunError
-from coevolve.store import manifest
+from coevolve.runs.existing import newest_run
 from coevolve.system import http_url, is_loopback
 
 if TYPE_CHECKING:
@@ -49,22 +47,6 @@ def watch(run: Path | None, *, host: str, port: int, open_browser: bool | None) 
             server.serve_forever(poll_interval=60)
         except KeyboardInterrupt:
             print("\nThe page has ended; the run was never touched.")
-
-
-def newest_run() -> Path:
-    """The run under ``runs/`` that was written to last, finished or not.
-
-    Raises:
-        RunError: there is none.
-    """
-    found = [(file.stat().st_mtime, file.parent) for file in RUNS.glob(f"*/{manifest.NAME}")]
-    if not found:
-        raise RunError(
-            "there is no run to watch",
-            where=str(RUNS),
-            fix="name one, also one that is yet to begin: coevolve watch RUN",
-        )
-    return max(found)[1]
 
 
 def _announce(console: Console, path: Path, server: WatchServer) -> None:
