@@ -84,17 +84,21 @@ def refuse_oracle(config: Config, *, of_a_study: bool) -> None:
         )
 
 
-def seeds_as_override(seeds: str | None, overrides: Sequence[str]) -> list[str]:
-    """``--seeds 0,1,2`` as the key that it stands for.
+def seeds_as_override(seed: int | None, seeds: str | None, overrides: Sequence[str]) -> list[str]:
+    """``--seed 1`` and ``--seeds 0,1,2`` as the keys that they stand for.
 
     Raises:
         ConfigError: they are no seeds, or another seed is asked for as well.
     """
-    if seeds is None:
-        return []
-    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
-        raise ConfigError("both --seeds and the key seed are given", where="--seeds", fix="leave one of them out")
-    return [f"run.seeds={seeds_of(seeds)}"]
+    given = {"--seed": seed, "--seeds": seeds}
+    named = [name for name, value in given.items() if value is not None]
+    if named and any(override.partition("=")[0].strip() == "seed" for override in overrides):
+        named.append("the key seed")
+    if len(named) > 1:
+        raise ConfigError(f"both {named[0]} and {named[1]} are given", where=named[0], fix="leave one of them out")
+    if seed is not None:
+        return [f"seed={seed}"]
+    return [] if seeds is None else [f"run.seeds={seeds_of(seeds)}"]
 
 
 def start_run(config: Config, *, quiet: bool, as_json: bool) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from coevolve.runs.existing import newest_run
+from coevolve.config.keys import nearest
+from coevolve.runs.existing import newest_run, runs_below
 from coevolve.system import http_url, is_loopback
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ def watch(run: Path | None, *, host: str, port: int, open_browser: bool | None) 
 
 def _announce(console: Console, path: Path, server: WatchServer) -> None:
     lines = [f"watching {path}   {server.url}"]
+    if not path.exists():
+        guess = nearest(str(path), [str(run) for run in runs_below()])
+        lines += [
+            f"there is no {path} yet{f' (did you mean {guess}?)' if guess else ''}: its page comes when it begins"
+        ]
     if is_loopback(server.host):
         lines += [f"from another machine: {tunnel(server.host, server.server_port)}   then open {server.url} there"]
     else:
