@@ -106,7 +106,7 @@ def test_a_grade_is_true_where_answers_are_the_same() -> None:
     assert coevolve.grade("1/2", "0.5", symbolic=False)
     wrong = coevolve.grade("1/2", "1/3", symbolic=False)
     assert not wrong
-    assert wrong.why == "these are different numbers"
+    assert wrong.why == "the number 1/2 is not the number 1/3"
 
 
 def test_a_sandbox_runs_snippets_and_sessions() -> None:
