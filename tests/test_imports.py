@@ -56,6 +56,7 @@ FLOORS = (
     {"runs"},
     {"harness"},
     {"studies", "export", "report", "serving"},
+    {"api"},
     {"commands"},
     {"cli", "cli_eval", "cli_sandbox", "__main__"},
 )

@@ -6,7 +6,6 @@ Every command imports what it needs when it is called, so that ``--help`` answer
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from coevolve.cli_eval import evaluate, serve, table
 from coevolve.cli_sandbox import FolderTo, Json, MaxRestarts, Overrides, Quiet, RunArgument, RunArguments, sandbox_app
 from coevolve.commands.faults import FaultReporting
 from coevolve.errors import ConfigError
+from coevolve.system import let_waiting_threads_sleep
 
 app = typer.Typer(
     cls=FaultReporting,
@@ -27,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 world_app = typer.Typer(help="The world that tasks and base model come from.", no_args_is_help=True)
 app.add_typer(world_app, name="world")
@@ -38,9 +39,7 @@ app.command()(serve)
 
 def main() -> None:
     """Entry point of the console script."""
-    # Read when torch and tokenizers are imported; waiting threads must not take the cores from workers.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    let_waiting_threads_sleep()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? instead of ending the run
@@ -70,6 +69,7 @@ def run(
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file over the preset.")] = None,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan, start nothing.")] = False,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The key seed: one number for everything.")] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +87,7 @@ def run(
     from coevolve.commands import running
     from coevolve.methods.registry import load_config
 
-    asked = [*(overrides or []), *running.seeds_as_override(seeds, overrides or [])]
+    asked = [*(overrides or []), *running.seeds_as_override(seed, seeds, overrides or [])]
     resolved = load_config(preset, config, asked, method=method)
     running.refuse_oracle(resolved, of_a_study=oracle)
     if dry_run:
@@ -179,7 +179,7 @@ def doctor(
 
 @app.command()
 def summary(
-    run: RunArgument,
+    run: RunArgument = None,
     as_json: Json = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each column of the table is.")] = False,
     tasks: Annotated[
@@ -189,6 +189,9 @@ def summary(
     as_csv: Annotated[bool, typer.Option("--csv", help="These tasks as CSV, with a column to fill in.")] = False,
 ) -> None:
     """Summarise a run, iteration by iteration."""
+    from coevolve.runs.existing import newest_run
+
+    run = run or newest_run()
     if tasks is not None or as_csv:
         from coevolve.commands.judging import print_tasks
         from coevolve.report.judging import SAMPLE
@@ -208,9 +211,31 @@ def summary(
     print_summary(Console(), content, reports_of(run), explain=explain)
 
 
+@app.command("list")
+def list_runs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with runs below it.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the runs of a folder, the newest first: what they are and how they stand."""
+    from coevolve.commands.overview import print_runs
+
+    print_runs(folder, as_json=as_json)
+
+
 @app.command()
-def report(runs: RunArguments) -> None:
+def metrics(run: RunArgument = None) -> None:
+    """Print every row of metrics.jsonl as CSV: steps, pools and evaluations of a whole run."""
+    from coevolve.api.stored import load
+
+    load(run).metrics.to_csv(sys.stdout)
+
+
+@app.command()
+def report(runs: RunArguments = None) -> None:
     """Rewrite the run's page (RUN/report/index.html); for several runs, the page of `coevolve compare`."""
+    from coevolve.runs.existing import newest_run
+
+    runs = runs or [newest_run()]
     if len(runs) > 1:
         from coevolve.commands.compare import compare_page
 
@@ -223,7 +248,7 @@ def report(runs: RunArguments) -> None:
 
 @app.command()
 def compare(
-    runs: RunArguments,
+    runs: RunArguments = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with curves and intervals as well.")
     ] = None,
@@ -234,8 +259,9 @@ def compare(
 ) -> None:
     """Compare runs, with intervals over problems and seeds; runs that differ in their seed alone are one setting."""
     from coevolve.commands import compare as comparing
+    from coevolve.runs.existing import newest_run, runs_below
 
-    comparing.compare(runs, as_json=as_json, html=html, into=into)
+    comparing.compare(runs or runs_below()[:2] or [newest_run()], as_json=as_json, html=html, into=into)
 
 
 @app.command()
@@ -266,8 +292,8 @@ def study(
 
 @app.command()
 def export(
-    run: RunArgument,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create; it must not exist.")],
+    run: RunArgument = None,
     what: Annotated[str, typer.Option(metavar="KINDS", help="models, dataset, or both.")] = "models,dataset",
     iteration: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Agents of this iteration, data up to it; default: newest.")
@@ -277,8 +303,9 @@ def export(
 ) -> None:
     """Write folders of both agents and of the data, with cards, ready to push to a hub; uploads nothing."""
     from coevolve.commands import export as exporting
+    from coevolve.runs.existing import newest_run
 
-    exporting.run(run, to, what, iteration, merge=merge, as_json=as_json)
+    exporting.run(run or newest_run(), to, what, iteration, merge=merge, as_json=as_json)
 
 
 @app.command()
@@ -303,16 +330,21 @@ def watch(
 
 @app.command()
 def solve(
-    run: RunArgument,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."')],
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Folder of a run; default: the newest one.")],
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help='"Let a = 43 * 80. Find a."', show_default=False)
+    ] = None,
 ) -> None:
     """Ask the trained solver a question and watch it use the tool."""
+    from coevolve.runs.existing import newest_run
+
+    path, asked = (newest_run(), run) if question is None else (Path(run), question)
     from rich.console import Console
 
     from coevolve.commands.answer import print_answer
     from coevolve.runs.ask import solve as ask
 
-    print_answer(Console(), ask(run, question))
+    print_answer(Console(), ask(path, asked))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -3 is an answer, not an option

@@ -111,7 +111,8 @@ def evaluate(
         return
     if target is None:
         raise ConfigError("no target is named", fix="coevolve eval RUN --suite FILE   (coevolve eval --help)")
-    from coevolve.commands.eval import EndpointOptions, EvalRequest, JudgeOptions, run
+    from coevolve.commands.eval import run
+    from coevolve.harness.request import EndpointOptions, EvalRequest, JudgeOptions
 
     run(
         EvalRequest(
@@ -127,11 +128,11 @@ def evaluate(
             data=data,
             any_copy=any_copy,
             folder=folder,
-            as_json=as_json,
-            quiet=quiet,
             endpoint=EndpointOptions(model, api_key_env, plain, system, instruction, concurrency, timeout),
             judge=JudgeOptions(judge, judge_model, judge_key_env),
-        )
+        ),
+        quiet=quiet,
+        as_json=as_json,
     )
 
 

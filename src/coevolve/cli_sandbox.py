@@ -8,8 +8,13 @@ from typing import Annotated
 import typer
 
 # Whether a folder can be read is said by who reads it, with what to do.
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", readable=False, help="Folder of a run.")]
-RunArguments = Annotated[list[Path], typer.Argument(metavar="RUN...", readable=False, help="Folders of runs.")]
+RunArgument = Annotated[
+    Path | None, typer.Argument(metavar="RUN", readable=False, help="Folder of a run; default: the newest one.")
+]
+RunArguments = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="RUN...", readable=False, help="Folders of runs; default: the newest ones."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 MaxRestarts = Annotated[

@@ -50,3 +50,9 @@ def cache_folder(part: str) -> Path:
     """A folder below ``XDG_CACHE_HOME`` (``~/.cache`` without it); it need not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "coevolve" / part
+
+
+def let_waiting_threads_sleep() -> None:
+    """Have waiting threads of torch and tokenizers leave the cores to workers; read when these are imported."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -49,13 +49,16 @@ def test_a_killed_set_goes_on_and_is_one_setting(cli: Cli, tiny: Tiny, tmp_path:
 
 def test_seeds_are_different_numbers_and_stand_for_the_key() -> None:
     assert seeds_of("3,0,12") == [3, 0, 12]
-    assert running.seeds_as_override("0,1", ["gate.lower=0.4"]) == ["run.seeds=[0, 1]"]
-    assert running.seeds_as_override(None, ["seed=3"]) == []
+    assert running.seeds_as_override(None, "0,1", ["gate.lower=0.4"]) == ["run.seeds=[0, 1]"]
+    assert running.seeds_as_override(None, None, ["seed=3"]) == []
+    assert running.seeds_as_override(3, None, []) == ["seed=3"]
     for text in ("", "a", "1,-2", "1,1", "1;2"):
         with pytest.raises(ConfigError):
             seeds_of(text)
     with pytest.raises(ConfigError, match="both --seeds and the key seed"):
-        running.seeds_as_override("0,1", ["seed = 3"])
+        running.seeds_as_override(None, "0,1", ["seed = 3"])
+    with pytest.raises(ConfigError, match="both --seed and --seeds"):
+        running.seeds_as_override(3, "0,1", [])
 
 
 def test_folders_of_a_set_share_what_stands_before_the_seed() -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from coevolve.commands.watch import newest_run, tunnel
+from coevolve.commands.watch import tunnel
 from coevolve.errors import RunError
 from coevolve.methods.config import CoevolutionConfig
+from coevolve.runs.existing import newest_run
 from coevolve.store.folder import RunFolder
 
 Cli = Callable[..., Any]
@@ -78,7 +79,7 @@ def test_without_a_run_it_takes_the_newest(tmp_path: Path) -> None:
 
 
 def test_without_any_run_it_says_what_to_do(cli: Cli, tmp_path: Path) -> None:
-    cli("watch", cwd=tmp_path).assert_clear("there is no run to watch", "coevolve watch RUN")
+    cli("watch", cwd=tmp_path).assert_clear("there is no run here", "coevolve run")
 
 
 def test_the_newest_run_is_looked_for_under_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

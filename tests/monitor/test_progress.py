@@ -200,3 +200,39 @@ def test_remaining_times_are_no_more_exact_than_they_deserve(seconds: float | No
 def test_facts_are_short() -> None:
     facts = {"reward": 0.6123, "tok/s": 14100.4, "calls": 1234, "kl": None, "stop": "eos"}
     assert facts_text(facts) == "reward 0.61  tok/s 14,100  calls 1,234  stop eos"
+
+
+def shown_line(width: int, done: int, facts: dict[str, object]) -> str:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+    clock = Clock()
+    progress = LiveProgress(console, clock)
+    progress.start("run", [Stage(1, "curriculum", 10, "curriculum")])
+    progress.phase(Stage(1, "curriculum", 10, "curriculum"))
+    clock.now = 60.0
+    progress.step(done, facts)
+    progress.close()
+    with console.capture() as capture:
+        console.print(progress._render())
+    return capture.get().rstrip("\n")
+
+
+def test_the_live_line_marks_done_and_left_with_different_glyphs() -> None:
+    assert "━━━━╌╌╌╌" in shown_line(100, 5, {})
+
+
+@pytest.mark.parametrize("width", [60, 80, 240])
+def test_the_live_line_leaves_out_what_has_no_room_and_cuts_nothing(width: int) -> None:
+    facts: dict[str, object] = {f"quantity {n}": 0.25 for n in range(8)}
+    line = shown_line(width, 5, facts)
+    assert len(line) < width
+    assert "…" not in line
+    assert line.count("quantity") == line.count("0.25")
+    assert (line.count("quantity") == 8) == (width == 240)
+
+
+def test_before_the_first_phase_the_live_line_says_what_is_going_on() -> None:
+    stream = io.StringIO()
+    progress = LiveProgress(Console(file=stream, force_terminal=True, width=80, color_system=None), Clock())
+    progress.start("run", STAGES)
+    progress.close()
+    assert "starting workers" in stream.getvalue()

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 import coevolve
-from coevolve.commands.running import RUNS
 from coevolve.commands.sandbox_check import Findings, look
 from coevolve.config.loading import preset_names
 from coevolve.engine.planning.devices import Gpu, gpus, has_mps, why_no_gpu
@@ -22,6 +21,7 @@ from coevolve.errors import CoevolveError
 from coevolve.methods.registry import load_config
 from coevolve.runs import machine
 from coevolve.runs.estimate import Suitability, suitability
+from coevolve.runs.existing import RUNS
 from coevolve.runs.machine import Extra, Package
 from coevolve.runs.speed import with_time
 from coevolve.system import usable_cores

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from coevolve.api.running import shown
 from coevolve.commands import faults
 from coevolve.commands.compare import comparison_of, print_set
 from coevolve.commands.plan import (
@@ -24,14 +25,12 @@ from coevolve.commands.results import print_ending
 from coevolve.commands.supervising import tell_folder
 from coevolve.config import Config
 from coevolve.errors import ConfigError, RunError
-from coevolve.monitor.progress import progress_for
+from coevolve.runs.existing import RUNS, runs_below
 from coevolve.store import manifest, settings
 from coevolve.store.lock import is_held
 from coevolve.store.places import is_stub
 from coevolve.studies.seeds import Member, member_path, seeds_of, stem_of, waits_for_others
 from coevolve.system import usable_cores
-
-RUNS = Path("runs")
 
 
 def show_plan(config: Config, *, as_json: bool) -> None:
@@ -86,17 +85,21 @@ def refuse_oracle(config: Config, *, of_a_study: bool) -> None:
         )
 
 
-def seeds_as_override(seeds: str | None, overrides: Sequence[str]) -> list[str]:
-    """``--seeds 0,1,2`` as the key that it stands for.
+def seeds_as_override(seed: int | None, seeds: str | None, overrides: Sequence[str]) -> list[str]:
+    """``--seed 1`` and ``--seeds 0,1,2`` as the keys that they stand for.
 
     Raises:
         ConfigError: they are no seeds, or another seed is asked for as well.
     """
-    if seeds is None:
-        return []
-    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
-        raise ConfigError("both --seeds and the key seed are given", where="--seeds", fix="leave one of them out")
-    return [f"run.seeds={seeds_of(seeds)}"]
+    given = {"--seed": seed, "--seeds": seeds}
+    named = [name for name, value in given.items() if value is not None]
+    if named and any(override.partition("=")[0].strip() == "seed" for override in overrides):
+        named.append("the key seed")
+    if len(named) > 1:
+        raise ConfigError(f"both {named[0]} and {named[1]} are given", where=named[0], fix="leave one of them out")
+    if seed is not None:
+        return [f"seed={seed}"]
+    return [] if seeds is None else [f"run.seeds={seeds_of(seeds)}"]
 
 
 def start_run(config: Config, *, quiet: bool, as_json: bool, folder_to: int | None = None) -> None:
@@ -151,16 +154,16 @@ def unfinished_runs() -> list[Path]:
     A finished run of a set of seeds is among them while others of its set are not finished.
     """
     found = []
-    for path in RUNS.glob(f"*/{manifest.NAME}"):
+    for run in runs_below():
         try:
-            run, state = path.parent, manifest.read(path.parent)
+            state = manifest.read(run)
             if state.schema_ != manifest.SCHEMA or is_stub(run):
                 continue
             if state.status != "finished" or waits_for_others(run, state.config.get("run", {}), state.seed):
-                found.append((path.stat().st_mtime, run))
+                found.append(run)
         except RunError:
             continue  # a damaged run cannot go on; naming it says why
-    return [path for _, path in sorted(found, reverse=True)]
+    return found
 
 
 def _stem(config: Config) -> Path:
@@ -213,22 +216,16 @@ def _start(config: Config, *, quiet: bool, folder_to: int | None = None) -> Path
         if folder_to is not None:
             tell_folder(folder_to, run)
 
-    progress = progress_for(Console(), quiet=quiet)
-    try:
+    with shown(quiet=quiet) as progress:
         return driver.start(config, progress, began)
-    finally:
-        progress.close()
 
 
 def _resume(run: Path, *, quiet: bool) -> None:
     from coevolve.runs import driver
 
     faults.working_on(run)
-    progress = progress_for(Console(), quiet=quiet)
-    try:
+    with shown(quiet=quiet) as progress:
         driver.resume(run, progress)
-    finally:
-        progress.close()
 
 
 def _tell(run: Path, *, quiet: bool, as_json: bool) -> None:

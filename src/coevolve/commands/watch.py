@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from coevolve.commands.running import RUNS
-from coevolve.errors import RunError
-from coevolve.store import manifest
+from coevolve.config.keys import nearest
+from coevolve.runs.existing import newest_run, runs_below
 from coevolve.system import http_url, is_loopback
 
 if TYPE_CHECKING:
@@ -51,24 +50,13 @@ def watch(run: Path | None, *, host: str, port: int, open_browser: bool | None) 
             print("\nThe page has ended; the run was never touched.")
 
 
-def newest_run() -> Path:
-    """The run under ``runs/`` that was written to last, finished or not.
-
-    Raises:
-        RunError: there is none.
-    """
-    found = [(file.stat().st_mtime, file.parent) for file in RUNS.glob(f"*/{manifest.NAME}")]
-    if not found:
-        raise RunError(
-            "there is no run to watch",
-            where=str(RUNS),
-            fix="name one, also one that is yet to begin: coevolve watch RUN",
-        )
-    return max(found)[1]
-
-
 def _announce(console: Console, path: Path, server: WatchServer) -> None:
     lines = [f"watching {path}   {server.url}"]
+    if not path.exists():
+        guess = nearest(str(path), [str(run) for run in runs_below()])
+        lines += [
+            f"there is no {path} yet{f' (did you mean {guess}?)' if guess else ''}: its page comes when it begins"
+        ]
     if is_loopback(server.host):
         lines += [f"from another machine: {tunnel(server.host, server.server_port)}   then open {server.url} there"]
     else:

@@ -1,7 +1,7 @@
 """What a person sees while a run goes on: live on a terminal, complete lines in a pipe, or nothing.
 
 The driver speaks, these classes show. Every finished phase leaves one line; the bar below it is redrawn in
-place and disappears. Nothing here starts a thread, because rollout processes are forked from this one.
+place, every second by a thread of its own while nothing happens, and disappears.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from coevolve.monitor.forecast import Clock, Forecast, Stage
 
 REDRAW_S = 0.1
 BAR_CELLS = 8
+TICKS_PER_S = 1  # of the live line, whatever the run is busy with
+DONE, LEFT = "━", "╌"
 HEARTBEAT_S = 30.0
 _NONE = Stage(0, "")  # before the first phase
 
@@ -113,16 +115,18 @@ class LiveProgress:
         self._stage, self._done = _NONE, 0
         self._facts: Mapping[str, object] = {}
         self._drawn = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._began = clock()
+        self._between = True  # no phase is in progress
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=TICKS_PER_S, transient=True)
 
     def start(self, title: str, stages: Sequence[Stage]) -> None:
         self._headings = _Headings(stages)
         self._forecast = Forecast(stages, self._clock)
         self._keep(Text(title, style="bold"))
-        self._live.start()
+        self._live.start(refresh=True)
 
     def phase(self, stage: Stage) -> None:
-        self._stage, self._done, self._facts = stage, 0, {}
+        self._stage, self._done, self._facts, self._between = stage, 0, {}, False
         self._forecast.begin(stage.key)
         heading = self._headings.before(stage.iteration)
         if heading:
@@ -136,10 +140,11 @@ class LiveProgress:
             self._draw()
 
     def end_phase(self, line: str) -> None:
+        self._began = self._clock()
         kept = Text(f"   {self._stage.title:<12} ", style="cyan")
         kept.append(line, style="default")
         kept.append(f"  ({duration(self._forecast.phase_s)})", style="dim")
-        self._live.update(Text(""), refresh=True)
+        self._between = True
         self._keep(kept)
 
     def note(self, text: str) -> None:
@@ -152,14 +157,26 @@ class LiveProgress:
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def _draw(self) -> None:
+        self._live.refresh()
+        self._drawn = self._clock()
+
+    def _render(self) -> Text:
+        """The line as it is at this moment; facts for which there is no room are left out, none is cut."""
+        if self._between:
+            what = "starting workers" if self._stage is _NONE else "saving"
+            return Text(f"   {what}  {duration(self._clock() - self._began)}", style="dim", no_wrap=True)
         filled = BAR_CELLS * min(self._done, self._stage.steps) // max(self._stage.steps, 1)
         line = Text(_label(self._stage, self._done), style="cyan", no_wrap=True, overflow="ellipsis")
-        line.append("  " + "━" * filled).append("━" * (BAR_CELLS - filled), style="dim")
+        line.append("  " + DONE * filled).append(LEFT * (BAR_CELLS - filled), style="dim")
         left = time_left(self._forecast.remaining_s())
-        line.append(f"  {duration(self._forecast.phase_s)}{left and ' · ' + left}", style="dim")
-        line.append(f"  {facts_text(self._facts)}", style="default")
-        self._live.update(line, refresh=True)
-        self._drawn = self._clock()
+        for part in (duration(self._forecast.phase_s), left and f"· {left}"):
+            if part and line.cell_len + len(part) + 2 < self._console.width:
+                line.append(f"  {part}", style="dim")
+        for name, value in self._facts.items():
+            fact = facts_text({name: value})
+            if line.cell_len + len(fact) + 2 < self._console.width:
+                line.append(f"  {fact}" if fact else "", style="default")
+        return line
 
 
 class _Headings:

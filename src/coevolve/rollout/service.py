@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from dataclasses import fields, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 
 from coevolve.config import EngineSection
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
@@ -164,7 +166,7 @@ class _Remote:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, settings, model_path), daemon=True)
-        with interrupts_held():
+        with interrupts_held(), main_hidden():
             self._process.start()
         theirs.close()
         self._layers: dict[str, str] | None = None
@@ -254,6 +256,20 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def main_hidden() -> Iterator[None]:
+    """Processes that the block starts do not run the program anew that starts them, as spawned ones do.
+
+    They need nothing of it, and a script that starts a run would start another one in every worker.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _serve(pipe: Connection, settings: RolloutSettings, model_path: Path) -> None:

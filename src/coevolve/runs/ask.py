@@ -33,15 +33,18 @@ def _fits(question: str) -> bool:
     return len(question) <= _LONGEST and question.isprintable()
 
 
-def solve(path: Path, question: str) -> Trajectory:
-    """The greedy answer of the newest executor of a run; of the base model, where the run trains no executor.
+def solve(path: Path, question: str, iteration: int | None = None) -> Trajectory:
+    """The greedy answer of an executor of a run; of the base model, where the run trains no executor.
+
+    Args:
+        iteration: 0 for the base model; None for the newest executor.
 
     Raises:
         ConfigError: the model cannot read the question.
         RunError: the run has no trained executor yet.
         CoevolveError: the run, the model or the sandbox cannot be used.
     """
-    answerer = of_run(path, overrides=["engine.workers=1"])
+    answerer = of_run(path, iteration, overrides=["engine.workers=1"])
     task = Task("asked", (question,), "asked", Origin(answerer.config.method, PROPOSER, answerer.iteration or 0))
     Readability(answerer).require(task)
     rollouts = answerer.open_rollouts()

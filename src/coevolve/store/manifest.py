@@ -21,7 +21,8 @@ from coevolve.store import atomic
 
 NAME = "manifest.json"
 COPY = "manifest.copy.json"
-METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"  # the two logs
+METRICS: str = "metrics.jsonl"
+TIMINGS: str = "timings.jsonl"  # the two logs
 SCHEMA = 3  # what is written
 READABLE = (2, SCHEMA)
 
