@@ -10,16 +10,14 @@ from importlib import import_module as _import_module
 
 __version__ = "0.2.0"
 
-_PLACES = {
-    "run": "running",
-    "load": "stored",
-    "Run": "stored",
-    "Rows": "rows",
-    "evaluate": "evaluating",
-    "grade": "answers",
-    "Grade": "answers",
-    "Sandbox": "answers",
+_OFFERED = {  # by module of coevolve.api
+    "running": ("run",),
+    "stored": ("load", "Run"),
+    "rows": ("Rows",),
+    "evaluating": ("evaluate",),
+    "answers": ("grade", "Grade", "Sandbox"),
 }
+_PLACES = {name: module for module, names in _OFFERED.items() for name in names}
 __all__ = ["__version__", *_PLACES]
 
 

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import coevolve
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow  # two workers that load torch: half a minute of CPU
 def test_the_cells_of_the_notebook_run_one_after_the_other(tmp_path: Path) -> None:
     cells = json.loads((ROOT / "examples/first-steps.ipynb").read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
