@@ -103,8 +103,11 @@ def _check_address(url: str, key: str) -> None:
         port_is_possible = parts.port is None or parts.port > 0
     except ValueError:  # of the port
         port_is_possible = False
-    if "@" in url:
-        raise ValueError(f"the address in {key} holds a user or password: it would be kept in the run folder")
+    if "@" in url:  # a message that named the key would be told with its value
+        section = key.partition(".")[0]
+        raise ValueError(
+            f"the address of section {section} holds a user or password: it would be kept in the run folder"
+        )
     if (
         not port_is_possible
         or parts.scheme not in ("http", "https")

@@ -182,7 +182,15 @@ def test_impossible_combinations_are_errors_of_the_configuration(overrides: list
         load_config("nano", overrides=overrides)
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["sandbox.backend=remote", "sandbox.url=http://me:hunter2@h:1"],
+        ["sandbox.backend=remote", "sandbox.url=[http://h:1, http://me:hunter2@h:2]"],
+        ["engine.backend=tinker", "lora.enabled=true", "lora.alpha=32", "tinker.url=http://me:hunter2@h:1"],
+    ],
+)
+def test_a_password_in_the_address_is_refused_and_not_repeated(keys: list[str]) -> None:
     with pytest.raises(ConfigError, match="password") as caught:
-        load_config("nano", overrides=["sandbox.backend=remote", "sandbox.url=http://me:hunter2@h:1"])
+        load_config("nano", overrides=keys)
     assert "hunter2" not in str(caught.value)
