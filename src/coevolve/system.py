@@ -1,10 +1,14 @@
-"""This machine: cores that a process may use, the cache folder, and the network addresses that a server listens on."""
+"""This machine: cores that a process may use, the cache folder, network addresses, and signals of other processes."""
 
 from __future__ import annotations
 
 import errno
 import ipaddress
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 
@@ -50,3 +54,18 @@ def cache_folder(part: str) -> Path:
     """A folder below ``XDG_CACHE_HOME`` (``~/.cache`` without it); it need not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "coevolve" / part
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Signals that stop a run reach this process after the block, and the processes that the block starts never.
+
+    They finish what they are at: the main process alone decides when a run stops, and their pipe ends with it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()  # it ignores the other two, and its start would lift their block
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

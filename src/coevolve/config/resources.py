@@ -91,8 +91,16 @@ class EngineSection(Section):
     sampler: Literal["local", "vllm"] = Field(
         "local", description="what decodes: our own sampler, or vLLM in this process (pip install 'coevolve[vllm]')"
     )
+    backend: Literal["local", "fsdp", "tinker"] = Field(
+        "local",
+        description="what trains: this process, or fsdp, as many processes as engine.gpus on this machine, each with "
+        "a part of the weights; tinker, a server, is not in this build",
+    )
     gpus: int = Field(
-        1, ge=1, description="GPUs that share a run; more than one can be planned (--dry-run), but not yet run"
+        1,
+        ge=1,
+        description="GPUs that train together, with engine.backend=fsdp; on the CPU so many processes; "
+        "written --gpus N",
     )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(
