@@ -117,10 +117,13 @@ class Trainers:
             EngineError: the folder holds no optimiser state, or the model is of a kind that cannot be trained.
             ModelError: a folder cannot be used.
         """
-        asked = Opening(
-            self._settings, self._base, folder, section, drawn, resume, reference, self._micro_batch_tokens
-        )
+        asked = Opening(self._settings, self._base, folder, section, drawn, resume, reference, self._micro_batch_tokens)
         return self._open(asked)
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Ids of the processes that train beside this one."""
+        return self._fsdp.processes if self._fsdp is not None else ()
 
     def close(self) -> None:
         """End what was started for training beside this process; the trainers are of no use then."""

@@ -264,7 +264,8 @@ def _work(
                 _run_phase(folder, phase, own, recorder, progress, clock, last=phase is ends[phase.iteration])
             trackers.notice()
             stop.check()
-        folder.set_status("finished", **_taken(folder, memory.bytes(rollouts.processes), progress))
+        processes = (*rollouts.processes, *trainers.processes)
+        folder.set_status("finished", **_taken(folder, memory.bytes(processes), progress))
 
 
 def _taken(folder: RunFolder, memory: int | None, progress: Progress) -> dict[str, object]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from coevolve.config import EngineSection
+from coevolve.engine.base import Opening, Snapshot
 from coevolve.engine.fsdp.group import TIMEOUT_S, Group
 from coevolve.engine.fsdp.servant import Call, Method
-from coevolve.engine.base import Opening, Snapshot
 from coevolve.types import Ban, Batch, Floats, TrainRow, TrainStats
 
 

@@ -1,7 +1,7 @@
 """The optimiser's state on the disk, a part by each process, as torch's distributed checkpoints: any number reads it.
 
-torch writes what the parts are as a pickle. Here it may name the classes of such a description and nothing else, so that
-a run folder from elsewhere can no more run code than with one process.
+torch writes what the parts are as a pickle. Here it may name what such a description is made of and
+nothing else, so that a run folder from elsewhere can run no code.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from coevolve.errors import EngineError
 
 FOLDER = "optimizer"  # in that of the weights
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_HARMLESS = {
-    "torch.distributed.checkpoint.metadata",
-    "torch.distributed.checkpoint.filesystem",
-    "torch.distributed.checkpoint._extension",
-    "torch.serialization",
+_PARTS = "torch.distributed.checkpoint"
+_DESCRIPTION = ("Metadata", "TensorStorageMetadata", "TensorProperties", "ChunkStorageMetadata", "MetadataIndex")
+_NAMES = {
+    *((f"{_PARTS}.metadata", name) for name in (*_DESCRIPTION, "StorageMeta", "_MEM_FORMAT_ENCODING")),
+    (f"{_PARTS}.filesystem", "_StorageInfo"),
+    ("torch.serialization", "_get_layout"),
+    ("torch", "Size"),
+    ("pathlib", "PosixPath"),
 }
-_NAMES = {("torch", "Size"), ("torch", "device"), ("pathlib", "PosixPath"), ("collections", "OrderedDict")}
 
 
 def save_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], folder: Path) -> None:
@@ -43,7 +48,7 @@ def save_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.P
         if parameter in optimizer.state
         for key in (*_MOMENTS, "step")
     }
-    dcp.save(state, storage_writer=dcp.FileSystemWriter(folder / FOLDER, sync_files=False))
+    save(state, storage_writer=FileSystemWriter(folder / FOLDER, sync_files=False))
 
 
 def load_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], folder: Path) -> None:
@@ -71,8 +76,8 @@ def load_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.P
     flat = {f"{name}.{key}": value for name, own in state.items() for key, value in own.items()}
     if flat:
         try:
-            dcp.load(flat, storage_reader=reader)
-        except dcp.api.CheckpointException as error:
+            load(flat, storage_reader=reader)
+        except CheckpointException as error:
             raise EngineError(f"The optimiser state cannot be read: {error}", where=str(place)) from error
     for name, parameter in parameters.items():
         optimizer.state.pop(parameter, None)
@@ -80,7 +85,7 @@ def load_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.P
             optimizer.state[parameter] = state[name]
 
 
-class _Reader(dcp.FileSystemReader):
+class _Reader(FileSystemReader):
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         """The description of the parts.
 
@@ -101,9 +106,8 @@ class _Reader(dcp.FileSystemReader):
 
 class _Description(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if module in _HARMLESS or (module, name) in _NAMES else None
-        if module == "torch" and isinstance(kind := getattr(torch, name, None), torch.dtype):
-            return kind
-        if not isinstance(found, type):
+        if (module, name) not in _NAMES and not (
+            module == "torch" and isinstance(getattr(torch, name, 0), torch.dtype)
+        ):
             raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return found
+        return super().find_class(module, name)

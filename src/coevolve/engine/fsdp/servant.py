@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -56,13 +57,13 @@ def join(seat: Seat) -> None:
     import torch.distributed as dist
 
     # Before the clock of the group runs: imports take long on a busy machine.
-    from transformers import AutoModelForCausalLM
+    for name in ("coevolve.engine.fsdp.trainer", "transformers.models.auto.modeling_auto"):
+        import_module(name)
 
-    import coevolve.engine.fsdp.trainer
     from coevolve.engine.local.runtime import use_threads
 
     use_threads(seat.threads)
-    store = dist.FileStore(seat.store, seat.size)
+    store = dist.FileStore(seat.store, seat.size)  # type: ignore[attr-defined]
     store.set_timeout(timedelta(seconds=START_S))
     if seat.device == "cuda":
         torch.cuda.set_device(seat.rank)

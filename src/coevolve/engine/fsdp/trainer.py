@@ -138,7 +138,9 @@ class DividedTrainer(LocalTrainer):
 
 def added(parts: Sequence[TrainStats]) -> TrainStats:
     """The statistics of all micro-batches from those of each process: sums, and the largest gap."""
-    total = TrainStats(clipped_by_bin=[0] * len(parts[0].clipped_by_bin), tokens_by_bin=[0] * len(parts[0].tokens_by_bin))
+    total = TrainStats(
+        clipped_by_bin=[0] * len(parts[0].clipped_by_bin), tokens_by_bin=[0] * len(parts[0].tokens_by_bin)
+    )
     for one in parts:
         for name in (field.name for field in fields(TrainStats)):
             before, value = getattr(total, name), getattr(one, name)
