@@ -77,6 +77,12 @@ def run(
             help="A run per seed, one after the other, in runs/NAME-s<seed>; the same command takes them up again.",
         ),
     ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Train on N GPUs (engine.gpus); with more than one, engine.backend=fsdp."
+        ),
+    ] = None,
     oracle: Annotated[bool, typer.Option("--oracle", hidden=True)] = False,  # given by studies
     max_restarts: MaxRestarts = 0,
     folder_to: FolderTo = None,
@@ -87,7 +93,8 @@ def run(
     from coevolve.commands import running
     from coevolve.methods.registry import load_config
 
-    asked = [*(overrides or []), *running.seeds_as_override(seed, seeds, overrides or [])]
+    asked = [*running.gpus_as_overrides(gpus), *(overrides or [])]
+    asked += running.seeds_as_override(seed, seeds, overrides or [])
     resolved = load_config(preset, config, asked, method=method)
     running.refuse_oracle(resolved, of_a_study=oracle)
     if dry_run:

@@ -1,10 +1,14 @@
-"""This machine: cores that a process may use, the cache folder, and the network addresses that a server listens on."""
+"""This machine: cores that a process may use, the cache folder, network addresses, and signals of other processes."""
 
 from __future__ import annotations
 
 import errno
 import ipaddress
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 
@@ -56,3 +60,18 @@ def let_waiting_threads_sleep() -> None:
     """Have waiting threads of torch and tokenizers leave the cores to workers; read when these are imported."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Signals that stop a run reach this process after the block, and the processes that the block starts never.
+
+    They finish what they are at: the main process alone decides when a run stops, and their pipe ends with it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()  # it ignores the other two, and its start would lift their block
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from coevolve.config.acting import Distribution
-from coevolve.engine.base import Arrays
+from coevolve.engine.base import Arrays, Trainer
 from coevolve.engine.local.models import load_model
 from coevolve.engine.local.trainer import LocalTrainer
 from coevolve.types import Batch, TrainRow
 
 
-def weights_of(trainer: LocalTrainer) -> dict[str, np.ndarray]:
+def weights_of(trainer: Trainer) -> dict[str, np.ndarray]:
     """What a trainer hands to samplers."""
     source = trainer.snapshot("p", 0).source
     assert isinstance(source, Arrays)

@@ -102,6 +102,13 @@ def seeds_as_override(seed: int | None, seeds: str | None, overrides: Sequence[s
     return [] if seeds is None else [f"run.seeds={seeds_of(seeds)}"]
 
 
+def gpus_as_overrides(gpus: int | None) -> list[str]:
+    """``--gpus 8`` as the keys that it stands for; what ``--set`` says of them comes later and counts."""
+    if gpus is None:
+        return []
+    return [f"engine.gpus={gpus}", *(["engine.backend=fsdp"] if gpus > 1 else [])]
+
+
 def start_run(config: Config, *, quiet: bool, as_json: bool, folder_to: int | None = None) -> None:
     """A new run, from nothing to its report; with ``run.seeds`` all runs of the set that are not finished.
 

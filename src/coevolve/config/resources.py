@@ -96,7 +96,10 @@ class EngineSection(Section):
         "local", description="what decodes: our own sampler, or vLLM in this process (pip install 'coevolve[vllm]')"
     )
     gpus: int = Field(
-        1, ge=1, description="GPUs that share a run; more than one can be planned (--dry-run), but not yet run"
+        1,
+        ge=1,
+        description="GPUs that train together, with engine.backend=fsdp; on the CPU so many processes; "
+        "written --gpus N",
     )
     max_rows: int = Field(512, ge=1, description="sequences that one worker decodes at once")
     micro_batch_tokens: int = Field(

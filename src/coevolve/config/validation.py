@@ -18,6 +18,8 @@ def check_engine(engine: EngineSection, sampling: SamplingSection) -> None:
     """One process uses a GPU, and vLLM has bounds of its own."""
     if engine.device == "cuda" and engine.workers > 1:
         raise ValueError("engine.device cuda is used by one process, but engine.workers asks for more")
+    if engine.backend == "fsdp" and engine.optimizer == "adamw-8bit":
+        raise ValueError("engine.backend fsdp shares out moments of 32 bits: engine.optimizer is adamw")
     if engine.sampler != "vllm":
         return
     if engine.workers > 1:

@@ -9,6 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from coevolve.config import OptimizerSection
+from coevolve.config.acting import Distribution
+from coevolve.config.resources import EngineSettings
 from coevolve.errors import EngineError
 from coevolve.types import Ban, Batch, Floats, Ints, TrainRow, TrainStats
 
@@ -142,6 +145,20 @@ class Sampler(Protocol):
 
     def close(self) -> None:
         """End for good; sequences that are alive are given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is asked of a new trainer on the weights of a folder: a model, or with LoRA an adapter or the base model."""
+
+    settings: EngineSettings
+    base: Path  # of all agents
+    folder: Path  # the weights to begin with
+    section: OptimizerSection
+    drawn: Distribution  # what the tokens are drawn from that it is trained on
+    resume: bool  # take the optimiser's state from the folder too
+    reference: Path | None  # folder of the KL term's policy; None where there is no such term
+    micro_batch_tokens: int
 
 
 class Trainer(Protocol):

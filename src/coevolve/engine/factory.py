@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from coevolve.config import OptimizerSection
 from coevolve.config.acting import Distribution
 from coevolve.config.resources import EngineSettings
-from coevolve.engine.base import Sampler, Trainer
+from coevolve.engine.base import Opening, Sampler, Trainer
 from coevolve.engine.planning.devices import require_device
 from coevolve.errors import ConfigError
 
 if TYPE_CHECKING:
-    from coevolve.engine.local.trainer import LocalTrainer
+    from coevolve.engine.fsdp.leader import FsdpTrainers
 
 
 def require_engine(settings: EngineSettings) -> None:
@@ -27,18 +27,22 @@ def require_engine(settings: EngineSettings) -> None:
         ConfigError: there is no such device or more than one is asked for, or a package is missing or another version.
     """
     engine = settings.engine
-    if engine.gpus > 1:
+    if engine.backend == "local" and engine.gpus > 1:
         raise ConfigError(
-            f"this run is laid out for {engine.gpus} GPUs, and this version of coevolve runs on one",
+            f"this run is laid out for {engine.gpus} GPUs, and engine.backend=local trains on one",
             where=f"engine.gpus={engine.gpus}",
-            fix="--dry-run shows its plan; on one GPU: --preset qwen3-4b-1gpu, or engine.gpus=1 with smaller numbers",
+            fix="engine.backend=fsdp; on one GPU: --preset qwen3-4b-1gpu, or engine.gpus=1 with smaller numbers",
         )
     if engine.backend == "tinker":
         from coevolve.engine.tinker.connection import require_tinker
 
         require_tinker()
         return  # models live on the server
-    require_device(engine.device)
+    require_device(engine.device, engine.gpus)
+    if engine.backend == "fsdp":
+        from coevolve.engine.fsdp.group import require_fsdp
+
+        require_fsdp()
     if engine.sampler == "vllm":
         from coevolve.engine.vllm.launch import require_vllm
 
@@ -101,6 +105,10 @@ class Trainers:
         use_threads(settings.engine.threads)
         self._settings, self._base, self._note = settings, base, note
         self._micro_batch_tokens = settings.engine.micro_batch_tokens
+        self._fsdp: FsdpTrainers | None = None
+        self._open = {"local": self._open_local, "fsdp": self._open_fsdp, "tinker": self._open_remote}[
+            settings.engine.backend
+        ]
 
     def open_trainer(
         self, folder: Path, section: OptimizerSection, drawn: Distribution, *, resume: bool, reference: Path | None
@@ -119,50 +127,43 @@ class Trainers:
             EngineError: the folder holds no optimiser state, or the model is of a kind that cannot be trained.
             ModelError: a folder cannot be used.
         """
+        asked = Opening(self._settings, self._base, folder, section, drawn, resume, reference, self._micro_batch_tokens)
+        return self._open(asked)
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Ids of the processes that train beside this one."""
+        return self._fsdp.processes if self._fsdp is not None else ()
+
+    def close(self) -> None:
+        """End what was started for training beside this process; the trainers are of no use then."""
+        if self._fsdp is not None:
+            self._fsdp.close()
+
+    def _open_local(self, asked: Opening) -> Trainer:
+        from coevolve.engine.local.opening import opened
         from coevolve.engine.local.runtime import return_free_memory
+        from coevolve.engine.local.trainer import LocalTrainer
 
         return_free_memory()
-        if self._settings.engine.backend == "tinker":
-            return self._open_remote(folder, section, resume=resume, reference=reference)
-        trainer = self._open(folder, section, drawn)
-        if resume:
-            trainer.load_optimizer(folder)
-        if reference is not None:
-            trainer.set_reference(None if reference == folder else reference)
-        return trainer
+        return opened(LocalTrainer, asked, self._halved)
 
-    def _open_remote(self, folder: Path, section: OptimizerSection, *, resume: bool, reference: Path | None) -> Trainer:
+    def _open_fsdp(self, asked: Opening) -> Trainer:
+        from coevolve.engine.fsdp.leader import FsdpTrainers
+
+        if self._fsdp is None:
+            self._fsdp = FsdpTrainers(asked.settings.engine)
+        return self._fsdp.open_trainer(asked)
+
+    def _open_remote(self, asked: Opening) -> Trainer:
         from coevolve.engine.tinker.connection import connect
         from coevolve.engine.tinker.trainer import TinkerTrainer
 
-        begin = None if folder == self._base else folder
-        trainer = TinkerTrainer(connect(self._settings, self._base), section, begin, optimizer=resume)
-        if reference is not None:
-            trainer.set_reference(None if reference == self._base else reference)
-        return trainer
-
-    def _open(self, folder: Path, section: OptimizerSection, drawn: Distribution) -> LocalTrainer:
-        from coevolve.engine.local.trainer import LocalTrainer
-
-        engine, lora = self._settings.engine, self._settings.lora
-        trainer = LocalTrainer(
-            self._base if lora.enabled else folder,
-            dtype=self._settings.model.dtype,
-            device=engine.device,
-            drawn=drawn,
-            betas=(section.beta1, section.beta2),
-            weight_decay=section.weight_decay,
-            max_grad_norm=section.max_grad_norm,
-            micro_batch_tokens=self._micro_batch_tokens,
-            autocast=engine.autocast,
-            optimizer=engine.optimizer,
-            checkpointing=engine.checkpointing,
-            lora=lora if lora.enabled else None,
-            seed=self._settings.seed,
-            on_halved=self._halved,
-        )
-        if lora.enabled and folder != self._base:
-            trainer.load(folder, optimizer=False)
+        begin = None if asked.folder == self._base else asked.folder
+        connection = connect(asked.settings, self._base)
+        trainer = TinkerTrainer(connection, asked.section, begin, optimizer=asked.resume)
+        if asked.reference is not None:
+            trainer.set_reference(None if asked.reference == self._base else asked.reference)
         return trainer
 
     def _halved(self, tokens: int) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +17,7 @@ from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
 from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Snapshot
 from coevolve.rollout.weights import Identity, identity
 from coevolve.rollout.worker import Assignment, Played, RolloutWorker, crossing, split
-from coevolve.system import usable_cores
+from coevolve.system import interrupts_held, usable_cores
 from coevolve.types import Trajectory
 
 _PATIENCE_S = 5.0  # for workers that are asked to end; after it they are killed
@@ -241,21 +239,6 @@ def _played(outcome: _Answer) -> Played:
         raise outcome
     assert isinstance(outcome, tuple)
     return outcome
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Signals that stop a run reach this process after the block, and the processes that the block starts never.
-
-    They finish what they are at: the main process alone decides when a run stops, and their pipe ends with it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    try:
-        resource_tracker.ensure_running()  # it ignores the other two, and its start would lift their block
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

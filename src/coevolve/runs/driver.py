@@ -210,6 +210,7 @@ def _work(
     with (
         tracking(folder.path, config.track, progress.note) as trackers,
         open_teacher(config.teaching, config.world, folder.path / "teacher") as teacher,
+        closing(Trainers(config.engine_settings, parts.base, progress.note)) as trainers,
     ):
         note = world_named(config.world).note
         if note and config.model.path is None:
@@ -231,7 +232,6 @@ def _work(
         labeller = TrueLabels(parts.meter, config.world) if config.oracle else None
         recorder = Recorder(folder, parts.meter, parts.judge, labeller, kept_files(folder.records))
         checkpoints = RunCheckpoints(folder.records, parts.base)
-        open_trainer = Trainers(config.engine_settings, parts.base, progress.note).open_trainer
         spent = Spent()
         clock = PhaseClock(folder, rollouts, spent)
         memory = PeakMemory(os.getpid())
@@ -247,7 +247,7 @@ def _work(
             parts.world,
             rollouts,
             checkpoints,
-            open_trainer,
+            trainers.open_trainer,
             folder,
             recorder,
             progress,
@@ -264,7 +264,8 @@ def _work(
                 _run_phase(folder, phase, own, recorder, progress, clock, last=phase is ends[phase.iteration])
             trackers.notice()
             stop.check()
-        folder.set_status("finished", **_taken(folder, memory.bytes(rollouts.processes), progress))
+        processes = (*rollouts.processes, *trainers.processes)
+        folder.set_status("finished", **_taken(folder, memory.bytes(processes), progress))
 
 
 def _taken(folder: RunFolder, memory: int | None, progress: Progress) -> dict[str, object]:

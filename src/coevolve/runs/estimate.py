@@ -119,8 +119,6 @@ def suitability(name: str, gpu: Gpu | None, memory: int, disk: int) -> Suitabili
     fetched, stored = asked.fetched, asked.fetched + asked.stored
     needs = f"{device}, {_gigabytes(fit.memory.peak)}" if fit else device
     needs += f"; {_gigabytes(fetched)} to download" if fetched else ""
-    if config.engine.gpus > 1:
-        return Suitability(name, needs, "this version runs on one GPU")
     if on_gpu and gpu is None:
         return Suitability(name, needs, "no GPU")
     return Suitability(name, needs, _obstacle(config.engine_settings, fit, memory, disk, stored))

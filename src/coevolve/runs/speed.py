@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,14 +90,13 @@ def _sampling(settings: EngineSettings, base: Path, shared: Ints, rows: int, siz
 
 def _training(settings: EngineSettings, base: Path, tokens: Ints) -> float:
     """Tokens per second of a forward and a backward pass."""
-    trainer = Trainers(settings, base, lambda text: None).open_trainer(
-        base, TrainingSection(), Distribution(), resume=False, reference=None
-    )
     zeros = np.zeros(len(tokens), np.float32)
     weight = np.where(np.arange(len(tokens)) > 0, 1 / len(tokens), 0).astype(np.float32)
     row = TrainRow(tokens, zeros - 8, zeros + 1, zeros + 0.2, zeros + 0.2, weight, zeros - 8)
-    began = time.process_time()
-    trainer.forward_backward(Batch((row,)))
+    with closing(Trainers(settings, base, lambda text: None)) as trainers:
+        trainer = trainers.open_trainer(base, TrainingSection(), Distribution(), resume=False, reference=None)
+        began = time.process_time()
+        trainer.forward_backward(Batch((row,)))
     return len(tokens) / max(time.process_time() - began, 1e-9)
 
 

@@ -13,8 +13,8 @@ from queue import SimpleQueue
 from coevolve.engine.base import MemoryShortage, Snapshot
 from coevolve.errors import CoevolveError
 from coevolve.rollout.base import Episode, RolloutSettings
-from coevolve.rollout.service import interrupts_held
 from coevolve.rollout.worker import RolloutWorker, crossing
+from coevolve.system import interrupts_held
 from coevolve.types import Trajectory
 
 _REMEMBERED = 2048  # episodes after which the encodings of their texts are forgotten

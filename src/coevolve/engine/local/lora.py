@@ -46,7 +46,7 @@ class Adapter:
     adapter = True
 
     def __init__(self, model_path: Path, lora: LoraSection, *, seed: int, dtype: str, device: str) -> None:
-        self._path, self._lora = model_path, lora
+        self._path, self.lora = model_path, lora
         self._base = shared_base(model_path, dtype=dtype, device=device)  # held for as long as its parameters are used
         self.model = tree_of(self._base)
         self.parameters = add_adapter(self.model, lora, seed=seed, dtype=torch.float32)
@@ -66,7 +66,7 @@ class Adapter:
 
     def save(self, folder: Path) -> None:
         """Write the two files of an adapter."""
-        write_adapter(folder, self.parameters, self._lora, base=str(self._path))
+        write_adapter(folder, self.parameters, self.lora, base=str(self._path))
 
     def set_reference(self, folder: Path | None = None) -> None:
         """Make the present matrices the reference, or those of another adapter's folder, or the base model itself.

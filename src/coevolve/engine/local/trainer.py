@@ -128,13 +128,15 @@ class LocalTrainer:
         self.micro_batch_tokens, self._on_halved = micro_batch_tokens, on_halved
         self._halvings = 0  # since the last statistics
         self._kind: Kind = optimizer
-        parameters = self._trained.parameters.values()
-        self._optimizer = new_optimizer(optimizer, parameters, betas=betas, weight_decay=weight_decay)
         with self._precision():
             prepare(self.model, self._device)
-            self._least = least_shared(self.model)
         if checkpointing:
             checkpoint_layers(self.model)
+        self._trained = self._divided(self._trained)
+        with self._precision():
+            self._least = least_shared(self.model)
+        parameters = self._trained.parameters.values()
+        self._optimizer = new_optimizer(optimizer, parameters, betas=betas, weight_decay=weight_decay)
 
     def forward_backward(self, batch: Batch) -> TrainStats:
         """Accumulate the gradient of sum(weight * (loss + kl * KL term)) over the batch.
@@ -190,7 +192,7 @@ class LocalTrainer:
         A norm that is not finite or is above ``limit`` leaves weights and optimiser as they are, to the last bit.
         """
         parameters = [p for p in self._trained.parameters.values() if p.grad is not None]
-        norm = float(nn.utils.clip_grad_norm_(parameters, self._max_grad_norm)) if parameters else 0.0
+        norm = self._clip(parameters) if parameters else 0.0
         if math.isfinite(norm) and norm <= limit:
             for group in self._optimizer.param_groups:
                 group["lr"] = lr
@@ -254,11 +256,9 @@ class LocalTrainer:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._trained.save(folder)
-        for name in TOKENIZER_FILES:
-            if (self.model_path / name).is_file() and self.model_path.resolve() != folder.resolve():
-                shutil.copyfile(self.model_path / name, folder / name)
+        self._save_tokenizer(folder)
         if optimizer:
-            save_optimizer(self._optimizer, self._kind, folder / OPTIMIZER_FILE)
+            self._save_optimizer(folder)
 
     def load(self, folder: Path, *, optimizer: bool) -> None:
         """Go on exactly where ``save`` was called; the reference stays as it is.
@@ -281,6 +281,26 @@ class LocalTrainer:
             EngineError: the folder holds no optimiser state, or that of another model or optimiser.
         """
         load_optimizer(self._optimizer, self._kind, folder / OPTIMIZER_FILE, self._device)
+
+    def _save_tokenizer(self, folder: Path) -> None:
+        for name in TOKENIZER_FILES:
+            if (self.model_path / name).is_file() and self.model_path.resolve() != folder.resolve():
+                shutil.copyfile(self.model_path / name, folder / name)
+
+    def _save_optimizer(self, folder: Path) -> None:
+        save_optimizer(self._optimizer, self._kind, folder / OPTIMIZER_FILE)
+
+    def _divided(self, trained: Trained) -> Trained:
+        """What becomes of a model that is ready, before its optimiser is made: here it stays in one piece."""
+        return trained
+
+    def _clip(self, parameters: Sequence[nn.Parameter]) -> float:
+        """Scale the gradients down to the largest norm that is allowed; returns the norm that they had."""
+        return float(nn.utils.clip_grad_norm_(parameters, self._max_grad_norm))
+
+    def _hidden(self, model: nn.Module, micro: MicroBatch) -> Tensor:
+        """Last hidden states [U, H] of the tokens whose logits are needed."""
+        return hidden_states(model, micro, self._device)
 
     def _attempt(self, batch: Batch, scored: Sequence[Index]) -> TrainStats | None:
         """The gradient of a batch, added to what there is; None, and no gradient, where memory ran out."""
@@ -349,7 +369,7 @@ class LocalTrainer:
 
         Where tokens are left out, the target is not, so that each needs logits of its own.
         """
-        states = hidden_states(model, micro, self._device)
+        states = self._hidden(model, micro)
         if not self._drawn.truncated:
             return states, micro.owner
         return F.embedding(to_device(micro.owner, self._device), states), np.arange(len(micro.owner))

@@ -81,8 +81,8 @@ def trained_part(lora: LoraSection) -> TrainedPart:
 def memory_plan(shape: ModelShape, load: Workload, *, workers: int = 1, capacity: int | None = None) -> MemoryPlan:
     """All parts of the memory of one device. On CPU these are all processes, what they have beside tensors included.
 
-    Several GPUs (``engine.gpus``) are taken to share weights, gradients and moments of what is trained, as FSDP2 does,
-    and to hold a sampler and a cache each.
+    Several GPUs (``engine.gpus``) share weights, gradients and moments of what is trained; the first of them has the
+    sampler and its cache. On a CPU so many processes have the whole model for a moment when a trainer is opened.
 
     Args:
         workers: rollout processes with a sampler each; one shares the main process, and with LoRA its base model.
@@ -93,7 +93,7 @@ def memory_plan(shape: ModelShape, load: Workload, *, workers: int = 1, capacity
     parts = [*_models(shape, load, 0 if with_vllm else workers), *_training(shape, load)]
     parts += _vllm(shape, load, capacity) if with_vllm else _sampling(shape, load, workers)
     if engine.device == "cpu":
-        parts.append(Part("Python and libraries", memory.beside_bytes(shape, workers), "always"))
+        parts.append(Part("Python and libraries", memory.beside_bytes(shape, workers + engine.gpus - 1), "always"))
     if engine.device == "cuda":
         plan = MemoryPlan(tuple(parts))
         parts.append(Part("CUDA itself", memory.CONTEXT, "always"))
@@ -107,23 +107,24 @@ def _models(shape: ModelShape, load: Workload, workers: int) -> list[Part]:
     count = memory.trained_numbers(shape, load.trained)
     base, own = shape.parameters * load.weight_bytes, shape.parameters * load.precision.weights
     pair = memory.optimizer_bytes(count, FP32, eight_bit=engine.optimizer == "adamw-8bit")
-    moments = Part("optimiser", pair // engine.gpus, "always")
+    shared = engine.gpus if engine.device == "cuda" else 1  # on a CPU the parts of all processes are counted
+    moments = Part("optimiser", pair // shared, "always")
     if not load.trained.everything:
         merges = engine.device == "cpu" and load.weight_bytes == FP32  # engine.local.lora.MergedAdapter
         apart = workers if (workers > 1 or merges) and not load.mapped else 0
         copies = FP32 + FP32 * load.reference + load.weight_bytes * workers
         own = memory.merged_bytes(shape, FP32) if load.mapped else memory.copied_bytes(shape, FP32)
         return [
-            Part("base model", base * (1 + apart), "always"),
+            Part("base model", base * (1 + apart) + _divided_base(base, load), "always"),
             Part("samplers' weights", own * workers if merges else 0, "always"),
             Part("adapters", count * copies, "always"),
             moments,
         ]
     copied = memory.copied_bytes(shape, load.weight_bytes) if engine.device == "cpu" else 0
     return [
-        Part("trained model", own // engine.gpus, "always"),
+        Part("trained model", own * (engine.gpus // shared) // shared, "always"),
         Part("sampler's model", (base + copied) * workers, "always"),
-        Part("reference", own * load.reference // engine.gpus, "always"),
+        Part("reference", own * load.reference // shared, "always"),
         moments,
     ]
 
@@ -136,11 +137,33 @@ def _training(shape: ModelShape, load: Workload) -> list[Part]:
     check = engine.checkpointing
     new = shape.vocab * shape.hidden * FP32 if load.trained.everything else 0
     given = (shape, tokens, load.precision, load.trained)
+    shared, here = (engine.gpus, 1) if engine.device == "cuda" else (1, engine.gpus)
     return [
-        Part("gradients", count * FP32 // engine.gpus + new, "training"),
-        Part("activations", memory.activation_bytes(*given, checkpointing=check, padding=padding), "training"),
-        Part("logits or a layer", memory.passing_bytes(*given, checkpointing=check, padding=padding), "training"),
+        Part("gathered weights", _gathered(shape, load) * here, "training"),
+        Part("gradients", count * FP32 // shared + new * here, "training"),
+        Part("activations", memory.activation_bytes(*given, checkpointing=check, padding=padding) * here, "training"),
+        Part(
+            "logits or a layer", memory.passing_bytes(*given, checkpointing=check, padding=padding) * here, "training"
+        ),
     ]
+
+
+def _gathered(shape: ModelShape, load: Workload) -> int:
+    """What a process of several has whole: what is outside of the layers, two layers, and the gradients of one."""
+    if load.settings.engine.gpus == 1:
+        return 0
+    outside = shape.parameters - shape.layers * shape.layer_parameters
+    models = 1 + (load.reference if load.trained.everything else 0)
+    gradients = shape.layer_parameters * FP32 if load.trained.everything else 0
+    return (outside * models + 2 * shape.layer_parameters) * load.precision.weights + gradients
+
+
+def _divided_base(base: int, load: Workload) -> int:
+    """The trainer's own parts of a frozen base, beside the whole one of the sampler."""
+    engine = load.settings.engine
+    if engine.gpus == 1:
+        return 0
+    return base // engine.gpus if engine.device == "cuda" else base * (engine.gpus - 1)
 
 
 def _sampling(shape: ModelShape, load: Workload, workers: int) -> list[Part]:

@@ -51,17 +51,24 @@ def why_no_gpu() -> str:
     return f"torch was built for CUDA {torch.version.cuda}, but no driver or device answers (try nvidia-smi)"
 
 
-def require_device(name: str) -> None:
+def require_device(name: str, count: int = 1) -> None:
     """Refuse a device that is not there, before anything is loaded.
 
     Args:
         name: ``engine.device``.
+        count: how many of them, where they are GPUs: ``engine.gpus``.
 
     Raises:
-        ConfigError: it is ``cuda``, and torch finds no GPU.
+        ConfigError: it is ``cuda``, and torch finds no GPU or not enough of them.
     """
-    if name == "cuda" and not gpus():
+    if name != "cuda":
+        return
+    found = len(gpus())
+    if not found:
         raise ConfigError(why_no_gpu(), where="engine.device=cuda", fix="coevolve doctor says what there is")
+    if found < count:
+        fix = f"--gpus {found}; without GPUs: as many processes with engine.device=cpu"
+        raise ConfigError(f"the run asks for {count} GPUs, and torch finds {found}", where="engine.gpus", fix=fix)
 
 
 def has_mps() -> bool:
