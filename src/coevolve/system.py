@@ -6,10 +6,12 @@ import errno
 import ipaddress
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import ModuleType
 
 
 def is_loopback(host: str) -> bool:
@@ -75,3 +77,17 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def main_hidden() -> Iterator[None]:
+    """Processes that the block starts do not run the program anew that starts them, as spawned ones do.
+
+    They need nothing of it, and a script that starts a run would start another one in every worker.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import ModuleType
 
 from coevolve.config import EngineSection
 from coevolve.errors import CoevolveError, EngineError, SandboxInfraError
 from coevolve.rollout.base import Episode, RolloutCost, RolloutSettings, Snapshot
 from coevolve.rollout.weights import Identity, identity
 from coevolve.rollout.worker import Assignment, Played, RolloutWorker, crossing, split
-from coevolve.system import interrupts_held, usable_cores
+from coevolve.system import interrupts_held, main_hidden, usable_cores
 from coevolve.types import Trajectory
 
 _PATIENCE_S = 5.0  # for workers that are asked to end; after it they are killed
@@ -239,20 +237,6 @@ def _played(outcome: _Answer) -> Played:
         raise outcome
     assert isinstance(outcome, tuple)
     return outcome
-
-
-@contextmanager
-def main_hidden() -> Iterator[None]:
-    """Processes that the block starts do not run the program anew that starts them, as spawned ones do.
-
-    They need nothing of it, and a script that starts a run would start another one in every worker.
-    """
-    program = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = program
 
 
 def _serve(pipe: Connection, settings: RolloutSettings, model_path: Path) -> None:

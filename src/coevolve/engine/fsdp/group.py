@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from coevolve.config import EngineSection
 from coevolve.engine.fsdp.servant import START_S, Call, Seat, Servant, join, serve
 from coevolve.errors import CoevolveError, ConfigError, EngineError
-from coevolve.system import interrupts_held
+from coevolve.system import interrupts_held, main_hidden
 
 TIMEOUT_S = 600.0  # that a process waits for the others within a call
 _RESUME = "coevolve resume goes on from the last save point"
@@ -53,7 +53,7 @@ class Group:
         for seat in seats[1:]:
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(theirs, seat), daemon=True)
-            with interrupts_held():  # this process alone decides when a run stops
+            with interrupts_held(), main_hidden():  # this process alone decides when a run stops
                 process.start()
             theirs.close()
             self._pipes.append(ours)

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib import import_module
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,8 +56,9 @@ def join(seat: Seat) -> None:
     import torch.distributed as dist
 
     # Before the clock of the group runs: imports take long on a busy machine.
-    for name in ("coevolve.engine.fsdp.trainer", "transformers.models.auto.modeling_auto"):
-        import_module(name)
+    import transformers.models.auto.modeling_auto
+
+    import coevolve.engine.fsdp.trainer  # noqa: F401
 
     from coevolve.engine.local.runtime import use_threads
 
