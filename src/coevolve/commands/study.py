@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -97,8 +98,13 @@ class WorldTable:
     results: Sequence[SettingResult]
 
     def columns(self, study: Study) -> list[str]:
-        """Of the study's columns those that the methods of these rows know."""
-        return [key for key in study.columns if key in self.results[0].known]
+        """Of the study's columns those that any of these rows has a number for."""
+        return [
+            key
+            for key in study.columns
+            if key in self.results[0].known
+            and any(not math.isnan(x.mean) for result in self.results for x in result.quantities.get(key, ()))
+        ]
 
 
 def study_results(study: Study, cells: Sequence[Cell]) -> list[WorldTable]:

@@ -52,14 +52,12 @@ def join(seat: Seat) -> None:
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+    # All before the clock of the group runs: imports take long on a busy machine.
     import torch
     import torch.distributed as dist
-
-    # Before the clock of the group runs: imports take long on a busy machine.
-    import transformers.models.auto.modeling_auto
+    import transformers.models.auto.modeling_auto  # noqa: F401
 
     import coevolve.engine.fsdp.trainer  # noqa: F401
-
     from coevolve.engine.local.runtime import use_threads
 
     use_threads(seat.threads)
