@@ -46,14 +46,16 @@ def test_without_a_gpu_the_plan_says_what_one_would_need(tmp_path: Path) -> None
     assert not any(tmp_path.iterdir())
 
 
-def test_the_plan_of_eight_gpus_is_shown_and_its_run_refused(tmp_path: Path) -> None:
+def test_the_plan_of_eight_gpus_is_shown_where_its_run_is_refused_for_want_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: [H100])
     result = dry("--preset", "qwen3-8b-paper")
     assert result.exit_code == 0
     assert "memory of each of 8 GPUs" in result.output
     run = CliRunner().invoke(app, ["run", "--preset", "qwen3-8b-paper"])
     assert run.exit_code == 2
-    assert "laid out for 8 GPUs" in run.stderr
-    assert "--preset qwen3-4b-1gpu" in run.stderr
+    assert "asks for 8 GPUs, and torch finds 1" in run.stderr
     assert not any(tmp_path.iterdir())
 
 
