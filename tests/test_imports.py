@@ -58,7 +58,7 @@ FLOORS = (
     {"studies", "export", "report", "serving"},
     {"api"},
     {"commands"},
-    {"cli", "cli_eval", "cli_sandbox", "__main__"},
+    {"cli", "cli_eval", "cli_runs", "cli_sandbox", "__main__"},
 )
 
 

@@ -75,3 +75,10 @@ def test_without_any_run_every_such_command_says_how_to_get_one(
 def test_a_mistyped_command_says_which_was_meant_and_h_is_help() -> None:
     assert "Did you mean 'resume'?" in call("resum").stderr
     assert call("summary", "-h").output == call("summary", "--help").output
+
+
+@pytest.mark.usefixtures("two")
+def test_a_run_without_a_question_is_no_question() -> None:
+    result = call("solve", "runs/older")
+    assert result.exit_code == 2
+    assert "no question is given" in result.stderr

@@ -15,8 +15,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from coevolve.config import LoraSection
 from coevolve.engine.local.full import WholeModel, assign, no_reference
-from coevolve.engine.local.lora import Adapter, write_adapter
-from coevolve.engine.local.models import load_model, quiet, read_tensors
+from coevolve.engine.local.lora import Adapter, matrices_of, write_adapter
+from coevolve.engine.local.models import load_model, quiet
 from coevolve.engine.local.packing import MicroBatch
 from coevolve.engine.local.scoring import hidden_states
 from coevolve.errors import ConfigError, EngineError
@@ -229,10 +229,7 @@ class DividedAdapter:
             EngineError: names or shapes of the folder's matrices are not those of this adapter.
             ModelError: it holds none.
         """
-        self._reference = {name: value.detach().clone() for name, value in self.parameters.items()}
-        if folder is not None:
-            is_base = folder.resolve() == self._path.resolve()
-            _fill_adapter(self._reference, {} if is_base else read_tensors(folder))
+        self._reference = matrices_of(folder, self._path, self.parameters, _fill_adapter)
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,10 +75,7 @@ class Adapter:
             EngineError: names or shapes of the folder's matrices are not those of this adapter.
             ModelError: it holds none.
         """
-        self._reference = {name: value.detach().clone() for name, value in self.parameters.items()}
-        if folder is not None:
-            is_base = folder.resolve() == self._path.resolve()
-            load_adapter(self._reference, {} if is_base else read_tensors(folder))
+        self._reference = matrices_of(folder, self._path, self.parameters, load_adapter)
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:
@@ -195,6 +192,30 @@ def load_adapter(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> No
     with torch.no_grad():
         for value in own.values():
             value.zero_()
+
+
+def matrices_of(
+    folder: Path | None,
+    base: Path,
+    present: Mapping[str, Tensor],
+    load: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], None],
+) -> dict[str, Tensor]:
+    """Copies of the present matrices of an adapter, or tensors like them with those of another one.
+
+    Args:
+        folder: of the other one; that of the base model stands for no adapter; None: the present ones.
+        base: folder of the base model.
+        present: matrices by name.
+        load: overwrites the first with the second, see ``load_adapter``.
+
+    Raises:
+        EngineError: names or shapes of the folder's matrices are other ones.
+        ModelError: it holds none.
+    """
+    matrices = {name: value.detach().clone() for name, value in present.items()}
+    if folder is not None:
+        load(matrices, {} if folder.resolve() == base.resolve() else read_tensors(folder))
+    return matrices
 
 
 def write_adapter(folder: Path, weights: Mapping[str, Tensor], lora: LoraSection, *, base: str) -> None:
