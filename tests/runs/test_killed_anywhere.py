@@ -125,8 +125,9 @@ def test_killed_at_random_times(cli: Cli, tiny: Tiny, unbroken: tuple[Path, floa
     lives.all_equal(unbroken[0])
 
 
-def test_killed_with_several_workers(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
-    two = ("engine.workers=2", *SMALL)
+@pytest.mark.parametrize("several", [("engine.workers=2",), ("engine.backend=fsdp", "engine.gpus=2")])
+def test_killed_with_several_processes(cli: Cli, tiny: Tiny, tmp_path: Path, several: tuple[str, ...]) -> None:
+    two = (*several, *SMALL)
     whole = tmp_path / "whole"
     assert cli(*tiny(whole, *two)).code == 0
     lives = Lives(cli, tiny, tmp_path, *two)

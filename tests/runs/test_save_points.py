@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +14,10 @@ from coevolve.errors import RunError
 from coevolve.methods.base import Spent
 from coevolve.methods.config import CoevolutionConfig
 from coevolve.rollout.base import RolloutCost
+from coevolve.rollout.policy import Policy
 from coevolve.runs.clock import PhaseClock
+from coevolve.runs.journal import RunSavePoints
+from coevolve.runs.stopping import StopRequest
 from coevolve.store.folder import RunFolder
 from coevolve.store.records import RunRecords
 
@@ -135,3 +141,35 @@ def test_the_seconds_of_a_phase_add_up_over_processes_and_leave_nothing_out(tmp_
     assert first["wall_s"] - 100.0 + second["wall_s"] == pytest.approx(whole, rel=0.2)
     parts = ("train_s", "tool_s", "grade_s", "store_s", "other_s", "sample_s")
     assert sum(second[key] for key in parts) == pytest.approx(second["wall_s"])
+
+
+class Divided:
+    """A policy whose engine keeps a folder of its own in every save point."""
+
+    def __init__(self) -> None:
+        self.loaded: Path | None = None
+
+    def save_state(self, folder: Path) -> None:
+        (folder / "weights").write_bytes(b"w")
+        (folder / "optimizer").mkdir()
+        (folder / "optimizer" / "part-0").write_bytes(b"m")
+
+    def load_state(self, folder: Path, extra: Mapping[str, object]) -> None:
+        self.loaded = folder
+
+    def extra_state(self) -> dict[str, object]:
+        return {"version": 1}
+
+
+def test_a_save_point_with_folders_in_it_is_taken_up(tmp_path: Path) -> None:
+    for life in (1, 2):
+        folder = RunFolder.open(tmp_path) if life == 2 else RunFolder.create(tmp_path, CoevolutionConfig())
+        folder.begin(PHASE)
+        clock = PhaseClock(folder, cast(Any, SimpleNamespace(cost=RolloutCost())), Spent())
+        points = RunSavePoints(folder, clock, StopRequest())
+        policy = Divided()
+        assert points.load(cast(Policy, policy)) == life - 1
+        assert policy.loaded == (tmp_path / "partial" / "step-1" if life == 2 else None)
+        if life == 1:
+            points.save(cast(Policy, policy), 1)
+        folder.close()

@@ -91,7 +91,8 @@ class RunSavePoints:
         cursor = self._folder.records.cursor
         if cursor is None:
             return 0
-        (folder,) = {Path(name).parent for name in cursor.files}
+        # A save point is partial/step-N, and an engine may have folders of its own in it.
+        (folder,) = {Path(*Path(name).parts[:2]) for name in cursor.files}
         policy.load_state(self._folder.path / folder, cursor.memory)
         return cursor.step
 

@@ -48,7 +48,7 @@ def save_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.P
         if parameter in optimizer.state
         for key in (*_MOMENTS, "step")
     }
-    save(state, storage_writer=FileSystemWriter(folder / FOLDER, sync_files=False))
+    save(state, storage_writer=_Writer(folder / FOLDER, sync_files=False))
 
 
 def load_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], folder: Path) -> None:
@@ -83,6 +83,12 @@ def load_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.P
         optimizer.state.pop(parameter, None)
         if name in state:
             optimizer.state[parameter] = state[name]
+
+
+class _Writer(FileSystemWriter):
+    def storage_meta(self) -> StorageMeta | None:
+        """Nothing: a path and a random number would make equal states unequal files."""
+        return None
 
 
 class _Reader(FileSystemReader):
