@@ -11,6 +11,7 @@ import pytest
 
 from coevolve.config.keys import values_by_key
 from coevolve.errors import ConfigError
+from coevolve.evaluation.play_figures import main_play
 from coevolve.methods.phases.self_play import SelfPlay
 from coevolve.methods.registry import load_config, method_named
 from coevolve.store.records import RunRecords
@@ -130,3 +131,10 @@ def test_other_methods_cannot_be_run_in_the_world_of_games() -> None:
     for preset in ("mini", "r-zero"):
         with pytest.raises(ConfigError, match="games"):
             load_config(preset, None, ["world=games"])
+
+
+def test_a_line_names_the_main_contest_and_all_strategies() -> None:
+    lost = {"win": 0.0, "loss": 0.9}
+    play = {"tictactoe_perfect": lost, "nim_random": lost, "kuhn": {"exploitability": 0.3}, "pig_random": lost}
+    assert [name for name, _ in main_play(play)] == ["tictactoe_perfect", "kuhn"]
+    assert main_play(None) == []

@@ -33,11 +33,17 @@ def play_figures(run: RunView) -> Iterator[LineFigure]:
         yield LineFigure("Matches lost", note, "outcome", lines, Unit.SHARE)
 
 
+def main_play(play: Row | None) -> list[tuple[str, Row]]:
+    """The first contest, which is the world's main one, and all strategies: a line has no room for more."""
+    contests = [key for key, found in (play or {}).items() if "loss" in found]
+    return [(key, found) for key, found in (play or {}).items() if key not in contests[1:]]
+
+
 def play_headline(run: RunView) -> Headline:
-    """How the measures by play moved, from the base model to the newest evaluation."""
+    """How the main measures by play moved, from the base model to the newest evaluation."""
     measured = run.with_part(PLAY)
     (_, first), (iteration, last) = measured[0], measured[-1]
-    moved = "; ".join(_moved(name, first[name], last[name]) for name in first if name in last)
+    moved = "; ".join(_moved(name, first[name], last[name]) for name, _ in main_play(first) if name in last)
     if len(measured) == 1:
         return Headline(f"The base model plays: {moved}.")
     return Headline(f"In {iteration} iteration{'s' if iteration > 1 else ''} of play without any data: {moved}.")

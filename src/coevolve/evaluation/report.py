@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from coevolve.evaluation.figures import evaluation_figures
+from coevolve.evaluation.play_figures import main_play
 from coevolve.evaluation.suites import MAJ_AT_K, MEAN_AT_K
 from coevolve.methods.phases.pool_report import POOL
 from coevolve.methods.reporting import (
@@ -84,7 +85,7 @@ def _headline(rows: Sequence[Row], iteration: int) -> str:
     held, suites = now.get(HELD_OUT), now.get(SUITES) or {}
     parts = [_held_out_line(held, before.get(HELD_OUT))] if held else []
     parts += [_suite_line(name, suite, (before.get(SUITES) or {}).get(name)) for name, suite in suites.items()]
-    parts += [_play_line(key, found, (before.get(PLAY) or {}).get(key)) for key, found in _main_play(now.get(PLAY))]
+    parts += [_play_line(key, found, (before.get(PLAY) or {}).get(key)) for key, found in main_play(now.get(PLAY))]
     return " · ".join(parts) or "this world knows no answers: nothing was held against the truth"
 
 
@@ -102,12 +103,6 @@ def _suite_line(name: str, suite: Row, old: Row | None) -> str:
     """``gsm8k 41.2 % -> 45.0 % (± 2.6)``."""
     rise = f"{percent(old['mean'], 1)} -> " if old else ""
     return f"{name} {rise}{percent(suite['mean'], 1)} (± {50 * (suite['ci95'][1] - suite['ci95'][0]):.1f})"
-
-
-def _main_play(play: Row | None) -> list[tuple[str, Row]]:
-    """The first contest, which is the world's main one, and all strategies: a line has no room for more."""
-    contests = [key for key, found in (play or {}).items() if "loss" in found]
-    return [(key, found) for key, found in (play or {}).items() if key not in contests[1:]]
 
 
 def _play_line(key: str, found: Row, old: Row | None) -> str:
